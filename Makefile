@@ -1,0 +1,69 @@
+# Works in a fresh clone with nothing but Python 3.11 or newer, pip and make.
+# pip's own settings apply; e.g. the CPU build of PyTorch (200 MB instead of several GB):
+#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make run
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+STORE := sqlite:///$(CURDIR)/data/mlflow/mlflow.db
+
+# No library reports usage: Kedro and kedro-viz take any value, MLflow only `true`.
+export DO_NOT_TRACK := true
+export KEDRO_DISABLE_TELEMETRY := true
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run where test test-all check viz mlflow lock
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+
+setup: $(READY) ## create .venv with the locked versions
+
+# Made anew when the dependencies change. The stamp comes last, so that an installation that
+# broke off is not taken for a good one.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("expected Python 3.11 or newer, got " + sys.version.split()[0] + "; name one: make PYTHON=python3.11 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+run: $(READY) ## raw to report on the embedded sample, a few minutes
+	$(BIN)/kedro run
+	@$(MAKE) --no-print-directory where
+
+where: ## say where the results of `make run` are
+	@echo
+	@echo 'Filled volumes   $(CURDIR)/data/07_model_output/sample'
+	@echo '                 NIfTI: open with any viewer, e.g. ITK-SNAP, 3D Slicer, FSLeyes'
+	@echo 'Report           $(CURDIR)/data/08_reporting/sample/report.html'
+	@echo '                 one file: open in a browser'
+	@echo 'MLflow store     $(CURDIR)/data/mlflow/mlflow.db'
+	@echo '                 make mlflow, then http://127.0.0.1:5000'
+	@echo 'Pipelines        make viz, then http://127.0.0.1:4141'
+
+test: $(READY) ## fast tests
+	$(BIN)/pytest
+
+test-all: $(READY) ## fast and slow tests
+	$(BIN)/pytest -m 'slow or not slow'
+
+check: $(READY) ## lint, formatting, types, import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+viz: $(READY) ## the pipelines as a graph in the browser
+	$(BIN)/kedro viz run
+
+mlflow: $(READY) ## the runs side by side in the browser
+	$(BIN)/mlflow ui --backend-store-uri '$(STORE)'
+
+# Resolves anew from pyproject.toml; the local tag of a torch build is dropped (any build will do).
+lock: ## write constraints.txt from the newest versions that fit
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet '.[dev]'
+	{ echo '# Exact versions for `pip install -c`; written by `make lock`, never by hand.'; \
+	  build/lock/bin/python -m pip freeze --all --exclude pip --exclude slicefill \
+	  | sed 's/+[a-z0-9]*$$//'; } > constraints.txt

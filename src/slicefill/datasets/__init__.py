@@ -1,0 +1,1 @@
+"""Kedro adapters: they know files, not science."""

@@ -1,0 +1,38 @@
+"""Figures as PNG files in one folder; they load back as bytes for the report."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro.io import AbstractDataset
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+_RESOLUTION = 160  # dots per inch
+
+
+class FiguresDataset(AbstractDataset[dict[str, "Figure"], dict[str, bytes]]):
+    """`<name>.png` per figure; a save replaces the whole set."""
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> dict[str, bytes]:
+        """Return the files by name, in the order of their names."""
+        return {path.stem: path.read_bytes() for path in sorted(self._filepath.glob("*.png"))}
+
+    def save(self, data: "dict[str, Figure]") -> None:
+        """Write every figure and remove those of an earlier save."""
+        self._filepath.mkdir(parents=True, exist_ok=True)
+        for path in self._filepath.glob("*.png"):
+            path.unlink()
+        for name, figure in data.items():
+            figure.savefig(self._filepath / f"{name}.png", dpi=_RESOLUTION)
+
+    def _exists(self) -> bool:
+        return any(self._filepath.glob("*.png"))
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}

@@ -1,0 +1,71 @@
+"""Where raw scans lie: a folder of the user's, or the embedded sample."""
+
+from pathlib import Path
+from typing import Any, NoReturn
+
+from kedro.io import AbstractDataset, DatasetError
+
+
+class RawFolder(AbstractDataset[NoReturn, Path]):
+    """A folder of raw scans; loads to its path once it is known to exist."""
+
+    def __init__(self, *, path: str | None, metadata: dict[str, Any] | None = None) -> None:
+        self._path = path
+        self.metadata = metadata
+
+    def load(self) -> Path:
+        """Return the folder.
+
+        Raises:
+            DatasetError: If there is none; says how to name it.
+        """
+        if not self._path or not Path(self._path).is_dir():
+            msg = (
+                f"raw scans: expected a folder, got {self._path!r}; set the environment variable "
+                "SLICEFILL_RAW to the folder of the data set (docs/datasets.md says how it is laid "
+                "out), or `raw` in conf/<experiment>/globals.yml"
+            )
+            raise DatasetError(msg)
+        return Path(self._path)
+
+    def save(self, data: NoReturn) -> None:
+        """Refuse: raw data is never written."""
+        msg = f"{self._path}: raw data is read only"
+        raise DatasetError(msg)
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": self._path}
+
+
+class VirtualSubjects(RawFolder):
+    """The embedded sample: subjects simulated from the MNI152 average, made when first loaded.
+
+    Laid out as a plain folder (`images/`, `labels/`); subjects on disk are kept.
+    """
+
+    def __init__(
+        self, *, path: str, subjects: int, seed: int, metadata: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(path=path, metadata=metadata)
+        self._folder = Path(path)
+        self._subjects = subjects
+        self._seed = seed
+
+    def load(self) -> Path:
+        """Simulate what is missing and return the folder."""
+        from slicefill.datasets.case_folder import write_volume
+        from slicefill.phantoms import virtual_subject
+
+        for number in range(self._subjects):
+            name = f"virtual-{number + 1:02d}.nii.gz"
+            files = [self._folder / kind / name for kind in ("images", "labels")]
+            if all(file.exists() for file in files):
+                continue
+            case = virtual_subject(seed=self._seed + number)
+            for file, volume in zip(files, (case.image, case.label), strict=True):
+                if volume is not None:
+                    write_volume(volume, file)
+        return self._folder
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": str(self._folder), "subjects": self._subjects, "seed": self._seed}

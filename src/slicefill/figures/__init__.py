@@ -1,0 +1,20 @@
+"""Figures of a run: views of volumes and labels, loss curves, attention maps, score plots."""
+
+from slicefill.figures.attention import attention_maps
+from slicefill.figures.curves import loss_curves
+from slicefill.figures.label_views import Labelled, label_views
+from slicefill.figures.naming import metric_label
+from slicefill.figures.planes import ViewSpec
+from slicefill.figures.scores import metric_plots
+from slicefill.figures.views import views
+
+__all__ = [
+    "Labelled",
+    "ViewSpec",
+    "attention_maps",
+    "label_views",
+    "loss_curves",
+    "metric_label",
+    "metric_plots",
+    "views",
+]

@@ -1,0 +1,82 @@
+"""Where slices are: through-plane axis, slice counts, index maps between grids. mm throughout."""
+
+from typing import Literal
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from slicefill.types import Array
+
+AxisName = Literal["auto", "S", "A", "L"]
+_WORLD_AXIS = {"L": 0, "A": 1, "S": 2}
+_TIE = 1.01  # spacings within 1 % of each other count as equal
+
+
+def through_plane_axis(affine: Array, name: AxisName) -> int:
+    """Find the array axis across slices.
+
+    Args:
+        affine: Voxel to world, `(4, 4)`, mm.
+        name: `S`, `A` or `L` takes the array axis nearest to that world axis; `auto` the
+            largest spacing, and of equal spacings the last axis.
+
+    Returns:
+        0, 1 or 2.
+
+    Example:
+        >>> through_plane_axis(np.diag([1.0, 4.0, 1.0, 1.0]), "auto")
+        1
+    """
+    if name == "auto":
+        spacing = nib.affines.voxel_sizes(affine)
+        return int(np.flatnonzero(spacing * _TIE >= spacing.max())[-1])
+    return int(np.flatnonzero(nib.io_orientation(affine)[:, 0] == _WORLD_AXIS[name])[0])
+
+
+def anisotropy(spacing: Array, axis: int) -> float:
+    """Ratio of slice spacing to in-plane spacing (the mean of the two in-plane pitches)."""
+    return float(spacing[axis] / np.delete(spacing, axis).mean())
+
+
+def adaptive_count(spacing: Array, axis: int) -> int:
+    """Count the synthetic slices per gap that make the grid nearly isotropic: N_A, eq. (20).
+
+    Never below 0, and a ratio within 1e-6 of an integer counts as that integer.
+
+    Example:
+        >>> adaptive_count(np.array([0.6, 0.6, 4.0]), axis=2)
+        5
+        >>> adaptive_count(np.array([1.0, 1.0, 0.5]), axis=2)
+        0
+    """
+    return max(0, int(np.floor(anisotropy(spacing, axis) + 1e-6)) - 1)
+
+
+def spacing_count(slice_spacing: float, target: float) -> int:
+    """Count the synthetic slices per gap that bring the slice spacing nearest to `target` mm.
+
+    Acquired slices must stay on the grid, so the new spacing is `slice_spacing / (N + 1)`.
+
+    Example:
+        >>> spacing_count(5.0, 0.8)  # 6 steps of 0.833 mm
+        5
+    """
+    return max(0, round(slice_spacing / target) - 1)
+
+
+def step_map(axis: int, step: float) -> NDArray[np.float64]:
+    """Map indices of a grid whose slices are `step` old slices apart to old indices, `(4, 4)`."""
+    index_map = np.eye(4)
+    index_map[axis, axis] = step
+    return index_map
+
+
+def slices_first(array: Array, axis: int) -> Array:
+    """Move the through-plane axis to the front: `(D, H, W)` or `(D, H, W, C)`, a view."""
+    return np.moveaxis(array, axis, 0)
+
+
+def slices_back(array: Array, axis: int) -> Array:
+    """Undo `slices_first`."""
+    return np.moveaxis(array, 0, axis)

@@ -1,0 +1,1 @@
+"""Raw scans in, checked cases out: layouts, readers, checks, manifest, splits."""

@@ -1,0 +1,158 @@
+"""What a good volume is: voxel type, shape, geometry, finite values. mm throughout."""
+
+from itertools import product
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from slicefill.geometry import AxisName, through_plane_axis
+from slicefill.ingestion.errors import BadCase
+from slicefill.types import Array, Volume
+
+_FLAT = 1e-4  # volume of the cell spanned by the three unit axes; 1 when they are orthogonal
+
+
+def check_voxel_type(dtype: np.dtype) -> None:
+    """Refuse RGB, structured and complex voxels."""
+    if dtype.kind not in "iuf":
+        raise BadCase(
+            expected="one real number per voxel",
+            found=f"voxels of type {dtype}",
+            remedy="export the scan as grey values (integers or floats)",
+        )
+
+
+def check_shape(shape: tuple[int, ...]) -> None:
+    """Refuse 2D images and empty axes."""
+    if len(shape) < 3 or min(shape) < 1:
+        raise BadCase(
+            expected="a volume of three axes",
+            found=f"shape {_times(shape)}",
+            remedy="join the slices of one scan in one file",
+        )
+
+
+def check_spacing(spacing: Array) -> None:
+    """Refuse voxel pitches (mm, as stored in the header) that are not above 0."""
+    if not (np.isfinite(spacing).all() and (spacing > 0).all()):
+        raise BadCase(
+            expected="finite voxel spacing above 0 mm",
+            found=f"pixdim {_times(spacing.tolist())}",
+            remedy="correct the header or export the scan again",
+        )
+
+
+def check_unit(header: nib.Nifti1Header) -> None:
+    """Refuse lengths in metres or microns: everything here reads the affine as mm."""
+    unit = header.get_xyzt_units()[0]
+    if unit not in ("mm", "unknown"):
+        raise BadCase(
+            expected="a header in mm",
+            found=f"{unit}",
+            remedy="convert the affine and xyzt_units to mm",
+        )
+
+
+def check_affine(affine: Array) -> None:
+    """Refuse an affine `(4, 4)` that is not finite or does not span space."""
+    spacing = nib.affines.voxel_sizes(affine)
+    if not np.isfinite(affine).all():
+        problem = "values that are not finite"
+    elif (spacing <= 0).any() or abs(np.linalg.det(affine[:3, :3] / spacing)) < _FLAT:
+        problem = f"one that is singular: {affine[:3, :3].round(4).tolist()}"
+    else:
+        return
+    raise BadCase(
+        expected="an affine that maps voxels to positions in mm",
+        found=problem,
+        remedy="correct sform and qform or export the scan again",
+    )
+
+
+def check_forms(header: nib.Nifti1Header, shape: tuple[int, ...], tolerance: float) -> None:
+    """Refuse an sform and a qform, both valid, that place the volume differently."""
+    sform, sform_code = header.get_sform(coded=True)
+    qform, qform_code = header.get_qform(coded=True)
+    if not (sform_code and qform_code):
+        return
+    distance = corner_distance(sform, qform, shape)
+    if not distance <= tolerance:  # a NaN in either form is refused as well
+        raise BadCase(
+            expected=f"sform and qform that agree within {tolerance:g} mm",
+            found=f"corners {distance:.3g} mm apart",
+            remedy="find out which one is right and set the other to it (or its code to 0)",
+        )
+
+
+def check_finite(volume: Volume) -> None:
+    """Refuse NaN and infinite voxels."""
+    broken = volume.stored.size - np.count_nonzero(np.isfinite(volume.stored))
+    if broken:
+        raise BadCase(
+            expected="finite voxels",
+            found=f"{broken} that are NaN or infinite",
+            remedy="replace them by a value that means background",
+        )
+
+
+def check_slices(volume: Volume, name: AxisName) -> None:
+    """Refuse a volume without a gap to fill: fewer than 2 slices along the through-plane axis."""
+    axis = through_plane_axis(volume.affine, name)
+    count = volume.stored.shape[axis]
+    if count < 2:
+        raise BadCase(
+            expected=f"2 slices or more along the through-plane axis ({name}: array axis {axis})",
+            found=f"{count}",
+            remedy="set through_plane to the axis across slices, or leave the case out",
+        )
+
+
+def check_same_grid(image: Volume, label: Volume, tolerance: float) -> None:
+    """Refuse a label map whose shape or place in the world is not that of the image."""
+    shape, label_shape = image.stored.shape[:3], label.stored.shape
+    distance = corner_distance(image.affine, label.affine, shape)
+    if shape != label_shape:
+        problem = f"shape {_times(label_shape)} where the image has {_times(shape)}"
+    elif distance > tolerance:
+        problem = f"the same shape with corners {distance:.3g} mm apart"
+        if not _overlap(image, label):
+            problem += ", not even overlapping"
+    else:
+        return
+    raise BadCase(
+        expected=f"a label map on the grid of the image (within {tolerance:g} mm)",
+        found=problem,
+        remedy="resample the label to the image (nearest neighbour), or pair the right files",
+    )
+
+
+def corner_distance(one: Array, other: Array, shape: tuple[int, ...]) -> float:
+    """Largest distance between the corners of a grid under two affines, mm.
+
+    Example:
+        >>> moved = np.eye(4)
+        >>> moved[:3, 3] = 3, 4, 0
+        >>> corner_distance(np.eye(4), moved, (10, 10, 10))
+        5.0
+    """
+    offset = _corners(one, shape) - _corners(other, shape)
+    return float(np.linalg.norm(offset, axis=1).max())
+
+
+def _corners(affine: Array, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """World positions of the outer corners of the corner voxels, `(8, 3)`, mm."""
+    edges = product(*[(-0.5, size - 0.5) for size in shape[:3]])
+    corners: NDArray[np.float64] = nib.affines.apply_affine(affine, np.array(list(edges)))
+    return corners
+
+
+def _overlap(one: Volume, other: Volume) -> bool:
+    boxes = [_corners(volume.affine, volume.stored.shape) for volume in (one, other)]
+    low = np.max([box.min(axis=0) for box in boxes], axis=0)
+    high = np.min([box.max(axis=0) for box in boxes], axis=0)
+    return bool((low < high).all())
+
+
+def _times(values: tuple[int, ...] | list[float]) -> str:
+    return "x".join(f"{value:g}" for value in values)

@@ -1,0 +1,108 @@
+"""One raw case, read in full, checked and converted."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from slicefill.ingestion import checks
+from slicefill.ingestion.dicom import dicom_files, read_series
+from slicefill.ingestion.errors import BadCase, about
+from slicefill.ingestion.itk import SUFFIXES, read_itk
+from slicefill.ingestion.labels import merge_labels
+from slicefill.ingestion.layouts import NIFTI_SUFFIXES, RawCase
+from slicefill.ingestion.nifti import read_nifti
+from slicefill.params import IngestionParams
+from slicefill.types import Case, Volume
+
+
+def read_case(raw: RawCase, params: IngestionParams) -> Case:
+    """Read image and label of a case.
+
+    Stored numbers of the image are those of the file; labels are merged as configured.
+
+    Returns:
+        Image `(I, J, K)`, or `(I, J, K, C)` with `channel: all`; label `(I, J, K)` or None.
+
+    Raises:
+        BadCase: If any check fails; it names the case, the file and what to do.
+    """
+    with about(raw.id, raw.image):
+        image = _read_volume(raw.image, params)
+        image = choose_channel(image, params.channel)
+        checks.check_finite(image)
+        checks.check_slices(image, params.through_plane)
+    label = None if params.labels.need == "ignored" else _read_label(raw, image, params)
+    return Case(image, label)
+
+
+def source_files(path: Path) -> list[Path]:
+    """List the files that hold a volume: a DICOM series and a .hdr/.img pair have several."""
+    if path.is_dir():
+        return dicom_files(path)
+    return [path, path.with_suffix(".img")] if path.suffix == ".hdr" else [path]
+
+
+def choose_channel(volume: Volume, channel: int | Literal["all"] | None) -> Volume:
+    """Take one channel of a 4D volume, or all; axes of length 1 after the third are dropped.
+
+    Args:
+        volume: `(I, J, K)` or `(I, J, K, …)`.
+        channel: An index, "all", or None where a volume must have one channel.
+
+    Raises:
+        BadCase: If the volume has no such channel, or more axes than four.
+    """
+    shape = volume.stored.shape
+    single = tuple(axis for axis in range(3, len(shape)) if shape[axis] == 1)
+    stored = np.squeeze(volume.stored, axis=single)
+    count = stored.shape[3] if stored.ndim > 3 else 1
+    if stored.ndim > 4 or (channel is None and count > 1):
+        expected = "one channel" if channel is None else "one axis of channels"
+        raise BadCase(
+            expected=expected,
+            found=f"shape {'x'.join(map(str, shape))}",
+            remedy="set channel to an index or to all; split 5D files first",
+        )
+    if isinstance(channel, int) and channel >= count:
+        raise BadCase(
+            expected=f"channel {channel} (counted from 0)",
+            found=f"{count} channels",
+            remedy="set channel to one that every case has",
+        )
+    if isinstance(channel, int) and stored.ndim == 4:
+        stored = stored[..., channel]
+    return volume.with_stored(stored)
+
+
+def _read_volume(path: Path, params: IngestionParams) -> Volume:
+    if path.is_dir():
+        volume = read_series(path, params)
+    elif path.name.endswith(NIFTI_SUFFIXES):
+        volume = read_nifti(path)
+    elif path.name.endswith(SUFFIXES):
+        volume = read_itk(path)
+    else:
+        known = " ".join((*NIFTI_SUFFIXES, *SUFFIXES))
+        raise BadCase(expected=f"a {known} file", found=path.name, remedy="convert it to NIfTI")
+    checks.check_affine(volume.affine)
+    checks.check_forms(volume.header, volume.stored.shape, params.affine_tolerance)
+    return volume
+
+
+def _read_label(raw: RawCase, image: Volume, params: IngestionParams) -> Volume | None:
+    if raw.label is None:
+        if params.labels.need == "required":
+            raise BadCase(
+                expected="a label map",
+                found="none",
+                remedy="add it, leave the case out, or set labels.need: optional",
+                case=raw.id,
+                file=raw.image,
+            )
+        return None
+    with about(raw.id, raw.label):
+        label = choose_channel(_read_volume(raw.label, params), channel=None)
+        checks.check_finite(label)
+        checks.check_same_grid(image, label, params.affine_tolerance)
+        return merge_labels(label, params.labels)

@@ -1,0 +1,102 @@
+"""Train, validation and test cases, and folds; no person is ever on both sides."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from slicefill.params import SplitParams
+
+SPLITS = ("train", "validation", "test")
+
+
+def split_cases(manifest: pd.DataFrame, params: SplitParams) -> pd.DataFrame:
+    """Divide the cases of a manifest.
+
+    The result depends on the set of cases and the seed, not on the order of the rows.
+
+    Args:
+        manifest: With the columns case, person and label ("" where there is none).
+        params: Fractions and seed, or the file that says it.
+
+    Returns:
+        Columns case, person, split (train, validation or test) and fold (0 … folds - 1),
+        by case.
+
+    Raises:
+        ValueError: If the file does not fit the manifest, or divides a person.
+    """
+    cases = manifest[["case", "person"]].astype(str).sort_values("case", ignore_index=True)
+    labelled = manifest["label"].fillna("").ne("").groupby(manifest["person"].astype(str)).any()
+    rng = np.random.default_rng(params.seed)
+    order = _shuffled(labelled & params.stratify, rng)
+    split = np.repeat(SPLITS, share(len(order), (params.train, params.validation, params.test)))
+    cases["split"] = cases["person"].map(dict(zip(order, split, strict=True)))
+    # Shuffled anew, so that every split is spread over the folds.
+    order = _shuffled(labelled & params.stratify, rng)
+    fold = np.arange(len(order)) * params.folds // max(len(order), 1)
+    cases["fold"] = cases["person"].map(dict(zip(order, fold, strict=True))).astype(int)
+    return cases if params.file is None else _from_file(cases, Path(params.file), params.folds)
+
+
+def share(count: int, fractions: tuple[float, ...]) -> list[int]:
+    """Divide a count by the method of largest remainders; ties go to the first.
+
+    Example:
+        >>> share(10, (0.66, 0.17, 0.17))
+        [6, 2, 2]
+    """
+    quotas = np.round(count * np.array(fractions), 9)
+    sizes = np.floor(quotas).astype(int)
+    largest = np.argsort(sizes - quotas, kind="stable")
+    sizes[largest[: count - sizes.sum()]] += 1
+    return [int(size) for size in sizes]
+
+
+def _shuffled(stratum: "pd.Series[bool]", rng: np.random.Generator) -> list[str]:
+    """Order persons at random with the strata evenly mixed, so that any run of them is fair."""
+    placed = []
+    for _, members in stratum.groupby(stratum):
+        persons = rng.permutation(members.index.to_numpy(dtype=object))
+        placed += [((rank + 0.5) / len(persons), name) for rank, name in enumerate(persons)]
+    return [name for _, name in sorted(placed, key=lambda place: place[0])]
+
+
+def _from_file(cases: pd.DataFrame, path: Path, folds: int) -> pd.DataFrame:
+    given = pd.read_csv(path, dtype=str)
+    _check_file(given, set(cases["case"]), path)
+    given = given.set_index("case")
+    cases["split"] = cases["case"].map(given["split"])
+    if "fold" in given:
+        cases["fold"] = pd.to_numeric(cases["case"].map(given["fold"]), errors="coerce")
+        if not cases["fold"].isin(range(folds)).all():
+            msg = f"{path}: column fold must hold whole numbers from 0 to {folds - 1} (split.folds)"
+            raise ValueError(msg)
+        cases["fold"] = cases["fold"].astype(int)
+    for column in ("split", "fold"):
+        divided = cases.groupby("person")[column].nunique()
+        if (divided > 1).any():
+            persons = ", ".join(divided[divided > 1].index)
+            msg = (
+                f"{path}: column {column} divides persons {persons}; keep a person's cases together"
+            )
+            raise ValueError(msg)
+    return cases
+
+
+def _check_file(given: pd.DataFrame, cases: set[str], path: Path) -> None:
+    if not {"case", "split"} <= set(given.columns):
+        msg = f"{path}: expected columns case, split (and fold), got {', '.join(given.columns)}"
+        raise ValueError(msg)
+    listed = set(given["case"])
+    faults: dict[str, set[str]] = {
+        "lists twice": set(given["case"][given["case"].duplicated()]),
+        "lists unknown or refused cases": listed - cases,
+        "lacks": cases - listed,
+        f"has splits other than {', '.join(SPLITS)}:": set(given["split"].fillna("")) - {*SPLITS},
+    }
+    for fault, found in faults.items():
+        if found:
+            names = ", ".join(sorted(map(str, found))[:10])
+            msg = f"{path}: {fault} {names}; it must list every case of the manifest once"
+            raise ValueError(msg)

@@ -1,0 +1,1 @@
+"""Ways to fill the gaps between slices, behind one signature."""

@@ -1,0 +1,86 @@
+"""Evaluation nodes: score, summarise, draw, report."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from slicefill.params import EvaluationParams
+from slicefill.types import Promise
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Models = dict[str, Callable[[], dict[str, Any]]]
+
+
+def score_cases(
+    filled_cases: dict[str, Promise],
+    cases: dict[str, Promise],
+    splits: pd.DataFrame,
+    params: EvaluationParams,
+) -> pd.DataFrame:
+    """Score the synthetic slices of every filled case whose removed slices are known."""
+    from tqdm.auto import tqdm
+
+    from slicefill.metrics.correspondence import corresponding_slices
+    from slicefill.metrics.scoring import score_filling
+
+    person = dict(zip(splits["case"], splits["person"], strict=True))
+    rows = []
+    for name, promise in tqdm(filled_cases.items(), desc="score", unit="case"):
+        method, case = name.rsplit("/", 1)
+        filled = promise.make()
+        scored = corresponding_slices(filled.record, params.label_names)
+        if scored is not None:
+            scores = score_filling(filled, cases[case].make(), scored, params)
+            rows.append({"case": case, "person": person[case], "method": method, **scores})
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["case", "person", "method"])
+
+
+def summarise_scores(
+    scores: pd.DataFrame, params: EvaluationParams
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, str]:
+    """Summary, comparison against the best classical method, and the table to read."""
+    from slicefill.metrics.statistics import compare, summarise
+    from slicefill.report_tables import headline_metrics, summary_table
+
+    if scores.empty:
+        nothing = "No slice was removed, so there is no truth to score against.\n"
+        return scores, scores, scores, nothing
+    summary = summarise(scores, params)
+    readable = summary_table(summary, headline_metrics(summary), "").frame
+    return summary, compare(scores, params), readable, readable.to_markdown(index=False) + "\n"
+
+
+def draw_figures(
+    filled_cases: dict[str, Promise],
+    cases: dict[str, Promise],
+    scores: pd.DataFrame,
+    models: Models,
+    params: EvaluationParams,
+) -> dict[str, "Figure"]:
+    """Views of cases and labels, score plots, loss curves and attention maps."""
+    from slicefill.pipelines.evaluation.drawing import draw_cases, draw_scores, draw_training
+
+    trained = {name: read() for name, read in models.items() if name in params.figure_methods}
+    return {
+        **draw_cases(filled_cases, cases, params),
+        **draw_scores(scores),
+        **draw_training(trained, filled_cases),
+    }
+
+
+def write_report(
+    summary: pd.DataFrame,
+    comparisons: pd.DataFrame,
+    ingestion_report: pd.DataFrame,
+    figures: dict[str, bytes],
+    parameters: dict[str, Any],
+) -> str:
+    """Put everything a reader needs into one HTML file."""
+    from slicefill.pipelines.evaluation.reporting import compose_report
+    from slicefill.report import render_report
+
+    tables = {"summary": summary, "comparisons": comparisons, "refused": ingestion_report}
+    return render_report(compose_report(tables, figures, parameters))

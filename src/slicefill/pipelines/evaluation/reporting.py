@@ -1,0 +1,126 @@
+"""What the report of a study says."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+from slicefill import __version__
+from slicefill.params import EvaluationParams
+from slicefill.report import ReportContent, ReportFigure, ReportTable
+from slicefill.report_tables import comparison_table, headline_metrics, summary_table
+
+_CAPTIONS = {
+    "views": "{}: truth, each method and its absolute difference, on one colour scale. Marks at "
+    "the border are acquired slices; the cut across slices shows a synthetic one.",
+    "labels": "{}: label maps, true and synthetic.",
+    "scores": "Every test case (dots, joined per case) and its method.",
+    "loss_curves": "{}: loss terms and validation on held-out inner slices; best epoch marked.",
+    "attention": "{}: where the attention of the multitask model looks.",
+}
+
+
+def compose_report(
+    tables: Mapping[str, pd.DataFrame], figures: Mapping[str, bytes], parameters: Mapping[str, Any]
+) -> ReportContent:
+    """Compose the report.
+
+    Args:
+        tables: `summary`, `comparisons`, `refused`; empty where there is nothing to say.
+        figures: PNG by name, `<kind>_<of what>`.
+        parameters: All parameters of the run.
+    """
+    summary, refused = tables["summary"], tables["refused"]
+    made = [*_score_tables(summary, tables["comparisons"], parameters), *_refusals(refused)]
+    warnings = [] if refused.empty else [f"{len(refused)} raw case(s) were refused, see below."]
+    if summary.empty:
+        warnings.append("No slice was removed, so there is no truth: nothing was scored.")
+    return ReportContent(
+        title=f"Slicefill: {parameters['experiment']}",
+        headline=_headline(summary, parameters),
+        settings=_settings(parameters),
+        tables=made,
+        figures=[ReportFigure(_caption(name), png) for name, png in figures.items()],
+        warnings=warnings,
+        footnotes=_footnotes(parameters),
+    )
+
+
+def _score_tables(
+    summary: pd.DataFrame, comparisons: pd.DataFrame, parameters: Mapping[str, Any]
+) -> list[ReportTable]:
+    if summary.empty:
+        return []
+    shown = headline_metrics(summary)
+    copied = [m for m in summary["metric"].unique() if m.endswith("_all_slices")]
+    level = parameters["evaluation"]["confidence"]
+    references = ", ".join(parameters["evaluation"]["reference_methods"]).replace("_", " ")
+    return [
+        summary_table(summary, shown, "Synthetic slices only."),
+        comparison_table(
+            comparisons[comparisons["metric"].isin(shown)],
+            f"Each method against the best of {references}, metric by metric; {level:.0%} interval.",
+        ),
+        replace(
+            summary_table(summary, copied, "All slices, the copied ones counted, as papers do."),
+            aside=True,
+        ),
+    ]
+
+
+def _refusals(refused: pd.DataFrame) -> list[ReportTable]:
+    return [] if refused.empty else [ReportTable("Refused raw cases.", refused)]
+
+
+def _headline(summary: pd.DataFrame, parameters: Mapping[str, Any]) -> str:
+    if summary.empty:
+        return "Gaps filled; every acquired slice verified to be untouched."
+    means = summary.pivot(index="method", columns="metric", values="mean")
+    variant = parameters["synthesis"]["variant"]
+    known = [m for m in parameters["evaluation"]["reference_methods"] if m in means.index]
+    if variant not in means.index or not known:
+        return "PSNR on synthetic slices: " + ", ".join(
+            f"{method} {value:.2f} dB" for method, value in means["psnr_body"].items()
+        )
+    best = means.loc[known, "psnr_body"].idxmax()
+    gain = means.loc[variant, "psnr_body"] - means.loc[best, "psnr_body"]
+    return (
+        f"{variant}: {means.loc[variant, 'psnr_body']:.2f} dB on synthetic slices inside the body, "
+        f"{gain:+.2f} dB against the best classical method ({best})."
+    )
+
+
+def _settings(parameters: Mapping[str, Any]) -> dict[str, str]:
+    synthesis, optimisation = parameters["synthesis"], parameters["synthesis"]["optimisation"]
+    thin = parameters["anisotropization"]
+    return {
+        "Experiment": str(parameters["experiment"]),
+        "Variant": str(synthesis["variant"]),
+        "λ": f"{synthesis['preset']}: {synthesis['weights'][synthesis['preset']]}",
+        "Thinned": f"×{thin['factor']} along {thin['axis']}, profile {thin['profile']}",
+        "Network": str(synthesis["network"]),
+        "Training": f"{optimisation['epochs']} epochs, batch {optimisation['batch']}, "
+        f"learning rate {optimisation['learning_rate']}",
+        "Seed": str(optimisation["seed"]),
+        "Slicefill": __version__,
+        "Written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+
+
+def _footnotes(parameters: Mapping[str, Any]) -> list[str]:
+    params = EvaluationParams.model_validate(parameters["evaluation"])
+    return [
+        "Scores are of synthetic slices only; slices after the last acquired one are left out.",
+        f"Body: above {params.body_quantile:.0%} of the data range, holes filled per slice. Data "
+        "range: 99.9th percentile minus minimum of the real volume.",
+        "The person is the unit: a person's cases are averaged first.",
+    ]
+
+
+def _caption(name: str) -> str:
+    for kind, text in _CAPTIONS.items():
+        if name.startswith(kind):
+            return text.format(name.removeprefix(kind).strip("_"))
+    return name

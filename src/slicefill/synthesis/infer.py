@@ -1,0 +1,202 @@
+"""Filling the gaps of a stack with a trained model: the second step of Slice Imputation."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from slicefill.interpolation.classical import one_hot, signed_distance
+from slicefill.synthesis.model import Motion, SynthesisModel
+from slicefill.types import Filling, Stack
+
+_TIE = 1e-4  # added to the share of the nearer slice, so that it decides ties between labels
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A trained model ready to fill.
+
+    Attributes:
+        model: In evaluation mode, on the device of `fabric`.
+        fabric: Device and precision.
+        batch_pixels: Most pixels (pairs × rows × columns) in one batch.
+        label_field: How labels are warped: `one_hot` or `signed_distance`.
+    """
+
+    model: SynthesisModel
+    fabric: Fabric
+    batch_pixels: int
+    label_field: str
+
+
+@dataclass(frozen=True)
+class _Box:
+    """Rows and columns that show more than background, and the size of the whole slice."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+    height: int
+    width: int
+
+    def cut(self, slices: Tensor) -> Tensor:
+        return slices[..., self.top : self.bottom, self.left : self.right]
+
+    def paste(self, inside: Tensor, outside: float = 0.0) -> Tensor:
+        margins = (self.left, self.width - self.right, self.top, self.height - self.bottom)
+        return F.pad(inside, margins, value=outside)
+
+
+@torch.no_grad()
+def fill_by_flow(engine: Engine, stack: Stack, positions: Sequence[float]) -> Filling:
+    """Fill every gap of a stack: equations (1) to (5).
+
+    Flows are found on intensities in [0, 1], once per gap for all t, inside the box that shows
+    more than background. They are applied to the stored numbers, so nothing is clipped or
+    rescaled, and further channels and the label ride along.
+
+    Args:
+        engine: Its model has at most as many channels as the stack; they guide the motion.
+        stack: D slices.
+        positions: N values of t in (0, 1), the same in every gap.
+
+    Raises:
+        ValueError: If the stack has fewer channels than the model.
+    """
+    model, device = engine.model, engine.fabric.device
+    if stack.image.shape[1] < model.channels:
+        msg = (
+            f"the model takes {model.channels} channels, the image has {stack.image.shape[1]}; "
+            "train on such images or choose another method"
+        )
+        raise ValueError(msg)
+    shown = torch.from_numpy(stack.normalised()[:, : model.channels])
+    stored = torch.from_numpy(stack.image)
+    ids = None if stack.label is None else torch.from_numpy(stack.label.astype(np.int64))
+    filling = _allocate(stack, len(positions))
+    box = _occupied(shown)
+    for gaps in _batches(len(shown) - 1, engine.batch_pixels // box.cut(shown)[0, 0].numel()):
+        pair = [_prepare(box.cut(shown[s]), device) for s in (gaps, _next(gaps))]
+        with engine.fabric.autocast():
+            flows = model.flows(*pair)
+        whole = _Pair.of(shown, stored, ids, gaps, engine)
+        for n, t in enumerate(positions):
+            with engine.fabric.autocast():
+                motion = model.motion(*pair, flows, torch.tensor(t, device=device))
+            motion = _whole(motion, box, t)
+            filling.image[gaps, n] = motion.blend(*whole.stored).cpu().numpy()
+            filling.trust[gaps, n] = motion.agreement(*whole.shown).cpu().numpy()
+            if filling.label is not None:
+                filling.label[gaps, n] = vote(motion, whole.fields, t).cpu().numpy()
+    return filling
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """First and last slices of a batch of gaps, whole, on the device."""
+
+    shown: tuple[Tensor, Tensor]
+    stored: tuple[Tensor, Tensor]
+    fields: "Fields"
+
+    @classmethod
+    def of(
+        cls, shown: Tensor, stored: Tensor, ids: Tensor | None, gaps: slice, engine: Engine
+    ) -> "_Pair":
+        device = engine.fabric.device
+
+        def both(slices: Tensor) -> tuple[Tensor, Tensor]:
+            return slices[gaps].to(device), slices[_next(gaps)].to(device)
+
+        fields = {} if ids is None else label_fields(*both(ids), engine.label_field)
+        return cls(both(shown), both(stored), fields)
+
+
+Fields = dict[int, tuple[Tensor, Tensor]]
+"""Per label id, its field on the first and on the last slices, `(B, 1, H, W)` each."""
+
+
+def label_fields(first: Tensor, last: Tensor, kind: str) -> Fields:
+    """Turn label ids `(B, H, W)` into one field per id that can be warped and blended.
+
+    Args:
+        first: Label ids of the first slices.
+        last: Label ids of the last slices.
+        kind: `one_hot` is the paper's (eq. 5); `signed_distance` is the distance to the outline
+            in pixels, positive inside, so that what motion leaves unexplained is interpolated
+            by shape.
+    """
+    convert = {"one_hot": one_hot, "signed_distance": signed_distance}[kind]
+
+    def field(ids: Tensor, label: int) -> Tensor:
+        return torch.from_numpy(convert((ids == label).cpu().numpy()))[:, None].to(ids.device)
+
+    labels = torch.unique(torch.cat([first, last])).tolist()
+    return {label: (field(first, label), field(last, label)) for label in labels}
+
+
+def vote(motion: Motion, fields: Fields, t: float) -> Tensor:
+    """Warp and blend the fields of all labels and take the highest, `(B, H, W)`.
+
+    A tie goes to the nearer slice (to the first at t = 0.5). No id appears that is not in one
+    of the two slices.
+    """
+    nearer = motion.first_share + (_TIE if t <= 0.5 else -_TIE)
+    decisive = Motion(motion.to_first, motion.to_last, nearer)
+    labels = torch.tensor(list(fields), device=motion.to_first.device)
+    best = labels[0].expand(motion.to_first[:, 0].shape)
+    highest = torch.full_like(motion.to_first[:, 0], -torch.inf)
+    for label, pair in zip(labels, fields.values(), strict=True):
+        score = decisive.blend(*pair)[:, 0]
+        best = torch.where(score > highest, label, best)
+        highest = torch.maximum(score, highest)
+    return best
+
+
+def _allocate(stack: Stack, count: int) -> Filling:
+    depth, channels, height, width = stack.image.shape
+    gaps = (depth - 1, count)
+    label = None
+    if stack.label is not None:
+        label = np.zeros((*gaps, height, width), stack.label.dtype)
+    image = np.zeros((*gaps, channels, height, width), np.float32)
+    return Filling(image, np.zeros((*gaps, height, width), np.float32), label)
+
+
+def _occupied(shown: Tensor) -> _Box:
+    """Box of all that is above 0 in any slice; outside, all slices agree on background."""
+    height, width = shown.shape[-2:]
+    mask = (shown > 0).any(dim=0).any(dim=0)
+    if not mask.any():
+        return _Box(0, height, 0, width, height, width)
+    rows, columns = torch.nonzero(mask.any(1)).flatten(), torch.nonzero(mask.any(0)).flatten()
+    return _Box(
+        int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1, height, width
+    )
+
+
+def _batches(gaps: int, size: int) -> Iterator[slice]:
+    size = max(1, size)
+    for start in range(0, gaps, size):
+        yield slice(start, min(start + size, gaps))
+
+
+def _next(gaps: slice) -> slice:
+    return slice(gaps.start + 1, gaps.stop + 1)
+
+
+def _prepare(slices: Tensor, device: torch.device) -> Tensor:
+    return slices.to(device).contiguous(memory_format=torch.channels_last)
+
+
+def _whole(motion: Motion, box: _Box, t: float) -> Motion:
+    """Extend motion in the box to whole slices: no motion outside."""
+    share = motion.first_share
+    if share.ndim == 4:
+        share = box.paste(share, 1 - t)
+    return Motion(box.paste(motion.to_first), box.paste(motion.to_last), share)

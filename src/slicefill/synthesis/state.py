@@ -1,0 +1,110 @@
+"""Everything a training run is: networks, optimisers, progress; saved and restored whole."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from slicefill.params import OptimisationParams, SynthesisParams
+from slicefill.synthesis.critics import Critics
+from slicefill.synthesis.model import SynthesisModel
+from slicefill.synthesis.steps import Side
+
+State = dict[str, Any]
+_HISTORY = "history"
+
+
+@dataclass
+class Training:
+    """A training run between two epochs.
+
+    Attributes:
+        synthesis: Synthesis network and its optimiser.
+        critics: Discriminators, attention and classifier, or None if the variant has none.
+        channels: Image channels.
+        epoch: Epochs done.
+        step: Steps done.
+        best: Best validation so far: psnr, epoch, and the weights that reached it.
+        history: One row per epoch and logged term.
+    """
+
+    synthesis: Side
+    critics: Side | None
+    channels: int
+    epoch: int = 0
+    step: int = 0
+    best: State = field(default_factory=lambda: {"psnr": float("-inf"), "epoch": 0})
+    history: list[dict[str, float | str]] = field(default_factory=list)
+
+    def state(self) -> State:
+        """Return plain values and tensors that `restore` continues from."""
+        sides = {"synthesis": self.synthesis, "critics": self.critics}
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "best": self.best,
+            _HISTORY: self.history,
+            "sides": {
+                name: {
+                    "network": side.network.state_dict(),
+                    "optimiser": side.optimiser.state_dict(),
+                }
+                for name, side in sides.items()
+                if side is not None
+            },
+        }
+
+    def restore(self, state: State) -> None:
+        """Continue from a state that `state` returned."""
+        self.epoch, self.step, self.best = state["epoch"], state["step"], state["best"]
+        self.history = state[_HISTORY]
+        for name, saved in state["sides"].items():
+            side: Side = getattr(self, name)
+            side.network.load_state_dict(saved["network"])
+            side.optimiser.load_state_dict(saved["optimiser"])
+
+    def log(self, values: dict[str, float]) -> None:
+        """Add the values of the epoch just done to the history."""
+        self.history += [{"epoch": self.epoch, "term": k, "value": v} for k, v in values.items()]
+
+    def keep_best(self, scores: dict[str, float]) -> None:
+        """Remember the weights if validation is the best so far."""
+        if scores["validation/psnr"] <= self.best["psnr"]:
+            return
+        weights = {
+            name: {key: value.detach().cpu().clone() for key, value in part.state_dict().items()}
+            for name, part in self._networks().items()
+        }
+        self.best = {
+            "psnr": scores["validation/psnr"],
+            "ssim": scores["validation/ssim"],
+            "epoch": self.epoch,
+            "weights": weights,
+        }
+
+    def _networks(self) -> dict[str, nn.Module]:
+        critics = {} if self.critics is None else {"critics": self.critics.network}
+        return {"synthesis": self.synthesis.network, **critics}
+
+
+def start_training(fabric: Fabric, channels: int, params: SynthesisParams) -> Training:
+    """Build networks and optimisers from the seed."""
+    torch.manual_seed(params.optimisation.seed)
+    options = params.optimisation
+    model = SynthesisModel(channels, params.network)
+    synthesis = _side(fabric, model, options.learning_rate, options)
+    parts = params.parts
+    critics = None
+    if parts.global_discriminator or parts.local_discriminator:
+        judges = Critics(channels, params.critic_width, parts)
+        critics = _side(fabric, judges, options.critic_learning_rate, options)
+    return Training(synthesis, critics, channels)
+
+
+def _side(fabric: Fabric, network: nn.Module, rate: float, options: OptimisationParams) -> Side:
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = torch.optim.Adam(network.parameters(), lr=rate, fused=True)
+    wrapped, wrapped_optimiser = fabric.setup(network, optimiser)
+    return Side(wrapped, wrapped_optimiser, options.gradient_clip)

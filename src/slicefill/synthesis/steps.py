@@ -1,0 +1,123 @@
+"""One optimisation step of each side: critics on eq. (13) and (14), synthesis on eq. (6)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from slicefill.synthesis import losses
+from slicefill.synthesis.critics import adversarial, classification, critic_losses
+from slicefill.synthesis.groups import Batch
+from slicefill.synthesis.model import Flows, Motion
+
+Features = Callable[[Tensor], Tensor]
+
+
+@dataclass
+class Side:
+    """A network with its optimiser."""
+
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
+    gradient_clip: float | None
+
+    def update(self, fabric: Fabric, loss: Tensor) -> None:
+        """Take one step down `loss`."""
+        self.optimiser.zero_grad(set_to_none=True)
+        fabric.backward(loss)
+        if self.gradient_clip is not None:
+            fabric.clip_gradients(self.network, self.optimiser, max_norm=self.gradient_clip)
+        self.optimiser.step()
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """What the synthesis network made of a batch."""
+
+    flows: Flows
+    motions: list[Motion]
+    slices: Tensor  # Î_1 … Î_N, (B, N, C, h, w)
+
+
+def synthesise(network: nn.Module, batch: Batch) -> Synthesis:
+    """Synthesise the inner slices of a batch: eq. (1) to (3)."""
+    flows, motions = network(batch.first, batch.last, batch.positions)
+    slices = torch.stack([motion.blend(batch.first, batch.last) for motion in motions], 1)
+    return Synthesis(flows, motions, slices)
+
+
+def critic_step(fabric: Fabric, critics: Side, batch: Batch, made: Synthesis) -> dict[str, float]:
+    """Optimise attention, classifier and both discriminators together."""
+    on_real = critics.network(batch.inner.flatten(0, 1))
+    on_synthetic = critics.network(made.slices.detach().flatten(0, 1))
+    terms = critic_losses(on_real, on_synthetic, batch.shows_object.flatten())
+    require_finite(terms)
+    critics.update(fabric, torch.stack(list(terms.values())).sum())
+    return {f"critic/{name}": float(term.detach()) for name, term in terms.items()}
+
+
+def classifier_step(fabric: Fabric, critics: Side, batch: Batch) -> dict[str, float]:
+    """Optimise attention and classifier apart, on real slices: the first stage of IIA."""
+    logits = critics.network(batch.inner.flatten(0, 1))["classifier"]
+    loss = classification(logits, batch.shows_object.flatten())
+    require_finite({"classifier": loss})
+    critics.update(fabric, loss)
+    return {"critic/classifier": float(loss.detach())}
+
+
+def synthesis_step(
+    fabric: Fabric, side: Side, terms: Mapping[str, Tensor], lambdas: Mapping[str, float]
+) -> dict[str, float]:
+    """Optimise the synthesis network on the weighted sum of the terms, eq. (6)."""
+    require_finite(terms)
+    weighted = {name: lambdas[name] * term for name, term in terms.items()}
+    total = torch.stack(list(weighted.values())).sum()
+    side.update(fabric, total)
+    logged = {"train/total": total, **{f"train/raw/{n}": t for n, t in terms.items()}}
+    logged |= {f"train/weighted/{name}": term for name, term in weighted.items()}
+    return {name: float(value.detach()) for name, value in logged.items()}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A batch, what was made of it, and who judges it."""
+
+    batch: Batch
+    made: Synthesis
+    critics: nn.Module | None
+    features: Features | None
+
+
+def synthesis_terms(judged: Judged, lambdas: Mapping[str, float]) -> dict[str, Tensor]:
+    """Compute the terms of eq. (6) whose λ is above zero."""
+    batch, made = judged.batch, judged.made
+    critics, features = judged.critics, judged.features
+    terms: dict[str, Callable[[], Tensor]] = {
+        "rec": lambda: losses.reconstruction(made.slices, batch.inner),
+        "warp": lambda: losses.warping(batch, made.flows, made.motions),
+        "smooth": lambda: losses.smoothness(made.flows),
+        "tp_smooth": lambda: losses.through_plane_smoothness(batch.first, made.slices, batch.last),
+    }
+    if features is not None:
+        terms["per"] = lambda: losses.perceptual(made.slices, batch.inner, features)
+    if critics is not None:
+        terms["adv"] = lambda: adversarial(critics(made.slices.flatten(0, 1)))
+    return {name: term() for name, term in terms.items() if lambdas[name] > 0}
+
+
+def require_finite(terms: Mapping[str, Tensor]) -> None:
+    """Stop training at the first term that is not a number.
+
+    Raises:
+        FloatingPointError: Naming the terms that broke.
+    """
+    broken = [name for name, term in terms.items() if not torch.isfinite(term)]
+    if broken:
+        values = ", ".join(f"{name} = {float(term):g}" for name, term in terms.items())
+        msg = (
+            f"loss term {', '.join(broken)} is not finite ({values}); lower "
+            "synthesis.optimisation.learning_rate, set gradient_clip, or use precision 32-true"
+        )
+        raise FloatingPointError(msg)

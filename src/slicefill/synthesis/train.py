@@ -1,0 +1,122 @@
+"""Training Slice Imputation on thick volumes alone: one flat, resumable loop."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from lightning_fabric import Fabric
+
+from slicefill.fingerprint import fingerprint
+from slicefill.hardware import launch_fabric
+from slicefill.params import AxisName, SynthesisParams
+from slicefill.synthesis.checkpoint import Checkpoint, best_checkpoint
+from slicefill.synthesis.epoch import Setting, require_groups, run_epoch
+from slicefill.synthesis.groups import summarise
+from slicefill.synthesis.perceptual import PerceptualFeatures
+from slicefill.synthesis.state import State, Training, start_training
+from slicefill.synthesis.validation import validate, validation_groups
+from slicefill.synthesis.views import ViewCache
+from slicefill.types import Promise
+
+logger = logging.getLogger(__name__)
+
+
+class Slot(Protocol):
+    """Where a run keeps its state, so that a killed run goes on where it was."""
+
+    def load(self) -> State | None:
+        """Return the last state saved, or None."""
+
+    def save(self, state: State) -> None:
+        """Replace the state, whole or not at all."""
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Thick cases for training and for validation (other persons), and their slice axis."""
+
+    training: Mapping[str, Promise]
+    validation: Mapping[str, Promise]
+    axis: AxisName
+
+
+@dataclass(frozen=True)
+class Run:
+    """What surrounds a training run.
+
+    Attributes:
+        slot: Keeps the state between epochs.
+        report: Called after every epoch with the epoch's means and the number of the epoch.
+    """
+
+    slot: Slot
+    report: Callable[[Mapping[str, float], int], None]
+
+
+def train(data: TrainingData, params: SynthesisParams, run: Run) -> Checkpoint:
+    """Train a synthesis model.
+
+    The state is saved after every epoch together with a fingerprint of the parameters and the
+    cases; a run with the same fingerprint continues from it and ends with the same weights as
+    one that was never interrupted.
+
+    Args:
+        data: Thick cases; needs no isotropic data, and labels only for the object classifier.
+        params: Every number of the run.
+        run: State keeper and reporter.
+
+    Returns:
+        The checkpoint of the best epoch: plain values and tensors.
+
+    Raises:
+        ValueError: If no case gives a group of the configured N.
+        FloatingPointError: If a loss term stops being finite; names the term.
+    """
+    fabric = launch_fabric(params.hardware)
+    setting = _prepare(fabric, data, params)
+    held_out = ViewCache(data.validation, data.axis, params)
+    scored = validation_groups(summarise(held_out, sorted(data.validation)), params)
+    require_groups(len(scored), "validation", params)
+    training = start_training(fabric, setting.cache.channels, params)
+    mark = fingerprint(params, _marks(data.training), _marks(data.validation), data.axis)
+    _resume(training, run.slot, mark)
+    while not _finished(training, params):
+        # Epoch 0 is the untrained network, which interpolates linearly: the bar to pass.
+        values = run_epoch(training, setting) if training.history else {}
+        values |= validate(training.synthesis.network, held_out, scored)
+        training.keep_best(values)
+        training.log(values)
+        run.report(values, training.epoch)
+        run.slot.save({**training.state(), "fingerprint": mark})
+    return best_checkpoint(training, params, mark)
+
+
+def _prepare(fabric: Fabric, data: TrainingData, params: SynthesisParams) -> Setting:
+    cache = ViewCache(data.training, data.axis, params)
+    summaries = summarise(cache, sorted(data.training))
+    features = None
+    if params.lambdas["per"] > 0:
+        features = PerceptualFeatures(params.perceptual).to(fabric.device)
+    return Setting(fabric, params, features, cache, summaries)
+
+
+def _marks(cases: Mapping[str, Promise]) -> dict[str, str]:
+    return {case: promise.fingerprint for case, promise in cases.items()}
+
+
+def _resume(training: Training, slot: Slot, mark: str) -> None:
+    state = slot.load()
+    if state is None:
+        return
+    if state["fingerprint"] != mark:
+        logger.warning("the last state has other parameters or cases: training starts anew")
+        return
+    training.restore(state)
+    logger.info("training continues after epoch %d", training.epoch)
+
+
+def _finished(training: Training, params: SynthesisParams) -> bool:
+    options = params.optimisation
+    waited = training.epoch - max(training.best["epoch"], params.pretraining_epochs)
+    return training.epoch >= params.pretraining_epochs + options.epochs or waited > options.patience

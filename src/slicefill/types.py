@@ -1,0 +1,148 @@
+"""The nouns of the library: a volume, a case, a stack of slices, a filling."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A scan or a label map exactly as its file stores it.
+
+    Attributes:
+        stored: The numbers in the file, before slope and intercept, in stored orientation
+            and byte order: `(I, J, K)`, or `(I, J, K, C)` with channels last.
+        header: NIfTI header; holds the geometry (mm), the intensity slope and intercept and
+            the units. Never modified in place.
+    """
+
+    stored: Array
+    header: nib.Nifti1Header
+
+    @property
+    def affine(self) -> NDArray[np.float64]:
+        """Voxel index to world position, `(4, 4)`, mm."""
+        return np.asarray(self.header.get_best_affine(), dtype=np.float64)
+
+    @property
+    def spacing(self) -> NDArray[np.float64]:
+        """Voxel pitch along the three array axes, `(3,)`, mm."""
+        return np.asarray(nib.affines.voxel_sizes(self.affine), dtype=np.float64)
+
+    @property
+    def slope_intercept(self) -> tuple[float, float]:
+        """Slope and intercept from stored numbers to intensities; (1, 0) when none is set."""
+        slope, intercept = self.header.get_slope_inter()
+        return (1.0 if slope is None else slope), (0.0 if intercept is None else intercept)
+
+    def intensities(self) -> Floats:
+        """Intensities in the unit of the scan (HU for CT): slope × stored + intercept."""
+        slope, intercept = self.slope_intercept
+        return self.stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+
+    def with_stored(
+        self,
+        stored: Array,
+        index_map: Array | None = None,
+        slope_intercept: tuple[float, float] | None = None,
+    ) -> "Volume":
+        """Return a volume with other numbers in the same world.
+
+        Args:
+            stored: The new numbers; their dtype and shape go into the header.
+            index_map: `(4, 4)` from new voxel indices to the indices of this volume;
+                identity when omitted. Applied to sform and qform alike.
+            slope_intercept: From the new numbers to intensities; as in this volume if omitted.
+        """
+        header = self.header.copy()
+        header.set_data_shape(stored.shape)
+        header.set_data_dtype(stored.dtype)
+        header.set_slope_inter(*(slope_intercept or self.slope_intercept))
+        if index_map is not None:
+            sform, sform_code = header.get_sform(coded=True)
+            qform, qform_code = header.get_qform(coded=True)
+            rigid = qform if qform_code else self.affine  # code 0 still carries the pixdims
+            header.set_qform(rigid @ index_map, int(qform_code), strip_shears=True)
+            if sform_code:
+                header.set_sform(sform @ index_map, int(sform_code))
+            elif not qform_code:  # without a code the world would hang on the shape
+                header.set_sform(self.affine @ index_map, code=2)
+        return Volume(stored, header)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One subject: what a case folder on disk holds.
+
+    Attributes:
+        image: The scan.
+        label: Its label map on the same grid, if there is one.
+        maps: Further volumes on the grid of the image, by file stem (`synthetic_mask`, `trust`).
+        record: How the case came about (plain values; written as `record.json`).
+    """
+
+    image: Volume
+    label: Volume | None = None
+    maps: Mapping[str, Volume] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A case that is computed when it is saved, unless it is on disk already.
+
+    Attributes:
+        make: Computes the case.
+        fingerprint: Digest of all that determines the result (inputs, parameters, model).
+            A case on disk with the same fingerprint is not made again.
+    """
+
+    make: Callable[[], Case]
+    fingerprint: str
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """The slices of a volume, through-plane axis in front.
+
+    Attributes:
+        image: Stored numbers, `(D, C, H, W)`.
+        window: The stored numbers that map to 0 and to 1 for a network, per channel, `(C, 2)`.
+        label: Label ids, `(D, H, W)`, or None.
+    """
+
+    image: Floats
+    window: NDArray[np.float64]
+    label: Array | None = None
+
+    def normalised(self) -> Floats:
+        """Slices clipped to [0, 1], `(D, C, H, W)`, for networks and trust; never written out."""
+        low = self.window[:, 0, None, None].astype(np.float32)
+        width = (self.window[:, 1] - self.window[:, 0])[:, None, None].astype(np.float32)
+        return np.clip((self.image - low) / width, 0, 1, dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Filling:
+    """The synthetic slices of every gap of a stack; D - 1 gaps, N slices in each.
+
+    Attributes:
+        image: In stored numbers, not yet rounded, `(D - 1, N, C, H, W)`.
+        trust: Agreement of the two neighbours' predictions, `(D - 1, N, H, W)`, in [0, 1].
+        label: Label ids, `(D - 1, N, H, W)`, or None.
+    """
+
+    image: Floats
+    trust: Floats
+    label: Array | None = None
+
+
+Method = Callable[[Stack, Sequence[float]], Filling]
+"""Fills every gap of a stack at the positions t in (0, 1) given."""

@@ -1,0 +1,17 @@
+"""What the metric tests share."""
+
+import pytest
+
+from slicefill.params import EvaluationParams
+
+
+@pytest.fixture
+def params():
+    """What the metrics read; the rest of the model is for figures."""
+    return EvaluationParams.model_construct(
+        body_quantile=0.1,
+        reference_methods=["nearest", "linear"],
+        bootstrap_samples=2000,
+        confidence=0.95,
+        seed=0,
+    )

@@ -1,0 +1,147 @@
+"""Statistics: by person, hand-computed, against scipy."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from slicefill.metrics.statistics import compare, merit, summarise
+
+
+def frame(metric="psnr_body", persons=None, **methods):
+    """One row per method and case; one person per case unless told."""
+    rows = [
+        {"case": f"c{i}", "person": persons[i] if persons else f"p{i}", "method": m, metric: value}
+        for m, values in methods.items()
+        for i, value in enumerate(values)
+    ]
+    return pd.DataFrame(rows)
+
+
+def normal(mean, seed, size=30):
+    return np.random.default_rng(seed).normal(mean, 1, size)
+
+
+def test_the_person_is_the_unit(params):
+    scores = frame(persons=["a", "a", "b"], linear=[1.0, 3.0, 8.0])
+    row = summarise(scores, params).iloc[0]
+    assert (row["n"], row["mean"]) == (2, 5)  # persons score 2 and 8
+    assert row["sd"] == pytest.approx(np.sqrt(18))
+
+
+def test_cases_without_a_value_are_counted(params):
+    persons = ["a", "a", "b", "c"]
+    scores = frame(persons=persons, linear=[1.0, np.nan, np.inf, 5.0])
+    row = summarise(scores, params).iloc[0]
+    assert (row["n"], row["dropped"], row["mean"]) == (2, 2, 3)
+
+
+def test_the_interval_of_many_normal_values_is_as_theory_says(params):
+    values = normal(20, seed=3, size=400)
+    row = summarise(frame(linear=values), params).iloc[0]
+    half = stats.norm.ppf(0.975) * values.std(ddof=1) / 20
+    assert row["ci_low"] == pytest.approx(values.mean() - half, abs=0.1 * half)
+    assert row["ci_high"] == pytest.approx(values.mean() + half, abs=0.1 * half)
+
+
+def test_intervals_of_too_few_or_equal_values(params):
+    one = summarise(frame(linear=[4.0]), params).iloc[0]
+    assert np.isnan([one["ci_low"], one["ci_high"], one["sd"]]).all()
+    equal = summarise(frame(linear=[4.0, 4.0, 4.0]), params).iloc[0]
+    assert (equal["ci_low"], equal["ci_high"]) == (4, 4)
+
+
+def test_row_order_changes_nothing(params):
+    scores = frame(linear=normal(20, 1), cubic=normal(21, 2))
+    shuffled = scores.sample(frac=1, random_state=1)
+    keys = ["method", "metric"]
+    pd.testing.assert_frame_equal(
+        summarise(scores, params).sort_values(keys, ignore_index=True),
+        summarise(shuffled, params).sort_values(keys, ignore_index=True),
+    )
+
+
+def test_p_and_difference_are_those_of_scipy(params):
+    base, better = normal(20, 1), normal(20.5, 2)
+    row = compare(frame(linear=base, slice_imputation=better), params).iloc[0]
+    assert (row["method"], row["reference"], row["n"]) == ("slice_imputation", "linear", 30)
+    assert row["p"] == pytest.approx(stats.wilcoxon(better, base).pvalue)
+    assert row["difference"] == pytest.approx((better - base).mean())
+    assert row["harmed"] == pytest.approx((better < base).mean())
+    assert row["ci_low"] < row["difference"] < row["ci_high"]
+
+
+def test_the_reference_is_the_best_reference_method(params):
+    scores = frame(nearest=[3.0, 3.0], linear=[2.0, 2.0], cubic=[9.0, 9.0])
+    result = compare(scores, params)
+    assert set(result["reference"]) == {"nearest"}  # cubic is no reference method here
+    assert set(result["method"]) == {"linear", "cubic"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "worse", "better"),
+    [
+        ("psnr_body", 20, 30),
+        ("dice_mean", 0.5, 0.9),
+        ("mae_field", 9, 3),
+        ("assd_core", 2, 1),
+        ("bias_body", -4, 2),
+        ("volume_bias_rim", 0.3, -0.1),
+        ("gradient_ratio", 1.4, 0.8),
+        ("alternation", 0.5, 1.1),
+    ],
+)
+def test_gain_is_positive_where_the_method_is_better(params, metric, worse, better):
+    scores = frame(metric, linear=[float(worse)] * 6, ours=[float(better)] * 6)
+    row = compare(scores, params).iloc[0]
+    assert row["difference"] > 0
+    assert row["harmed"] == 0
+
+
+def test_biases_of_opposite_sign_do_not_cancel_within_a_person(params):
+    scores = frame("bias_body", persons=["a", "a"], linear=[1.0, 1.0], ours=[-5.0, 5.0])
+    assert compare(scores, params).iloc[0]["difference"] == -4
+
+
+def test_holm_over_the_whole_table_by_hand(params):
+    scores = frame(linear=normal(20, 1), ours=normal(20.6, 2), iia=normal(20.2, 3))
+    scores["ssim_body"] = scores["psnr_body"] + normal(0, 4, len(scores))
+    result = compare(scores, params)
+    ordered = np.sort(result["p"])
+    factors = np.arange(len(ordered), 0, -1)
+    by_hand = np.minimum(np.maximum.accumulate(ordered * factors), 1)
+    assert len(result) == 4
+    np.testing.assert_allclose(np.sort(result["p_holm"]), by_hand)
+
+
+def test_pairs_with_a_missing_side_are_left_out(params):
+    scores = frame(linear=[1.0, 2.0, np.nan, 4.0], ours=[2.0, 1.0, 9.0, np.nan])
+    row = compare(scores, params).iloc[0]
+    assert (row["n"], row["difference"], row["harmed"]) == (2, 0, 0.5)
+
+
+def test_equal_methods_differ_by_nothing(params):
+    row = compare(frame(linear=[1.0, 2.0], nearest=[1.0, 2.0]), params).iloc[0]
+    assert (row["difference"], row["p"], row["p_holm"], row["harmed"]) == (0, 1, 1, 0)
+
+
+def test_unmeasured_methods_stay_in_the_table_untested(params):
+    scores = frame("assd_mean", linear=[1.0, 2.0], nearest=[1.5, 2.5], ours=[np.nan, np.nan])
+    result = compare(scores, params).set_index("method")
+    assert result.loc["ours", "n"] == 0
+    assert np.isnan(result.loc["ours", ["p", "p_holm"]].astype(float)).all()
+    assert result.loc["nearest", "p_holm"] == result.loc["nearest", "p"]
+
+
+def test_counts_and_all_slices_are_not_compared(params):
+    scores = frame(linear=[1.0, 2.0], ours=[2.0, 4.0])
+    scores["psnr_all_slices"], scores["slices"] = scores["psnr_body"], 3.0
+    assert set(compare(scores, params)["metric"]) == {"psnr_body"}
+    assert set(summarise(scores, params)["metric"]) == {"psnr_body", "psnr_all_slices"}
+
+
+def test_errors_say_what_to_do(params):
+    with pytest.raises(ValueError, match=r"none of evaluation.reference_methods .* add one"):
+        compare(frame(ours=[1.0]), params)
+    with pytest.raises(ValueError, match="no direction is known for metric 'sharpness'"):
+        merit("sharpness", pd.Series([1.0]))

@@ -1,0 +1,173 @@
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from slicefill.command_line import main
+from slicefill.datasets.case_folder import write_case
+from slicefill.geometry import step_map
+from slicefill.types import Case, Volume
+
+
+def thick_case(seed):
+    stored = np.random.default_rng(seed).integers(0, 900, (4, 5, 3)).astype(np.int16)
+    header = nib.Nifti1Header()
+    header.set_data_shape(stored.shape)
+    header.set_data_dtype(stored.dtype)
+    header.set_sform(np.diag([1.0, 1.0, 4.0, 1.0]), 1)
+    header.set_slope_inter(1, 0)
+    image = Volume(stored, header)
+    return Case(image, image.with_stored((stored > 450).astype(np.uint8)))
+
+
+def filled_case(case):
+    """One copy of the slice before it in every gap."""
+    finer = step_map(2, 0.5)
+    image, label = (
+        one.with_stored(np.repeat(one.stored, 2, axis=2)[..., :-1], finer)
+        for one in (case.image, case.label)
+    )
+    mask = np.zeros(image.stored.shape, np.uint8)
+    mask[..., 1::2] = 1
+    record = {"axis": 2, "count": 1}
+    return Case(image, label, {"synthetic_mask": image.with_stored(mask)}, record)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """thick/<case> and filled/<method>/<case>, as the pipelines leave them."""
+    for seed, name in enumerate(["case_a", "case_b"]):
+        case = thick_case(seed)
+        write_case(case, tmp_path / "thick" / name)
+        for method in ("linear", "cubic"):
+            write_case(filled_case(case), tmp_path / "filled" / method / name)
+    return tmp_path
+
+
+def damage(folder, voxel=(0, 0, 2)):
+    path = folder / "image.nii.gz"
+    image = nib.load(path)
+    stored = np.asarray(image.dataobj).copy()
+    stored[voxel] += 1
+    nib.save(nib.Nifti1Image(stored, None, image.header), path)
+
+
+def run(*arguments):
+    return main(["verify", *map(str, arguments)])
+
+
+def test_one_case_against_its_folder(folders, capsys):
+    output, source = folders / "filled" / "linear" / "case_a", folders / "thick" / "case_a"
+    assert run(output, "--against", source) == 0
+    assert capsys.readouterr().out.splitlines() == ["ok       case_a", "1 of 1 cases ok"]
+
+
+@pytest.mark.parametrize(("level", "count"), [("filled/linear", 2), ("filled", 4)])
+def test_folders_of_cases_are_matched_by_name(folders, capsys, level, count):
+    assert run(folders / level, "--against", folders / "thick") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line.startswith("ok")]) == count
+    assert lines[-1] == f"{count} of {count} cases ok"
+
+
+def test_a_changed_acquired_voxel_fails_only_its_case_and_is_named(folders, capsys):
+    damage(folders / "filled" / "linear" / "case_b")
+    assert run(folders / "filled", "--against", folders / "thick") == 1
+    out = capsys.readouterr().out
+    assert "DIFFERS  filled/linear/case_b" in out
+    assert "image: acquired slice 1, output slice 2" in out
+    assert out.splitlines()[-1] == "3 of 4 cases ok"
+
+
+def test_many_differences_are_cut_short(folders, capsys):
+    case = filled_case(thick_case(0))
+    case.image.stored[:] = 5
+    case.label.stored[:] = 7
+    write_case(case, folders / "filled" / "linear" / "case_a")
+    assert run(folders / "filled" / "linear", "--against", folders / "thick") == 1
+    assert "... and 2 more" in capsys.readouterr().out  # 3 + 3 slices and the ids
+
+
+def test_a_nifti_file_checks_the_image_and_with_its_label_both(folders, capsys):
+    output, source = folders / "filled" / "linear" / "case_a", folders / "thick" / "case_a"
+    wrong = folders / "thick" / "case_b" / "label.nii.gz"
+    assert run(output, "--against", source / "image.nii.gz") == 0
+    assert "image only" in capsys.readouterr().out
+    image = source / "image.nii.gz"
+    assert run(output, "--against", image, "--label", source / "label.nii.gz") == 0
+    assert "image only" not in capsys.readouterr().out
+    assert run(output, "--against", image, "--label", wrong) == 1
+
+
+@pytest.mark.parametrize("name", ["image.nii.gz", "record.json"])
+def test_a_case_that_lacks_a_file_or_is_cut_short_fails_and_the_others_go_on(folders, capsys, name):
+    broken = folders / "filled" / "linear" / "case_a" / name
+    broken.write_bytes(broken.read_bytes()[:20])
+    assert run(folders / "filled" / "linear", "--against", folders / "thick") == 1
+    assert "cannot be read" in capsys.readouterr().out
+    broken.unlink()
+    assert run(folders / "filled" / "linear", "--against", folders / "thick") == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "1 of 2 cases ok"
+
+
+def test_a_case_without_its_source_fails(folders, capsys):
+    write_case(filled_case(thick_case(9)), folders / "filled" / "linear" / "stranger")
+    assert run(folders / "filled" / "linear", "--against", folders / "thick") == 1
+    out = capsys.readouterr().out
+    assert "DIFFERS  linear/stranger" in out
+    assert "2 of 3 cases ok" in out
+
+
+def test_a_case_left_half_written_is_not_a_case(folders, capsys):
+    half = folders / "filled" / "linear" / ".case_c.partial"
+    half.mkdir()
+    (half / "image.nii.gz").write_bytes(b"")
+    assert run(folders / "filled" / "linear", "--against", folders / "thick") == 0
+    assert "2 of 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere", "--against", "thick"], "nowhere: no such file or folder"),
+        (["filled", "--against", "nowhere"], "nowhere: no such file or folder"),
+        (["filled"], "--against"),
+        (["filled", "--against", "thick/case_a"], "holds 4 cases"),
+        (["filled", "--against", "filled"], "expected case folders named as in"),
+        (["empty", "--against", "thick"], "expected a case folder with image.nii.gz"),
+        (
+            ["filled/linear/case_a", "--against", "thick", "--label", "thick/case_a/label.nii.gz"],
+            "--label belongs to a NIfTI file",
+        ),
+    ],
+)
+def test_wrong_usage_leaves_with_2_and_says_why(folders, capsys, monkeypatch, arguments, message):
+    (folders / "empty").mkdir()
+    monkeypatch.chdir(folders)
+    with pytest.raises(SystemExit) as stopped:
+        run(*arguments)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_without_a_command_it_leaves_with_2(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([])
+    assert stopped.value.code == 2
+    assert "COMMAND" in capsys.readouterr().err
+
+
+def test_help_explains_and_loads_no_heavy_package():
+    code = (
+        "import sys; from slicefill.command_line import main\n"
+        "try:\n    main(['verify', '--help'])\n"
+        "finally:\n    print({'numpy', 'nibabel', 'torch', 'kedro'} & set(sys.modules))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert "--against INPUT" in result.stdout
+    assert "exit status" in result.stdout
+    assert result.stdout.splitlines()[-1] == "set()"
