@@ -66,6 +66,7 @@ def test_anisotropy_is_slice_spacing_over_the_mean_in_plane_pitch():
         (4.0, 0.6, 5),  # 6.67: as the paper floors it
         (0.6, 0.2, 2),  # 2.9999999999999996 in floating point
         (np.float32(3.3), np.float32(1.1), 2),
+        (7.499999137921721, 0.4999999993270825, 14),  # 7.5 and 0.5 mm out of a float32 header
         (1.99, 1.0, 0),
         (1.0, 1.0, 0),
         (0.5, 1.0, 0),

@@ -42,7 +42,8 @@ def anisotropy(spacing: Array, axis: int) -> float:
 def adaptive_count(spacing: Array, axis: int) -> int:
     """Count the synthetic slices per gap that make the grid nearly isotropic: N_A, eq. (20).
 
-    Never below 0, and a ratio within 1e-6 of an integer counts as that integer.
+    Never below 0. A ratio 0.001 below an integer counts as that integer: 7.5 mm by 0.5 mm comes
+    out of the single precision of a header as 14.999998.
 
     Example:
         >>> adaptive_count(np.array([0.6, 0.6, 4.0]), axis=2)
@@ -50,7 +51,7 @@ def adaptive_count(spacing: Array, axis: int) -> int:
         >>> adaptive_count(np.array([1.0, 1.0, 0.5]), axis=2)
         0
     """
-    return max(0, int(np.floor(anisotropy(spacing, axis) + 1e-6)) - 1)
+    return max(0, int(np.floor(anisotropy(spacing, axis) + 1e-3)) - 1)
 
 
 def spacing_count(slice_spacing: float, target: float) -> int:

@@ -1,29 +1,42 @@
 """Device and precision, through Lightning Fabric."""
 
+from typing import Any
+
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 
 from slicefill.params import HardwareParams
 
 
+class Autocast(MixedPrecision):
+    """bf16 inside the layers only.
+
+    Fabric's own plugin rounds what goes into a network to 8 bits, intensities and positions t
+    included; autocast alone leaves them as they are.
+    """
+
+    def convert_input(self, data: Any) -> Any:
+        """Return the inputs unchanged."""
+        return data
+
+
 def launch_fabric(params: HardwareParams) -> Fabric:
     """Set up Fabric: bf16 autocast where the processor computes in it, else fp32."""
+    on_gpu = params.accelerator != "cpu" and torch.cuda.is_available()
+    autocast = params.precision == "bf16-mixed" or (
+        params.precision == "auto" and _computes_bf16(on_gpu)
+    )
     fabric = Fabric(
         accelerator=params.accelerator,
         devices=params.devices,
-        precision=_precision(params),
+        plugins=[Autocast("bf16-mixed", "cuda" if on_gpu else "cpu")] if autocast else [],
     )
     fabric.launch()
     return fabric
 
 
-def _precision(params: HardwareParams) -> str:
-    if params.precision != "auto":
-        return params.precision
-    return "bf16-mixed" if _computes_bf16(params.accelerator) else "32-true"
-
-
-def _computes_bf16(accelerator: str) -> bool:
-    if accelerator != "cpu" and torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
+def _computes_bf16(on_gpu: bool) -> bool:
+    if on_gpu:
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -43,7 +43,7 @@ class TrackingHook:
     @hook_impl
     def after_dataset_saved(self, dataset_name: str) -> None:
         """Log an output as an artifact if its catalog entry says so."""
-        dataset = self._catalog.get(dataset_name) if hasattr(self, "_catalog") else None
+        dataset: Any = self._catalog.get(dataset_name) if hasattr(self, "_catalog") else None
         if dataset is not None and (getattr(dataset, "metadata", None) or {}).get("mlflow"):
             tracking.log_artifact(Path(str(dataset._filepath)))
 
@@ -70,7 +70,7 @@ class QuarantineHook:
         """
         left_out = 0
         for name in sorted(pipeline.outputs() | pipeline.inputs() | pipeline.all_outputs()):
-            dataset = catalog.get(name)
+            dataset: Any = catalog.get(name)
             if name == "ingestion_report" and name in pipeline.all_outputs():
                 refused = catalog.load(name)
                 for row in refused.itertuples():

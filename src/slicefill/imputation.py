@@ -98,6 +98,7 @@ def fill_case(case: Case, imputer: Imputer, params: ImputationParams) -> Case:
         "trust": grid.overlay(ones * 255, filling.trust * 255, 1 / 255),
     }
     record = _record(case, stack, imputer, grid)
+    record["parameters"] = params.model_dump(exclude={"methods", "cases"})
     return Case(grid.interleave(case.image, image), label, maps, record)
 
 

@@ -63,6 +63,7 @@ class IngestionParams(_Params):
     step_tolerance: Positive = Field(description="uneven DICOM slice steps, fraction of the step")
     labels: LabelParams
     strict: bool = Field(description="stop at the first bad case instead of quarantining it")
+    limit: Count | None = Field(description="at most so many cases, drawn by split.seed; null: all")
     split: SplitParams
 
 

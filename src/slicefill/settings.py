@@ -1,4 +1,4 @@
-"""Kedro settings: hooks, soft merging of environments, and environment variables in conf/."""
+"""Kedro settings: hooks, how environments override conf/base, environment variables in conf/."""
 
 from omegaconf.resolvers import oc
 
@@ -9,6 +9,7 @@ DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
-    "merge_strategy": {"parameters": "soft", "globals": "soft"},
+    # Globals replace: merged, the label names of an experiment would keep those of the sample.
+    "merge_strategy": {"parameters": "soft"},
     "custom_resolvers": {"oc.env": oc.env},
 }

@@ -42,7 +42,7 @@ def to_dtype(array: Array, dtype: np.dtype) -> Array:
     """
     if np.issubdtype(dtype, np.integer):
         limits = np.iinfo(dtype)
-        array = np.clip(np.rint(array), limits.min, limits.max)
+        array = np.clip(np.rint(array, dtype=np.float64), limits.min, limits.max)
     return array.astype(dtype)
 
 

@@ -38,6 +38,7 @@ def params() -> Callable[..., IngestionParams]:
                 "unlisted": "refuse",
             },
             "strict": False,
+            "limit": None,
             "split": {
                 "file": None,
                 "train": 0.6,

@@ -121,3 +121,30 @@ def test_an_id_without_a_person_is_a_bad_case(params, case, cases_per_person):
 def test_a_pattern_needs_one_group(params):
     with pytest.raises(ValueError, match="one group"):
         person_of("a", params(person_pattern="a"))
+
+
+@pytest.fixture
+def many(write, tmp_path):
+    for number in range(6):
+        write(f"raw/images/c{number}.nii.gz")
+    return tmp_path / "raw"
+
+
+def test_a_limit_draws_that_many_cases_by_the_seed(many, params):
+    def drawn(seed, limit=3):
+        return check_cases(many, params(limit=limit, split={"seed": seed}))[0]["case"].tolist()
+
+    assert all(len(set(drawn(seed))) == 3 for seed in range(5))
+    assert drawn(0) == drawn(0)
+    assert len({tuple(drawn(seed)) for seed in range(5)}) > 1
+    assert len(drawn(0, limit=99)) == 6
+
+
+def test_cases_that_are_not_drawn_are_not_read(many, params):
+    drawn = set(check_cases(many, params(limit=3))[0]["case"])
+    for path in many.glob("images/*.nii.gz"):
+        if path.name.removesuffix(".nii.gz") not in drawn:
+            path.write_bytes(b"damaged")
+    manifest, report = check_cases(many, params(limit=3))
+    assert set(manifest["case"]) == drawn
+    assert report.empty

@@ -52,7 +52,7 @@ def write_volume(volume: Volume, path: Path) -> None:
     """Write a NIfTI file as stored, whole or not at all; folders are made as needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     is_nifti2 = isinstance(volume.header, nib.Nifti2Header)
-    image_class = nib.Nifti2Image if is_nifti2 else nib.Nifti1Image
+    image_class: Any = nib.Nifti2Image if is_nifti2 else nib.Nifti1Image
     image = image_class(volume.stored, None, volume.header, dtype=volume.stored.dtype)
     image.header.set_slope_inter(*volume.slope_intercept)  # nibabel clears it for new images
     partial = path.with_name(f".partial-{path.name}")
@@ -68,7 +68,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 def read_volume(path: Path) -> Volume:
     """Read a NIfTI file as stored: no scaling is applied to the numbers."""
-    image = nib.load(path)
+    image: Any = nib.load(path)
     header = image.header.copy()
     header.set_slope_inter(image.dataobj.slope, image.dataobj.inter)
     return Volume(np.asarray(image.dataobj.get_unscaled()), header)

@@ -74,9 +74,8 @@ class CasesDataset(AbstractDataset[Mapping[str, Promise], dict[str, Promise]]):
         if failed and len(failed) == len(data):
             msg = f"{self._path}: every case failed; the first: {next(iter(failed.items()))}"
             raise DatasetError(msg)
-        (self._path / _FAILED).write_text(json.dumps(failed, indent=1))
-        done = [case for case in data if case not in failed]
-        (self._path / _COMPLETE).write_text(json.dumps(done, indent=1))
+        _replace(self._path / _FAILED, failed)
+        _replace(self._path / _COMPLETE, [case for case in data if case not in failed])
 
     def failures(self) -> dict[str, str]:
         """Return the cases that failed when last saved, with the reason."""
@@ -107,3 +106,10 @@ class CasesDataset(AbstractDataset[Mapping[str, Promise], dict[str, Promise]]):
 
     def _describe(self) -> dict[str, Any]:
         return {"path": str(self._path), "record": RECORD}
+
+
+def _replace(path: Path, content: Any) -> None:
+    """Write JSON so that the file is replaced whole or not at all."""
+    partial_path = path.with_name(f".{path.name}.partial")
+    partial_path.write_text(json.dumps(content, indent=1))
+    partial_path.replace(path)

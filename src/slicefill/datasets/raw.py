@@ -44,24 +44,41 @@ class VirtualSubjects(RawFolder):
     """
 
     def __init__(
-        self, *, path: str, subjects: int, seed: int, metadata: dict[str, Any] | None = None
+        self,
+        *,
+        path: str,
+        subjects: int,
+        seed: int,
+        crop: list[int] | None = None,
+        metadata: dict[str, Any] | None = None,
     ) -> None:
+        """Point to a folder.
+
+        Args:
+            path: Where the subjects are, or will be.
+            subjects: How many.
+            seed: Of the first; each further one has the next.
+            crop: Size of a subject, three numbers of voxels; null: that of `virtual_subject`.
+            metadata: For plugins; not used here.
+        """
         super().__init__(path=path, metadata=metadata)
         self._folder = Path(path)
         self._subjects = subjects
         self._seed = seed
+        self._crop = crop
 
     def load(self) -> Path:
         """Simulate what is missing and return the folder."""
         from slicefill.datasets.case_folder import write_volume
         from slicefill.phantoms import virtual_subject
 
+        options: Any = {} if self._crop is None else {"crop": self._crop}
         for number in range(self._subjects):
             name = f"virtual-{number + 1:02d}.nii.gz"
             files = [self._folder / kind / name for kind in ("images", "labels")]
             if all(file.exists() for file in files):
                 continue
-            case = virtual_subject(seed=self._seed + number)
+            case = virtual_subject(self._seed + number, **options)
             for file, volume in zip(files, (case.image, case.label), strict=True):
                 if volume is not None:
                     write_volume(volume, file)

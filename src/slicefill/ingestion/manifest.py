@@ -30,7 +30,10 @@ REPORT_COLUMNS = ["case", "file", "expected", "found", "remedy"]
 
 
 def check_cases(folder: Path, params: IngestionParams) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read and check every case of a raw folder, one in memory at a time.
+    """Read and check the cases of a raw folder, one in memory at a time.
+
+    With `params.limit`, that many of them, drawn by the seed of the split; the others are not
+    read at all.
 
     Returns:
         The manifest, one row per good case (`MANIFEST_COLUMNS`; spacing in mm, percentiles
@@ -45,7 +48,7 @@ def check_cases(folder: Path, params: IngestionParams) -> tuple[pd.DataFrame, pd
     if params.strict and unpaired:
         raise unpaired[0]
     rows, faults = [], [_fault(error, folder) for error in unpaired]
-    for raw in tqdm(cases, desc="checking", unit="case"):
+    for raw in tqdm(_draw(cases, params), desc="checking", unit="case"):
         try:
             rows.append(_row(raw, folder, params))
         except BadCase as error:
@@ -79,6 +82,14 @@ def person_of(case: str, params: IngestionParams) -> str:
             remedy="correct person_pattern or rename the file",
         )
     return str(math.ceil(int(person) / params.cases_per_person)) if number else person
+
+
+def _draw(cases: list[RawCase], params: IngestionParams) -> list[RawCase]:
+    """Draw at most `limit` cases; which ones depends on the ids and the seed alone."""
+    if params.limit is None:
+        return cases
+    order = np.random.default_rng(params.split.seed).permutation(len(cases))
+    return [cases[i] for i in sorted(order[: params.limit])]
 
 
 def _row(raw: RawCase, folder: Path, params: IngestionParams) -> dict[str, Any]:

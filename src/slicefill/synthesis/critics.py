@@ -84,7 +84,7 @@ def critic_losses(
     Returns:
         `global`, `local` and `classifier`, as far as they were judged.
     """
-    losses = {
+    losses: dict[str, Tensor] = {
         name: _real(on_real[name]) + _synthetic(on_synthetic[name])
         for name in ("global", "local")
         if name in on_real

@@ -4,12 +4,14 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from lightning_fabric import Fabric
 from tqdm.auto import tqdm
 
 from slicefill.params import OptimisationParams, SynthesisParams
+from slicefill.synthesis.critics import Critics
 from slicefill.synthesis.groups import Batch, ViewSummary, batch_groups, draw_groups, load_batch
 from slicefill.synthesis.state import Training
 from slicefill.synthesis.steps import (
@@ -56,8 +58,10 @@ def run_epoch(training: Training, setting: Setting) -> dict[str, float]:
     require_groups(len(groups), "training", params)
     batches = batch_groups(groups, options.batch, setting.cache.room, rng)
     apart = training.epoch < params.pretraining_epochs
+    if training.epoch == params.pretraining_epochs:
+        training.step = 0  # pretraining does not use up the schedule of the synthesis network
     if params.pretraining_epochs and training.critics and not apart:
-        training.critics.network.freeze_classifier()
+        cast(Critics, training.critics.network).freeze_classifier()
     logged: dict[str, list[float]] = defaultdict(list)
     title = f"epoch {training.epoch + 1}/{params.pretraining_epochs + options.epochs}"
     with tqdm(batches, desc=title, unit="batch", mininterval=1) as bar:

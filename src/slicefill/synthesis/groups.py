@@ -56,7 +56,7 @@ class Batch:
 
     @property
     def positions(self) -> Tensor:
-        """N / (N + 1) for n = 1 … N, `(N,)`."""
+        """Positions t = n / (N + 1), n = 1 … N, `(N,)`."""
         steps = self.slices.shape[1] - 1
         return torch.arange(1, steps, device=self.slices.device) / steps
 

@@ -9,11 +9,10 @@ import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from slicefill.interpolation.classical import one_hot, signed_distance
+from slicefill.synthesis.labels import Fields, label_fields, vote
 from slicefill.synthesis.model import Motion, SynthesisModel
 from slicefill.types import Filling, Stack
 
-_TIE = 1e-4  # added to the share of the nearer slice, so that it decides ties between labels
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,9 @@ def fill_by_flow(engine: Engine, stack: Stack, positions: Sequence[float]) -> Fi
     ids = None if stack.label is None else torch.from_numpy(stack.label.astype(np.int64))
     filling = _allocate(stack, len(positions))
     box = _occupied(shown)
-    for gaps in _batches(len(shown) - 1, engine.batch_pixels // box.cut(shown)[0, 0].numel()):
-        pair = [_prepare(box.cut(shown[s]), device) for s in (gaps, _next(gaps))]
+    inside = box.cut(shown)
+    for gaps in _batches(len(shown) - 1, engine.batch_pixels // inside[0, 0].numel()):
+        pair = _prepare(inside[gaps], device), _prepare(inside[_next(gaps)], device)
         with engine.fabric.autocast():
             flows = model.flows(*pair)
         whole = _Pair.of(shown, stored, ids, gaps, engine)
@@ -102,7 +102,7 @@ class _Pair:
 
     shown: tuple[Tensor, Tensor]
     stored: tuple[Tensor, Tensor]
-    fields: "Fields"
+    fields: Fields
 
     @classmethod
     def of(
@@ -115,47 +115,6 @@ class _Pair:
 
         fields = {} if ids is None else label_fields(*both(ids), engine.label_field)
         return cls(both(shown), both(stored), fields)
-
-
-Fields = dict[int, tuple[Tensor, Tensor]]
-"""Per label id, its field on the first and on the last slices, `(B, 1, H, W)` each."""
-
-
-def label_fields(first: Tensor, last: Tensor, kind: str) -> Fields:
-    """Turn label ids `(B, H, W)` into one field per id that can be warped and blended.
-
-    Args:
-        first: Label ids of the first slices.
-        last: Label ids of the last slices.
-        kind: `one_hot` is the paper's (eq. 5); `signed_distance` is the distance to the outline
-            in pixels, positive inside, so that what motion leaves unexplained is interpolated
-            by shape.
-    """
-    convert = {"one_hot": one_hot, "signed_distance": signed_distance}[kind]
-
-    def field(ids: Tensor, label: int) -> Tensor:
-        return torch.from_numpy(convert((ids == label).cpu().numpy()))[:, None].to(ids.device)
-
-    labels = torch.unique(torch.cat([first, last])).tolist()
-    return {label: (field(first, label), field(last, label)) for label in labels}
-
-
-def vote(motion: Motion, fields: Fields, t: float) -> Tensor:
-    """Warp and blend the fields of all labels and take the highest, `(B, H, W)`.
-
-    A tie goes to the nearer slice (to the first at t = 0.5). No id appears that is not in one
-    of the two slices.
-    """
-    nearer = motion.first_share + (_TIE if t <= 0.5 else -_TIE)
-    decisive = Motion(motion.to_first, motion.to_last, nearer)
-    labels = torch.tensor(list(fields), device=motion.to_first.device)
-    best = labels[0].expand(motion.to_first[:, 0].shape)
-    highest = torch.full_like(motion.to_first[:, 0], -torch.inf)
-    for label, pair in zip(labels, fields.values(), strict=True):
-        score = decisive.blend(*pair)[:, 0]
-        best = torch.where(score > highest, label, best)
-        highest = torch.maximum(score, highest)
-    return best
 
 
 def _allocate(stack: Stack, count: int) -> Filling:

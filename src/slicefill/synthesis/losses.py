@@ -59,14 +59,8 @@ def smoothness(flows: Flows) -> Tensor:
         >>> smoothness(Flows(ramp, ramp))
         tensor(2.)
     """
-    return sum(
-        (
-            flow.diff(dim=dim).abs().mean()
-            for flow in (flows.forward, flows.backward)
-            for dim in (2, 3)
-        ),
-        start=flows.forward.new_zeros(()),
-    )
+    gradients = [flow.diff(dim=dim).abs().mean() for flow in flows for dim in (2, 3)]
+    return torch.stack(gradients).sum()
 
 
 def through_plane_smoothness(first: Tensor, synthetic: Tensor, last: Tensor) -> Tensor:

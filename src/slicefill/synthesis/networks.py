@@ -1,6 +1,7 @@
 """Layers: the U-Net of Super-SloMo, the attention, the classifier and the discriminators."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -110,7 +111,7 @@ class Discriminator(nn.Module):
 
 def _strided(channels: Sequence[int]) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    for i, o in zip(channels[:-1], channels[1:], strict=True):
+    for i, o in pairwise(channels):
         layers += [nn.Conv2d(i, o, 4, stride=2, padding=1), nn.LeakyReLU(_SLOPE)]
     return layers
 

@@ -20,6 +20,9 @@ class PerceptualFeatures(nn.Module):
         Simonyan & Zisserman, 2015; layer as in Slice Imputation, eq. (8).
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, source: str) -> None:
         """Build the network.
 
@@ -66,7 +69,5 @@ def _load_weights(source: str) -> dict[str, Tensor]:
     try:
         return dict(torch.hub.load_state_dict_from_url(_URL, map_location="cpu", weights_only=True))
     except OSError as error:
-        msg = (
-            f"synthesis.perceptual: hub: the ImageNet weights cannot be fetched ({error}); {remedy}"
-        )
+        msg = f"synthesis.perceptual: hub: cannot fetch the ImageNet weights ({error}); {remedy}"
         raise FileNotFoundError(msg) from error

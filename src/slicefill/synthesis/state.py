@@ -71,7 +71,7 @@ class Training:
 
     def keep_best(self, scores: dict[str, float]) -> None:
         """Remember the weights if validation is the best so far."""
-        if scores["validation/psnr"] <= self.best["psnr"]:
+        if not scores["validation/psnr"] > self.best["psnr"]:  # nor is nan ever the best
             return
         weights = {
             name: {key: value.detach().cpu().clone() for key, value in part.state_dict().items()}

@@ -115,7 +115,7 @@ def require_finite(terms: Mapping[str, Tensor]) -> None:
     """
     broken = [name for name, term in terms.items() if not torch.isfinite(term)]
     if broken:
-        values = ", ".join(f"{name} = {float(term):g}" for name, term in terms.items())
+        values = ", ".join(f"{name} = {term.item():g}" for name, term in terms.items())
         msg = (
             f"loss term {', '.join(broken)} is not finite ({values}); lower "
             "synthesis.optimisation.learning_rate, set gradient_clip, or use precision 32-true"

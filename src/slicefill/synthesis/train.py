@@ -75,6 +75,7 @@ def train(data: TrainingData, params: SynthesisParams, run: Run) -> Checkpoint:
     """
     fabric = launch_fabric(params.hardware)
     setting = _prepare(fabric, data, params)
+    require_groups(len(setting.summaries), "training", params)
     held_out = ViewCache(data.validation, data.axis, params)
     scored = validation_groups(summarise(held_out, sorted(data.validation)), params)
     require_groups(len(scored), "validation", params)

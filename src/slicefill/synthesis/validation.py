@@ -50,7 +50,7 @@ def validate(network: nn.Module, cache: ViewCache, groups: Sequence[Group]) -> d
         psnr = peak_signal_noise_ratio(made, real, data_range=1.0)
         values[f"psnr/{kind}"].append(min(float(psnr), _DEAREST))
         ssim = structural_similarity_index_measure(made, real, data_range=1.0)
-        values[f"ssim/{kind}"].append(float(ssim))
+        values[f"ssim/{kind}"].append(float(ssim))  # type: ignore[arg-type]  # a tuple only on request
     network.train()
     means = {f"validation/{name}": float(np.mean(v)) for name, v in values.items()}
     for metric in ("psnr", "ssim"):

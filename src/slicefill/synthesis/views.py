@@ -67,11 +67,9 @@ def _in_plane_views(stack: Stack, gap: int) -> dict[str, View]:
 
 
 def _view(slices: Floats, label: Array | None, gap: int) -> View:
-    shown = (
-        np.full(len(slices), np.nan, np.float32)
-        if label is None
-        else label.any(axis=(1, 2)).astype(np.float32)
-    )
+    shown = np.full(len(slices), np.nan, np.float32)
+    if label is not None:
+        shown[:] = label.any(axis=(1, 2))
     return View(slices, shown, slices.max(axis=(1, 2, 3)) > 0.1, gap)
 
 

@@ -25,7 +25,7 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
     batch, channels, height, width = image.shape
     row, row_weight = _split(flow[:, 0], height, dim=1)
     column, column_weight = _split(flow[:, 1], width, dim=2)
-    corner = (row * width + column).view(batch, 1, -1).expand(-1, channels, -1)
+    corner = (row * width + column).reshape(batch, 1, -1).expand(-1, channels, -1)
     pixels = image.reshape(batch, channels, -1)
 
     def at(offset: int) -> Tensor:
@@ -42,7 +42,8 @@ def _split(displacement: Tensor, size: int, dim: int) -> tuple[Tensor, Tensor]:
     shape[dim] = size
     grid = torch.arange(size, device=displacement.device, dtype=displacement.dtype).view(shape)
     position = (grid + displacement).clamp(0, size - 1)
-    before = position.detach().floor().clamp(max=size - 2)
+    # nan stays in the rest, so that a loss shows it; as an index it would be out of bounds
+    before = position.detach().nan_to_num().floor().clamp(max=size - 2)
     return before.long(), (position - before).unsqueeze(1)
 
 

@@ -33,7 +33,7 @@ def draw_cases(
 ) -> dict[str, Figure]:
     """Draw the first test cases in three directions, images and labels (paper, Figs. 3 to 5)."""
     names = list(dict.fromkeys(name.rsplit("/", 1)[1] for name in filled_cases))
-    figures = {}
+    figures: dict[str, Figure] = {}
     for case in names[: params.figure_cases]:
         filled = {
             method: filled_cases[f"{method}/{case}"].make()

@@ -1,15 +1,13 @@
 """Evaluation nodes: score, summarise, draw, report."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from pydantic import BaseModel
 
 from slicefill.params import EvaluationParams
 from slicefill.types import Promise
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Models = dict[str, Callable[[], dict[str, Any]]]
 
@@ -59,7 +57,7 @@ def draw_figures(
     scores: pd.DataFrame,
     models: Models,
     params: EvaluationParams,
-) -> dict[str, "Figure"]:
+) -> dict[str, Any]:
     """Views of cases and labels, score plots, loss curves and attention maps."""
     from slicefill.pipelines.evaluation.drawing import draw_cases, draw_scores, draw_training
 
@@ -83,4 +81,6 @@ def write_report(
     from slicefill.report import render_report
 
     tables = {"summary": summary, "comparisons": comparisons, "refused": ingestion_report}
-    return render_report(compose_report(tables, figures, parameters))
+    # Kedro has turned into models what a node of the run asks for as a model.
+    plain = {k: v.model_dump() if isinstance(v, BaseModel) else v for k, v in parameters.items()}
+    return render_report(compose_report(tables, figures, plain))

@@ -22,11 +22,11 @@ def fill_cases(
     """Promise one filled case per method and case, as `method/case`."""
     wanted = splits["case"] if params.cases == "all" else splits.query("split == 'test'")["case"]
     imputers = [_imputer(name, models, params) for name in params.methods]
-    rule = (params.through_plane, params.count, params.target_spacing)
+    rule = params.model_dump(exclude={"methods", "cases", "batch_pixels"})  # these change no case
     return {
         f"{imputer.name}/{case}": Promise(
             partial(_fill, thick_cases[case], imputer, params),
-            fingerprint(thick_cases[case].fingerprint, imputer.mark, *rule),
+            fingerprint(thick_cases[case].fingerprint, imputer.mark, rule),
         )
         for imputer in imputers
         for case in wanted
@@ -35,7 +35,8 @@ def fill_cases(
 
 
 def _imputer(name: str, models: Models, params: ImputationParams) -> "Imputer":
-    from slicefill.imputation import CLASSICAL, classical_imputer, learned_imputer
+    from slicefill.imputation import classical_imputer, learned_imputer
+    from slicefill.interpolation.classical import CLASSICAL
 
     if name in CLASSICAL:
         return classical_imputer(name, params)

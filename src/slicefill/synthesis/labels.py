@@ -1,0 +1,81 @@
+"""Labels by the motion of the image: one field per id is warped and blended, eq. (5)."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slicefill.interpolation.classical import one_hot, signed_distance
+from slicefill.synthesis.model import Motion
+from slicefill.types import Array, Floats
+
+Fields = dict[int, tuple[Tensor, Tensor]]
+"""Per label id, its field on the first and on the last slices, `(B, 1, H, W)` each."""
+
+_TIE = 1e-4  # added to the share of the nearer slice, so that it decides ties between labels
+
+
+def label_fields(first: Tensor, last: Tensor, kind: str) -> Fields:
+    """Turn label ids `(B, H, W)` into one field per id that can be warped and blended.
+
+    Args:
+        first: Label ids of the first slices.
+        last: Label ids of the last slices.
+        kind: `one_hot` is the paper's (eq. 5). `signed_distance` is the distance to the outline
+            in pixels, positive inside, so that what motion leaves unexplained is interpolated by
+            shape; an object that only one of both slices shows ends half-way.
+    """
+    convert = {"one_hot": _one_hot_pair, "signed_distance": _distance_pair}[kind]
+    pair = [ids.cpu().numpy() for ids in (first, last)]
+    fields = {}
+    for label in np.union1d(*pair).tolist():
+        one, other = (
+            torch.from_numpy(field)[:, None].to(first.device)
+            for field in convert(pair[0] == label, pair[1] == label)
+        )
+        fields[label] = (one, other)
+    return fields
+
+
+def vote(motion: Motion, fields: Fields, t: float) -> Tensor:
+    """Warp and blend the fields of all labels and take the highest, `(B, H, W)`.
+
+    A tie goes to the nearer slice (to the first at t = 0.5). No id appears that is not in one
+    of the two slices.
+    """
+    nearer = motion.first_share + (_TIE if t <= 0.5 else -_TIE)
+    decisive = Motion(motion.to_first, motion.to_last, nearer)
+    labels = torch.tensor(list(fields), device=motion.to_first.device)
+    best = labels[0].expand(motion.to_first[:, 0].shape)
+    highest = torch.full_like(motion.to_first[:, 0], -torch.inf)
+    for label, pair in zip(labels, fields.values(), strict=True):
+        score = decisive.blend(*pair)[:, 0]
+        best = torch.where(score > highest, label, best)
+        highest = torch.maximum(score, highest)
+    return best
+
+
+def _one_hot_pair(first: Array, last: Array) -> tuple[Floats, Floats]:
+    return one_hot(first), one_hot(last)
+
+
+def _distance_pair(first: Array, last: Array) -> tuple[Floats, Floats]:
+    fields = signed_distance(first), signed_distance(last)
+    _mirror_depth(first, last, fields)
+    _mirror_depth(last, first, fields[::-1])
+    return fields
+
+
+def _mirror_depth(mask: Array, other: Array, fields: tuple[Floats, Floats]) -> None:
+    """Give slices of `mask` without an outline the depth of the other slice's object.
+
+    The object then ends where both weigh the same: half-way.
+    """
+    for index in np.flatnonzero(_uniform(mask) & ~_uniform(other)):
+        inside = mask[index].all()
+        depth = -fields[1][index].min() if inside else fields[1][index].max()
+        fields[0][index] = depth if inside else -depth
+
+
+def _uniform(masks: Array) -> Array:
+    """Which slices lie wholly inside or wholly outside."""
+    return np.asarray(masks.all(axis=(1, 2)) | ~masks.any(axis=(1, 2)))

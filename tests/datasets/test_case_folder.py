@@ -1,0 +1,138 @@
+from dataclasses import replace
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK
+
+from slicefill.datasets import case_folder
+from slicefill.datasets.case_folder import read_case, read_volume, write_case, write_volume
+
+DTYPES = ["u1", "i1", "<i2", ">i2", "<u2", "<i4", "<f4", ">f4", "<f8"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("scale", [(1, 0), (0.5, -10.25), (-2, 3)])
+@pytest.mark.parametrize("kind", [nib.Nifti1Header, nib.Nifti2Header])
+def test_numbers_scale_and_kind_come_back_as_stored(case, tmp_path, dtype, scale, kind):
+    image = case(dtype, scale=scale, kind=kind).image
+    write_volume(image, tmp_path / "v.nii.gz")
+    back = read_volume(tmp_path / "v.nii.gz")
+    assert back.stored.dtype.str == image.stored.dtype.str
+    assert back.stored.tobytes() == image.stored.tobytes()
+    assert back.slope_intercept == scale
+    assert type(back.header) is kind
+    seen = nib.load(tmp_path / "v.nii.gz").get_fdata()
+    np.testing.assert_array_equal(seen, image.stored.astype(float) * scale[0] + scale[1])
+
+
+@pytest.mark.parametrize("extreme", ["u1", "<i2", "<u2", "<i4", "<i8", "<f8"])
+def test_the_largest_numbers_of_a_dtype_survive(volume, tmp_path, extreme):
+    dtype = np.dtype(extreme)
+    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+    stored = np.resize(np.array([limits.min, limits.max, 1], dtype), (2, 3, 2))
+    write_volume(volume(stored), tmp_path / "v.nii.gz")
+    np.testing.assert_array_equal(read_volume(tmp_path / "v.nii.gz").stored, stored)
+
+
+def test_numbers_that_are_none_survive(volume, tmp_path):
+    stored = np.resize(np.array([np.nan, np.inf, -np.inf, -0.0], np.float32), (2, 2, 2))
+    write_volume(volume(stored), tmp_path / "v.nii.gz")
+    assert read_volume(tmp_path / "v.nii.gz").stored.tobytes() == stored.tobytes()
+
+
+@pytest.mark.parametrize("codes", [(1, 1), (2, 0), (0, 1), (0, 0), (4, 2)])
+def test_both_forms_and_their_codes_come_back(case, tmp_path, codes):
+    image = case(codes=codes).image
+    write_volume(image, tmp_path / "v.nii.gz")
+    back = nib.load(tmp_path / "v.nii.gz")
+    for form in ("get_sform", "get_qform"):
+        expected, code = getattr(image.header, form)(coded=True)
+        found, found_code = getattr(back.header, form)(coded=True)
+        assert found_code == code
+        assert (found is None) == (expected is None)
+        if expected is not None:
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(back.affine, image.affine, atol=1e-5)
+
+
+def test_itk_sees_the_same_numbers_at_the_same_place(case, tmp_path):
+    image = case().image
+    write_volume(image, tmp_path / "v.nii.gz")
+    seen = SimpleITK.ReadImage(str(tmp_path / "v.nii.gz"))
+    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(seen).T, image.stored)
+    left_posterior = nib.affines.apply_affine(image.affine, [3, 2, 1]) * [-1, -1, 1]
+    place = seen.TransformIndexToPhysicalPoint((3, 2, 1))
+    np.testing.assert_allclose(place, left_posterior, atol=1e-3)
+
+
+def test_a_case_comes_back_whole(case, tmp_path):
+    written = replace(
+        case(shape=(5, 4, 3, 2)), record={"n": np.int64(3), "where": np.eye(2), "name": "ä"}
+    )
+    written = replace(written, maps={"trust": written.label})
+    write_case(written, tmp_path / "method" / "c1")
+    back = read_case(tmp_path / "method" / "c1")
+    np.testing.assert_array_equal(back.image.stored, written.image.stored)
+    np.testing.assert_array_equal(back.label.stored, written.label.stored)
+    assert list(back.maps) == ["trust"]
+    assert back.record == {"n": 3, "where": [[1.0, 0.0], [0.0, 1.0]], "name": "ä"}
+
+
+def test_a_case_without_a_label_has_none(case, tmp_path):
+    write_case(replace(case(), label=None), tmp_path / "c1")
+    assert read_case(tmp_path / "c1").label is None
+
+
+def test_writing_twice_gives_the_same_bytes(case, tmp_path):
+    for name in ("a", "b"):
+        write_case(case(), tmp_path / name)
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def interrupt_after(monkeypatch, count):
+    """Let so many volumes be written, then stop as a kill would."""
+    written = []
+
+    def save(image, path):
+        if len(written) == count:
+            path.write_bytes(b"half a file")
+            raise KeyboardInterrupt
+        written.append(path)
+        original(image, path)
+
+    original = nib.save
+    monkeypatch.setattr(case_folder.nib, "save", save)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_an_interrupted_write_leaves_no_case(case, tmp_path, monkeypatch, count):
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, count)
+        with pytest.raises(KeyboardInterrupt):
+            write_case(case(), tmp_path / "c1")
+    assert not (tmp_path / "c1").exists()
+    write_case(case(), tmp_path / "c1")  # what was left lying about is no hindrance
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["c1"]
+
+
+def test_an_interrupted_write_leaves_the_old_case_as_it_was(case, tmp_path, monkeypatch):
+    write_case(case(seed=1), tmp_path / "c1")
+    interrupt_after(monkeypatch, 1)
+    with pytest.raises(KeyboardInterrupt):
+        write_case(case(seed=2), tmp_path / "c1")
+    old = read_case(tmp_path / "c1")
+    np.testing.assert_array_equal(old.image.stored, case(seed=1).image.stored)
+    assert old.record == {"seed": 1}
+
+
+def test_a_new_case_replaces_all_of_the_old_one(case, tmp_path):
+    write_case(case(seed=1), tmp_path / "c1")
+    write_case(replace(case(seed=2), label=None), tmp_path / "c1")
+    assert sorted(p.name for p in (tmp_path / "c1").iterdir()) == ["image.nii.gz", "record.json"]
+
+
+def test_a_folder_without_an_image_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"expected image\.nii\.gz"):
+        read_case(tmp_path)

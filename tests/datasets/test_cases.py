@@ -1,0 +1,167 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kedro.io import DataCatalog, DatasetError
+from kedro.pipeline import Node, Pipeline
+from kedro.runner import SequentialRunner
+
+from slicefill.datasets import cases as module
+from slicefill.datasets.cases import CasesDataset
+from slicefill.types import Promise
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return CasesDataset(path=str(tmp_path / "cases"), made_by="ingestion")
+
+
+@pytest.fixture
+def promise(case):
+    """A promise that notes when it is kept; seed None: one that fails."""
+    made = []
+
+    def make_promise(name, seed=0, fingerprint="1"):
+        def make():
+            made.append(name)
+            if seed is None:
+                raise ValueError("no luck")
+            return case(seed=seed)
+
+        return Promise(make, fingerprint)
+
+    make_promise.made = made
+    return make_promise
+
+
+def test_cases_come_back_when_asked_for(dataset, promise, case):
+    dataset.save({name: promise(name, seed) for seed, name in enumerate(["m/a", "m/b"])})
+    loaded = dataset.load()
+    assert list(loaded) == ["m/a", "m/b"]
+    np.testing.assert_array_equal(loaded["m/b"].make().image.stored, case(seed=1).image.stored)
+    assert loaded["m/b"].fingerprint == "1"
+
+
+def test_loading_reads_no_volume(dataset, promise, monkeypatch):
+    dataset.save({"a": promise("a")})
+
+    def refuse(folder):
+        pytest.fail(f"{folder} was read")
+
+    monkeypatch.setattr(module, "read_case", refuse)
+    assert list(dataset.load()) == ["a"]
+
+
+def test_one_case_is_in_memory_at_a_time(dataset, promise, monkeypatch):
+    events = promise.made
+    original = module.write_case
+
+    def write(case, folder):
+        events.append(f"{folder.name} written")
+        original(case, folder)
+
+    monkeypatch.setattr(module, "write_case", write)
+    dataset.save({name: promise(name) for name in "ab"})
+    assert events == ["a", "a written", "b", "b written"]
+
+
+def test_a_case_of_the_same_fingerprint_is_not_made_again(dataset, promise):
+    dataset.save({"a": promise("a"), "b": promise("b")})
+    dataset.save({"a": promise("a again"), "b": promise("b again", 1, fingerprint="2")})
+    assert promise.made == ["a", "b", "b again"]
+    assert {k: p.fingerprint for k, p in dataset.load().items()} == {"a": "1", "b": "2"}
+
+
+def test_a_failing_case_is_listed_and_the_others_go_on(dataset, promise):
+    dataset.save({name: promise(name, None if name == "b" else 0) for name in "abc"})
+    assert list(dataset.load()) == ["a", "c"]
+    assert dataset.failures() == {"b": "ValueError: no luck"}
+
+
+def test_a_failing_case_leaves_no_stale_result(dataset, promise):
+    dataset.save({name: promise(name) for name in "ab"})
+    dataset.save({"a": promise("a"), "b": promise("b", None, fingerprint="2")})
+    assert list(dataset.load()) == ["a"]
+    assert not (dataset._path / "b").exists()
+
+
+def test_a_failure_is_forgotten_once_the_case_succeeds(dataset, promise):
+    dataset.save({"a": promise("a"), "b": promise("b", None)})
+    assert not dataset.exists()
+    dataset.save({"a": promise("a"), "b": promise("b")})
+    assert dataset.failures() == {}
+    assert dataset.exists()
+
+
+def test_when_every_case_fails_the_run_stops(dataset, promise):
+    with pytest.raises(DatasetError, match=r"every case failed.*no luck"):
+        dataset.save({name: promise(name, None) for name in "ab"})
+    assert not dataset.exists()
+
+
+def test_an_interrupted_save_does_not_count_as_done(dataset, promise):
+    def stop():
+        raise KeyboardInterrupt
+
+    dataset.save({"a": promise("a")})
+    with pytest.raises(KeyboardInterrupt):
+        dataset.save({"a": promise("a"), "b": promise("b"), "c": Promise(stop, "1")})
+    assert not dataset.exists()
+    with pytest.raises(DatasetError, match="kedro run --pipelines=ingestion"):
+        dataset.load()
+    dataset.save({name: promise(name) for name in "abc"})
+    assert promise.made == ["a", "b", "c"]  # nothing twice
+    assert dataset.exists()
+
+
+def test_an_interruption_at_the_very_end_does_not_count_as_done(dataset, promise, monkeypatch):
+    def stop(path, text):
+        path.touch()  # what opening it does
+        if "_COMPLETE" in path.name:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", stop)
+        with pytest.raises(KeyboardInterrupt):
+            dataset.save({})
+    assert not dataset.exists()
+
+
+def test_cases_of_an_earlier_list_are_no_longer_loaded(dataset, promise):
+    dataset.save({name: promise(name) for name in "abc"})
+    dataset.save({"b": promise("b")})
+    assert list(dataset.load()) == ["b"]
+
+
+def test_an_empty_list_is_done(dataset):
+    dataset.save({})
+    assert dataset.load() == {}
+
+
+@pytest.mark.parametrize("name", ["../outside", "a/../../b", "/absolute", "", "."])
+def test_an_id_that_leaves_the_folder_is_refused(dataset, promise, name, tmp_path):
+    with pytest.raises(DatasetError, match="must be a relative path"):
+        dataset.save({name: promise("a")})
+    assert {p.name for p in tmp_path.iterdir()} == {"cases"}
+
+
+def test_only_missing_outputs_redoes_a_half_finished_folder(dataset, promise):
+    """Kedro's own PartitionedDataset counts as done with one file of many."""
+
+    def make():
+        return {name: promise(name) for name in "ab"}
+
+    pipeline = Pipeline([Node(make, None, "cases")])
+
+    def run():
+        catalog = DataCatalog({"cases": dataset})
+        SequentialRunner().run(pipeline, catalog, only_missing_outputs=True)
+
+    dataset.save({"a": promise("a")})
+    (dataset._path / "_COMPLETE").unlink()  # as if killed
+    run()
+    assert promise.made == ["a", "b"]
+    shutil.rmtree(dataset._path / "b")
+    run()  # done: the node does not run
+    assert promise.made == ["a", "b"]

@@ -1,0 +1,154 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from slicefill.anisotropy import thicken
+from slicefill.imputation import classical_imputer, fill_case
+from slicefill.params import EvaluationParams
+from slicefill.phantoms import virtual_subject
+from slicefill.pipelines.evaluation.nodes import (
+    draw_figures,
+    score_cases,
+    summarise_scores,
+    write_report,
+)
+from slicefill.types import Case, Promise
+
+PNG = b"\x89PNG\r\n\x1a\n"
+SPLITS = pd.DataFrame({"case": ["a", "b"], "person": ["p", "q"], "split": "test"})
+
+
+@pytest.fixture(scope="module")
+def params(configuration):
+    return EvaluationParams(**configuration("tiny")["parameters"]["evaluation"])
+
+
+@pytest.fixture(scope="module")
+def truths():
+    return {name: virtual_subject(seed, (32, 36, 33)) for seed, name in enumerate("ab")}
+
+
+@pytest.fixture(scope="module")
+def cases(truths):
+    return {name: Promise(lambda c=c: c, "") for name, c in truths.items()}
+
+
+@pytest.fixture(scope="module")
+def filled(truths, thinning, imputation_params):
+    """Both cases, ×4 along S, filled by two methods."""
+    params = imputation_params(count=3, through_plane="S")
+    made = {
+        f"{name}/{case}": fill_case(
+            thicken(truth, thinning(axis="S", factor=4)), classical_imputer(name, params), params
+        )
+        for name in ("nearest", "linear")
+        for case, truth in truths.items()
+    }
+    return {name: Promise(lambda c=c: c, "") for name, c in made.items()}
+
+
+@pytest.fixture(scope="module")
+def scores(filled, cases, params):
+    return score_cases(filled, cases, SPLITS, params)
+
+
+def test_there_is_a_row_per_case_and_method_with_its_person(scores):
+    assert list(zip(scores["method"], scores["case"], scores["person"], strict=True)) == [
+        ("nearest", "a", "p"),
+        ("nearest", "b", "q"),
+        ("linear", "a", "p"),
+        ("linear", "b", "q"),
+    ]
+    by_method = scores.groupby("method")["psnr_body"].mean()
+    assert by_method["linear"] > by_method["nearest"]
+
+
+def test_the_truth_scores_best(filled, cases, truths, params):
+    name = "linear/a"
+    made = filled[name].make()
+    perfect = Case(
+        made.image.with_stored(truths["a"].image.stored),
+        made.label.with_stored(truths["a"].label.stored),
+        made.maps,
+        made.record,
+    )
+    row = score_cases({name: Promise(lambda: perfect, "")}, cases, SPLITS, params).iloc[0]
+    assert row["psnr_body"] == np.inf
+    assert row["ssim_body"] == pytest.approx(1)
+    assert row["dice_mean"] == pytest.approx(1)
+
+
+def test_where_no_slice_was_removed_nothing_is_scored(cases, truths, imputation_params, params):
+    rule = imputation_params(count=1, through_plane="S")
+    made = fill_case(truths["a"], classical_imputer("linear", rule), rule)
+    scores = score_cases({"linear/a": Promise(lambda: made, "")}, cases, SPLITS, params)
+    assert list(scores.columns) == ["case", "person", "method"]
+    assert scores.empty
+    summary, comparisons, table, text = summarise_scores(scores, params)
+    assert summary.empty
+    assert comparisons.empty
+    assert table.empty
+    assert "no truth" in text
+
+
+def test_the_summary_names_every_method(scores, params):
+    summary, comparisons, _, text = summarise_scores(scores, params)
+    assert set(summary["method"]) == {"nearest", "linear"}
+    assert set(comparisons["metric"]) <= set(summary["metric"])
+    assert "linear" in text
+    assert text.count("\n|") >= 3
+
+
+def test_figures_show_the_first_cases_and_the_scores(filled, cases, scores, params):
+    figures = draw_figures(filled, cases, scores, {}, params)
+    assert set(figures) == {"views_a", "labels_a", "scores"}  # figure_cases is 1
+
+
+def test_models_that_are_not_shown_are_not_read(filled, cases, scores, params):
+    def unread():
+        pytest.fail("the model was read")
+
+    assert draw_figures(filled, cases, scores, {"another": unread}, params)
+
+
+@pytest.fixture(scope="module")
+def parameters(configuration):
+    return dict(configuration("tiny")["parameters"])
+
+
+def report(scores, params, parameters, refused):
+    summary, comparisons, _, _ = summarise_scores(scores, params)
+    return write_report(summary, comparisons, refused, {"scores": PNG}, parameters)
+
+
+REFUSED = pd.DataFrame(
+    [["case-2", "images/case-2.nii.gz", "a whole file", "half of it", "copy it again"]],
+    columns=["case", "file", "expected", "found", "remedy"],
+)
+
+
+def test_the_report_holds_scores_settings_and_refused_cases(scores, params, parameters):
+    page = report(scores, params, parameters, REFUSED)
+    for expected in ("tiny", "linear", "case-2", "copy it again", "data:image/png;base64"):
+        assert expected in page
+
+
+def test_the_report_is_the_same_whichever_parameters_kedro_has_turned_into_models(
+    scores, params, parameters, synthesis_params
+):
+    """In a run of the whole study every typed parameter is a model, in others some are."""
+    models = {**parameters, "evaluation": params, "synthesis": synthesis_params}
+    plain = report(scores, params, parameters, REFUSED[:0])
+    typed = report(scores, params, models, REFUSED[:0])
+
+    def without_time(page):
+        return [line for line in page.splitlines() if "UTC" not in line]
+
+    assert without_time(typed) == without_time(plain)
+
+
+def test_without_scores_there_is_a_report_all_the_same(params, parameters):
+    page = report(
+        pd.DataFrame(columns=["case", "person", "method"]), params, parameters, REFUSED[:0]
+    )
+    assert "there is no truth" in page

@@ -1,0 +1,262 @@
+"""Filling gaps by motion: exact flows, labels, trust, channels, and how the work is divided."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from torch import nn
+
+from slicefill.params import NetworkParams
+from slicefill.synthesis.infer import Engine, fill_by_flow
+from slicefill.synthesis.labels import label_fields, vote
+from slicefill.synthesis.model import Flows, Motion, SynthesisModel
+from slicefill.types import Stack
+
+FIELDS = ("one_hot", "signed_distance")
+
+
+@pytest.fixture(scope="session")
+def make_engine(fabric):
+    """An engine; its flows are 0, those of `move(first, last)`, or those of stirred weights."""
+
+    def make(move=None, stirred=False, batch_pixels=10**6, field="one_hot", **changes):
+        torch.manual_seed(0)
+        values = {"width": 4, "depth": 2, "refinement": False, "time_form": "linear_motion"}
+        channels = changes.pop("channels", 1)
+        model = SynthesisModel(channels, NetworkParams(**values | changes)).eval()
+        if stirred:
+            nn.init.normal_(model.flow_network.out.weight, std=0.5)
+        if move is not None:
+            model.flows = move
+        return Engine(model, fabric, batch_pixels, field)
+
+    return make
+
+
+def columns(pixels):
+    """Everything moves by `pixels` columns from the first slice to the last."""
+
+    def move(first, last):
+        across = torch.full_like(first[:, :1], pixels)
+        flow = torch.cat([torch.zeros_like(across), across], 1)
+        return Flows(flow, -flow)
+
+    return move
+
+
+def make_stack(image, label=None, window=(0.0, 1.0)):
+    """`image` is `(D, H, W)` or `(D, C, H, W)`."""
+    image = np.asarray(image, np.float32)
+    image = image[:, None] if image.ndim == 3 else image
+    return Stack(image, np.tile(window, (image.shape[1], 1)).astype(float), label)
+
+
+def noise(depth=4, size=(13, 18), channels=1):
+    return np.random.default_rng(0).random((depth, channels, *size), np.float32)
+
+
+def dice(a, b):
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+def moved_disc(disc, pixels):
+    """A disc of radius 5 on two slices `pixels` columns apart, and where it is half-way."""
+    start = 24 - pixels / 2
+    image = np.stack([disc(24, column, 5, 48) for column in (start, start + pixels)])
+    return make_stack(image, (image > 0.5).astype(np.uint8)), disc(24, 24, 5, 48)
+
+
+# --- images ----------------------------------------------------------------------------------
+
+
+def test_an_untrained_model_fills_linearly(make_engine):
+    image = noise()
+    filled = fill_by_flow(make_engine(), make_stack(image), [0.25, 0.5]).image
+    for n, t in enumerate([0.25, 0.5]):
+        np.testing.assert_allclose(filled[:, n], (1 - t) * image[:-1] + t * image[1:], atol=1e-6)
+
+
+@pytest.mark.parametrize("t", [0.25, 0.5, 0.75])
+def test_the_true_motion_puts_a_moved_disc_where_it_was(t, disc, make_engine):
+    image = np.stack([disc(16, 10, 5, 32), disc(16, 18, 5, 32)])
+    filled = fill_by_flow(make_engine(columns(8.0)), make_stack(image), [t]).image[0, 0, 0]
+    np.testing.assert_allclose(filled, disc(16, 10 + 8 * t, 5, 32), atol=1e-6)
+
+
+def test_stored_numbers_beyond_the_window_are_neither_clipped_nor_rescaled(make_engine):
+    image = noise() * 4000 - 1000
+    wide, narrow = (
+        fill_by_flow(make_engine(columns(2.0)), make_stack(image, window=window), [0.5]).image
+        for window in ((-1000.0, 3000.0), (0.0, 80.0))
+    )
+    assert narrow.min() < -500
+    assert narrow.max() > 2000
+    np.testing.assert_allclose(narrow, wide, rtol=1e-6)
+
+
+def test_further_channels_ride_along_on_the_motion_of_the_first(make_engine):
+    image = noise(channels=3)
+    engine = make_engine(columns(3.0), channels=1)
+    filled = fill_by_flow(engine, make_stack(image), [0.25]).image
+    for channel in range(3):
+        alone = fill_by_flow(engine, make_stack(image[:, channel]), [0.25]).image
+        np.testing.assert_array_equal(filled[:, :, channel], alone[:, :, 0])
+
+
+def test_channels_beyond_the_models_do_not_guide_the_motion(make_engine):
+    image, engine = noise(channels=2), make_engine(stirred=True)
+    other = image.copy()
+    other[:, 1] = 1 - other[:, 1]
+    one, two = (fill_by_flow(engine, make_stack(i), [0.5]).image[:, :, 0] for i in (image, other))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_fewer_channels_than_the_models_are_refused(make_engine):
+    with pytest.raises(ValueError, match="takes 2 channels, the image has 1"):
+        fill_by_flow(make_engine(channels=2), make_stack(noise()), [0.5])
+
+
+# --- labels ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("pixels", [8, 12])
+def test_labels_follow_the_true_motion(pixels, field, disc, make_engine):
+    stack, truth = moved_disc(disc, pixels)
+    filled = fill_by_flow(make_engine(columns(float(pixels)), field=field), stack, [0.5]).label
+    assert dice(filled[0, 0] == 1, truth > 0.5) > 0.95
+
+
+@pytest.mark.parametrize(("pixels", "most"), [(8, 0.55), (12, 0.3)])
+def test_without_motion_moved_labels_are_missed(pixels, most, disc, make_engine):
+    stack, truth = moved_disc(disc, pixels)
+    filled = fill_by_flow(make_engine(), stack, [0.5]).label
+    assert dice(filled[0, 0] == 1, truth > 0.5) < most
+
+
+ids = arrays(np.uint8, (3, 6, 7), elements=st.sampled_from([0, 1, 3, 200]))
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@given(label=ids, pixels=st.floats(-8, 8), t=st.floats(0.05, 0.95))
+@settings(max_examples=40, deadline=None)
+def test_no_id_appears_that_neither_neighbour_has(make_engine, field, label, pixels, t):
+    stack = make_stack(np.zeros((3, 6, 7)), label)
+    filled = fill_by_flow(make_engine(columns(pixels), field=field), stack, [t]).label
+    assert filled.dtype == label.dtype
+    for gap in range(2):
+        assert np.isin(filled[gap], label[gap : gap + 2]).all()
+
+
+def test_without_labels_none_come_out(make_engine):
+    assert fill_by_flow(make_engine(), make_stack(noise()), [0.5]).label is None
+
+
+# --- trust -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("refinement", [False, True])
+def test_trust_lies_between_0_and_1(refinement, make_engine):
+    engine = make_engine(stirred=True, refinement=refinement)
+    trust = fill_by_flow(engine, make_stack(noise() * 4 - 1), [0.3, 0.6]).trust
+    assert trust.shape == (3, 2, 13, 18)
+    assert 0 <= trust.min() < trust.max() <= 1
+
+
+def test_trust_is_1_for_identical_slices(make_engine):
+    image = np.repeat(noise(depth=1), 3, axis=0)
+    assert (fill_by_flow(make_engine(), make_stack(image), [0.5]).trust == 1).all()
+
+
+def test_trust_is_high_where_motion_explains_the_slices_and_low_where_not(disc, make_engine):
+    stack, truth = moved_disc(disc, 12)
+    moved, still = (
+        fill_by_flow(make_engine(move), stack, [0.5]).trust[0, 0] for move in (columns(12.0), None)
+    )
+    assert moved.min() > 0.99
+    assert still[24, 18] < 0.01  # the disc's place on the first slice
+    assert truth[24, 24] == 1
+
+
+# --- how the work is divided -----------------------------------------------------------------
+
+
+def assert_same(a, b, **tolerance):
+    for name in ("image", "trust", "label"):
+        np.testing.assert_allclose(getattr(a, name), getattr(b, name), **tolerance)
+
+
+def labelled_noise():
+    image = noise(depth=6)
+    return make_stack(image, np.digitize(image[:, 0], [0.3, 0.6]).astype(np.uint8))
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("batch_pixels", [1, 2 * 13 * 18, 3 * 13 * 18 + 5])
+def test_the_size_of_batches_does_not_change_the_result(batch_pixels, field, make_engine):
+    stack = labelled_noise()
+    whole = fill_by_flow(make_engine(stirred=True, field=field), stack, [1 / 3, 2 / 3])
+    engine = make_engine(stirred=True, field=field, batch_pixels=batch_pixels)
+    assert_same(fill_by_flow(engine, stack, [1 / 3, 2 / 3]), whole, atol=1e-4)
+
+
+def test_a_gap_does_not_depend_on_the_others(make_engine):
+    stack, engine = labelled_noise(), make_engine(stirred=True)
+    alone = Stack(stack.image[2:4], stack.window, stack.label[2:4])
+    filling, one = (fill_by_flow(engine, s, [0.4]) for s in (stack, alone))
+    np.testing.assert_allclose(filling.image[2:3], one.image, atol=1e-4)
+    np.testing.assert_array_equal(filling.label[2:3], one.label)
+
+
+@pytest.mark.parametrize("refinement", [False, True])
+def test_leaving_out_the_empty_margin_does_not_change_the_result(refinement, make_engine):
+    """Flows that are 0 where both slices are: so does the box; the rest must be pasted right."""
+
+    def local(first, last):
+        moves = 6 * (last - first)
+        flow = torch.cat([moves, -2 * moves], 1)
+        return Flows(flow, -flow)
+
+    image = np.zeros((4, 30, 40), np.float32)
+    image[:, 7:20, 12:30] = noise()[:, 0]
+    label = (image > 0.5).astype(np.uint8)
+    boxed = make_stack(image, label)
+    lit = image.copy()
+    lit[:, 0, 0] = lit[:, -1, -1] = 1e-9  # so faint that it only widens the box
+    assert_same(
+        fill_by_flow(make_engine(local, refinement=refinement), boxed, [0.3]),
+        fill_by_flow(make_engine(local, refinement=refinement), make_stack(lit, label), [0.3]),
+        atol=1e-6,
+    )
+
+
+def test_the_network_sees_the_box_only(make_engine):
+    seen = []
+
+    def move(first, last):
+        seen.append(tuple(first.shape))
+        return columns(0.0)(first, last)
+
+    image = np.zeros((4, 30, 40), np.float32)
+    image[:, 7:20, 12:30] = noise()[:, 0] + 0.01
+    fill_by_flow(make_engine(move, batch_pixels=2 * 13 * 18), make_stack(image), [0.3])
+    assert seen == [(2, 1, 13, 18), (1, 1, 13, 18)]
+
+
+def test_an_empty_stack_is_filled_with_nothing(make_engine):
+    filling = fill_by_flow(make_engine(stirred=True), make_stack(np.zeros((3, 9, 9))), [0.5])
+    assert not filling.image.any()
+    assert (filling.trust == 1).all()
+
+
+def test_all_positions_share_the_flows_of_a_gap(make_engine):
+    calls = []
+
+    def move(first, last):
+        calls.append(1)
+        return columns(1.0)(first, last)
+
+    fill_by_flow(make_engine(move), make_stack(noise()), [0.2, 0.4, 0.6, 0.8])
+    assert len(calls) == 1

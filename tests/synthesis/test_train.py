@@ -1,0 +1,175 @@
+"""Training as a whole: it learns, it resumes to the bit, it refuses what cannot work."""
+
+import io
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from slicefill.synthesis.checkpoint import load_model
+from slicefill.synthesis.train import Run, TrainingData, train
+from slicefill.synthesis.views import ViewCache
+
+
+class MemorySlot:
+    """Keeps the state as bytes, as a file would, and reads tensors and plain values only."""
+
+    def __init__(self):
+        self.content = None
+
+    def load(self):
+        if self.content is None:
+            return None
+        return torch.load(io.BytesIO(self.content), weights_only=True)
+
+    def save(self, state):
+        file = io.BytesIO()
+        torch.save(state, file)
+        self.content = file.getvalue()
+
+
+class Reporter:
+    """Remembers what was reported; kills the run in the epoch given."""
+
+    def __init__(self, kill_in=None):
+        self.values = []
+        self.kill_in = kill_in
+
+    def __call__(self, values, epoch):
+        assert epoch not in [done for done, _ in self.values]
+        self.values.append((epoch, dict(values)))
+        if epoch == self.kill_in:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def data(discs):
+    def make(labelled=True, count=3):
+        cases = discs(count, labelled)
+        last = max(cases)
+        training = {name: case for name, case in cases.items() if name != last}
+        return TrainingData(training, {last: cases[last]}, "auto")
+
+    return make
+
+
+def equal(a, b):
+    """Whether two nested states are the same to the bit."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return a == b
+
+
+@pytest.mark.parametrize("variant", ["paper", "iia"])
+@pytest.mark.parametrize("kill_in", [0, 2])
+def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(variant, kill_in, data, params):
+    made = params(variant=variant, optimisation={"epochs": 3}, network={"refinement": True})
+    whole, slot = MemorySlot(), MemorySlot()
+    expected = train(data(), made, Run(whole, Reporter()))
+    with pytest.raises(KeyboardInterrupt):
+        train(data(), made, Run(slot, Reporter(kill_in)))
+    reporter = Reporter()
+    checkpoint = train(data(), made, Run(slot, reporter))
+    assert reporter.values[0][0] == kill_in  # goes on with the epoch that was not saved
+    assert equal(checkpoint, expected)
+    assert equal(slot.load(), whole.load())
+
+
+def test_a_finished_run_is_not_repeated(data, params):
+    slot, reporter = MemorySlot(), Reporter()
+    first = train(data(), params(), Run(slot, Reporter()))
+    again = train(data(), params(), Run(slot, reporter))
+    assert reporter.values == []
+    assert equal(first, again)
+
+
+def test_other_parameters_or_cases_start_anew_with_a_warning(data, params, caplog):
+    slot = MemorySlot()
+    train(data(), params(optimisation={"epochs": 1}), Run(slot, Reporter()))
+    other = params(optimisation={"epochs": 1, "learning_rate": 2e-3})
+    for changed in ((data(), other), (data(labelled=False), other)):
+        reporter = Reporter()
+        caplog.clear()
+        train(*changed, Run(slot, reporter))
+        assert [epoch for epoch, _ in reporter.values] == [0, 1]
+        warnings = [r.message for r in caplog.records if r.levelno == logging.WARNING]
+        assert any("starts anew" in message for message in warnings)
+
+
+def test_every_epoch_is_reported_and_kept_in_the_history(data, params):
+    reporter = Reporter()
+    checkpoint = train(data(), params(), Run(MemorySlot(), reporter))
+    assert [epoch for epoch, _ in reporter.values] == [0, 1, 2, 3]  # 0: the untrained network
+    for epoch, values in reporter.values:
+        assert np.isfinite(list(values.values())).all()
+        rows = {r["term"]: r["value"] for r in checkpoint["history"] if r["epoch"] == epoch}
+        assert rows == values
+
+
+def test_the_best_epoch_by_validation_is_returned(data, params):
+    checkpoint = train(data(), params(optimisation={"epochs": 4}), Run(MemorySlot(), Reporter()))
+    psnr = {r["epoch"]: r["value"] for r in checkpoint["history"] if r["term"] == "validation/psnr"}
+    assert checkpoint["epoch"] == max(psnr, key=psnr.get)
+    assert checkpoint["validation"]["psnr"] == max(psnr.values())
+
+
+def test_training_stops_when_validation_no_longer_improves(data, params):
+    tiny = {"epochs": 50, "patience": 2, "learning_rate": 1e-12}  # never gets better
+    checkpoint = train(data(), params(optimisation=tiny), Run(MemorySlot(), Reporter()))
+    assert max(row["epoch"] for row in checkpoint["history"]) <= checkpoint["epoch"] + 3 < 50
+
+
+def test_training_needs_no_labels(data, params):
+    checkpoint = train(data(labelled=False), params(), Run(MemorySlot(), Reporter()))
+    rows = {row["term"]: row["value"] for row in checkpoint["history"]}
+    assert rows["critic/classifier"] == 0
+    assert rows["critic/local"] > 0
+
+
+@pytest.mark.parametrize("kind", ["training", "validation"])
+def test_cases_without_a_group_are_refused(kind, data, params):
+    good, impossible = data(), params(groups={"inner": (9, 9), "in_plane": 0})
+    with pytest.raises(ValueError, match=r"group: synthesis.groups.inner \(9, 9\)"):
+        train(good, impossible, Run(MemorySlot(), Reporter()))
+    with pytest.raises(ValueError, match=f"no {kind} group"):
+        train(replace(good, **{kind: {}}), params(), Run(MemorySlot(), Reporter()))
+
+
+def test_a_perceptual_term_without_weights_stops_before_training(data, params, tmp_path):
+    weights = {"test": dict.fromkeys(("rec", "per", "warp", "smooth", "adv", "tp_smooth"), 1.0)}
+    made = params(weights=weights, perceptual=str(tmp_path / "none.pth"))
+    with pytest.raises(FileNotFoundError, match="perceptual"):
+        train(data(), made, Run(MemorySlot(), Reporter()))
+
+
+def test_a_trained_model_beats_linear_interpolation_on_moving_discs(data, params):
+    made = params(
+        variant="plain",
+        network={"width": 8, "depth": 3},
+        groups={"in_plane": 0, "inner": (1, 1), "crop": (32, 32)},
+        optimisation={
+            "epochs": 12,
+            "learning_rate": 3e-3,
+            "batch": 4,
+            "groups_per_epoch": None,
+        },
+    )
+    reporter = Reporter()
+    sets = data(count=9)
+    checkpoint = train(sets, made, Run(MemorySlot(), reporter))
+    losses = [values["train/raw/rec"] for _, values in reporter.values[1:]]
+    assert losses[-1] < 0.3 * losses[0]
+    assert checkpoint["validation"]["psnr"] > reporter.values[0][1]["validation/psnr"] + 6
+    slices = ViewCache(sets.validation, "auto", made)["case8"]["through_plane"].slices
+    first, real, last = torch.from_numpy(slices[:-2]), slices[1:-1], torch.from_numpy(slices[2:])
+    with torch.no_grad():
+        _, (motion,) = load_model(checkpoint)(first, last, torch.tensor([0.5]))
+        filled = motion.blend(first, last).numpy()
+    linear = (slices[:-2] + slices[2:]) / 2
+    assert np.abs(filled - real).mean() < 0.5 * np.abs(linear - real).mean()

@@ -1,0 +1,102 @@
+import subprocess
+import sys
+from pathlib import PurePosixPath
+
+import pytest
+from kedro.io import DataCatalog
+
+from slicefill.pipelines import study
+
+from .test_params import ENVIRONMENTS, pipelines
+
+PATHS = ("path", "filepath")
+
+
+@pytest.fixture
+def entries(configuration):
+    """Catalog entries of an environment, by name."""
+
+    def load(env, **runtime_params):
+        return configuration(env, **runtime_params)["catalog"]
+
+    return load
+
+
+def written(entries):
+    """Folders and files by dataset, but for the raw data."""
+    return {
+        name: PurePosixPath(next(entry[key] for key in PATHS if key in entry))
+        for name, entry in entries.items()
+        if name != "raw_folder"
+    }
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_every_dataset_of_a_pipeline_is_in_the_catalog(entries, configuration, env):
+    """What is not becomes a MemoryDataset without a word: lost, and lazy cases are not lazy."""
+    known, parameters = set(entries(env)), configuration(env)["parameters"]
+    for pipeline in pipelines().values():
+        for name in pipeline.datasets() - {"parameters"}:
+            if name.startswith("params:"):
+                assert name.removeprefix("params:") in parameters
+            else:
+                assert name in known
+
+
+def test_every_entry_is_used_by_the_study(entries):
+    assert set(entries("base")) == {
+        name for name in study.create_pipeline().datasets() if not name.startswith("param")
+    }
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_every_entry_can_be_built(entries, env):
+    catalog = DataCatalog.from_config(dict(entries(env)))
+    for name in entries(env):
+        assert catalog.get(name) is not None
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_no_two_datasets_share_a_path(entries, env):
+    paths = list(written(entries(env)).values())
+    assert len(set(paths)) == len(paths)
+
+
+def test_no_two_experiments_share_a_folder(entries):
+    paths = [path for env in ENVIRONMENTS for path in written(entries(env)).values()]
+    assert len(set(paths)) == len(paths)
+
+
+@pytest.mark.parametrize("design", [{"factor": 2}, {"axis": "A"}])
+def test_another_design_never_mixes_with_results_on_disk(entries, design):
+    before, after = written(entries("base")), written(entries("base", **design))
+    depends_on_design = study.create_pipeline().from_inputs("params:anisotropization").all_outputs()
+    assert depends_on_design
+    for name in depends_on_design:
+        assert before[name] != after[name]
+
+
+def test_another_variant_keeps_the_state_and_history_of_the_last(entries):
+    before, after = written(entries("base")), written(entries("base", variant="iia"))
+    for name in ("synthesis_slot", "synthesis_history"):
+        assert before[name] != after[name]
+    assert before["synthesis_models"] == after["synthesis_models"]  # one file per variant in it
+
+
+def test_nothing_of_a_patient_goes_into_mlflow(entries):
+    tracked = {n for n, e in entries("base").items() if (e.get("metadata") or {}).get("mlflow")}
+    assert tracked
+    assert not tracked & {"raw_folder", "cases", "thick_cases", "filled_cases", "synthesis_models"}
+
+
+def test_listing_the_pipelines_imports_nothing_heavy():
+    code = """
+import sys
+from kedro.framework.project import configure_project, pipelines, settings
+configure_project("slicefill")
+assert {"study", "ingestion", "imputation", "__default__"} <= set(pipelines), list(pipelines)
+assert len(settings.HOOKS) == 2
+print(sorted({"torch", "monai", "mlflow", "matplotlib", "lightning_fabric"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1:] == ["[]"], done.stdout + done.stderr

@@ -1,0 +1,102 @@
+"""What the experiments in conf/ promise; that each is valid is in test_params and test_catalog."""
+
+import pandas as pd
+import pytest
+import yaml
+
+from slicefill.ingestion.manifest import person_of
+from slicefill.ingestion.splits import split_cases
+from slicefill.params import IngestionParams, SynthesisParams
+
+from .conftest import ROOT
+from .test_params import ENVIRONMENTS
+
+OTHERS = [env for env in ENVIRONMENTS if env not in ("base", "tiny")]  # those with scans of theirs
+PAPER = ["brats", "lits", "prostate"]
+
+
+@pytest.fixture
+def ingestion(configuration):
+    return lambda env: IngestionParams(**configuration(env)["parameters"]["ingestion"])
+
+
+@pytest.fixture
+def synthesis(configuration):
+    return lambda env: SynthesisParams(**configuration(env)["parameters"]["synthesis"])
+
+
+def cases(count):
+    names = [f"case_{number:03d}" for number in range(count)]
+    return pd.DataFrame({"case": names, "person": names, "label": "label.nii.gz"})
+
+
+def sizes(manifest, params):
+    split = split_cases(manifest, params.split)["split"]
+    return tuple((split == name).sum() for name in ("train", "validation", "test"))
+
+
+@pytest.mark.parametrize(
+    ("env", "count", "expected"),
+    [("brats", 100, (56, 14, 30)), ("lits", 131, (74, 18, 39)), ("prostate", 32, (17, 6, 9))],
+)
+def test_the_splits_have_the_sizes_of_the_paper(ingestion, env, count, expected):
+    assert sizes(cases(count), ingestion(env)) == expected
+
+
+def test_the_paper_takes_100_cases_of_brats(ingestion):
+    assert ingestion("brats").limit == 100
+
+
+@pytest.mark.parametrize("env", PAPER)
+def test_training_is_as_the_paper_prints_it(synthesis, env):
+    params = synthesis(env)
+    options = params.optimisation
+    assert (options.learning_rate, options.batch, options.epochs) == (1e-3, 2, 30)
+    assert (params.lambdas["adv"], params.lambdas["tp_smooth"]) == (0.05, 0.467)
+    assert params.lambdas["per"] > 0
+    assert params.groups.in_plane == 0
+
+
+@pytest.mark.parametrize(("env", "factor"), [("brats", 4), ("lits", 1), ("prostate", 1)])
+def test_slices_are_removed_only_where_the_paper_removes_them(configuration, env, factor):
+    parameters = configuration(env)["parameters"]
+    assert parameters["anisotropization"]["factor"] == factor
+    assert parameters["imputation"]["count"] == "N_A"
+
+
+@pytest.mark.parametrize("env", OTHERS)
+def test_label_names_are_those_of_the_experiment_alone(configuration, env):
+    """Merged with conf/base, an experiment would also have the labels of the sample."""
+    named = yaml.safe_load((ROOT / "conf" / env / "globals.yml").read_text())["label_names"]
+    parameters = configuration(env)["parameters"]
+    assert parameters["ingestion"]["labels"]["names"] == named
+    assert parameters["evaluation"]["label_names"] == named
+
+
+@pytest.mark.parametrize("env", [env for env in ENVIRONMENTS if env != "base"])
+def test_results_lie_under_the_name_of_the_environment(configuration, env):
+    assert configuration(env)["parameters"]["experiment"] == env
+
+
+@pytest.mark.parametrize("env", OTHERS)
+def test_raw_scans_are_where_the_user_says(configuration, env, monkeypatch):
+    monkeypatch.setenv("SLICEFILL_RAW", "somewhere/else")
+    assert configuration(env)["catalog"]["raw_folder"]["path"] == "somewhere/else"
+
+
+@pytest.mark.parametrize(
+    ("env", "one", "same"),
+    [
+        ("hippocampus", "hippocampus_007", "hippocampus_008"),
+        ("cine_sax", "SC-HF-I-1_ED", "SC-HF-I-1_ES"),
+    ],
+)
+def test_scans_of_one_person_are_known_as_such(ingestion, env, one, same):
+    assert person_of(one, ingestion(env)) == person_of(same, ingestion(env))
+
+
+@pytest.mark.parametrize(("env", "count"), [("cine_sax", 3), ("scans", 3), ("scans", 40)])
+def test_where_nothing_is_removed_all_persons_train_or_validate(ingestion, env, count):
+    train, validation, test = sizes(cases(count), ingestion(env))
+    assert train > validation > 0
+    assert test == 0

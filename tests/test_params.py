@@ -1,0 +1,187 @@
+import importlib
+import inspect
+import logging
+import pkgutil
+import typing
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+from kedro.validation.parameter_validator import ParameterValidator
+from pydantic import BaseModel, ValidationError
+
+import slicefill.pipelines
+from slicefill import params as models
+
+ENVIRONMENTS = sorted(
+    path.name
+    for path in (Path(__file__).parents[1] / "conf").iterdir()
+    if path.is_dir() and path.name != "local"
+)
+MODELS = {
+    "ingestion": models.IngestionParams,
+    "anisotropization": models.AnisotropizationParams,
+    "synthesis": models.SynthesisParams,
+    "imputation": models.ImputationParams,
+    "evaluation": models.EvaluationParams,
+}
+
+
+def pipelines():
+    return {
+        found.name: importlib.import_module(
+            f"{slicefill.pipelines.__name__}.{found.name}"
+        ).create_pipeline()
+        for found in pkgutil.iter_modules(slicefill.pipelines.__path__)
+    }
+
+
+@pytest.fixture
+def values(configuration):
+    return deepcopy(configuration()["parameters"])
+
+
+def changed(values, path, value):
+    *parents, last = path.split(".")
+    inner = values
+    for key in parents:
+        inner = inner[key]
+    inner[last] = value
+    return values
+
+
+def build(values, path):
+    name = path.split(".")[0]
+    return MODELS[name](**values[name])
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_every_environment_is_valid(configuration, env):
+    values = configuration(env)["parameters"]
+    for name, model in MODELS.items():
+        model(**values[name])
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_every_typed_node_really_receives_its_model(configuration, env, caplog):
+    """An import under TYPE_CHECKING would make Kedro hand over a plain dict, unchecked."""
+    with caplog.at_level(logging.WARNING):
+        given = ParameterValidator(pipelines()).validate_raw_params(
+            dict(configuration(env)["parameters"])
+        )
+    assert not caplog.records  # "Could not extract type hints …"
+    for name, model in MODELS.items():
+        assert type(given[name]) is model
+
+
+def test_every_parameter_that_a_node_takes_is_typed():
+    for pipeline in pipelines().values():
+        for node in pipeline.nodes:
+            hints = typing.get_type_hints(node.func)
+            arguments = inspect.signature(node.func).parameters
+            for name, argument in zip(node.inputs, arguments, strict=True):
+                if name.startswith("params:"):
+                    assert hints[argument] is MODELS[name.removeprefix("params:")]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_misspelt_key_is_refused(values, name):
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        build(changed(values, f"{name}.typo", 1), name)
+
+
+def nested_models(values, model, path):
+    """Yield the path of every model within a model."""
+    for key, field in model.model_fields.items():
+        kind = field.annotation
+        if inspect.isclass(kind) and issubclass(kind, BaseModel):
+            yield f"{path}.{key}"
+            yield from nested_models(values[key], kind, f"{path}.{key}")
+
+
+def test_a_misspelt_key_is_refused_at_any_depth(values):
+    paths = [path for name in MODELS for path in nested_models(values[name], MODELS[name], name)]
+    paths.append(f"synthesis.weights.{values['synthesis']['preset']}")
+    paths.append(f"synthesis.variants.{values['synthesis']['variant']}")
+    assert {"synthesis.optimisation", "ingestion.labels", "imputation.window"} < set(paths)
+    for path in paths:
+        with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+            build(changed(deepcopy(values), f"{path}.typo", 1), path)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_no_value_is_assumed(values, name):
+    for key in values[name]:
+        less = {k: v for k, v in values[name].items() if k != key}
+        with pytest.raises(ValidationError, match=f"{key}\n  Field required"):
+            MODELS[name](**less)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("ingestion.layout", "zip"),
+        ("ingestion.affine_tolerance", 0),
+        ("ingestion.channel", -1),
+        ("ingestion.split.train", 1.2),
+        ("ingestion.split.folds", 1),
+        ("anisotropization.factor", 0),
+        ("anisotropization.axis", "X"),
+        ("synthesis.network.depth", 7),
+        ("synthesis.groups.background_keep", 1.5),
+        ("synthesis.optimisation.learning_rate", 0),
+        ("synthesis.optimisation.epochs", 0),
+        ("synthesis.optimisation.batch", "many"),
+        ("synthesis.hardware.precision", "16"),
+        ("imputation.count", -1),
+        ("imputation.count", "all"),
+        ("imputation.methods", []),
+        ("imputation.batch_pixels", 0),
+        ("evaluation.body_quantile", 2),
+        ("evaluation.bootstrap_samples", 0),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused_by_name(values, path, value):
+    with pytest.raises(ValidationError, match=path.split(".")[-1]):
+        build(changed(values, path, value), path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ingestion.split.train": 0.9}, r"train \+ validation \+ test must be 1, got 1\.4"),
+        ({"anisotropization.profile": "box"}, "profile box with fwhm None"),
+        ({"anisotropization.fwhm": 4.0}, r"profile point with fwhm 4\.0"),
+        ({"synthesis.variant": "gan"}, "'gan' is not defined; there is slice_imputation, iia"),
+        ({"synthesis.preset": "best"}, "'best' is not defined; there is "),
+        ({"synthesis.window.low": 99.5}, r"low must be below high, got 99\.5 and 99\.5"),
+        ({"imputation.count": None}, "set one of count and target_spacing, got None, None"),
+        ({"imputation.target_spacing": 1.0}, "set one of count and target_spacing, got N_A, 1"),
+    ],
+)
+def test_values_that_contradict_each_other_are_refused(values, changes, message):
+    for path, value in changes.items():
+        changed(values, path, value)
+    with pytest.raises(ValidationError, match=message):
+        build(values, next(iter(changes)))
+
+
+def test_a_perceptual_weight_needs_features(values):
+    preset = values["synthesis"]["preset"]
+    changed(values, f"synthesis.weights.{preset}.per", 0.5)
+    changed(values, "synthesis.perceptual", "none")
+    with pytest.raises(ValidationError, match=rf"weights\.{preset}\.per is 0\.5 but perceptual"):
+        build(values, "synthesis")
+
+
+def test_a_negative_weight_is_refused(values):
+    path = f"synthesis.weights.{values['synthesis']['preset']}.rec"
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+        build(changed(values, path, -1), path)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_parameters_cannot_be_changed_later(values, name):
+    made = build(values, name)
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(made, next(iter(values[name])), None)

@@ -1,0 +1,87 @@
+"""A run that is killed and started again ends with the same bits as one that was not."""
+
+import shutil
+import signal
+
+import pytest
+import torch
+
+from slicefill.datasets.checkpoints import read_checkpoint
+
+# Runs Kedro, and kills itself with SIGKILL right after a function has done its work n times:
+# at a definite place, where a kill from outside would come at any.
+KILLED = """
+import os, signal, sys
+from importlib import import_module
+module, owner, name, times = sys.argv.pop(1).split(":")
+target = import_module(module)
+target = getattr(target, owner) if owner else target
+original, count = getattr(target, name), [int(times)]
+def work_then_die(*args):
+    original(*args)
+    count[0] -= 1
+    if count[0] == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+setattr(target, name, work_then_die)
+from kedro.framework.cli import main
+sys.argv[0] = "kedro"
+main()
+"""
+RUN = ("run", "--env=tiny")
+
+
+@pytest.fixture
+def unfinished(tiny_run, tmp_path):
+    """The finished project without its models, filled cases and reports."""
+    left_out = shutil.ignore_patterns("06_models", "07_model_output", "08_reporting", "mlflow")
+    return shutil.copytree(tiny_run[0], tmp_path / "project", ignore=left_out)
+
+
+def same(one, other):
+    """Whether two nested states are equal, bit for bit."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+def test_training_that_is_killed_ends_with_the_same_weights(unfinished, tiny_run, python, kedro):
+    run = (*RUN, "--pipelines=synthesis")
+    killer = "slicefill.datasets.checkpoints:Slot:save:2"  # the first holds the untrained network
+    killed = python(unfinished, "-c", KILLED, killer, *run)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    folder = unfinished / "data" / "06_models" / "tiny" / "S_x4"
+    assert read_checkpoint(folder / "last" / "slice_imputation.pt")["epoch"] == 1
+    assert not (folder / "slice_imputation.pt").exists()
+
+    resumed = kedro(unfinished, *run)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "training continues after epoch 1" in resumed.stdout + resumed.stderr
+    whole = tiny_run[0] / "data" / "06_models" / "tiny" / "S_x4"
+    for name in ("slice_imputation.pt", "last/slice_imputation.pt"):
+        assert same(read_checkpoint(folder / name), read_checkpoint(whole / name))
+
+
+def test_imputation_that_is_killed_ends_with_the_same_files(unfinished, tiny_run, python, kedro):
+    whole = tiny_run[0] / "data"
+    shutil.copytree(whole / "06_models", unfinished / "data" / "06_models")
+    run = (*RUN, "--pipelines=imputation")
+    killer = "slicefill.datasets.case_folder::write_volume:6"  # four volumes each: in the second
+    killed = python(unfinished, "-c", KILLED, killer, *run)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    filled = unfinished / "data" / "07_model_output" / "tiny" / "S_x4" / "filled"
+    (first,) = filled.glob("*/virtual-*")
+    assert not (filled / "_COMPLETE").exists()
+    made = (first / "image.nii.gz").stat().st_mtime_ns
+
+    resumed = kedro(unfinished, *run)
+    assert resumed.returncode == 0, resumed.stderr
+    assert (first / "image.nii.gz").stat().st_mtime_ns == made  # not made again
+    expected = whole / "07_model_output" / "tiny" / "S_x4" / "filled"
+    files = {p.relative_to(expected) for p in expected.rglob("*") if p.is_file()}
+    assert {p.relative_to(filled) for p in filled.rglob("*") if p.is_file()} == files
+    for file in files:
+        assert (filled / file).read_bytes() == (expected / file).read_bytes()

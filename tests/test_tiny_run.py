@@ -1,0 +1,152 @@
+"""`kedro run --env=tiny` as a user runs it: the whole study in a process of its own."""
+
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from slicefill.command_line import main
+
+METHODS = ["nearest", "linear", "cubic", "shape_based", "slice_imputation"]
+CASE = "virtual-04"  # the one in the test split
+
+
+@pytest.fixture(scope="module")
+def data(tiny_run):
+    return tiny_run[0] / "data"
+
+
+@pytest.fixture
+def rerun(tiny_run, tmp_path):
+    """A copy of the finished project, to run in again."""
+    return shutil.copytree(tiny_run[0], tmp_path / "project")
+
+
+def contents(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def ages(folder):
+    return {p.relative_to(folder): p.stat().st_mtime_ns for p in folder.rglob("*.nii.gz")}
+
+
+def test_every_pipeline_leaves_its_result(data):
+    reporting = data / "08_reporting" / "tiny"
+    for path in (
+        data / "02_intermediate" / "tiny" / "splits.csv",
+        data / "06_models" / "tiny" / "S_x4" / "slice_imputation.pt",
+        reporting / "ingestion_report.csv",
+        reporting / "S_x4" / "history_slice_imputation.csv",
+        reporting / "S_x4" / "evaluation_table.md",
+        reporting / "S_x4" / "figures" / "scores.png",
+    ):
+        assert path.stat().st_size > 0
+    page = (reporting / "S_x4" / "report.html").read_text()
+    assert "data:image/png;base64" in page
+    assert "slice_imputation" in page
+
+
+def test_every_method_fills_the_test_case(data):
+    filled = data / "07_model_output" / "tiny" / "S_x4" / "filled"
+    assert {p.parent.relative_to(filled).as_posix() for p in filled.rglob("image.nii.gz")} == {
+        f"{method}/{CASE}" for method in METHODS
+    }
+    for method in METHODS:
+        image = nib.load(filled / method / CASE / "image.nii.gz")
+        assert image.shape == (40, 48, 33)  # 36 slices: 0, 4 … 32 are kept, three between
+        np.testing.assert_allclose(image.header.get_zooms(), 1)
+
+
+def test_every_filled_case_is_verified(data):
+    table = pd.read_csv(data / "08_reporting" / "tiny" / "S_x4" / "verification.csv")
+    assert sorted(table["method"]) == sorted(METHODS)
+    assert table["passed"].all()
+
+
+def test_the_command_line_verifies_against_the_thick_cases_too(data, capsys):
+    filled = data / "07_model_output" / "tiny" / "S_x4" / "filled"
+    thick = data / "03_primary" / "tiny" / "S_x4" / "thick"
+    assert main(["verify", str(filled), "--against", str(thick)]) == 0
+    assert str(len(METHODS)) in capsys.readouterr().out
+
+
+def test_acquired_slices_of_the_output_are_those_of_the_raw_file(data):
+    raw = nib.load(data / "01_raw" / "tiny" / "images" / f"{CASE}.nii.gz")
+    stored = np.asarray(raw.dataobj)
+    for method in METHODS:
+        folder = data / "07_model_output" / "tiny" / "S_x4" / "filled" / method / CASE
+        image = nib.load(folder / "image.nii.gz")
+        kept = np.asarray(image.dataobj)[..., ::4]
+        assert kept.tobytes() == stored[..., ::4].tobytes()
+        np.testing.assert_allclose(image.affine, raw.affine, atol=1e-4)
+
+
+def test_every_method_is_scored_per_case(data):
+    scores = pd.read_csv(data / "08_reporting" / "tiny" / "S_x4" / "scores.csv")
+    assert sorted(scores["method"]) == sorted(METHODS)
+    assert set(scores["case"]) == {CASE}
+    assert scores["psnr_body"].between(5, 60).all()
+
+
+def test_the_run_is_in_mlflow(data):
+    client = MlflowClient(f"sqlite:///{data / 'mlflow' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("slicefill")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["experiment"] == "tiny"
+    assert run.data.params["synthesis.network.width"] == "4"
+    assert run.data.params["imputation.count"] == "N_A"
+    for metric in ("train/raw/rec", "train/weighted/rec", "validation/psnr"):
+        steps = [one.step for one in client.get_metric_history(run.info.run_id, metric)]
+        assert steps[-2:] == [1, 2]  # epochs
+    artifacts = {one.path for one in client.list_artifacts(run.info.run_id)}
+    assert {"scores.csv", "report.html", "figures", "verification.csv"} <= artifacts
+
+
+def test_kedro_has_no_complaint(tiny_run):
+    said = tiny_run[1]
+    for complaint in ("Could not extract type hints", "is not added to the catalog", "ERROR"):
+        assert complaint not in said
+
+
+def test_a_second_run_makes_no_case_and_no_epoch_again(rerun, kedro):
+    before = ages(rerun / "data")
+    done = kedro(rerun, "run", "--env=tiny", "--to-outputs=verification")
+    assert done.returncode == 0, done.stderr
+    assert "training continues after epoch 2" in done.stdout + done.stderr
+    assert before
+    assert ages(rerun / "data") == before
+
+
+def test_only_missing_outputs_runs_what_is_missing(rerun, kedro):
+    """Two of five methods are gone: those are filled, nothing is trained."""
+    filled = rerun / "data" / "07_model_output" / "tiny" / "S_x4" / "filled"
+    before, made = contents(filled), ages(filled)
+    (filled / "_COMPLETE").unlink()
+    for method in ("cubic", "slice_imputation"):
+        shutil.rmtree(filled / method)
+    done = kedro(rerun, "run", "--env=tiny", "--only-missing-outputs")
+    assert done.returncode == 0, done.stderr
+    assert "Running node: train_synthesis" not in done.stdout + done.stderr
+    assert contents(filled) == before
+    redone = {path.parts[0] for path, at in ages(filled).items() if at != made[path]}
+    assert redone == {"cubic", "slice_imputation"}
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ("synthesis.optimisation.lr=5", "Extra inputs are not permitted"),
+        ("synthesis.optimisation.learning_rate=-1", "greater than 0"),
+        ("synthesis.preset=none_such", "'none_such' is not defined"),
+    ],
+)
+def test_wrong_parameters_stop_the_run_before_any_node(project, kedro, params, said):
+    done = kedro(project, "run", "--env=tiny", f"--params={params}")
+    assert done.returncode not in (0, 3)
+    assert said in done.stdout + done.stderr
+    assert "Running node" not in done.stdout + done.stderr
+    assert not (project / "data").exists()
