@@ -56,13 +56,7 @@ def test_every_entry_can_be_built(entries, env):
         assert catalog.get(name) is not None
 
 
-@pytest.mark.parametrize("env", ENVIRONMENTS)
-def test_no_two_datasets_share_a_path(entries, env):
-    paths = list(written(entries(env)).values())
-    assert len(set(paths)) == len(paths)
-
-
-def test_no_two_experiments_share_a_folder(entries):
+def test_no_two_datasets_of_any_experiments_share_a_path(entries):
     paths = [path for env in ENVIRONMENTS for path in written(entries(env)).values()]
     assert len(set(paths)) == len(paths)
 

@@ -32,6 +32,10 @@ def catalog(case, tmp_path):
     return DataCatalog({"cases": cases, "ingestion_report": MemoryDataset(REFUSED)})
 
 
+def warnings(caplog):
+    return [record for record in caplog.records if record.levelname == "WARNING"]
+
+
 @pytest.mark.parametrize(
     ("pipeline", "count", "said"),
     [
@@ -47,18 +51,18 @@ def test_cases_that_were_left_out_are_counted_and_end_the_run(
         QuarantineHook().after_pipeline_run(pipeline, catalog)
     assert stop.value.exit_code == CASES_LEFT_OUT == 3
     assert said in caplog.text
-    assert len(caplog.records) == count + 1
+    assert len(warnings(caplog)) == count + 1  # the last one counts them
 
 
 def test_what_an_earlier_run_left_out_is_not_reported_again(catalog, caplog):
     QuarantineHook().after_pipeline_run(READ, catalog)
-    assert not caplog.records
+    assert not warnings(caplog)
 
 
 def test_when_nothing_was_left_out_the_run_ends_well(catalog, case, caplog):
     catalog["cases"].save({"a": Promise(case, "1")})
     QuarantineHook().after_pipeline_run(MAKE, catalog)
-    assert not caplog.records
+    assert not warnings(caplog)
 
 
 def test_a_failed_run_is_closed_as_failed(monkeypatch):

@@ -94,7 +94,7 @@ def test_the_digest_is_of_names_and_numbers():
     weights = {"a": torch.tensor([1.0, 2.0]), "b": torch.zeros(2, 3, 4, 4)}
     digest = weights_digest(weights)
     nudged = {**weights, "a": torch.nextafter(weights["a"], torch.tensor(9.0))}
-    renamed = {"c": weights["a"], "b": weights["b"]}
+    renamed = {"aa": weights["a"], "b": weights["b"]}
     turned = {
         "b": weights["b"].to(memory_format=torch.channels_last),
         "a": weights["a"].clone(),

@@ -10,8 +10,7 @@ from torch import nn
 
 from slicefill.params import NetworkParams
 from slicefill.synthesis.infer import Engine, fill_by_flow
-from slicefill.synthesis.labels import label_fields, vote
-from slicefill.synthesis.model import Flows, Motion, SynthesisModel
+from slicefill.synthesis.model import Flows, SynthesisModel
 from slicefill.types import Stack
 
 FIELDS = ("one_hot", "signed_distance")
@@ -27,7 +26,7 @@ def make_engine(fabric):
         channels = changes.pop("channels", 1)
         model = SynthesisModel(channels, NetworkParams(**values | changes)).eval()
         if stirred:
-            nn.init.normal_(model.flow_network.out.weight, std=0.5)
+            nn.init.normal_(model.flow_network.out.weight, std=20)  # flows of some pixels
         if move is not None:
             model.flows = move
         return Engine(model, fabric, batch_pixels, field)
@@ -230,6 +229,19 @@ def test_leaving_out_the_empty_margin_does_not_change_the_result(refinement, mak
         fill_by_flow(make_engine(local, refinement=refinement), make_stack(lit, label), [0.3]),
         atol=1e-6,
     )
+
+
+@pytest.mark.parametrize("refinement", [False, True])
+def test_what_the_network_does_not_see_is_filled_linearly(refinement, make_engine):
+    image = -noise(size=(30, 40))  # below the window: background, but not all the same
+    image[:, :, 7:20, 12:30] = noise()
+    engine = make_engine(stirred=True, refinement=refinement)
+    filled = fill_by_flow(engine, make_stack(image), [0.25]).image[:, 0]
+    linear = 0.75 * image[:-1] + 0.25 * image[1:]
+    outside = np.ones((30, 40), bool)
+    outside[7:20, 12:30] = False
+    np.testing.assert_allclose(filled[..., outside], linear[..., outside], atol=1e-6)
+    assert np.abs(filled - linear)[..., ~outside].max() > 0.1
 
 
 def test_the_network_sees_the_box_only(make_engine):

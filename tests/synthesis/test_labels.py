@@ -76,8 +76,8 @@ def test_one_hot_fields_are_those_of_eq_5():
 def test_signed_distance_interpolates_what_motion_leaves_unexplained_by_shape(t, radius, disc):
     small, large = round_label(disc, 5), round_label(disc, 15)
     truth = round_label(disc, radius) == 1
-    assert dice(fill(small, large, t, "signed_distance") == 1, truth) > 0.97
-    assert dice(fill(small, large, t, "one_hot") == 1, truth) < 0.9
+    assert dice(fill(small, large, t, "signed_distance") == 1, truth) > 0.88
+    assert dice(fill(small, large, t, "one_hot") == 1, truth) < 0.85
 
 
 @pytest.mark.parametrize("order", [1, -1])

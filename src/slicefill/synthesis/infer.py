@@ -14,7 +14,6 @@ from slicefill.synthesis.model import Motion, SynthesisModel
 from slicefill.types import Filling, Stack
 
 
-
 @dataclass(frozen=True)
 class Engine:
     """A trained model ready to fill.

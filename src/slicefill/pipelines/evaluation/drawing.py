@@ -1,7 +1,7 @@
 """Which figures a study shows, and of what."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import nibabel as nib
 import numpy as np
@@ -22,6 +22,7 @@ from slicefill.geometry import slices_first
 from slicefill.params import EvaluationParams
 from slicefill.stacks import stack_case
 from slicefill.synthesis.checkpoint import load_critics, load_params
+from slicefill.synthesis.networks import Attention
 from slicefill.types import Array, Case, Promise
 
 _PLOTTED = ("psnr_body", "ssim_body", "gradient_ratio", "dice_mean", "volume_bias_abs_mean")
@@ -111,8 +112,9 @@ def draw_training(
         critics = load_critics(dict(checkpoint))
         if case is not None and critics is not None and critics.multitask is not None:
             slices = _slices_with_object(case.make(), dict(checkpoint))
+            attention = cast(Attention, critics.multitask["attention"])
             with torch.no_grad():
-                maps = critics.multitask["attention"].mask(torch.from_numpy(slices))[:, 0].numpy()
+                maps = attention.mask(torch.from_numpy(slices))[:, 0].numpy()
             figures[f"attention_{name}"] = attention_maps(slices[:, 0], maps)
     return figures
 

@@ -61,7 +61,8 @@ def _score_tables(
         summary_table(summary, shown, "Synthetic slices only."),
         comparison_table(
             comparisons[comparisons["metric"].isin(shown)],
-            f"Each method against the best of {references}, metric by metric; {level:.0%} interval.",
+            f"Each method against the best of {references}, metric by metric; "
+            f"{level:.0%} interval.",
         ),
         replace(
             summary_table(summary, copied, "All slices, the copied ones counted, as papers do."),

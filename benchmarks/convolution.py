@@ -1,0 +1,67 @@
+"""What the convolutions of a network cost, and how fast this machine can be at them."""
+
+import statistics
+import time
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_SHAPES = [  # batch, channels in and out, rows and columns, kernel
+    (4, 32, 256, 7),
+    (4, 64, 128, 5),
+    (8, 64, 128, 3),
+    (8, 128, 64, 3),
+    (8, 256, 64, 3),
+    (8, 512, 32, 3),
+]
+
+
+class Meter:
+    """Counts the operations of a network's convolutions and the time spent in the network.
+
+    Attributes:
+        flop: Multiplications and additions so far.
+        seconds: Time between entry and exit of the network so far.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.flop = 0
+        self.seconds = 0.0
+        self._entered = 0.0
+        network.register_forward_pre_hook(self._enter)
+        network.register_forward_hook(self._leave)
+        for layer in network.modules():
+            if isinstance(layer, nn.Conv2d):
+                layer.register_forward_hook(self._count)
+
+    def _enter(self, *_: Any) -> None:
+        self._entered = time.perf_counter()
+
+    def _leave(self, *_: Any) -> None:
+        self.seconds += time.perf_counter() - self._entered
+
+    def _count(self, layer: nn.Conv2d, _: Any, output: Tensor) -> None:
+        self.flop += 2 * output.numel() * layer.weight[0].numel()
+
+
+def convolution_peak(dtype: torch.dtype) -> float:
+    """Return the most operations per second that any of several large convolutions reaches."""
+    return max(_speed(shape, dtype) for shape in _SHAPES)
+
+
+@torch.inference_mode()
+def _speed(shape: tuple[int, int, int, int], dtype: torch.dtype) -> float:
+    """Operations per second of one convolution, the median of five."""
+    batch, channels, size, kernel = shape
+    layer = nn.Conv2d(channels, channels, kernel, padding=kernel // 2)
+    layer = layer.to(dtype=dtype, memory_format=torch.channels_last)
+    x = torch.randn(batch, channels, size, size, dtype=dtype)
+    x = x.contiguous(memory_format=torch.channels_last)
+    flop = 2 * x.numel() * layer.weight[0].numel()
+    seconds = []
+    for _ in range(6):
+        start = time.perf_counter()
+        layer(x)
+        seconds.append(time.perf_counter() - start)
+    return flop / statistics.median(seconds[1:])  # the first one prepares

@@ -1,0 +1,109 @@
+"""The volume that is filled, and the two ways of filling it with one network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from kedro.config import OmegaConfigLoader
+from scipy.ndimage import gaussian_filter
+
+from slicefill.hardware import launch_fabric
+from slicefill.imputation import Imputer
+from slicefill.params import HardwareParams, ImputationParams, NetworkParams
+from slicefill.settings import CONFIG_LOADER_ARGS
+from slicefill.synthesis.infer import Engine, fill_by_flow
+from slicefill.synthesis.model import SynthesisModel
+from slicefill.types import Filling, Stack, Volume
+
+_CONF = Path(__file__).parents[1] / "conf"
+_BODY = (0.37, 0.30, 0.46)  # semi-axes of the body as shares of the volume: a head in its field
+_CPU = HardwareParams(accelerator="cpu", devices=1, precision="auto")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is measured.
+
+    Attributes:
+        size: Voxels of the volume, slices last.
+        factor: Slice spacing over pixel spacing; factor - 1 slices fill a gap.
+        width: Of the flow network.
+        depth: Of the flow network.
+        threads: Of every process that measures.
+    """
+
+    size: tuple[int, int, int]
+    factor: int
+    width: int
+    depth: int
+    threads: int
+
+
+def make_scan(setting: Setting) -> Volume:
+    """Make smooth blobs in an ellipsoid on a background of zeros, int16, always the same."""
+    noise = np.random.default_rng(0).standard_normal(setting.size)
+    blobs = gaussian_filter(noise, (4, 4, 1.5))
+    grid = np.meshgrid(*[np.linspace(-0.5, 0.5, n) for n in setting.size], indexing="ij")
+    inside = sum((x / radius) ** 2 for x, radius in zip(grid, _BODY, strict=True)) < 1
+    stored = (inside * (500 + 150 * blobs / blobs.std()).clip(50)).astype(np.int16)
+    image = nib.Nifti1Image(stored, np.diag([1.0, 1.0, setting.factor, 1.0]))
+    return Volume(stored, image.header)
+
+
+def make_model(setting: Setting) -> SynthesisModel:
+    """Make the network with random weights that give motions of about a pixel."""
+    torch.manual_seed(0)
+    network = NetworkParams(
+        width=setting.width, depth=setting.depth, refinement=False, time_form="linear_motion"
+    )
+    model = SynthesisModel(1, network).eval()
+    torch.nn.init.normal_(model.flow_network.out.weight, std=1.0)
+    return model
+
+
+def base_params(setting: Setting, **changes: Any) -> ImputationParams:
+    """Parameters as in conf/base, with factor - 1 slices per gap."""
+    loader = OmegaConfigLoader(str(_CONF), "base", **CONFIG_LOADER_ARGS)
+    values = loader["parameters"]["imputation"]
+    return ImputationParams(**{**values, "count": setting.factor - 1, **changes})
+
+
+def our_engine(model: SynthesisModel, params: ImputationParams) -> Engine:
+    """Prepare the network as `slicefill.imputation.learned_imputer` does."""
+    fabric = launch_fabric(_CPU)
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Engine(model, fabric, params.batch_pixels, params.label_field)
+
+
+def our_precision() -> str:
+    """Return what `hardware.precision: auto` means on this machine."""
+    with launch_fabric(_CPU).autocast():
+        return "bf16" if torch.is_autocast_enabled("cpu") else "fp32"
+
+
+def make_imputer(variant: str, model: SynthesisModel, params: ImputationParams) -> Imputer:
+    """Make the method of a variant: `slicefill` or `plain`."""
+    if variant == "plain":
+        return Imputer(variant, partial(fill_pair_by_pair, model), params.window)
+    return Imputer(variant, partial(fill_by_flow, our_engine(model, params)), params.window)
+
+
+@torch.no_grad()
+def fill_pair_by_pair(model: SynthesisModel, stack: Stack, positions: Sequence[float]) -> Filling:
+    """Fill as a straightforward program does: one pair at a time, fp32, whole slices."""
+    shown, stored = torch.from_numpy(stack.normalised()), torch.from_numpy(stack.image)
+    shape = (len(shown) - 1, len(positions), *shown.shape[1:])
+    image, trust = np.empty(shape, np.float32), np.empty((*shape[:2], *shape[3:]), np.float32)
+    for gap in range(len(shown) - 1):
+        first, last = slice(gap, gap + 1), slice(gap + 1, gap + 2)
+        flows = model.flows(shown[first], shown[last])
+        for n, t in enumerate(positions):
+            motion = model.motion(shown[first], shown[last], flows, torch.tensor(t))
+            image[gap, n] = motion.blend(stored[first], stored[last])[0].numpy()
+            trust[gap, n] = motion.agreement(shown[first], shown[last])[0].numpy()
+    return Filling(image, trust)

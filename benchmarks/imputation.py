@@ -1,0 +1,153 @@
+"""How fast a volume is filled, against the same network run one pair at a time in fp32.
+
+    python benchmarks/imputation.py --threads 2
+
+Both fill the same made volume, from file to file, with the same weights. Every measurement has
+a process of its own, so that peak memories do not mix, and the two take turns.
+"""
+
+import argparse
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from convolution import Meter, convolution_peak
+from filling import (
+    Setting,
+    base_params,
+    make_imputer,
+    make_model,
+    make_scan,
+    our_engine,
+    our_precision,
+)
+from table import Numbers, render
+
+from slicefill.datasets.case_folder import read_volume, write_case, write_volume
+from slicefill.imputation import fill_case
+from slicefill.stacks import stack_case
+from slicefill.synthesis.infer import fill_by_flow
+from slicefill.types import Case, Stack
+
+VARIANTS = ("slicefill", "plain")
+_PAIRS = (1, 2, 4, 8, 16)
+
+
+def main() -> None:
+    """Measure, print a table, and write JSON if asked to."""
+    given = vars(_parser().parse_args())
+    repeats, target = given.pop("repeats"), given.pop("json")
+    setting = Setting(**{**given, "size": tuple(given["size"])})
+    os.environ["OMP_NUM_THREADS"] = str(setting.threads)  # for the processes that measure
+    with tempfile.TemporaryDirectory() as name:
+        scan = Path(name) / "scan.nii.gz"
+        write_volume(make_scan(setting), scan)
+        turns = [(v, _apart(fill_once, setting, v, scan)) for _ in range(repeats) for v in VARIANTS]
+        pairs = _apart(scan_pairs, setting, scan)
+    peaks = _apart(measure_peaks, setting)
+    results = {
+        variant: _median([run for name, run in turns if name == variant]) for variant in VARIANTS
+    }
+    print(render(setting, results, peaks, pairs))
+    if target:
+        content = {"setting": vars(setting), "runs": turns, "peaks": peaks, "pairs": pairs}
+        target.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--size", type=int, nargs=3, default=(240, 240, 39), metavar="VOXELS")
+    parser.add_argument("--factor", type=int, default=4, help="slice over pixel spacing (4)")
+    parser.add_argument("--width", type=int, default=32, help="of the network (32, the paper's)")
+    parser.add_argument("--depth", type=int, default=5, help="of the network (5, the paper's)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="(all cores)")
+    parser.add_argument("--repeats", type=int, default=3, help="the median is printed (3)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every number there")
+    return parser
+
+
+def _apart(task: Callable[..., Any], setting: Setting, *arguments: Any) -> Any:
+    """Run a task in a fresh process."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(task, setting, *arguments).result()
+
+
+def _median(runs: list[Numbers]) -> Numbers:
+    """Return the run of median duration, whole, so that its parts add up."""
+    return sorted(runs, key=lambda run: run["seconds"])[(len(runs) - 1) // 2]
+
+
+def fill_once(setting: Setting, variant: str, scan: Path) -> Numbers:
+    """Fill the volume from file to file: seconds in all and in parts, memory, operations."""
+    params, model = base_params(setting), make_model(setting)
+    imputer = make_imputer(variant, model, params)
+    clock = [time.perf_counter()]
+    case = Case(read_volume(scan))
+    clock.append(time.perf_counter())
+    meter = Meter(model.flow_network)
+    filled = fill_case(case, imputer, params)
+    clock.append(time.perf_counter())
+    write_case(filled, scan.with_name(variant))
+    clock.append(time.perf_counter())
+    read, fill, write = (end - start for start, end in pairwise(clock))
+    synthetic = filled.image.stored.shape[2] - case.image.stored.shape[2]
+    return {
+        "seconds": read + fill + write,
+        "read": read,
+        "network": meter.seconds,
+        "rest": fill - meter.seconds,
+        "write": write,
+        "slices_per_second": synthetic / (read + fill + write),
+        "peak_memory": _peak_memory(),
+        "flop": meter.flop,
+        "flop_per_second": meter.flop / meter.seconds,
+        "precision": our_precision() if variant == "slicefill" else "fp32",
+    }
+
+
+def scan_pairs(setting: Setting, scan: Path) -> dict[int, float]:
+    """Return seconds per pair to fill gaps of the volume in batches of so many pairs."""
+    case, model = Case(read_volume(scan)), make_model(setting)
+    whole = stack_case(case, 2, base_params(setting).window)
+    stack = Stack(whole.image[: max(_PAIRS) + 1], whole.window)
+    positions = [n / setting.factor for n in range(1, setting.factor)]
+    rows, columns = np.nonzero(stack.normalised().any(axis=(0, 1)))
+    pixels = (np.ptp(rows) + 1) * (np.ptp(columns) + 1)  # what of a slice goes into a batch
+    seconds = {}
+    for pairs in _PAIRS:
+        engine = our_engine(model, base_params(setting, batch_pixels=int(pairs * pixels)))
+        fill_by_flow(engine, stack, positions)
+        start = time.perf_counter()
+        fill_by_flow(engine, stack, positions)
+        seconds[pairs] = (time.perf_counter() - start) / max(_PAIRS)
+    return seconds
+
+
+def measure_peaks(setting: Setting) -> Numbers:
+    """Return the operations per second of the fastest convolution, by precision."""
+    torch.set_num_threads(setting.threads)
+    names = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    return {name: convolution_peak(dtype) for name, dtype in names.items()}
+
+
+def _peak_memory() -> float:
+    """Return the largest resident set of this process so far, bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+if __name__ == "__main__":
+    main()
