@@ -126,7 +126,8 @@ class Stack:
         """Slices clipped to [0, 1], `(D, C, H, W)`, for networks and trust; never written out."""
         low = self.window[:, 0, None, None].astype(np.float32)
         width = (self.window[:, 1] - self.window[:, 0])[:, None, None].astype(np.float32)
-        return np.clip((self.image - low) / width, 0, 1, dtype=np.float32)
+        shown: Floats = np.clip((self.image - low) / width, 0, 1, dtype=np.float32)
+        return shown
 
 
 @dataclass(frozen=True, eq=False)
