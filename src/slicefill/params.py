@@ -113,7 +113,17 @@ class NetworkParams(_Params):
     width: Annotated[int, Field(ge=4)]
     depth: Annotated[int, Field(ge=1, le=6)]
     refinement: bool = Field(description="Super-SloMo's second net: residual flows and visibility")
+    residual: Fraction = Field(
+        description="bound of what refinement may add to intensities in [0, 1]; 0: none, as printed"
+    )
     time_form: Literal["linear_motion", "printed"] = Field(description="eq. (1): t² or t, see docs")
+
+    @model_validator(mode="after")
+    def _residual_needs_refinement(self) -> Self:
+        if self.residual > 0 and not self.refinement:
+            msg = f"residual {self.residual} needs refinement: true"
+            raise ValueError(msg)
+        return self
 
 
 class GroupParams(_Params):

@@ -77,6 +77,7 @@ def fill_by_flow(engine: Engine, stack: Stack, positions: Sequence[float]) -> Fi
     stored = torch.from_numpy(stack.image)
     ids = None if stack.label is None else torch.from_numpy(stack.label.astype(np.int64))
     filling = _allocate(stack, len(positions))
+    width = torch.from_numpy(np.diff(stack.window).astype(np.float32)).to(device)
     box = _occupied(shown)
     inside = box.cut(shown)
     for gaps in _batches(len(shown) - 1, engine.batch_pixels // inside[0, 0].numel()):
@@ -88,7 +89,7 @@ def fill_by_flow(engine: Engine, stack: Stack, positions: Sequence[float]) -> Fi
             with engine.fabric.autocast():
                 motion = model.motion(*pair, flows, torch.tensor(t, device=device))
             motion = _whole(motion, box, t)
-            filling.image[gaps, n] = motion.blend(*whole.stored).cpu().numpy()
+            filling.image[gaps, n] = _render(motion, whole.stored, width).cpu().numpy()
             filling.trust[gaps, n] = motion.agreement(*whole.shown).cpu().numpy()
             if filling.label is not None:
                 filling.label[gaps, n] = vote(motion, whole.fields, t).cpu().numpy()
@@ -114,6 +115,15 @@ class _Pair:
 
         fields = {} if ids is None else label_fields(*both(ids), engine.label_field)
         return cls(both(shown), both(stored), fields)
+
+
+def _render(motion: Motion, stored: tuple[Tensor, Tensor], width: Tensor) -> Tensor:
+    """Blend stored numbers; a residual is scaled by the window's width, `(C, 1)`."""
+    image = motion.blend(*stored)
+    if motion.residual is not None:
+        guides = motion.residual.shape[1]
+        image[:, :guides] += motion.residual * width[:guides, :, None]
+    return image
 
 
 def _allocate(stack: Stack, count: int) -> Filling:
@@ -154,7 +164,9 @@ def _prepare(slices: Tensor, device: torch.device) -> Tensor:
 
 def _whole(motion: Motion, box: _Box, t: float) -> Motion:
     """Extend motion in the box to whole slices: no motion outside."""
-    share = motion.first_share
+    share, residual = motion.first_share, motion.residual
     if share.ndim == 4:
         share = box.paste(share, 1 - t)
-    return Motion(box.paste(motion.to_first), box.paste(motion.to_last), share)
+    if residual is not None:
+        residual = box.paste(residual)
+    return Motion(box.paste(motion.to_first), box.paste(motion.to_last), share, residual)

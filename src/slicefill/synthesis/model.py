@@ -26,16 +26,24 @@ class Motion(NamedTuple):
         to_last: F̂_{t→N+1}.
         first_share: Weight of the first input in the blend, broadcastable to `(B, 1, H, W)`;
             1 - t without refinement (eq. 3), shifted by visibility with it.
+        residual: What is added to the blended intensities, `(B, C, H, W)` in [0, 1] units; None
+            where all intensities come from the two slices, as in the paper.
     """
 
     to_first: Tensor
     to_last: Tensor
     first_share: Tensor
+    residual: Tensor | None = None
 
     def blend(self, first: Tensor, last: Tensor) -> Tensor:
         """Warp and blend anything that lies on the two slices: eq. (3) and (4)."""
         warped_first, warped_last = warp(first, self.to_first), warp(last, self.to_last)
         return torch.lerp(warped_last, warped_first, self.first_share)
+
+    def render(self, first: Tensor, last: Tensor) -> Tensor:
+        """Warp and blend two slices in [0, 1], `(B, C, H, W)`, and add the residual."""
+        blended = self.blend(first, last)
+        return blended if self.residual is None else blended + self.residual
 
     def agreement(self, first: Tensor, last: Tensor) -> Tensor:
         """How far both slices predict the same, `(B, H, W)` in [0, 1]; 1 where they agree.
@@ -50,6 +58,8 @@ class Motion(NamedTuple):
 class SynthesisModel(nn.Module):
     """Flow network, intermediate flows, and the optional refinement of Super-SloMo.
 
+    The refinement may have a bounded residual for what no motion explains, which is ours.
+
     Args:
         channels: Image channels; all share one motion.
         params: Size and form.
@@ -60,10 +70,12 @@ class SynthesisModel(nn.Module):
         self.channels = channels
         self.form = params.time_form
         self.multiple = 2**params.depth
+        self.bound = params.residual
         self.flow_network = UNet(2 * channels, 4, params.width, params.depth)
-        self.refinement = (
-            UNet(4 * channels + 8, 5, params.width, params.depth) if params.refinement else None
-        )
+        self.refinement = None
+        if params.refinement:
+            outputs = 5 + (channels if params.residual > 0 else 0)
+            self.refinement = UNet(4 * channels + 8, outputs, params.width, params.depth)
 
     def flows(self, first: Tensor, last: Tensor) -> Flows:
         """Estimate the motion between two slices `(B, C, H, W)` in [0, 1], of any size."""
@@ -80,10 +92,11 @@ class SynthesisModel(nn.Module):
             to_first, to_last, warp(first, to_first), warp(last, to_last),
         ]  # fmt: skip
         output = self._run(self.refinement, torch.cat(seen, 1))
-        visible = torch.sigmoid(output[:, 4:])
+        visible = torch.sigmoid(output[:, 4:5])
         from_first, from_last = (1 - t) * visible, t * (1 - visible)
         share = from_first / (from_first + from_last)
-        return Motion(to_first + output[:, :2], to_last + output[:, 2:4], share)
+        residual = self.bound * torch.tanh(output[:, 5:]) if self.bound > 0 else None
+        return Motion(to_first + output[:, :2], to_last + output[:, 2:4], share, residual)
 
     def forward(self, first: Tensor, last: Tensor, t: Tensor) -> tuple[Flows, list[Motion]]:
         """Return the flows and the motion at each of the positions `t`, `(N,)`."""

@@ -44,7 +44,7 @@ class Synthesis:
 def synthesise(network: nn.Module, batch: Batch) -> Synthesis:
     """Synthesise the inner slices of a batch: eq. (1) to (3)."""
     flows, motions = network(batch.first, batch.last, batch.positions)
-    slices = torch.stack([motion.blend(batch.first, batch.last) for motion in motions], 1)
+    slices = torch.stack([motion.render(batch.first, batch.last) for motion in motions], 1)
     return Synthesis(flows, motions, slices)
 
 
