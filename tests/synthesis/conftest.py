@@ -34,7 +34,13 @@ def params() -> Callable[..., SynthesisParams]:
                 | {"tp_smooth": 0.01}
             },
             "perceptual": "none",
-            "network": {"width": 4, "depth": 2, "refinement": False, "time_form": "linear_motion"},
+            "network": {
+                "width": 4,
+                "depth": 2,
+                "refinement": False,
+                "residual": 0.0,
+                "time_form": "linear_motion",
+            },
             "critic_width": 4,
             "through_plane": "auto",
             "groups": {

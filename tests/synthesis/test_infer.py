@@ -22,7 +22,13 @@ def make_engine(fabric):
 
     def make(move=None, stirred=False, batch_pixels=10**6, field="one_hot", **changes):
         torch.manual_seed(0)
-        values = {"width": 4, "depth": 2, "refinement": False, "time_form": "linear_motion"}
+        values = {
+            "width": 4,
+            "depth": 2,
+            "refinement": False,
+            "residual": 0.0,
+            "time_form": "linear_motion",
+        }
         channels = changes.pop("channels", 1)
         model = SynthesisModel(channels, NetworkParams(**values | changes)).eval()
         if stirred:
@@ -272,3 +278,14 @@ def test_all_positions_share_the_flows_of_a_gap(make_engine):
 
     fill_by_flow(make_engine(move), make_stack(noise()), [0.2, 0.4, 0.6, 0.8])
     assert len(calls) == 1
+
+
+def test_residual_is_scaled_by_the_window_and_spares_further_channels(make_engine):
+    engine = make_engine(refinement=True, residual=0.1)
+    with torch.no_grad():
+        engine.model.refinement.out.bias[5] = 50.0
+    stack = make_stack(noise(channels=2) * 100 + 50, window=(50.0, 150.0))
+    plain = fill_by_flow(make_engine(), stack, [0.5]).image
+    found = fill_by_flow(engine, stack, [0.5]).image
+    np.testing.assert_allclose(found[:, :, 0] - plain[:, :, 0], 10, atol=1e-3)
+    np.testing.assert_allclose(found[:, :, 1], plain[:, :, 1], atol=1e-4)

@@ -14,7 +14,13 @@ T = torch.tensor([0.25, 0.5])
 def make_model(channels=1, stirred=False, **changes):
     """A model that starts at zero flow, or one whose last layers have been stirred."""
     torch.manual_seed(0)
-    values = {"width": 4, "depth": 2, "refinement": False, "time_form": "linear_motion"}
+    values = {
+        "width": 4,
+        "depth": 2,
+        "refinement": False,
+        "residual": 0.0,
+        "time_form": "linear_motion",
+    }
     model = SynthesisModel(channels, NetworkParams(**values | changes))
     for network in (model.flow_network, model.refinement):
         if stirred and network is not None:
@@ -108,3 +114,22 @@ def test_agreement_is_one_minus_the_mean_difference_over_channels():
     motion = Motion(still, still, torch.tensor(0.5))
     assert torch.allclose(motion.agreement(first, last), torch.tensor(0.8))
     assert torch.equal(motion.agreement(first, first), torch.ones(1, 2, 2))
+
+
+def test_residual_is_added_to_intensities_within_its_bound(seeded):
+    model = make_model(refinement=True, residual=0.2)
+    first, last = torch.rand(2, 1, 1, 8, 8)
+    untrained = model(first, last, T)[1][0]
+    assert torch.equal(untrained.render(first, last), untrained.blend(first, last))
+    with torch.no_grad():
+        model.refinement.out.bias[5] = 50.0
+    motion = model(first, last, T)[1][0]
+    added = motion.render(first, last) - motion.blend(first, last)
+    torch.testing.assert_close(added, torch.full_like(added, 0.2))
+
+
+def test_motion_without_a_residual_only_moves_intensities(seeded):
+    first, last = torch.rand(2, 1, 1, 8, 8)
+    motion = make_model(stirred=True, refinement=True)(first, last, T)[1][0]
+    assert motion.residual is None
+    assert torch.equal(motion.render(first, last), motion.blend(first, last))
