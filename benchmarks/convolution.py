@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 _SHAPES = [  # batch, channels in and out, rows and columns, kernel
     (4, 32, 256, 7),
@@ -25,24 +26,24 @@ class Meter:
         seconds: Time between entry and exit of the network so far.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, kind: type[nn.Module]) -> None:
+        """Watch every network of a kind in this process from now on."""
         self.flop = 0
         self.seconds = 0.0
+        self._kind = kind
         self._entered = 0.0
-        network.register_forward_pre_hook(self._enter)
-        network.register_forward_hook(self._leave)
-        for layer in network.modules():
-            if isinstance(layer, nn.Conv2d):
-                layer.register_forward_hook(self._count)
+        register_module_forward_pre_hook(self._enter)
+        register_module_forward_hook(self._leave)
 
-    def _enter(self, *_: Any) -> None:
-        self._entered = time.perf_counter()
+    def _enter(self, layer: nn.Module, _: Any) -> None:
+        if isinstance(layer, self._kind):
+            self._entered = time.perf_counter()
 
-    def _leave(self, *_: Any) -> None:
-        self.seconds += time.perf_counter() - self._entered
-
-    def _count(self, layer: nn.Conv2d, _: Any, output: Tensor) -> None:
-        self.flop += 2 * output.numel() * layer.weight[0].numel()
+    def _leave(self, layer: nn.Module, _: Any, output: Tensor) -> None:
+        if isinstance(layer, self._kind):
+            self.seconds += time.perf_counter() - self._entered
+        elif isinstance(layer, nn.Conv2d):
+            self.flop += 2 * output.numel() * layer.weight[0].numel()
 
 
 def convolution_peak(dtype: torch.dtype) -> float:
@@ -64,4 +65,4 @@ def _speed(shape: tuple[int, int, int, int], dtype: torch.dtype) -> float:
         start = time.perf_counter()
         layer(x)
         seconds.append(time.perf_counter() - start)
-    return flop / statistics.median(seconds[1:])  # the first one prepares
+    return float(flop / statistics.median(seconds[1:]))  # the first one prepares

@@ -13,16 +13,15 @@ from kedro.config import OmegaConfigLoader
 from scipy.ndimage import gaussian_filter
 
 from slicefill.hardware import launch_fabric
-from slicefill.imputation import Imputer
-from slicefill.params import HardwareParams, ImputationParams, NetworkParams
+from slicefill.imputation import Imputer, learned_imputer
+from slicefill.params import ImputationParams, SynthesisParams
 from slicefill.settings import CONFIG_LOADER_ARGS
-from slicefill.synthesis.infer import Engine, fill_by_flow
+from slicefill.synthesis.checkpoint import Checkpoint, load_model
 from slicefill.synthesis.model import SynthesisModel
 from slicefill.types import Filling, Stack, Volume
 
 _CONF = Path(__file__).parents[1] / "conf"
 _BODY = (0.37, 0.30, 0.46)  # semi-axes of the body as shares of the volume: a head in its field
-_CPU = HardwareParams(accelerator="cpu", devices=1, precision="auto")
 
 
 @dataclass(frozen=True)
@@ -55,42 +54,42 @@ def make_scan(setting: Setting) -> Volume:
     return Volume(stored, image.header)
 
 
-def make_model(setting: Setting) -> SynthesisModel:
-    """Make the network with random weights that give motions of about a pixel."""
+def make_checkpoint(setting: Setting) -> Checkpoint:
+    """Make the paper's kind of network with random weights that give motions of about a pixel."""
+    values = _base("synthesis")
+    values["network"] |= {"width": setting.width, "depth": setting.depth}
+    params = SynthesisParams(**values)
     torch.manual_seed(0)
-    network = NetworkParams(
-        width=setting.width, depth=setting.depth, refinement=False, time_form="linear_motion"
-    )
-    model = SynthesisModel(1, network).eval()
+    model = SynthesisModel(1, params.network, params.parts)
     torch.nn.init.normal_(model.flow_network.out.weight, std=1.0)
-    return model
+    return {"weights": model.state_dict(), "params": params.model_dump(), "channels": 1}
 
 
 def base_params(setting: Setting, **changes: Any) -> ImputationParams:
-    """Parameters as in conf/base, with factor - 1 slices per gap."""
+    """Parameters as in conf/base, with factor - 1 slices per gap, on the CPU, without ensemble."""
+    values = _base("imputation")
+    values["hardware"] |= {"accelerator": "cpu"}
+    values |= {"count": setting.factor - 1, "target_spacing": None, "ensemble": False}
+    return ImputationParams(**{**values, **changes})
+
+
+def _base(pipeline: str) -> dict[str, Any]:
     loader = OmegaConfigLoader(str(_CONF), "base", **CONFIG_LOADER_ARGS)
-    values = loader["parameters"]["imputation"]
-    return ImputationParams(**{**values, "count": setting.factor - 1, **changes})
+    return dict(loader["parameters"][pipeline])
 
 
-def our_engine(model: SynthesisModel, params: ImputationParams) -> Engine:
-    """Prepare the network as `slicefill.imputation.learned_imputer` does."""
-    fabric = launch_fabric(_CPU)
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Engine(model, fabric, params.batch_pixels, params.label_field)
+def make_imputer(variant: str, checkpoint: Checkpoint, params: ImputationParams) -> Imputer:
+    """Make the method of a variant: `slicefill` as users run it, or `plain`."""
+    ours = learned_imputer(variant, checkpoint, params)
+    if variant == "slicefill":
+        return ours
+    return Imputer(variant, partial(fill_pair_by_pair, load_model(checkpoint)), ours.window)
 
 
-def our_precision() -> str:
-    """Return what `hardware.precision: auto` means on this machine."""
-    with launch_fabric(_CPU).autocast():
+def our_precision(params: ImputationParams) -> str:
+    """Return what `hardware.precision` means on this machine."""
+    with launch_fabric(params.hardware).autocast():
         return "bf16" if torch.is_autocast_enabled("cpu") else "fp32"
-
-
-def make_imputer(variant: str, model: SynthesisModel, params: ImputationParams) -> Imputer:
-    """Make the method of a variant: `slicefill` or `plain`."""
-    if variant == "plain":
-        return Imputer(variant, partial(fill_pair_by_pair, model), params.window)
-    return Imputer(variant, partial(fill_by_flow, our_engine(model, params)), params.window)
 
 
 @torch.no_grad()

@@ -26,10 +26,9 @@ from convolution import Meter, convolution_peak
 from filling import (
     Setting,
     base_params,
+    make_checkpoint,
     make_imputer,
-    make_model,
     make_scan,
-    our_engine,
     our_precision,
 )
 from table import Numbers, render
@@ -37,7 +36,7 @@ from table import Numbers, render
 from slicefill.datasets.case_folder import read_volume, write_case, write_volume
 from slicefill.imputation import fill_case
 from slicefill.stacks import stack_case
-from slicefill.synthesis.infer import fill_by_flow
+from slicefill.synthesis.networks import UNet
 from slicefill.types import Case, Stack
 
 VARIANTS = ("slicefill", "plain")
@@ -92,12 +91,12 @@ def _median(runs: list[Numbers]) -> Numbers:
 
 def fill_once(setting: Setting, variant: str, scan: Path) -> Numbers:
     """Fill the volume from file to file: seconds in all and in parts, memory, operations."""
-    params, model = base_params(setting), make_model(setting)
-    imputer = make_imputer(variant, model, params)
-    clock = [time.perf_counter()]
+    params = base_params(setting)
+    imputer = make_imputer(variant, make_checkpoint(setting), params)
+    meter = Meter(UNet)
+    busy, clock = time.process_time(), [time.perf_counter()]
     case = Case(read_volume(scan))
     clock.append(time.perf_counter())
-    meter = Meter(model.flow_network)
     filled = fill_case(case, imputer, params)
     clock.append(time.perf_counter())
     write_case(filled, scan.with_name(variant))
@@ -110,29 +109,32 @@ def fill_once(setting: Setting, variant: str, scan: Path) -> Numbers:
         "network": meter.seconds,
         "rest": fill - meter.seconds,
         "write": write,
+        "cpu_seconds": time.process_time() - busy,
         "slices_per_second": synthetic / (read + fill + write),
         "peak_memory": _peak_memory(),
         "flop": meter.flop,
         "flop_per_second": meter.flop / meter.seconds,
-        "precision": our_precision() if variant == "slicefill" else "fp32",
+        "precision": our_precision(params) if variant == "slicefill" else "fp32",
     }
 
 
 def scan_pairs(setting: Setting, scan: Path) -> dict[int, float]:
     """Return seconds per pair to fill gaps of the volume in batches of so many pairs."""
-    case, model = Case(read_volume(scan)), make_model(setting)
+    case, checkpoint = Case(read_volume(scan)), make_checkpoint(setting)
     whole = stack_case(case, 2, base_params(setting).window)
-    stack = Stack(whole.image[: max(_PAIRS) + 1], whole.window)
+    start = max(0, (len(whole.image) - max(_PAIRS)) // 2)
+    stack = Stack(whole.image[start : start + max(_PAIRS) + 1], whole.window)
     positions = [n / setting.factor for n in range(1, setting.factor)]
     rows, columns = np.nonzero(stack.normalised().any(axis=(0, 1)))
     pixels = (np.ptp(rows) + 1) * (np.ptp(columns) + 1)  # what of a slice goes into a batch
     seconds = {}
     for pairs in _PAIRS:
-        engine = our_engine(model, base_params(setting, batch_pixels=int(pairs * pixels)))
-        fill_by_flow(engine, stack, positions)
-        start = time.perf_counter()
-        fill_by_flow(engine, stack, positions)
-        seconds[pairs] = (time.perf_counter() - start) / max(_PAIRS)
+        params = base_params(setting, batch_pixels=int(pairs * pixels))
+        imputer = make_imputer("slicefill", checkpoint, params)
+        imputer.method(stack, positions)
+        begun = time.perf_counter()
+        imputer.method(stack, positions)
+        seconds[pairs] = (time.perf_counter() - begun) / (len(stack.image) - 1)
     return seconds
 
 

@@ -39,6 +39,7 @@ def _rows(ours: Numbers, plain: Numbers, peaks: Numbers) -> list[tuple[str, list
     return [
         ("seconds, file to file", [f"{run['seconds']:.2f}" for run in both]),
         *((f"- {part}", [f"{run[part]:.2f}" for run in both]) for part in parts),
+        ("CPU seconds, all threads", [f"{run['cpu_seconds']:.2f}" for run in both]),
         ("synthetic slices per second", [f"{run['slices_per_second']:.1f}" for run in both]),
         ("peak memory, MiB", [f"{run['peak_memory'] / 2**20:.0f}" for run in both]),
         ("network, GFLOP", [f"{run['flop'] / 1e9:.0f}" for run in both]),

@@ -57,7 +57,7 @@ def learned_imputer(name: str, checkpoint: Checkpoint, params: ImputationParams)
     """Prepare a trained model on the device and in the precision of `params.hardware`."""
     fabric = launch_fabric(params.hardware)
     model = load_model(checkpoint).to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    engine = Engine(model, fabric, params.batch_pixels, params.label_field)
+    engine = Engine(model, fabric, params.batch_pixels, params.label_field, params.ensemble)
 
     def method(stack: Stack, positions: Sequence[float]) -> Filling:
         return fill_by_flow(engine, stack, positions)

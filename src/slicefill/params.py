@@ -105,18 +105,10 @@ class Variant(_Params):
     classifier: Literal["joint", "pretrained"] = Field(
         description="pretrained: classifier and attention are trained first and apart, as IIA"
     )
-
-
-class NetworkParams(_Params):
-    """Size of the flow network; the paper's is width 32, depth 5."""
-
-    width: Annotated[int, Field(ge=4)]
-    depth: Annotated[int, Field(ge=1, le=6)]
     refinement: bool = Field(description="Super-SloMo's second net: residual flows and visibility")
     residual: Fraction = Field(
         description="bound of what refinement may add to intensities in [0, 1]; 0: none, as printed"
     )
-    time_form: Literal["linear_motion", "printed"] = Field(description="eq. (1): t² or t, see docs")
 
     @model_validator(mode="after")
     def _residual_needs_refinement(self) -> Self:
@@ -124,6 +116,14 @@ class NetworkParams(_Params):
             msg = f"residual {self.residual} needs refinement: true"
             raise ValueError(msg)
         return self
+
+
+class NetworkParams(_Params):
+    """Size of the flow network; the paper's is width 32, depth 5."""
+
+    width: Annotated[int, Field(ge=4)]
+    depth: Annotated[int, Field(ge=1, le=6)]
+    time_form: Literal["linear_motion", "printed"] = Field(description="eq. (1): t² or t, see docs")
 
 
 class GroupParams(_Params):
@@ -163,7 +163,7 @@ class HardwareParams(_Params):
     """Where it runs."""
 
     accelerator: Literal["auto", "cpu", "gpu"]
-    devices: Count | Literal["auto"]
+    devices: Literal[1] = Field(description="more than one is not supported yet")
     precision: Literal["auto", "32-true", "bf16-mixed"] = Field(
         description="auto: bf16 where the processor has it"
     )
@@ -250,6 +250,7 @@ class ImputationParams(_Params):
     label_field: Literal["one_hot", "signed_distance"] = Field(
         description="how a model warps labels: eq. (5), or by shape"
     )
+    ensemble: bool = Field(description="average a model's motion over mirrored slices: 4 × slower")
     window: WindowParams = Field(description="for classical methods; a model brings its own")
     hardware: HardwareParams
 

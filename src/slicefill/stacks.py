@@ -1,9 +1,9 @@
-"""From a case to its stack of slices and back: the through-plane axis in front."""
+"""From a case to its stack of slices: the through-plane axis in front."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slicefill.geometry import slices_back, slices_first
+from slicefill.geometry import slices_first
 from slicefill.params import WindowParams
 from slicefill.types import Array, Case, Stack, Volume
 
@@ -26,13 +26,6 @@ def stack_case(case: Case, axis: int, window: WindowParams) -> Stack:
     return Stack(image, _window(image, case.image, window), label)
 
 
-def unstack(slices: Array, axis: int, like: Volume) -> Array:
-    """Turn `(D, C, H, W)` back into the layout of `like.stored`, rounded into its dtype."""
-    channels = slices_back(np.moveaxis(slices, 1, -1), axis)
-    array = channels[..., 0] if like.stored.ndim == 3 else channels
-    return to_dtype(array, like.stored.dtype)
-
-
 def to_dtype(array: Array, dtype: np.dtype) -> Array:
     """Round to the nearest number that `dtype` holds; out-of-range numbers are clipped.
 
@@ -51,6 +44,8 @@ def _window(image: Array, volume: Volume, params: WindowParams) -> NDArray[np.fl
     if params.kind == "percentile":
         flat = np.moveaxis(image, 1, 0).reshape(image.shape[1], -1)
         window = np.percentile(flat, [params.low, params.high], axis=1).T
+        sparse = window[:, 0] == window[:, 1]  # nearly all background: the whole range shows it
+        window[sparse] = np.stack([flat.min(1), flat.max(1)], 1)[sparse]
     else:
         slope, intercept = volume.slope_intercept
         limits = sorted((np.array([params.low, params.high]) - intercept) / slope)

@@ -65,7 +65,11 @@ class Volume:
         header.set_data_shape(stored.shape)
         header.set_data_dtype(stored.dtype)
         header.set_slope_inter(*(slope_intercept or self.slope_intercept))
+        if slope_intercept is not None:
+            header["cal_min"] = header["cal_max"] = 0  # the display range of other intensities
         if index_map is not None:
+            for name in ("slice_start", "slice_end", "slice_code", "slice_duration"):
+                header[name] = 0  # they describe the acquisition of other slices
             sform, sform_code = header.get_sform(coded=True)
             qform, qform_code = header.get_qform(coded=True)
             rigid = qform if qform_code else self.affine  # code 0 still carries the pixdims

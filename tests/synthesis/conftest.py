@@ -13,7 +13,13 @@ from slicefill.hardware import launch_fabric
 from slicefill.params import SynthesisParams
 from slicefill.types import Case, Promise, Volume
 
-PAPER = {"tp_smooth": True, "global_discriminator": True, "local_discriminator": True}
+PAPER = {
+    "tp_smooth": True,
+    "global_discriminator": True,
+    "local_discriminator": True,
+    "refinement": False,
+    "residual": 0.0,
+}
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +32,8 @@ def params() -> Callable[..., SynthesisParams]:
             "variants": {
                 "paper": PAPER | {"classifier": "joint"},
                 "iia": PAPER | {"tp_smooth": False, "classifier": "pretrained"},
-                "plain": dict.fromkeys(PAPER, False) | {"classifier": "joint"},
+                "plain": dict.fromkeys(PAPER, False) | {"classifier": "joint", "residual": 0.0},
+                "refined": PAPER | {"classifier": "joint", "refinement": True, "residual": 0.2},
             },
             "preset": "test",
             "weights": {
@@ -37,8 +44,6 @@ def params() -> Callable[..., SynthesisParams]:
             "network": {
                 "width": 4,
                 "depth": 2,
-                "refinement": False,
-                "residual": 0.0,
                 "time_form": "linear_motion",
             },
             "critic_width": 4,

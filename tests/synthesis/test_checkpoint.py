@@ -42,9 +42,9 @@ def assert_same(network, other):
     assert all(torch.equal(weights[name], others[name]) for name in weights)
 
 
-@pytest.mark.parametrize("refinement", [False, True])
-def test_a_model_comes_back_from_a_file(refinement, make):
-    training, checkpoint = make(2, network={"refinement": refinement})
+@pytest.mark.parametrize("variant", ["paper", "refined"])
+def test_a_model_comes_back_from_a_file(variant, make):
+    training, checkpoint = make(2, variant=variant)
     model = load_model(checkpoint)
     first, last = torch.rand(2, 1, 2, 13, 17)
     t = torch.tensor([0.5])

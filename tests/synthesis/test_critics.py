@@ -34,7 +34,7 @@ def synthetic(logit):
 
 
 def test_the_variants_of_the_paper_are_configured():
-    assert set(VARIANTS) == set(JUDGED)
+    assert set(JUDGED) <= set(VARIANTS)
 
 
 @pytest.mark.parametrize("name", JUDGED)

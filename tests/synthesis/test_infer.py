@@ -8,10 +8,19 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import nn
 
-from slicefill.params import NetworkParams
+from slicefill.params import NetworkParams, Variant
 from slicefill.synthesis.infer import Engine, fill_by_flow
 from slicefill.synthesis.model import Flows, SynthesisModel
 from slicefill.types import Stack
+
+PARTS = {
+    "tp_smooth": True,
+    "global_discriminator": True,
+    "local_discriminator": True,
+    "classifier": "joint",
+    "refinement": False,
+    "residual": 0.0,
+}
 
 FIELDS = ("one_hot", "signed_distance")
 
@@ -20,22 +29,18 @@ FIELDS = ("one_hot", "signed_distance")
 def make_engine(fabric):
     """An engine; its flows are 0, those of `move(first, last)`, or those of stirred weights."""
 
-    def make(move=None, stirred=False, batch_pixels=10**6, field="one_hot", **changes):
+    def make(
+        move=None, stirred=False, batch_pixels=10**6, field="one_hot", ensemble=False, **changes
+    ):
         torch.manual_seed(0)
-        values = {
-            "width": 4,
-            "depth": 2,
-            "refinement": False,
-            "residual": 0.0,
-            "time_form": "linear_motion",
-        }
+        network = NetworkParams(width=4, depth=2, time_form="linear_motion")
         channels = changes.pop("channels", 1)
-        model = SynthesisModel(channels, NetworkParams(**values | changes)).eval()
+        model = SynthesisModel(channels, network, Variant(**PARTS | changes)).eval()
         if stirred:
             nn.init.normal_(model.flow_network.out.weight, std=20)  # flows of some pixels
         if move is not None:
             model.flows = move
-        return Engine(model, fabric, batch_pixels, field)
+        return Engine(model, fabric, batch_pixels, field, ensemble)
 
     return make
 
@@ -289,3 +294,28 @@ def test_residual_is_scaled_by_the_window_and_spares_further_channels(make_engin
     found = fill_by_flow(engine, stack, [0.5]).image
     np.testing.assert_allclose(found[:, :, 0] - plain[:, :, 0], 10, atol=1e-3)
     np.testing.assert_allclose(found[:, :, 1], plain[:, :, 1], atol=1e-4)
+
+
+def test_ensemble_of_the_true_motion_is_that_motion(make_engine, disc):
+    def move(first, last):  # the mirror image of a motion to the right goes to the left
+        centre = [
+            (slices.sum((1, 2)) * torch.arange(first.shape[3])).sum(1) for slices in (first, last)
+        ]
+        total = first.sum((1, 2, 3))
+        across = ((centre[1] - centre[0]) / total).view(-1, 1, 1, 1).expand_as(first)
+        flow = torch.cat([torch.zeros_like(across), across], 1)
+        return Flows(flow, -flow)
+
+    stack, _ = moved_disc(disc, 8)
+    alone = fill_by_flow(make_engine(move), stack, [0.25, 0.5])
+    together = fill_by_flow(make_engine(move, ensemble=True), stack, [0.25, 0.5])
+    np.testing.assert_allclose(together.image, alone.image, atol=1e-4)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_ensemble_is_equivariant_to_mirroring(axis, make_engine):
+    engine = make_engine(stirred=True, refinement=True, residual=0.1, ensemble=True)
+    image = noise()[:, 0]
+    filled = fill_by_flow(engine, make_stack(image), [0.25, 0.5]).image
+    mirrored = fill_by_flow(engine, make_stack(np.flip(image, axis).copy()), [0.25, 0.5]).image
+    np.testing.assert_allclose(np.flip(mirrored, axis + 2), filled, atol=1e-4)

@@ -114,7 +114,7 @@ def test_gradients_of_the_terms_are_right(seeded):
 
 def judged(params, features=None, judges=True):
     batch = batch_of(torch.rand(2, 3, 1, 16, 16))
-    made = synthesise(SynthesisModel(1, params.network), batch)
+    made = synthesise(SynthesisModel(1, params.network, params.parts), batch)
     critics = Critics(1, 4, params.parts) if judges else None
     return Judged(batch, made, critics, features)
 

@@ -5,23 +5,26 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from slicefill.params import NetworkParams
+from slicefill.params import NetworkParams, Variant
 from slicefill.synthesis.model import Motion, SynthesisModel
 
 T = torch.tensor([0.25, 0.5])
+PARTS = {
+    "tp_smooth": True,
+    "global_discriminator": True,
+    "local_discriminator": True,
+    "classifier": "joint",
+    "refinement": False,
+    "residual": 0.0,
+}
 
 
 def make_model(channels=1, stirred=False, **changes):
     """A model that starts at zero flow, or one whose last layers have been stirred."""
     torch.manual_seed(0)
-    values = {
-        "width": 4,
-        "depth": 2,
-        "refinement": False,
-        "residual": 0.0,
-        "time_form": "linear_motion",
-    }
-    model = SynthesisModel(channels, NetworkParams(**values | changes))
+    size = {"width": 4, "depth": 2, "time_form": "linear_motion"}
+    network = NetworkParams(**{name: changes.pop(name, value) for name, value in size.items()})
+    model = SynthesisModel(channels, network, Variant(**PARTS | changes))
     for network in (model.flow_network, model.refinement):
         if stirred and network is not None:
             nn.init.normal_(network.out.weight, std=2)

@@ -66,10 +66,10 @@ def equal(a, b):
     return a == b
 
 
-@pytest.mark.parametrize("variant", ["paper", "iia"])
+@pytest.mark.parametrize("variant", ["paper", "iia", "refined"])
 @pytest.mark.parametrize("kill_in", [0, 2])
 def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(variant, kill_in, data, params):
-    made = params(variant=variant, optimisation={"epochs": 3}, network={"refinement": True})
+    made = params(variant=variant, optimisation={"epochs": 3})
     whole, slot = MemorySlot(), MemorySlot()
     expected = train(data(), made, Run(whole, Reporter()))
     with pytest.raises(KeyboardInterrupt):

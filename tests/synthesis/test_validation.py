@@ -25,7 +25,8 @@ class Shift(SynthesisModel):
 
 @pytest.fixture
 def model(params):
-    return SynthesisModel(1, params().network)
+    made = params()
+    return SynthesisModel(1, made.network, made.parts)
 
 
 def held_out(discs, params, **changes):
@@ -87,7 +88,7 @@ def test_true_motion_scores_high(discs, params, model):
     cache = ViewCache(discs(1), "auto", params())
     slices = cache["case0"]["through_plane"].slices[:, 0]
     centres = (slices * np.arange(32)).sum((1, 2)) / slices.sum((1, 2))
-    moving = Shift(1, params().network)
+    moving = Shift(1, params().network, params().parts)
     moving.step = float(centres[2] - centres[0])
     group = [Group("case0", "through_plane", 0, 1)]
     right, linear = (validate(network, cache, group) for network in (moving, model))

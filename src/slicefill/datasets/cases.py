@@ -35,16 +35,26 @@ class CasesDataset(AbstractDataset[Mapping[str, Promise], dict[str, Promise]]):
         ```
     """
 
-    def __init__(self, *, path: str, made_by: str, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        path: str,
+        made_by: str,
+        group: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
         """Point to a folder.
 
         Args:
             path: Folder that holds the case folders.
             made_by: Pipeline that makes these cases, named in the error when there are none.
+            group: Where ids are `group/case`: the group without which the set does not exist. A
+                save replaces the groups it is given; others stay.
             metadata: For plugins; not used here.
         """
         self._path = Path(path)
         self._made_by = made_by
+        self._group = group
         self.metadata = metadata
 
     def load(self) -> dict[str, Promise]:
@@ -55,13 +65,15 @@ class CasesDataset(AbstractDataset[Mapping[str, Promise], dict[str, Promise]]):
                 f"first run: kedro run --pipelines={self._made_by}"
             )
             raise DatasetError(msg)
-        ids = json.loads((self._path / _COMPLETE).read_text())
-        return {case: self._stored(case) for case in ids}
+        return {case: self._stored(case) for case in self._ids()}
 
     def save(self, data: Mapping[str, Promise]) -> None:
         """Make and write what is not there yet."""
         self._path.mkdir(parents=True, exist_ok=True)
+        others = self._other_groups(data)
         (self._path / _COMPLETE).unlink(missing_ok=True)
+        if others:
+            _replace(self._path / _COMPLETE, others)
         failed: dict[str, str] = {}
         for case, promise in tqdm(data.items(), desc=self._path.name, unit="case"):
             try:
@@ -75,12 +87,23 @@ class CasesDataset(AbstractDataset[Mapping[str, Promise], dict[str, Promise]]):
             msg = f"{self._path}: every case failed; the first: {next(iter(failed.items()))}"
             raise DatasetError(msg)
         _replace(self._path / _FAILED, failed)
-        _replace(self._path / _COMPLETE, [case for case in data if case not in failed])
+        _replace(self._path / _COMPLETE, others + [case for case in data if case not in failed])
 
     def failures(self) -> dict[str, str]:
         """Return the cases that failed when last saved, with the reason."""
         path = self._path / _FAILED
         return dict(json.loads(path.read_text())) if path.exists() else {}
+
+    def _ids(self) -> list[str]:
+        path = self._path / _COMPLETE
+        return list(json.loads(path.read_text())) if path.exists() else []
+
+    def _other_groups(self, data: Mapping[str, Promise]) -> list[str]:
+        """Finished cases of groups that this save does not touch."""
+        saved = {case.rpartition("/")[0] for case in data}
+        return [
+            case for case in self._ids() if "/" in case and case.rpartition("/")[0] not in saved
+        ]
 
     def _save_case(self, case: str, promise: Promise) -> None:
         folder = self._folder(case)
@@ -102,7 +125,9 @@ class CasesDataset(AbstractDataset[Mapping[str, Promise], dict[str, Promise]]):
         return Promise(partial(read_case, folder), read_record(folder).get("fingerprint", ""))
 
     def _exists(self) -> bool:
-        return (self._path / _COMPLETE).exists() and not self.failures()
+        if not (self._path / _COMPLETE).exists() or self.failures():
+            return False
+        return self._group is None or any(c.startswith(f"{self._group}/") for c in self._ids())
 
     def _describe(self) -> dict[str, Any]:
         return {"path": str(self._path), "record": RECORD}

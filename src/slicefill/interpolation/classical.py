@@ -10,8 +10,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
-from scipy.ndimage import distance_transform_edt
 
+from slicefill.interpolation.distances import distance_pair
 from slicefill.types import Array, Filling, Floats, Method, Stack
 
 _TIE = 1e-4  # votes nearer to each other than this are tied
@@ -26,9 +26,9 @@ def fill_classically(kind: str, stack: Stack, positions: Sequence[float]) -> Fil
 
     Labels: `nearest` copies. `linear` and `cubic` interpolate the mask of each id and take the
     id with most votes, as thresholding at 0.5 would. `shape_based` interpolates the signed
-    in-plane distance to the outline of each id linearly and takes the largest (Raya and Udupa,
-    1990). Of tied ids the one on the nearer slice wins (at t = 0.5 the first slice), save that
-    the background yields to any label: else `linear` would be `nearest`.
+    in-plane distance to the outline of each id linearly and takes the largest
+    (`interpolation.distances`). Of tied ids the one on the nearer slice wins (at t = 0.5 the
+    first slice), save that the background yields to any label: else `linear` would be `nearest`.
 
     Args:
         kind: `nearest`, `linear`, `cubic` or `shape_based`.
@@ -58,8 +58,9 @@ def fill_classically(kind: str, stack: Stack, positions: Sequence[float]) -> Fil
     operator = _OPERATORS[kind](depth, where)
     label = None
     if stack.label is not None:
-        field = signed_distance if kind == "shape_based" else one_hot
-        label = _elect(stack.label, operator, where, field)
+        by_shape = kind == "shape_based"
+        score = partial(_shape_score, positions) if by_shape else partial(_vote_score, operator)
+        label = _elect(stack.label, where, score)
         label = label.reshape(*shape, *stack.label.shape[1:])
     image = _apply(operator, stack.image).reshape(*shape, *stack.image.shape[1:])
     return Filling(image, _agreement(stack, len(positions)), label)
@@ -102,13 +103,24 @@ def _apply(operator: Floats, slices: Array) -> Floats:
     return np.asarray(operator @ flat).reshape(-1, *slices.shape[1:])
 
 
-def _elect(label: Array, operator: Floats, where: Array, field: Callable[[Array], Floats]) -> Array:
+def _vote_score(operator: Floats, mask: Array) -> Floats:
+    return _apply(operator, mask)
+
+
+def _shape_score(positions: Sequence[float], mask: Array) -> Floats:
+    """Interpolated signed distance, `(M, H, W)`, pixels."""
+    first, last = (field[:, None] for field in distance_pair(mask[:-1], mask[1:]))
+    t = np.asarray(positions, dtype=np.float32)[:, None, None]
+    return np.asarray((1 - t) * first + t * last, dtype=np.float32).reshape(-1, *mask.shape[1:])
+
+
+def _elect(label: Array, where: Array, score_of: Callable[[Array], Floats]) -> Array:
     """Take the id whose interpolated field is largest: a running maximum, one id at a time."""
     nearer = label[_nearer(where)]
     elected = nearer.copy()
     best = np.full(nearer.shape, -np.inf, dtype=np.float32)
     for identity in np.unique(label):
-        score = _apply(operator, field(label == identity))
+        score = score_of(label == identity)
         score += _TIE * (nearer == identity)
         if identity == 0:
             score -= 2 * _TIE
@@ -116,26 +128,6 @@ def _elect(label: Array, operator: Floats, where: Array, field: Callable[[Array]
         best[wins] = score[wins]
         elected[wins] = identity
     return elected
-
-
-def one_hot(mask: Array) -> Floats:
-    """1 inside, 0 outside."""
-    return mask.astype(np.float32)
-
-
-def signed_distance(mask: Array) -> Floats:
-    """Distance to the outline in each slice, `(D, H, W)`, pixels, positive inside.
-
-    The slice's diagonal where a slice holds no outline.
-    """
-    diagonal = np.float32(np.hypot(*mask.shape[1:]))
-    distance = np.where(mask, diagonal, -diagonal)
-    within = (1, 2)
-    for index in np.flatnonzero(mask.any(axis=within) & ~mask.all(axis=within)):
-        inside = mask[index]
-        distance[index] = distance_transform_edt(inside) - distance_transform_edt(~inside)
-        distance[index] -= np.where(inside, 0.5, -0.5)  # the outline runs between pixels
-    return np.asarray(distance, dtype=np.float32)
 
 
 def _agreement(stack: Stack, count: int) -> Floats:

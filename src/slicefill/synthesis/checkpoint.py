@@ -38,7 +38,8 @@ def best_checkpoint(training: Training, params: SynthesisParams, fingerprint: st
 
 def load_model(checkpoint: Checkpoint) -> SynthesisModel:
     """Rebuild the synthesis network, in evaluation mode."""
-    model = SynthesisModel(checkpoint["channels"], load_params(checkpoint).network)
+    params = load_params(checkpoint)
+    model = SynthesisModel(checkpoint["channels"], params.network, params.parts)
     model.load_state_dict(checkpoint["weights"])
     return model.eval()
 

@@ -23,12 +23,14 @@ class Engine:
         fabric: Device and precision.
         batch_pixels: Most pixels (pairs × rows × columns) in one batch.
         label_field: How labels are warped: `one_hot` or `signed_distance`.
+        ensemble: Average the motion found on the slices and on their three mirror images.
     """
 
     model: SynthesisModel
     fabric: Fabric
     batch_pixels: int
     label_field: str
+    ensemble: bool
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ def fill_by_flow(engine: Engine, stack: Stack, positions: Sequence[float]) -> Fi
 
     Flows are found on intensities in [0, 1], once per gap for all t, inside the box that shows
     more than background. They are applied to the stored numbers, so nothing is clipped or
-    rescaled, and further channels and the label ride along.
+    rescaled, and further channels and the label ride along. A model with a residual adds it, at
+    most its bound times the width of the window.
 
     Args:
         engine: Its model has at most as many channels as the stack; they guide the motion.
@@ -82,13 +85,9 @@ def fill_by_flow(engine: Engine, stack: Stack, positions: Sequence[float]) -> Fi
     inside = box.cut(shown)
     for gaps in _batches(len(shown) - 1, engine.batch_pixels // inside[0, 0].numel()):
         pair = _prepare(inside[gaps], device), _prepare(inside[_next(gaps)], device)
-        with engine.fabric.autocast():
-            flows = model.flows(*pair)
         whole = _Pair.of(shown, stored, ids, gaps, engine)
-        for n, t in enumerate(positions):
-            with engine.fabric.autocast():
-                motion = model.motion(*pair, flows, torch.tensor(t, device=device))
-            motion = _whole(motion, box, t)
+        for n, (t, found) in enumerate(_motions(engine, pair, positions)):
+            motion = _whole(found, box, t)
             filling.image[gaps, n] = _render(motion, whole.stored, width).cpu().numpy()
             filling.trust[gaps, n] = motion.agreement(*whole.shown).cpu().numpy()
             if filling.label is not None:
@@ -115,6 +114,47 @@ class _Pair:
 
         fields = {} if ids is None else label_fields(*both(ids), engine.label_field)
         return cls(both(shown), both(stored), fields)
+
+
+def _motions(
+    engine: Engine, pair: tuple[Tensor, Tensor], positions: Sequence[float]
+) -> Iterator[tuple[float, Motion]]:
+    """Find the flows once and yield the motion from every position t."""
+    mirrors = ((), (2,), (3,), (2, 3)) if engine.ensemble else ((),)
+    with engine.fabric.autocast():
+        mirrored = [(pair[0].flip(dims), pair[1].flip(dims)) for dims in mirrors]
+        flows = [engine.model.flows(*slices) for slices in mirrored]
+    for t in positions:
+        position = torch.tensor(t, device=pair[0].device)
+        with engine.fabric.autocast():
+            found = [
+                _mirror_back(engine.model.motion(*slices, flow, position), dims)
+                for slices, flow, dims in zip(mirrored, flows, mirrors, strict=True)
+            ]
+        yield t, _mean(found)
+
+
+def _mirror_back(motion: Motion, dims: tuple[int, ...]) -> Motion:
+    """Undo a mirroring of rows (2) or columns (3): places move and flows change their sign."""
+    if not dims:
+        return motion
+    signs = [-1.0 if dim in dims else 1.0 for dim in (2, 3)]
+    sign = motion.to_first.new_tensor(signs).view(1, 2, 1, 1)
+    share, residual = motion.first_share, motion.residual
+    return Motion(
+        motion.to_first.flip(dims) * sign,
+        motion.to_last.flip(dims) * sign,
+        share.flip(dims) if share.ndim == 4 else share,
+        None if residual is None else residual.flip(dims),
+    )
+
+
+def _mean(motions: Sequence[Motion]) -> Motion:
+    """Mean of every field of motions; one motion is returned as it is."""
+    if len(motions) == 1:
+        return motions[0]
+    fields = zip(*motions, strict=True)
+    return Motion(*(None if f[0] is None else torch.stack(f).mean(0) for f in fields))
 
 
 def _render(motion: Motion, stored: tuple[Tensor, Tensor], width: Tensor) -> Tensor:

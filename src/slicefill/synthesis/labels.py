@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slicefill.interpolation.classical import one_hot, signed_distance
+from slicefill.interpolation.distances import distance_pair
 from slicefill.synthesis.model import Motion
 from slicefill.types import Array, Floats
 
@@ -24,7 +24,7 @@ def label_fields(first: Tensor, last: Tensor, kind: str) -> Fields:
             in pixels, positive inside, so that what motion leaves unexplained is interpolated by
             shape; an object that only one of both slices shows ends half-way.
     """
-    convert = {"one_hot": _one_hot_pair, "signed_distance": _distance_pair}[kind]
+    convert = {"one_hot": _one_hot_pair, "signed_distance": distance_pair}[kind]
     pair = [ids.cpu().numpy() for ids in (first, last)]
     fields = {}
     for label in np.union1d(*pair).tolist():
@@ -55,27 +55,4 @@ def vote(motion: Motion, fields: Fields, t: float) -> Tensor:
 
 
 def _one_hot_pair(first: Array, last: Array) -> tuple[Floats, Floats]:
-    return one_hot(first), one_hot(last)
-
-
-def _distance_pair(first: Array, last: Array) -> tuple[Floats, Floats]:
-    fields = signed_distance(first), signed_distance(last)
-    _mirror_depth(first, last, fields)
-    _mirror_depth(last, first, fields[::-1])
-    return fields
-
-
-def _mirror_depth(mask: Array, other: Array, fields: tuple[Floats, Floats]) -> None:
-    """Give slices of `mask` without an outline the depth of the other slice's object.
-
-    The object then ends where both weigh the same: half-way.
-    """
-    for index in np.flatnonzero(_uniform(mask) & ~_uniform(other)):
-        inside = mask[index].all()
-        depth = -fields[1][index].min() if inside else fields[1][index].max()
-        fields[0][index] = depth if inside else -depth
-
-
-def _uniform(masks: Array) -> Array:
-    """Which slices lie wholly inside or wholly outside."""
-    return np.asarray(masks.all(axis=(1, 2)) | ~masks.any(axis=(1, 2)))
+    return first.astype(np.float32), last.astype(np.float32)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slicefill.params import NetworkParams
+from slicefill.params import NetworkParams, Variant
 from slicefill.synthesis.networks import UNet
 from slicefill.synthesis.warping import intermediate_flows, warp
 
@@ -48,11 +48,16 @@ class Motion(NamedTuple):
     def agreement(self, first: Tensor, last: Tensor) -> Tensor:
         """How far both slices predict the same, `(B, H, W)` in [0, 1]; 1 where they agree.
 
+        What a residual adds is predicted by neither and counts as disagreement.
+
         Args:
             first: Intensities in [0, 1], `(B, C, H, W)`.
             last: The same of the other slice.
         """
-        return 1 - (warp(first, self.to_first) - warp(last, self.to_last)).abs().mean(1)
+        apart = (warp(first, self.to_first) - warp(last, self.to_last)).abs()
+        if self.residual is not None:
+            apart = apart + self.residual.abs()
+        return (1 - apart.mean(1)).clamp(min=0)
 
 
 class SynthesisModel(nn.Module):
@@ -63,18 +68,19 @@ class SynthesisModel(nn.Module):
     Args:
         channels: Image channels; all share one motion.
         params: Size and form.
+        parts: Whether it has refinement and a residual.
     """
 
-    def __init__(self, channels: int, params: NetworkParams) -> None:
+    def __init__(self, channels: int, params: NetworkParams, parts: Variant) -> None:
         super().__init__()
         self.channels = channels
         self.form = params.time_form
         self.multiple = 2**params.depth
-        self.bound = params.residual
+        self.bound = parts.residual
         self.flow_network = UNet(2 * channels, 4, params.width, params.depth)
         self.refinement = None
-        if params.refinement:
-            outputs = 5 + (channels if params.residual > 0 else 0)
+        if parts.refinement:
+            outputs = 5 + (channels if parts.residual > 0 else 0)
             self.refinement = UNet(4 * channels + 8, outputs, params.width, params.depth)
 
     def flows(self, first: Tensor, last: Tensor) -> Flows:

@@ -93,7 +93,7 @@ def start_training(fabric: Fabric, channels: int, params: SynthesisParams) -> Tr
     """Build networks and optimisers from the seed."""
     torch.manual_seed(params.optimisation.seed)
     options = params.optimisation
-    model = SynthesisModel(channels, params.network)
+    model = SynthesisModel(channels, params.network, params.parts)
     synthesis = _side(fabric, model, options.learning_rate, options)
     parts = params.parts
     critics = None

@@ -90,6 +90,11 @@ def train(data: TrainingData, params: SynthesisParams, run: Run) -> Checkpoint:
         training.log(values)
         run.report(values, training.epoch)
         run.slot.save({**training.state(), "fingerprint": mark})
+    if training.best["epoch"] <= params.pretraining_epochs:
+        logger.warning(
+            "no epoch was better than linear interpolation on the held-out slices: the model "
+            "interpolates linearly; train longer, or lower the learning rate"
+        )
     return best_checkpoint(training, params, mark)
 
 

@@ -1,5 +1,6 @@
 """Evaluation nodes: score, summarise, draw, report."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel
 from slicefill.params import EvaluationParams
 from slicefill.types import Promise
 
+logger = logging.getLogger(__name__)
 Models = dict[str, Callable[[], dict[str, Any]]]
 
 
@@ -18,19 +20,24 @@ def score_cases(
     splits: pd.DataFrame,
     params: EvaluationParams,
 ) -> pd.DataFrame:
-    """Score the synthetic slices of every filled case whose removed slices are known."""
+    """Score the synthetic slices of the filled test cases whose removed slices are known."""
     from tqdm.auto import tqdm
 
     from slicefill.metrics.correspondence import corresponding_slices
     from slicefill.metrics.scoring import score_filling
 
-    person = dict(zip(splits["case"], splits["person"], strict=True))
+    tested = splits[splits["split"] == "test"]
+    person = dict(zip(tested["case"], tested["person"], strict=True))
     rows = []
     for name, promise in tqdm(filled_cases.items(), desc="score", unit="case"):
         method, case = name.rsplit("/", 1)
+        if case not in person:
+            continue
         filled = promise.make()
         scored = corresponding_slices(filled.record, params.label_names)
-        if scored is not None:
+        if scored is None:
+            logger.warning("%s is not scored: no true slice lies where a synthetic one does", name)
+        else:
             scores = score_filling(filled, cases[case].make(), scored, params)
             rows.append({"case": case, "person": person[case], "method": method, **scores})
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["case", "person", "method"])
@@ -44,7 +51,7 @@ def summarise_scores(
     from slicefill.report_tables import headline_metrics, summary_table
 
     if scores.empty:
-        nothing = "No slice was removed, so there is no truth to score against.\n"
+        nothing = "No synthetic slice lies where a slice was removed: nothing to score against.\n"
         return scores, scores, scores, nothing
     summary = summarise(scores, params)
     readable = summary_table(summary, headline_metrics(summary), "").frame

@@ -36,7 +36,7 @@ def compose_report(
     made = [*_score_tables(summary, tables["comparisons"], parameters), *_refusals(refused)]
     warnings = [] if refused.empty else [f"{len(refused)} raw case(s) were refused, see below."]
     if summary.empty:
-        warnings.append("No slice was removed, so there is no truth: nothing was scored.")
+        warnings.append("No synthetic slice lies where one was removed: nothing scored.")
     return ReportContent(
         title=f"Slicefill: {parameters['experiment']}",
         headline=_headline(summary, parameters),
@@ -77,7 +77,7 @@ def _refusals(refused: pd.DataFrame) -> list[ReportTable]:
 
 def _headline(summary: pd.DataFrame, parameters: Mapping[str, Any]) -> str:
     if summary.empty:
-        return "Gaps filled; every acquired slice verified to be untouched."
+        return "Gaps filled; there is no truth to score against."
     means = summary.pivot(index="method", columns="metric", values="mean")
     variant = parameters["synthesis"]["variant"]
     known = [m for m in parameters["evaluation"]["reference_methods"] if m in means.index]
