@@ -153,8 +153,12 @@ def _mean(motions: Sequence[Motion]) -> Motion:
     """Mean of every field of motions; one motion is returned as it is."""
     if len(motions) == 1:
         return motions[0]
-    fields = zip(*motions, strict=True)
-    return Motion(*(None if f[0] is None else torch.stack(f).mean(0) for f in fields))
+    to_first, to_last, share = (
+        torch.stack(fields).mean(0)
+        for fields in zip(*((m.to_first, m.to_last, m.first_share) for m in motions), strict=True)
+    )
+    residuals = [motion.residual for motion in motions if motion.residual is not None]
+    return Motion(to_first, to_last, share, torch.stack(residuals).mean(0) if residuals else None)
 
 
 def _render(motion: Motion, stored: tuple[Tensor, Tensor], width: Tensor) -> Tensor:
