@@ -8,7 +8,7 @@ from pandas import DataFrame
 
 from slicefill import hooks
 from slicefill.datasets.cases import CasesDataset
-from slicefill.hooks import CASES_LEFT_OUT, QuarantineHook, TrackingHook
+from slicefill.hooks import CASES_LEFT_OUT, ParametersHook, QuarantineHook, TrackingHook
 from slicefill.types import Promise
 
 REFUSED = DataFrame(
@@ -93,3 +93,22 @@ def test_a_run_with_a_broken_file_says_so_and_exits_with_3(project, kedro, tiny_
         "virtual-04",
     ]
     assert not (project / "data" / "mlflow").exists()  # tracking is off
+
+
+@pytest.mark.parametrize(
+    ("override", "hint"),
+    [
+        ({"facter": 2}, "axis, factor, variant, seed"),
+        ({"synthesis": {"variant": "iia"}}, "write variant=iia"),
+        ({"anisotropization": {"factor": 2}}, "write factor=2"),
+    ],
+)
+def test_overrides_without_effect_or_beside_the_design_are_refused(override, hint):
+    with pytest.raises(ValueError, match=hint):
+        ParametersHook().before_pipeline_run({"runtime_params": override})
+
+
+def test_overrides_of_the_design_and_of_sections_pass():
+    override = {"axis": "A", "seed": 1, "synthesis": {"optimisation": {"epochs": 2}}}
+    ParametersHook().before_pipeline_run({"runtime_params": override})
+    ParametersHook().before_pipeline_run({"runtime_params": None})

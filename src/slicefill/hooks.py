@@ -12,7 +12,36 @@ from kedro.pipeline import Pipeline
 from slicefill import tracking
 
 logger = logging.getLogger(__name__)
+_DESIGN = ("axis", "factor", "variant", "seed")
+_SECTIONS = ("ingestion", "anisotropization", "synthesis", "imputation", "evaluation")
+_SHORTCUTS = {
+    "variant": "synthesis.variant",
+    "factor": "anisotropization.factor",
+    "axis": "anisotropization.axis",
+}
 CASES_LEFT_OUT = 3  # exit code of a run that finished, but not for every case
+
+
+class ParametersHook:
+    """Refuses overrides that would be without effect, or that would split an experiment."""
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
+        """Check `--params` before any node runs.
+
+        Raises:
+            ValueError: Naming the override and what to write instead.
+        """
+        for name, value in _flat(run_params["runtime_params"] or {}).items():
+            section = name.partition(".")[0]
+            if name in _SHORTCUTS.values():
+                instead = next(short for short, full in _SHORTCUTS.items() if full == name)
+                msg = f"--params {name}={value}: results would mix; write {instead}={value}"
+                raise ValueError(msg)
+            if section not in (*_DESIGN, *_SECTIONS):
+                known = ", ".join((*_DESIGN, "<pipeline>.<parameter>"))
+                msg = f"--params {name}={value}: expected one of {known}, got {name}"
+                raise ValueError(msg)
 
 
 class TrackingHook:
@@ -85,6 +114,14 @@ class QuarantineHook:
 
             logger.warning("%d case(s) were left out; the reasons stand above", left_out)
             raise Exit(CASES_LEFT_OUT)
+
+
+def _flat(params: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in params.items():
+        nested = isinstance(value, dict)
+        flat |= _flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+    return flat
 
 
 def _git_commit(project: Path) -> str:

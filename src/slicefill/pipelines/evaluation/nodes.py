@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel
 
+from slicefill import tracking
 from slicefill.params import EvaluationParams
 from slicefill.types import Promise
 
@@ -54,6 +55,8 @@ def summarise_scores(
         nothing = "No synthetic slice lies where a slice was removed: nothing to score against.\n"
         return scores, scores, scores, nothing
     summary = summarise(scores, params)
+    means = summary.dropna(subset="mean")
+    tracking.log_metrics({f"{row.metric}/{row.method}": row.mean for row in means.itertuples()})
     readable = summary_table(summary, headline_metrics(summary), "").frame
     return summary, compare(scores, params), readable, readable.to_markdown(index=False) + "\n"
 
