@@ -56,7 +56,8 @@ def summarise_scores(
         return scores, scores, scores, nothing
     summary = summarise(scores, params)
     means = summary.dropna(subset="mean")
-    tracking.log_metrics({f"{row.metric}/{row.method}": row.mean for row in means.itertuples()})
+    names = means["metric"] + "/" + means["method"]
+    tracking.log_metrics(dict(zip(names, means["mean"], strict=True)))
     readable = summary_table(summary, headline_metrics(summary), "").frame
     return summary, compare(scores, params), readable, readable.to_markdown(index=False) + "\n"
 
