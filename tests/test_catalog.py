@@ -89,7 +89,7 @@ import sys
 from kedro.framework.project import configure_project, pipelines, settings
 configure_project("slicefill")
 assert {"study", "ingestion", "imputation", "__default__"} <= set(pipelines), list(pipelines)
-assert len(settings.HOOKS) == 2
+assert len(settings.HOOKS) == 3
 print(sorted({"torch", "monai", "mlflow", "matplotlib", "lightning_fabric"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -21,7 +21,7 @@ def checkpoint(synthesis_params):
     """An untrained model of one channel; what it makes of the gaps does not matter here."""
     torch.manual_seed(0)
     return {
-        "weights": SynthesisModel(1, synthesis_params.network).state_dict(),
+        "weights": SynthesisModel(1, synthesis_params.network, synthesis_params.parts).state_dict(),
         "critics": {},
         "params": synthesis_params.model_dump(),
         "channels": 1,

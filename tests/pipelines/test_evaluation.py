@@ -88,7 +88,7 @@ def test_where_no_slice_was_removed_nothing_is_scored(cases, truths, imputation_
     assert summary.empty
     assert comparisons.empty
     assert table.empty
-    assert "no truth" in text
+    assert "nothing to score" in text
 
 
 def test_the_summary_names_every_method(scores, params):
