@@ -32,7 +32,7 @@ class ParametersHook:
         Raises:
             ValueError: Naming the override and what to write instead.
         """
-        for name, value in _flat(run_params["runtime_params"] or {}).items():
+        for name, value in tracking.flatten(run_params["runtime_params"] or {}).items():
             section = name.partition(".")[0]
             if name in _SHORTCUTS.values():
                 instead = next(short for short, full in _SHORTCUTS.items() if full == name)
@@ -114,14 +114,6 @@ class QuarantineHook:
 
             logger.warning("%d case(s) were left out; the reasons stand above", left_out)
             raise Exit(CASES_LEFT_OUT)
-
-
-def _flat(params: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in params.items():
-        nested = isinstance(value, dict)
-        flat |= _flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
-    return flat
 
 
 def _git_commit(project: Path) -> str:

@@ -59,7 +59,7 @@ def log_params(params: Mapping[str, Any]) -> None:
     if _current:
         from mlflow.entities import Param
 
-        flat = [Param(k, str(v)[:_LONGEST]) for k, v in _flatten(params).items()]
+        flat = [Param(k, str(v)[:_LONGEST]) for k, v in flatten(params).items()]
         for start in range(0, len(flat), 100):  # MLflow takes 100 at a time
             _open_client().log_batch(_current[-1], params=flat[start : start + 100])
 
@@ -90,12 +90,18 @@ def _open_client() -> "MlflowClient":
     return _client(os.environ["MLFLOW_TRACKING_URI"])
 
 
-def _flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Name nested parameters by their dotted path.
+
+    Example:
+        >>> flatten({"a": {"b": 1}, "c": 2})
+        {'a.b': 1, 'c': 2}
+    """
     flat: dict[str, Any] = {}
     for key, value in params.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{name}.")
+            flat |= flatten(value, f"{name}.")
         else:
             flat[name] = value
     return flat
