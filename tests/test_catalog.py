@@ -1,11 +1,12 @@
 import subprocess
 import sys
 from pathlib import PurePosixPath
+from typing import get_type_hints
 
 import pytest
 from kedro.io import DataCatalog
 
-from slicefill.pipelines import study
+from slicefill.pipelines import comparison, study
 
 from .test_params import ENVIRONMENTS, pipelines
 
@@ -23,11 +24,11 @@ def entries(configuration):
 
 
 def written(entries):
-    """Folders and files by dataset, but for the raw data."""
+    """Folders and files by dataset, but for what is given and what is only in memory."""
     return {
         name: PurePosixPath(next(entry[key] for key in PATHS if key in entry))
         for name, entry in entries.items()
-        if name != "raw_folder"
+        if name not in ("raw_folder", "paper_tables", "scans")
     }
 
 
@@ -43,10 +44,16 @@ def test_every_dataset_of_a_pipeline_is_in_the_catalog(entries, configuration, e
                 assert name in known
 
 
-def test_every_entry_is_used_by_the_study(entries):
-    assert set(entries("base")) == {
-        name for name in study.create_pipeline().datasets() if not name.startswith("param")
-    }
+def test_every_entry_is_used_by_the_study_or_the_comparison(entries):
+    used = study.create_pipeline().datasets() | comparison.create_pipeline().datasets()
+    assert set(entries("base")) == {name for name in used if not name.startswith("param")}
+
+
+def test_the_hints_of_every_node_can_be_resolved():
+    """Kedro hands a node a bare dict instead of its typed parameters, and no word, if not."""
+    for pipeline in pipelines().values():
+        for node in pipeline.nodes:
+            assert get_type_hints(node.func)
 
 
 @pytest.mark.parametrize("env", ENVIRONMENTS)
@@ -65,22 +72,32 @@ def test_no_two_datasets_of_any_experiments_share_a_path(entries):
 def test_another_design_never_mixes_with_results_on_disk(entries, design):
     before, after = written(entries("base")), written(entries("base", **design))
     depends_on_design = study.create_pipeline().from_inputs("params:anisotropization").all_outputs()
+    compared = comparison.create_pipeline().from_inputs("params:anisotropization").all_outputs()
     assert depends_on_design
-    for name in depends_on_design:
+    for name in depends_on_design | compared - {"scans"}:
         assert before[name] != after[name]
 
 
 def test_another_variant_keeps_the_state_and_history_of_the_last(entries):
     before, after = written(entries("base")), written(entries("base", variant="iia"))
-    for name in ("synthesis_slot", "synthesis_history"):
-        assert before[name] != after[name]
-    assert before["synthesis_models"] == after["synthesis_models"]  # one file per variant in it
+    assert before["synthesis_history"] != after["synthesis_history"]
+    for name in ("synthesis_slots", "synthesis_models"):
+        assert before[name] == after[name]  # one file per variant in it
+
+
+def test_presets_share_models_and_predictions_but_no_report(entries):
+    before, after = written(entries("base")), written(entries("base", preset="table1"))
+    shared = {name for name in before if before[name] == after[name]}
+    assert {"filled_cases", "segmentation_models", "predictions"} <= shared
+    told = comparison.create_pipeline().only_nodes_with_tags("evaluation").all_outputs()
+    assert told
+    assert not shared & (told | {"slice_manifest", "prediction_index", "segmentation_scores"})
 
 
 def test_nothing_of_a_patient_goes_into_mlflow(entries):
     tracked = {n for n, e in entries("base").items() if (e.get("metadata") or {}).get("mlflow")}
     assert tracked
-    assert not tracked & {"raw_folder", "cases", "thick_cases", "filled_cases", "synthesis_models"}
+    assert not tracked & {"raw_folder", "cases", "thick_cases", "filled_cases", "synthesis_models", "predictions"}
 
 
 def test_listing_the_pipelines_imports_nothing_heavy():

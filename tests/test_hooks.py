@@ -98,9 +98,10 @@ def test_a_run_with_a_broken_file_says_so_and_exits_with_3(project, kedro, tiny_
 @pytest.mark.parametrize(
     ("override", "hint"),
     [
-        ({"facter": 2}, "axis, factor, variant, seed"),
+        ({"facter": 2}, "axis, factor, variant, seed, preset"),
         ({"synthesis": {"variant": "iia"}}, "write variant=iia"),
         ({"anisotropization": {"factor": 2}}, "write factor=2"),
+        ({"comparison": {"preset": "table4"}}, "write preset=table4"),
     ],
 )
 def test_overrides_without_effect_or_beside_the_design_are_refused(override, hint):
@@ -109,6 +110,8 @@ def test_overrides_without_effect_or_beside_the_design_are_refused(override, hin
 
 
 def test_overrides_of_the_design_and_of_sections_pass():
-    override = {"axis": "A", "seed": 1, "synthesis": {"optimisation": {"epochs": 2}}}
-    ParametersHook().before_pipeline_run({"runtime_params": override})
+    design = {"axis": "A", "seed": 1, "preset": "table4"}
+    names = ("synthesis", "augmentation", "segmentation", "super_resolution", "comparison")
+    sections = {name: {"optimisation": {"epochs": 2}} for name in (*names, "scoring")}
+    ParametersHook().before_pipeline_run({"runtime_params": design | sections})
     ParametersHook().before_pipeline_run({"runtime_params": None})

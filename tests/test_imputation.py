@@ -9,6 +9,8 @@ import torch
 from slicefill.datasets.case_folder import read_case, write_case
 from slicefill.geometry import slices_first
 from slicefill.imputation import classical_imputer, fill_case, learned_imputer
+from slicefill.params import SuperResolutionNetwork
+from slicefill.super_resolution.networks import build_generator
 from slicefill.synthesis.model import SynthesisModel
 from slicefill.types import Case
 from slicefill.verification import verify_filling
@@ -246,3 +248,75 @@ def test_the_mark_tells_models_methods_and_windows_apart(checkpoint, imputation_
 def test_a_single_slice_has_no_gap(case, fill):
     with pytest.raises(ValueError, match="no gap to fill"):
         fill(case(shape=(12, 10, 1)))
+
+
+@pytest.fixture(scope="module")
+def super_resolve(imputation_params):
+    """Fill a case by an untrained EDSR; by default for ×3 and one channel."""
+
+    def fill_one(case, factor=3, channels=1, **changes):
+        torch.manual_seed(0)
+        shape = SuperResolutionNetwork(kind="edsr", width=4, blocks=1, groups=1, residual_scale=1)
+        checkpoint = {
+            "kind": "super_resolution",
+            "weights": build_generator(shape, channels, factor).state_dict(),
+            "network": shape.model_dump(),
+            "params": {"window": {"kind": "percentile", "low": 0, "high": 100}},
+            "channels": channels,
+            "factor": factor,
+        }
+        params = imputation_params(**{"through_plane": "auto", "count": factor - 1, **changes})
+        return fill_case(case, learned_imputer("edsr", checkpoint, params), params)
+
+    return fill_one
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("channels", [(), (2,)])
+def test_super_resolution_keeps_geometry_but_not_acquired_slices_and_says_so(
+    case, super_resolve, axis, channels
+):
+    source = replace(turned(case(shape=(12, 10, 4, *channels)), axis), label=None)
+    filled = super_resolve(source, channels=max(1, sum(channels)))
+    assert filled.record["acquired_slices"] == "replaced"
+    assert len(filled.record["model_sha256"]) == 64
+    differences = verify_filling(filled, source)
+    assert len(differences) == 4  # of geometry, dtype, mask and maps there is none
+    assert all("acquired slice" in text for text in differences)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_acquired_slices_can_be_put_back_and_the_others_stay(case, super_resolve, dtype):
+    source = replace(case(dtype, scale=(0.5, -10.0)), label=None)
+    replaced, restored = (super_resolve(source, restore_acquired=put) for put in (False, True))
+    assert restored.record["acquired_slices"] == "kept"
+    assert verify_filling(restored, source) == []
+    for one in (replaced, restored):
+        assert one.image.stored.dtype.str == np.dtype(dtype).str
+        assert one.image.slope_intercept == (0.5, -10.0)
+    synthetic = np.arange(10) % 3 > 0
+    np.testing.assert_array_equal(
+        restored.image.stored[..., synthetic], replaced.image.stored[..., synthetic]
+    )
+
+
+def test_super_resolution_fills_no_label(case, super_resolve):
+    for put_back in (False, True):
+        assert super_resolve(case(), restore_acquired=put_back).label is None
+
+
+def test_other_methods_keep_acquired_slices_whether_or_not_they_are_put_back(case, fill):
+    for method in ("linear", "slice_imputation"):
+        for put_back in (False, True):
+            filled = fill(case(), method, restore_acquired=put_back)
+            assert filled.record["acquired_slices"] == "kept"
+            assert verify_filling(filled, case()) == []
+
+
+def test_super_resolution_at_another_factor_or_of_other_channels_is_refused(case, super_resolve):
+    with pytest.raises(
+        ValueError, match=r"trained for ×3: .*set the count of synthetic slices to 2"
+    ):
+        super_resolve(case(), count=3)
+    with pytest.raises(ValueError, match="the model takes 1 channels, the image has 2"):
+        super_resolve(case(shape=(12, 10, 4, 2)))

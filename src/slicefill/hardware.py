@@ -22,18 +22,34 @@ class Autocast(MixedPrecision):
 
 
 def launch_fabric(params: HardwareParams) -> Fabric:
-    """Set up Fabric: bf16 autocast where the processor computes in it, else fp32."""
+    """Set up Fabric in this process: bf16 autocast where the processor computes in it, else fp32.
+
+    Raises:
+        ValueError: If more than one device is asked for: only segmentation can use them.
+    """
+    if params.devices > 1:
+        msg = (
+            f"hardware.devices: expected 1, got {params.devices}; only segmentation.hardware "
+            "takes more than one"
+        )
+        raise ValueError(msg)
+    fabric = make_fabric(params)
+    fabric.launch()
+    return fabric
+
+
+def make_fabric(params: HardwareParams) -> Fabric:
+    """Make a Fabric that is not launched yet; `fabric.launch(function)` runs on every device."""
     on_gpu = params.accelerator != "cpu" and torch.cuda.is_available()
     autocast = params.precision == "bf16-mixed" or (
         params.precision == "auto" and _computes_bf16(on_gpu)
     )
-    fabric = Fabric(
+    return Fabric(
         accelerator=params.accelerator,
         devices=params.devices,
+        strategy="ddp_spawn" if params.devices > 1 else "auto",
         plugins=[Autocast("bf16-mixed", "cuda" if on_gpu else "cpu")] if autocast else [],
     )
-    fabric.launch()
-    return fabric
 
 
 def _computes_bf16(on_gpu: bool) -> bool:

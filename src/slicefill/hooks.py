@@ -12,12 +12,24 @@ from kedro.pipeline import Pipeline
 from slicefill import tracking
 
 logger = logging.getLogger(__name__)
-_DESIGN = ("axis", "factor", "variant", "seed")
-_SECTIONS = ("ingestion", "anisotropization", "synthesis", "imputation", "evaluation")
+_DESIGN = ("axis", "factor", "variant", "seed", "preset")
+_SECTIONS = (
+    "ingestion",
+    "anisotropization",
+    "synthesis",
+    "super_resolution",
+    "imputation",
+    "evaluation",
+    "augmentation",
+    "segmentation",
+    "scoring",
+    "comparison",
+)
 _SHORTCUTS = {
     "variant": "synthesis.variant",
     "factor": "anisotropization.factor",
     "axis": "anisotropization.axis",
+    "preset": "comparison.preset",
 }
 CASES_LEFT_OUT = 3  # exit code of a run that finished, but not for every case
 

@@ -1,7 +1,7 @@
 """Filling one case: the acquired slices as they are, synthetic ones between them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,10 @@ from slicefill.hardware import launch_fabric
 from slicefill.interpolation.classical import CLASSICAL
 from slicefill.params import ImputationParams, WindowParams
 from slicefill.stacks import stack_case, to_dtype
-from slicefill.synthesis.checkpoint import Checkpoint, load_model, load_params, weights_digest
+from slicefill.super_resolution.infer import fill_by_super_resolution, load_engine
+from slicefill.synthesis.checkpoint import load_model, weights_digest
 from slicefill.synthesis.infer import Engine, fill_by_flow
-from slicefill.types import Array, Case, Filling, Method, Stack, Volume
+from slicefill.types import Array, Case, Checkpoint, Filling, Method, Stack, Volume
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,29 @@ def classical_imputer(name: str, params: ImputationParams) -> Imputer:
 
 
 def learned_imputer(name: str, checkpoint: Checkpoint, params: ImputationParams) -> Imputer:
-    """Prepare a trained model on the device and in the precision of `params.hardware`."""
+    """Prepare a trained model on the device and in the precision of `params.hardware`.
+
+    Args:
+        name: As in `imputation.methods`.
+        checkpoint: Of a synthesis model, or of kind `super_resolution`.
+        params: Hardware, and how much is computed at a time.
+    """
+    prepare = _super_resolution if checkpoint.get("kind") == "super_resolution" else _flow
+    method = prepare(checkpoint, params)
+    window = WindowParams.model_validate(checkpoint["params"]["window"])
+    return Imputer(name, method, window, weights_digest(checkpoint["weights"]))
+
+
+def _flow(checkpoint: Checkpoint, params: ImputationParams) -> Method:
     fabric = launch_fabric(params.hardware)
     model = load_model(checkpoint).to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     engine = Engine(model, fabric, params.batch_pixels, params.label_field, params.ensemble)
+    return partial(fill_by_flow, engine)
 
-    def method(stack: Stack, positions: Sequence[float]) -> Filling:
-        return fill_by_flow(engine, stack, positions)
 
-    window = load_params(checkpoint).window
-    return Imputer(name, method, window, weights_digest(checkpoint["weights"]))
+def _super_resolution(checkpoint: Checkpoint, params: ImputationParams) -> Method:
+    fabric = launch_fabric(params.hardware)
+    return partial(fill_by_super_resolution, load_engine(checkpoint, fabric, params.batch_pixels))
 
 
 def fill_case(case: Case, imputer: Imputer, params: ImputationParams) -> Case:
@@ -72,13 +86,16 @@ def fill_case(case: Case, imputer: Imputer, params: ImputationParams) -> Case:
     Args:
         case: Image `(I, J, K)` or `(I, J, K, C)`, label or none.
         imputer: The method.
-        params: Through-plane axis and number of slices per gap.
+        params: Through-plane axis, number of slices per gap, and whether acquired slices that
+            the method changes are put back.
 
     Returns:
         Image and label on the denser grid, in the stored dtype, intensity scale and world of
-        the input, every acquired slice bit-identical; maps `synthetic_mask` (1 = synthetic) and
-        `trust` (agreement of both neighbours' predictions, [0, 1], acquired slices 1); a record
-        with the origin of every slice.
+        the input, every acquired slice bit-identical unless the method replaces it (the record
+        says `acquired_slices`: `kept` or `replaced`); no label where the method fills none (the
+        record says `labels`: `filled` or `none`); maps
+        `synthetic_mask` (1 = synthetic) and `trust` (agreement of both neighbours' predictions,
+        [0, 1], acquired slices 1); a record with the origin of every slice.
     """
     axis = through_plane_axis(case.image.affine, params.through_plane)
     count = slices_per_gap(case.image.spacing, axis, params)
@@ -86,20 +103,17 @@ def fill_case(case: Case, imputer: Imputer, params: ImputationParams) -> Case:
     stack = stack_case(case, axis, imputer.window)
     filling = imputer.method(stack, positions)
     grid = _Grid(case.image, axis, count)
-    image = np.moveaxis(filling.image, 2, -1)
-    if case.image.stored.ndim == 3:
-        image = image[..., 0]
+    replaced = None if params.restore_acquired else filling.acquired
+    acquired = case.image if replaced is None else grid.replace(replaced)
+    image = grid.interleave(acquired, grid.as_stored(filling.image))
     label = None
     if case.label is not None and filling.label is not None:
         label = grid.interleave(case.label, filling.label)
-    ones = np.ones(case.image.stored.shape[:3], np.uint8)
-    maps = {
-        "synthetic_mask": grid.overlay(ones * 0, np.ones_like(filling.trust), 1.0),
-        "trust": grid.overlay(ones * 255, filling.trust * 255, 1 / 255),
-    }
     record = _record(case, stack, imputer, grid)
+    record["acquired_slices"] = "kept" if replaced is None else "replaced"
+    record["labels"] = "none" if label is None else "filled"
     record["parameters"] = params.model_dump(exclude={"methods", "cases"})
-    return Case(grid.interleave(case.image, image), label, maps, record)
+    return Case(image, label, _maps(filling, grid), record)
 
 
 def slices_per_gap(spacing: Array, axis: int, params: ImputationParams) -> int:
@@ -133,6 +147,16 @@ class _Grid:
         stored = self._merge(acquired, synthetic)
         return self.source.with_stored(stored, self.index_map, (slope, 0.0))
 
+    def as_stored(self, slices: Array) -> Array:
+        """Turn `(..., C, H, W)` into `(..., H, W[, C])`."""
+        moved = np.moveaxis(slices, -3, -1)
+        return moved if self.source.stored.ndim == 4 else moved[..., 0]
+
+    def replace(self, acquired: Array) -> Volume:
+        """Put other numbers `(D, C, H, W)` in the place of the acquired slices."""
+        stored = to_dtype(self.as_stored(acquired), self.source.stored.dtype)
+        return self.source.with_stored(slices_back(stored, self.axis))
+
     def _merge(self, acquired: Array, synthetic: Array) -> Array:
         first = slices_first(acquired, self.axis)
         step = self.count + 1
@@ -141,6 +165,15 @@ class _Grid:
         for n in range(self.count):
             merged[n + 1 :: step] = to_dtype(synthetic[:, n], first.dtype)
         return slices_back(merged, self.axis)
+
+
+def _maps(filling: Filling, grid: _Grid) -> dict[str, Volume]:
+    """Map where slices are synthetic, and how far they are trusted."""
+    ones = np.ones(grid.source.stored.shape[:3], np.uint8)
+    return {
+        "synthetic_mask": grid.overlay(ones * 0, np.ones_like(filling.trust), 1.0),
+        "trust": grid.overlay(ones * 255, filling.trust * 255, 1 / 255),
+    }
 
 
 def _record(case: Case, stack: Stack, imputer: Imputer, grid: _Grid) -> dict[str, Any]:

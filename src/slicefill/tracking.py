@@ -6,8 +6,9 @@ store is `data/mlflow/mlflow.db` under the project.
 
 import logging
 import os
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 _EXPERIMENT = "slicefill"
 _LONGEST = 500  # characters of a parameter that MLflow stores
-_current: list[str] = []  # id of the run that is open, if any
+_current: list[str] = []  # ids of the run that is logged to, last, and of those it is nested in
+_children: dict[tuple[str, str], str] = {}  # id of a nested run by parent and name
 
 
 @cache
@@ -49,9 +51,43 @@ def start_run(project: Path, name: str, tags: Mapping[str, str]) -> str | None:
 
 
 def end_run(status: str) -> None:
-    """Close the open run as FINISHED or FAILED."""
-    if _current:
-        _open_client().set_terminated(_current.pop(), status)
+    """Close the open run, and what is nested in it and has not failed, as FINISHED or FAILED."""
+    for run in {*_children.values(), *_current}:
+        if _open_client().get_run(run).info.status == "RUNNING":
+            _open_client().set_terminated(run, status)
+    _children.clear()
+    _current.clear()
+
+
+@contextmanager
+def child_run(name: str) -> Iterator[None]:
+    """Log to a run nested under the open one, inside the `with` block.
+
+    The name opens the same nested run again for as long as the parent is open; it ends with its
+    parent. An exception ends it as FAILED, for good. Without an open run nothing happens.
+    """
+    if not _current:
+        yield
+        return
+    run = _nested(_current[-1], name)
+    _current.append(run)
+    try:
+        yield
+    except BaseException:
+        _open_client().set_terminated(run, "FAILED")
+        raise
+    finally:
+        if run in _current:  # not if the parent ended inside
+            _current.remove(run)
+
+
+def _nested(parent: str, name: str) -> str:
+    if (parent, name) not in _children:
+        experiment = _open_client().get_run(parent).info.experiment_id
+        tags = {"mlflow.parentRunId": parent}
+        run = _open_client().create_run(experiment, run_name=name, tags=tags)
+        _children[parent, name] = str(run.info.run_id)
+    return _children[parent, name]
 
 
 def log_params(params: Mapping[str, Any]) -> None:
@@ -66,14 +102,35 @@ def log_params(params: Mapping[str, Any]) -> None:
 
 def log_metrics(metrics: Mapping[str, float], step: int = 0) -> None:
     """Log the metrics of one step."""
-    if _current:
-        import time
+    reporter()(metrics, step)
 
-        from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
-        batch = [Metric(name, float(value), now, step) for name, value in metrics.items()]
-        _open_client().log_batch(_current[-1], metrics=batch)
+def reporter(prefix: str = "") -> Callable[[Mapping[str, float], int], None]:
+    """Return a function that logs the metrics of a step to the run that is open now.
+
+    It can be pickled, so that a process started for a training logs to the run of its parent.
+
+    Args:
+        prefix: Put before every name as it is. MLflow refuses names with other characters than
+            letters, digits, `_`, `-`, `.`, `/`, `:` and space.
+    """
+    if not _current:
+        return _ignore
+    return partial(_log_step, os.environ["MLFLOW_TRACKING_URI"], _current[-1], prefix)
+
+
+def _log_step(uri: str, run: str, prefix: str, metrics: Mapping[str, float], step: int) -> None:
+    import time
+
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    batch = [Metric(f"{prefix}{name}", float(value), now, step) for name, value in metrics.items()]
+    _client(uri).log_batch(run, metrics=batch)
+
+
+def _ignore(metrics: Mapping[str, float], step: int) -> None:
+    """Stand in where nothing is tracked."""
 
 
 def log_artifact(path: Path) -> None:

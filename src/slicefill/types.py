@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import nibabel as nib
 import numpy as np
@@ -98,18 +98,44 @@ class Case:
     record: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Promise:
-    """A case that is computed when it is saved, unless it is on disk already.
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a segmentation network says of one case.
 
     Attributes:
-        make: Computes the case.
-        fingerprint: Digest of all that determines the result (inputs, parameters, model).
-            A case on disk with the same fingerprint is not made again.
+        label: Predicted class ids, on the grid that was segmented, `(I, J, K)`.
+        softmax: Class probabilities, background first, `(I, J, K, classes)`, float32 in [0, 1];
+            None where they are not kept.
+        record: How the prediction came about (plain values; written as `record.json`).
     """
 
-    make: Callable[[], Case]
+    label: Volume
+    softmax: Volume | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Lazy(Generic[T]):
+    """A result that is computed when it is saved, unless it is on disk already.
+
+    Attributes:
+        make: Computes it.
+        fingerprint: Digest of all that determines it (inputs, parameters, model). What lies on
+            disk with the same fingerprint is not made again.
+    """
+
+    make: Callable[[], T]
     fingerprint: str
+
+
+Checkpoint = dict[str, Any]
+"""Tensors and plain values."""
+
+Promise = Lazy[Case]
+ModelPromise = Lazy[Checkpoint]
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,11 +168,14 @@ class Filling:
         image: In stored numbers, not yet rounded, `(D - 1, N, C, H, W)`.
         trust: Agreement of the two neighbours' predictions, `(D - 1, N, H, W)`, in [0, 1].
         label: Label ids, `(D - 1, N, H, W)`, or None.
+        acquired: The acquired slices as the method changed them, in stored numbers, not yet
+            rounded, `(D, C, H, W)`; None: left as they are.
     """
 
     image: Floats
     trust: Floats
     label: Array | None = None
+    acquired: Floats | None = None
 
 
 Method = Callable[[Stack, Sequence[float]], Filling]

@@ -6,7 +6,15 @@ import pytest
 import SimpleITK
 
 from slicefill.datasets import case_folder
-from slicefill.datasets.case_folder import read_case, read_volume, write_case, write_volume
+from slicefill.datasets.case_folder import (
+    read_case,
+    read_prediction,
+    read_volume,
+    write_case,
+    write_prediction,
+    write_volume,
+)
+from slicefill.types import Prediction
 
 DTYPES = ["u1", "i1", "<i2", ">i2", "<u2", "<i4", "<f4", ">f4", "<f8"]
 
@@ -136,3 +144,34 @@ def test_a_new_case_replaces_all_of_the_old_one(case, tmp_path):
 def test_a_folder_without_an_image_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"expected image\.nii\.gz"):
         read_case(tmp_path)
+
+
+@pytest.fixture
+def prediction(case):
+    """Class ids of a case and probabilities of three classes on the same grid."""
+    label = case().label
+    shares = np.random.default_rng(0).dirichlet(np.ones(3), label.stored.shape)
+    return Prediction(label, label.with_stored(shares.astype(np.float32)), {"network": "unet2d"})
+
+
+def test_a_prediction_comes_back_whole_and_in_place(prediction, tmp_path):
+    write_prediction(prediction, tmp_path / "linear" / "c1")
+    files = {"prediction.nii.gz", "softmax.nii.gz", "record.json"}
+    assert {p.name for p in (tmp_path / "linear" / "c1").iterdir()} == files
+    back = read_prediction(tmp_path / "linear" / "c1")
+    for was, found in ((prediction.label, back.label), (prediction.softmax, back.softmax)):
+        np.testing.assert_array_equal(found.stored, was.stored, strict=True)
+        np.testing.assert_allclose(found.affine, was.affine, atol=1e-5)
+    assert back.record == {"network": "unet2d"}
+
+
+def test_probabilities_that_are_not_kept_leave_no_file(prediction, tmp_path):
+    write_prediction(prediction, tmp_path / "c1")
+    write_prediction(replace(prediction, softmax=None), tmp_path / "c1")
+    assert read_prediction(tmp_path / "c1").softmax is None
+
+
+def test_a_case_is_no_prediction(case, tmp_path):
+    write_case(case(), tmp_path / "c1")
+    with pytest.raises(FileNotFoundError, match=r"expected prediction\.nii\.gz.*'image', 'label'"):
+        read_prediction(tmp_path / "c1")

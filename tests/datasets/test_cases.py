@@ -7,9 +7,9 @@ from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Node, Pipeline
 from kedro.runner import SequentialRunner
 
-from slicefill.datasets import cases as module
+from slicefill.datasets import case_folder
 from slicefill.datasets.cases import CasesDataset
-from slicefill.types import Promise
+from slicefill.types import Lazy, Prediction, Promise
 
 
 @pytest.fixture
@@ -46,24 +46,25 @@ def test_cases_come_back_when_asked_for(dataset, promise, case):
 def test_loading_reads_no_volume(dataset, promise, monkeypatch):
     dataset.save({"a": promise("a")})
 
-    def refuse(folder):
-        pytest.fail(f"{folder} was read")
+    def refuse(path):
+        pytest.fail(f"{path} was read")
 
-    monkeypatch.setattr(module, "read_case", refuse)
+    monkeypatch.setattr(case_folder, "read_volume", refuse)
     assert list(dataset.load()) == ["a"]
 
 
 def test_one_case_is_in_memory_at_a_time(dataset, promise, monkeypatch):
     events = promise.made
-    original = module.write_case
+    original = case_folder.write_volume
 
-    def write(case, folder):
-        events.append(f"{folder.name} written")
-        original(case, folder)
+    def write(volume, path):
+        events.append(path.name)
+        original(volume, path)
 
-    monkeypatch.setattr(module, "write_case", write)
+    monkeypatch.setattr(case_folder, "write_volume", write)
     dataset.save({name: promise(name) for name in "ab"})
-    assert events == ["a", "a written", "b", "b written"]
+    written = ["image.nii.gz", "label.nii.gz"]
+    assert events == ["a", *written, "b", *written]
 
 
 def test_a_case_of_the_same_fingerprint_is_not_made_again(dataset, promise):
@@ -97,6 +98,14 @@ def test_a_failure_is_forgotten_once_the_case_succeeds(dataset, promise):
 def test_when_every_case_fails_the_run_stops(dataset, promise):
     with pytest.raises(DatasetError, match=r"every case failed.*no luck"):
         dataset.save({name: promise(name, None) for name in "ab"})
+    assert not dataset.exists()
+
+
+def test_when_every_case_of_a_group_fails_the_others_stay(dataset, promise):
+    dataset.save({"linear/a": promise("linear/a")})
+    with pytest.raises(DatasetError, match="every case failed"):
+        dataset.save({"cubic/a": promise("cubic/a", None)})
+    assert list(dataset.load()) == ["linear/a"]
     assert not dataset.exists()
 
 
@@ -139,7 +148,7 @@ def test_an_empty_list_is_done(dataset):
     assert dataset.load() == {}
 
 
-@pytest.mark.parametrize("name", ["../outside", "a/../../b", "/absolute", "", "."])
+@pytest.mark.parametrize("name", ["../outside", "a/../../b", "/absolute", "", ".", ".a/b"])
 def test_an_id_that_leaves_the_folder_is_refused(dataset, promise, name, tmp_path):
     with pytest.raises(DatasetError, match="must be a relative path"):
         dataset.save({name: promise("a")})
@@ -165,3 +174,18 @@ def test_only_missing_outputs_redoes_a_half_finished_folder(dataset, promise):
     shutil.rmtree(dataset._path / "b")
     run()  # done: the node does not run
     assert promise.made == ["a", "b"]
+
+
+def test_predictions_come_back_when_asked_for(case, tmp_path):
+    made = Prediction(case().label, record={"network": "unet2d"})
+    dataset = CasesDataset(path=str(tmp_path), made_by="segmentation", content="prediction")
+    dataset.save({"linear/a": Lazy(lambda: made, "1")})
+    dataset.save({"linear/a": Lazy(lambda: pytest.fail("made twice"), "1")})
+    back = dataset.load()["linear/a"].make()
+    np.testing.assert_array_equal(back.label.stored, made.label.stored)
+    assert back.record == {"network": "unet2d", "fingerprint": "1"}
+
+
+def test_an_unknown_content_is_refused():
+    with pytest.raises(DatasetError, match="expected one of case, prediction, got 'scan'"):
+        CasesDataset(path="somewhere", made_by="ingestion", content="scan")

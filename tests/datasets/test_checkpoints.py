@@ -3,14 +3,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from kedro.io import DatasetError
 
 from slicefill.datasets.checkpoints import (
     ModelsDataset,
     Slot,
-    SlotDataset,
+    SlotsDataset,
     read_checkpoint,
     write_checkpoint,
 )
+from slicefill.types import ModelPromise
 
 STATE = {
     "weights": {"w": torch.tensor([1.0, float("nan"), -0.0], dtype=torch.bfloat16)},
@@ -33,6 +35,27 @@ class Trap:
 @pytest.fixture
 def models(tmp_path):
     return ModelsDataset(path=str(tmp_path / "models"), variant="iia")
+
+
+@pytest.fixture
+def nested(tmp_path):
+    return ModelsDataset(path=str(tmp_path / "models"), nested=True)
+
+
+def model(epoch=1, fingerprint="1"):
+    return ModelPromise(lambda: {"epoch": epoch}, fingerprint)
+
+
+def failing(fingerprint="1"):
+    return ModelPromise(lambda: {}["no luck"], fingerprint)
+
+
+def forbidden(fingerprint="1"):
+    return ModelPromise(lambda: pytest.fail("made again"), fingerprint)
+
+
+def epochs(dataset):
+    return {name: read()["epoch"] for name, read in dataset.load().items()}
 
 
 def test_a_checkpoint_comes_back_bit_for_bit(tmp_path):
@@ -68,14 +91,30 @@ def test_an_interrupted_write_leaves_the_old_state(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
 
 
-def test_an_empty_slot_loads_none(tmp_path):
-    dataset = SlotDataset(filepath=str(tmp_path / "last" / "a.pt"))
-    assert dataset.load().load() is None
+def test_slots_of_other_names_are_other_files(tmp_path):
+    slots = SlotsDataset(path=str(tmp_path / "last")).load()
+    assert slots["iia"].load() is None
+    slots["iia"].save({"epoch": 1})
+    slots["linear/unet2d_0"].save({"epoch": 2})
+    for name, epoch in (("iia", 1), ("linear/unet2d_0", 2)):
+        assert slots[name].load() == {"epoch": epoch}
+        assert read_checkpoint(tmp_path / "last" / f"{name}.pt") == {"epoch": epoch}
 
 
-def test_nothing_is_saved_through_the_slot_dataset(tmp_path):
-    with pytest.raises(Exception, match="input only"):
-        SlotDataset(filepath=str(tmp_path / "a.pt")).save({"epoch": 1})
+def test_a_slot_goes_to_another_process(tmp_path):
+    slot = SlotsDataset(path=str(tmp_path)).load()["linear/unet2d_0"]
+    pickle.loads(pickle.dumps(slot)).save({"epoch": 1})
+    assert slot.load() == {"epoch": 1}
+
+
+def test_a_slot_outside_the_folder_is_refused(tmp_path):
+    with pytest.raises(DatasetError, match="must be a relative path"):
+        SlotsDataset(path=str(tmp_path)).load()["../iia"]
+
+
+def test_nothing_is_saved_through_the_slots_dataset(tmp_path):
+    with pytest.raises(DatasetError, match="input only"):
+        SlotsDataset(path=str(tmp_path)).save({"epoch": 1})
 
 
 def test_no_model_is_not_an_error(models):
@@ -83,22 +122,102 @@ def test_no_model_is_not_an_error(models):
 
 
 def test_models_of_other_variants_stay(models):
-    models.save({"iia": {"epoch": 1}})
-    models.save({"slice_imputation": {"epoch": 2}})
-    assert {name: read() for name, read in models.load().items()} == {
-        "iia": {"epoch": 1},
-        "slice_imputation": {"epoch": 2},
-    }
+    models.save({"iia": model(1)})
+    models.save({"slice_imputation": model(2)})
+    assert epochs(models) == {"iia": 1, "slice_imputation": 2}
 
 
 def test_the_models_exist_when_the_chosen_variant_does(models):
-    models.save({"slice_imputation": {"epoch": 1}})
+    models.save({"slice_imputation": model()})
     assert not models.exists()
-    models.save({"iia": {"epoch": 1}})
+    models.save({"iia": model()})
     assert models.exists()
 
 
 def test_a_model_is_read_only_when_called(models):
-    models.save({"iia": {"epoch": 1}})
+    models.save({"iia": model()})
     (models._path / "broken.pt").write_bytes(b"no checkpoint")
-    assert models.load()["iia"]() == {"epoch": 1}
+    assert models.load()["iia"]()["epoch"] == 1
+
+
+def test_a_model_of_the_same_fingerprint_is_not_made_again(models):
+    models.save({"iia": model(1, "a"), "plain": model(1, "a")})
+    models.save({"iia": forbidden("a"), "plain": model(2, "b")})
+    assert epochs(models) == {"iia": 1, "plain": 2}
+    assert models.load()["plain"]()["fingerprint"] == "b"
+
+
+def test_each_model_is_written_before_the_next_is_made(models):
+    def make():
+        assert epochs(models) == {"iia": 1}
+        return {"epoch": 2}
+
+    models.save({"iia": model(1), "plain": ModelPromise(make, "1")})
+    assert epochs(models) == {"iia": 1, "plain": 2}
+
+
+def test_a_failing_model_is_listed_leaves_nothing_stale_and_the_others_go_on(nested):
+    names = ("linear/unet2d_0", "linear/unet2d_1", "none/unet2d_0")
+    nested.save({name: model() for name in names})
+    assert nested.exists()
+    nested.save({name: failing("2") if name == names[1] else model(2, "2") for name in names})
+    assert epochs(nested) == {names[0]: 2, names[2]: 2}
+    assert nested.failures() == {names[1]: "KeyError: 'no luck'"}
+    assert not nested.exists()
+
+
+def test_a_single_training_that_fails_stops_the_run_with_its_own_error(models):
+    models.save({"iia": model()})
+    with pytest.raises(DatasetError, match=r"models: every model failed \(1\).*iia: Key") as stop:
+        models.save({"iia": failing("2")})
+    assert isinstance(stop.value.__cause__, KeyError)
+    assert models.load() == {}
+    assert models.failures() == {"iia": "KeyError: 'no luck'"}
+
+
+def test_trainings_that_are_interrupted_do_not_count_as_done(nested):
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        nested.save({"a": model(), "b": ModelPromise(stop, "1"), "c": model()})
+    assert list(nested.load()) == ["a"]
+    assert not nested.exists()
+    nested.save({"a": forbidden(), "b": model(), "c": model()})
+    assert nested.exists()
+
+
+def test_a_variant_does_not_answer_for_the_failure_of_another(models, tmp_path):
+    models.save({"iia": model()})
+    with pytest.raises(DatasetError):
+        models.save({"plain": failing()})
+    assert models.exists()
+    assert models.failures() == {}
+
+
+def test_without_a_model_a_set_does_not_exist(nested):
+    nested.save({})
+    assert not nested.exists()
+
+
+def test_models_of_sub_folders_belong_to_a_nested_set_only(models, nested):
+    models.save({"iia": model(1)})
+    nested.save({"segmentation/linear/unet2d_0.5": model(2)})
+    assert epochs(models) == {"iia": 1}
+    assert epochs(nested) == {"iia": 1, "segmentation/linear/unet2d_0.5": 2}
+
+
+def test_states_and_files_half_written_are_no_models(nested):
+    nested.save({"iia": model()})
+    for name in ("last/iia.pt", "last/linear/iia.pt", ".half.pt", ".folder/a.pt"):
+        write_checkpoint({"epoch": 9}, nested._path / name)
+    assert epochs(nested) == {"iia": 1}
+
+
+def test_names_that_the_set_would_not_find_again_are_refused(models, nested):
+    for dataset, name in ((models, "linear/iia"), (nested, "last/iia")):
+        with pytest.raises(DatasetError, match="cannot save a model as"):
+            dataset.save({name: forbidden()})
+    for name in ("../iia", "", "/iia", "linear/.iia"):
+        with pytest.raises(DatasetError, match="must be a relative path"):
+            nested.save({name: model()})

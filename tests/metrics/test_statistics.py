@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from slicefill.metrics.statistics import compare, merit, summarise
+from slicefill.metrics.statistics import average_seeds, compare, merit, seed_spread, summarise
 
 
 def frame(metric="psnr_body", persons=None, **methods):
@@ -63,7 +63,7 @@ def test_row_order_changes_nothing(params):
 
 def test_p_and_difference_are_those_of_scipy(params):
     base, better = normal(20, 1), normal(20.5, 2)
-    row = compare(frame(linear=base, slice_imputation=better), params).iloc[0]
+    row = compare(frame(linear=base, slice_imputation=better), REFERENCES, params).iloc[0]
     assert (row["method"], row["reference"], row["n"]) == ("slice_imputation", "linear", 30)
     assert row["p"] == pytest.approx(stats.wilcoxon(better, base).pvalue)
     assert row["difference"] == pytest.approx((better - base).mean())
@@ -73,7 +73,7 @@ def test_p_and_difference_are_those_of_scipy(params):
 
 def test_the_reference_is_the_best_reference_method(params):
     scores = frame(nearest=[3.0, 3.0], linear=[2.0, 2.0], cubic=[9.0, 9.0])
-    result = compare(scores, params)
+    result = compare(scores, REFERENCES, params)
     assert set(result["reference"]) == {"nearest"}  # cubic is no reference method here
     assert set(result["method"]) == {"linear", "cubic"}
 
@@ -89,24 +89,29 @@ def test_the_reference_is_the_best_reference_method(params):
         ("volume_bias_rim", 0.3, -0.1),
         ("gradient_ratio", 1.4, 0.8),
         ("alternation", 0.5, 1.1),
+        ("ravd_liver", 0.3, -0.1),
+        ("ravd_abs_mean", 0.3, 0.1),
+        ("mssd_mean", 9, 5),
+        ("hd95_liver", 9, 5),
+        ("nsd_mean", 0.2, 0.3),
     ],
 )
 def test_gain_is_positive_where_the_method_is_better(params, metric, worse, better):
     scores = frame(metric, linear=[float(worse)] * 6, ours=[float(better)] * 6)
-    row = compare(scores, params).iloc[0]
+    row = compare(scores, REFERENCES, params).iloc[0]
     assert row["difference"] > 0
     assert row["harmed"] == 0
 
 
 def test_biases_of_opposite_sign_do_not_cancel_within_a_person(params):
     scores = frame("bias_body", persons=["a", "a"], linear=[1.0, 1.0], ours=[-5.0, 5.0])
-    assert compare(scores, params).iloc[0]["difference"] == -4
+    assert compare(scores, REFERENCES, params).iloc[0]["difference"] == -4
 
 
 def test_holm_over_the_whole_table_by_hand(params):
     scores = frame(linear=normal(20, 1), ours=normal(20.6, 2), iia=normal(20.2, 3))
     scores["ssim_body"] = scores["psnr_body"] + normal(0, 4, len(scores))
-    result = compare(scores, params)
+    result = compare(scores, REFERENCES, params)
     ordered = np.sort(result["p"])
     factors = np.arange(len(ordered), 0, -1)
     by_hand = np.minimum(np.maximum.accumulate(ordered * factors), 1)
@@ -116,18 +121,18 @@ def test_holm_over_the_whole_table_by_hand(params):
 
 def test_pairs_with_a_missing_side_are_left_out(params):
     scores = frame(linear=[1.0, 2.0, np.nan, 4.0], ours=[2.0, 1.0, 9.0, np.nan])
-    row = compare(scores, params).iloc[0]
+    row = compare(scores, REFERENCES, params).iloc[0]
     assert (row["n"], row["difference"], row["harmed"]) == (2, 0, 0.5)
 
 
 def test_equal_methods_differ_by_nothing(params):
-    row = compare(frame(linear=[1.0, 2.0], nearest=[1.0, 2.0]), params).iloc[0]
+    row = compare(frame(linear=[1.0, 2.0], nearest=[1.0, 2.0]), REFERENCES, params).iloc[0]
     assert (row["difference"], row["p"], row["p_holm"], row["harmed"]) == (0, 1, 1, 0)
 
 
 def test_unmeasured_methods_stay_in_the_table_untested(params):
     scores = frame("assd_mean", linear=[1.0, 2.0], nearest=[1.5, 2.5], ours=[np.nan, np.nan])
-    result = compare(scores, params).set_index("method")
+    result = compare(scores, REFERENCES, params).set_index("method")
     assert result.loc["ours", "n"] == 0
     assert np.isnan(result.loc["ours", ["p", "p_holm"]].astype(float)).all()
     assert result.loc["nearest", "p_holm"] == result.loc["nearest", "p"]
@@ -136,12 +141,86 @@ def test_unmeasured_methods_stay_in_the_table_untested(params):
 def test_counts_and_all_slices_are_not_compared(params):
     scores = frame(linear=[1.0, 2.0], ours=[2.0, 4.0])
     scores["psnr_all_slices"], scores["slices"] = scores["psnr_body"], 3.0
-    assert set(compare(scores, params)["metric"]) == {"psnr_body"}
+    assert set(compare(scores, REFERENCES, params)["metric"]) == {"psnr_body"}
     assert set(summarise(scores, params)["metric"]) == {"psnr_body", "psnr_all_slices"}
 
 
+def test_volumes_and_counts_are_no_metrics(params):
+    scores = frame("dice_mean", linear=[0.1, 0.2], ours=[0.2, 0.4])
+    for name in ("both_empty", "prediction_empty", "truth_empty", "ml_liver", "ml_truth_liver"):
+        scores[name] = 1.0
+    assert set(summarise(scores, params)["metric"]) == {"dice_mean"}
+    assert set(compare(scores, REFERENCES, params)["metric"]) == {"dice_mean"}
+
+
+def test_a_signed_volume_difference_is_not_tested_beside_its_magnitude(params):
+    scores = frame("ravd_mean", linear=[0.1, -0.2], ours=[0.2, 0.4])
+    assert set(compare(scores, REFERENCES, params)["metric"]) == {"ravd_mean"}
+    scores["ravd_abs_mean"] = scores["ravd_mean"].abs()
+    assert set(compare(scores, REFERENCES, params)["metric"]) == {"ravd_abs_mean"}
+    assert set(summarise(scores, params)["metric"]) == {"ravd_mean", "ravd_abs_mean"}
+
+
+def seeded(**methods):
+    """One row per method, seed and case; each list holds the cases of one seed."""
+    runs = [
+        frame("dice_mean", **{method: values}).assign(seed=seed)
+        for method, seeds in methods.items()
+        for seed, values in enumerate(seeds)
+    ]
+    return pd.concat(runs, ignore_index=True)
+
+
+def test_seeds_of_a_case_are_averaged_first(params):
+    scores = seeded(ours=[[0.2, 0.6], [0.4, 0.8]])
+    averaged = average_seeds(scores)
+    assert "seed" not in averaged
+    assert averaged["dice_mean"].tolist() == pytest.approx([0.3, 0.7])
+    row = summarise(scores, params).iloc[0]
+    assert (row["n"], row["dropped"]) == (2, 0)
+    assert row["sd"] == pytest.approx(np.std([0.3, 0.7], ddof=1))
+
+
+def test_a_case_counts_once_however_many_of_its_seeds_have_a_value(params):
+    scores = seeded(ours=[[0.2, 0.6], [np.nan, 0.8]])
+    row = summarise(scores, params).iloc[0]
+    assert (row["n"], row["dropped"], row["mean"]) == (2, 1, pytest.approx(0.45))
+
+
+def test_seeds_are_no_further_pairs_in_a_comparison(params):
+    base, better = normal(0.7, 1), normal(0.8, 2)
+    scores = seeded(linear=[base - 0.1, base + 0.1], ours=[better, better])
+    row = compare(scores, REFERENCES, params).iloc[0]
+    assert row["n"] == 30
+    assert row["p"] == pytest.approx(stats.wilcoxon(better, base).pvalue)
+
+
+def test_what_names_a_training_is_no_metric(params):
+    scores = seeded(ours=[[0.2, 0.6], [0.4, 0.8]], linear=[[0.5, 0.7], [0.5, 0.7]])
+    named = scores.assign(engine="unet2d", prediction="ours_seed0/c0")
+    pd.testing.assert_frame_equal(average_seeds(named), average_seeds(scores))
+    for said in (summarise, compare):
+        pd.testing.assert_frame_equal(said(named, params), said(scores, params))
+    pd.testing.assert_frame_equal(seed_spread(named), seed_spread(scores))
+
+
+def test_scores_without_seeds_are_left_alone():
+    scores = frame(linear=[1.0, 2.0])
+    assert average_seeds(scores) is scores
+
+
+def test_seed_spread_is_that_of_the_means_over_persons():
+    scores = seeded(ours=[[0.2, 0.6], [0.4, 0.8]], linear=[[0.5, 0.7]])
+    spread = seed_spread(scores).set_index("method")
+    assert spread.loc["ours", "sd"] == pytest.approx(np.std([0.4, 0.6], ddof=1))
+    assert np.isnan(spread.loc["linear", "sd"])
+    assert set(spread["metric"]) == {"dice_mean"}
+
+
 def test_errors_say_what_to_do(params):
-    with pytest.raises(ValueError, match=r"none of evaluation.reference_methods .* add one"):
-        compare(frame(ours=[1.0]), params)
+    with pytest.raises(
+        ValueError, match=r"none of the reference methods .* was scored, only \['ours'\]"
+    ):
+        compare(frame(ours=[1.0]), REFERENCES, params)
     with pytest.raises(ValueError, match="no direction is known for metric 'sharpness'"):
         merit("sharpness", pd.Series([1.0]))

@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from slicefill.params import SuperResolutionNetwork
 from slicefill.pipelines.imputation.nodes import fill_cases, verify_filled
+from slicefill.super_resolution.networks import build_generator
 from slicefill.types import Promise
 
 SPLITS = pd.DataFrame(
@@ -25,7 +27,7 @@ def params(imputation_params):
 
 
 def test_test_cases_are_filled_by_every_method(thick, params):
-    filled = fill_cases(thick, SPLITS, {}, params())
+    filled = fill_cases(thick, SPLITS, {}, {}, params())
     assert list(filled) == ["linear/b", "linear/c", "nearest/b", "nearest/c"]
     made = filled["nearest/b"].make()
     assert made.record["method"] == "nearest"
@@ -33,13 +35,13 @@ def test_test_cases_are_filled_by_every_method(thick, params):
 
 
 def test_all_cases_are_filled_where_asked_for(thick, params):
-    filled = fill_cases(thick, SPLITS, {}, params(methods=["linear"], cases="all"))
+    filled = fill_cases(thick, SPLITS, {}, {}, params(methods=["linear"], cases="all"))
     assert list(filled) == ["linear/a", "linear/b", "linear/c"]
 
 
 def test_a_case_that_failed_before_is_left_out(thick, params):
     del thick["b"]
-    assert list(fill_cases(thick, SPLITS, {}, params())) == ["linear/c", "nearest/c"]
+    assert list(fill_cases(thick, SPLITS, {}, {}, params())) == ["linear/c", "nearest/c"]
 
 
 def test_nothing_is_read_before_a_promise_is_kept(params):
@@ -47,19 +49,19 @@ def test_nothing_is_read_before_a_promise_is_kept(params):
         pytest.fail("a promise was kept before its case was saved")
 
     thick = {name: Promise(unkept, name) for name in "abc"}
-    assert len(fill_cases(thick, SPLITS, {}, params())) == 4
+    assert len(fill_cases(thick, SPLITS, {}, {}, params())) == 4
 
 
 def test_a_model_that_is_not_there_is_refused_with_what_to_do(thick, params):
     with pytest.raises(ValueError, match=r"no trained model 'iia' \(found: gan\).*variant=iia"):
-        fill_cases(thick, SPLITS, {"gan": dict}, params(methods=["linear", "iia"]))
+        fill_cases(thick, SPLITS, {"gan": dict}, {}, params(methods=["linear", "iia"]))
 
 
 def test_only_the_models_asked_for_are_read(thick, params):
     def unread():
         pytest.fail("the model was read")
 
-    assert fill_cases(thick, SPLITS, {"iia": unread}, params())
+    assert fill_cases(thick, SPLITS, {"iia": unread}, {}, params())
 
 
 @pytest.mark.parametrize(
@@ -69,6 +71,7 @@ def test_only_the_models_asked_for_are_read(thick, params):
         ({"cases": "all"}, False),
         ({"methods": ["linear"]}, False),
         ({"count": 3}, True),
+        ({"restore_acquired": True}, True),
         ({"through_plane": "S"}, True),
         ({"count": None, "target_spacing": 1.0}, True),
         ({"label_field": "one_hot"}, True),
@@ -81,28 +84,47 @@ def test_a_case_is_made_again_when_something_that_it_depends_on_changes(
 ):
     def mark(**changes):
         rule = params(**{"label_field": "signed_distance", **changes})
-        return fill_cases(thick, SPLITS, {}, rule)["linear/b"].fingerprint
+        return fill_cases(thick, SPLITS, {}, {}, rule)["linear/b"].fingerprint
 
     assert (mark() != mark(**changes)) is again
 
 
 def test_a_case_is_made_again_when_its_source_changes(thick, params):
-    before = fill_cases(thick, SPLITS, {}, params())
+    before = fill_cases(thick, SPLITS, {}, {}, params())
     thick["b"] = replace(thick["b"], fingerprint="another")
-    after = fill_cases(thick, SPLITS, {}, params())
+    after = fill_cases(thick, SPLITS, {}, {}, params())
     changed = {name for name in before if before[name].fingerprint != after[name].fingerprint}
     assert changed == {"linear/b", "nearest/b"}
 
 
 def test_what_was_filled_passes_verification(thick, params):
-    table = verify_filled(fill_cases(thick, SPLITS, {}, params()), thick)
+    table = verify_filled(fill_cases(thick, SPLITS, {}, {}, params()), thick)
     assert list(table.columns) == ["method", "case", "passed", "differences"]
     assert list(table["case"]) == ["b", "c", "b", "c"]
     assert table["passed"].all()
 
 
+def test_a_super_resolution_model_fills_and_is_not_verified_for_what_it_says_it_replaced(
+    thick, params
+):
+    shape = SuperResolutionNetwork(kind="rcan", width=4, blocks=1, groups=1, residual_scale=1)
+    checkpoint = {
+        "kind": "super_resolution",
+        "weights": build_generator(shape, 1, 3).state_dict(),
+        "network": shape.model_dump(),
+        "params": {"window": {"kind": "percentile", "low": 0, "high": 100}},
+        "channels": 1,
+        "factor": 3,
+    }
+    rule = params(methods=["linear", "rcan"])
+    filled = fill_cases(thick, SPLITS, {}, {"rcan": lambda: checkpoint}, rule)
+    made = filled["rcan/b"].make()
+    assert (made.record["method"], made.record["acquired_slices"]) == ("rcan", "replaced")
+    assert set(verify_filled(filled, thick)["method"]) == {"linear"}
+
+
 def test_one_changed_voxel_fails_verification(thick, params):
-    filled = fill_cases(thick, SPLITS, {}, params())
+    filled = fill_cases(thick, SPLITS, {}, {}, params())
     damaged = filled["linear/c"].make()
     damaged.image.stored[0, 0, 3] += 1  # acquired slice 1
     filled["linear/c"] = Promise(lambda: damaged, "")

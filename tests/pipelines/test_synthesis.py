@@ -1,7 +1,8 @@
 import pandas as pd
 import pytest
 
-from slicefill.pipelines.synthesis.nodes import train_synthesis
+from slicefill.datasets.checkpoints import Slots
+from slicefill.pipelines.synthesis.nodes import record_history, train_synthesis
 from slicefill.synthesis import train as module
 from slicefill.types import Promise
 
@@ -10,24 +11,55 @@ SPLITS = pd.DataFrame(
 )
 
 
-def test_training_sees_no_test_case_and_no_case_that_failed(synthesis_params, monkeypatch):
-    thick = {name: Promise(lambda: pytest.fail("read"), name) for name in "acd"}
+def promises(names):
+    return {name: Promise(lambda: pytest.fail("read"), name) for name in names}
+
+
+@pytest.fixture
+def slots(tmp_path):
+    return Slots(tmp_path)
+
+
+def test_training_sees_no_test_case_and_no_case_that_failed(synthesis_params, slots, monkeypatch):
+    thick = promises("acd")
     seen = {}
 
     def train(data, params, run):
         seen.update(training=list(data.training), validation=list(data.validation))
-        return {"history": [{"epoch": 1, "term": "rec", "value": 0.5}], "weights": {}}
+        seen["slot"] = run.slot
+        return {"epoch": 1}
 
     monkeypatch.setattr(module, "train", train)
-    models, history = train_synthesis(thick, SPLITS, None, synthesis_params)
-    assert seen == {"training": ["a"], "validation": ["c"]}
+    models = train_synthesis(thick, SPLITS, slots, synthesis_params)
+    assert seen == {}  # nothing is trained before it is saved
+    assert models[synthesis_params.variant].make() == {"epoch": 1}
+    slot = slots[synthesis_params.variant]
+    assert seen == {"training": ["a"], "validation": ["c"], "slot": slot}
     assert list(models) == [synthesis_params.variant]
-    assert history.to_dict("records") == [{"epoch": 1, "term": "rec", "value": 0.5}]
+
+
+def test_other_cases_or_parameters_give_another_fingerprint(synthesis_params, slots):
+    def mark(cases, params):
+        (promise,) = train_synthesis(promises(cases), SPLITS, slots, params).values()
+        return promise.fingerprint
+
+    mine = mark("abcd", synthesis_params)
+    wider = synthesis_params.model_copy(update={"critic_width": 99})
+    assert mine == mark("abc", synthesis_params)  # the test case has no part in it
+    assert len({mine, mark("acd", synthesis_params), mark("abcd", wider)}) == 3
+
+
+def test_the_history_is_that_of_the_chosen_variant(synthesis_params):
+    rows = [{"epoch": 1, "term": "rec", "value": 0.5}]
+    models = {
+        synthesis_params.variant: lambda: {"history": rows},
+        "another": lambda: pytest.fail("read"),
+    }
+    assert record_history(models, synthesis_params).to_dict("records") == rows
 
 
 @pytest.mark.parametrize("missing", ["train", "validation"])
-def test_too_few_scans_to_train_on_are_refused_with_what_to_do(synthesis_params, missing):
+def test_too_few_scans_to_train_on_are_refused_with_what_to_do(synthesis_params, slots, missing):
     splits = SPLITS[SPLITS["split"] != missing]
-    thick = {name: Promise(lambda: pytest.fail("read"), name) for name in "abcd"}
     with pytest.raises(ValueError, match=rf"in {missing}, got .*'test': 1.*methods=\[linear\]"):
-        train_synthesis(thick, splits, None, synthesis_params)
+        train_synthesis(promises("abcd"), splits, slots, synthesis_params)

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from slicefill.synthesis.checkpoint import load_model
-from slicefill.synthesis.train import Run, TrainingData, train
+from slicefill.synthesis.train import TrainingData, train, training_mark
 from slicefill.synthesis.views import ViewCache
+from slicefill.training import Run
 
 
 class MemorySlot:
@@ -87,6 +88,20 @@ def test_a_finished_run_is_not_repeated(data, params):
     again = train(data(), params(), Run(slot, reporter))
     assert reporter.values == []
     assert equal(first, again)
+
+
+def test_the_mark_of_a_model_is_known_before_it_is_trained(data, params):
+    made = params(optimisation={"epochs": 1})
+    mark = training_mark(data(), made)
+    assert train(data(), made, Run(MemorySlot(), Reporter()))["fingerprint"] == mark
+    swapped = TrainingData(data().validation, data().training, "auto")
+    others = [
+        training_mark(data(), params(optimisation={"epochs": 2})),
+        training_mark(data(labelled=False), made),
+        training_mark(replace(data(), axis="S"), made),
+        training_mark(swapped, made),
+    ]
+    assert len({mark, *others}) == 5
 
 
 def test_other_parameters_or_cases_start_anew_with_a_warning(data, params, caplog):

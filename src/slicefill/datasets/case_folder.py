@@ -1,14 +1,18 @@
-"""A case on disk: image.nii.gz, label.nii.gz, further maps and record.json in one folder."""
+"""A case on disk: image.nii.gz, label.nii.gz, further maps and record.json in one folder.
+
+A predicted segmentation is laid out alike: prediction.nii.gz, softmax.nii.gz and record.json.
+"""
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 
-from slicefill.types import Case, Volume
+from slicefill.types import Case, Prediction, Volume
 
 RECORD = "record.json"
 _SUFFIX = ".nii.gz"
@@ -20,32 +24,35 @@ def write_case(case: Case, folder: Path) -> None:
     Stored numbers, slope, intercept and geometry are written as they are: nothing is rescaled.
     A folder of that name is replaced only once the new one is complete.
     """
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    named = {"image": case.image, "label": case.label, **case.maps}
-    for name, volume in named.items():
-        if volume is not None:
-            write_volume(volume, partial / f"{name}{_SUFFIX}")
-    text = json.dumps(dict(case.record), indent=1, sort_keys=True, default=_plain)
-    (partial / RECORD).write_text(text + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    volumes = {"image": case.image, "label": case.label, **case.maps}
+    _write_folder(volumes, case.record, folder)
+
+
+def write_prediction(prediction: Prediction, folder: Path) -> None:
+    """Write prediction.nii.gz, softmax.nii.gz if there is one, and record.json, as `write_case`."""
+    volumes = {"prediction": prediction.label, "softmax": prediction.softmax}
+    _write_folder(volumes, prediction.record, folder)
 
 
 def read_case(folder: Path) -> Case:
     """Read a case folder; every file in full.
 
     Raises:
-        FileNotFoundError: If the folder holds no image or no record.
+        FileNotFoundError: If the folder holds no image.
     """
-    volumes = {path.name.removesuffix(_SUFFIX): path for path in sorted(folder.glob(f"*{_SUFFIX}"))}
-    if "image" not in volumes:
-        msg = f"{folder}: expected image{_SUFFIX} and {RECORD}, found {sorted(volumes)}"
-        raise FileNotFoundError(msg)
-    loaded = {name: read_volume(path) for name, path in volumes.items()}
-    image, label = loaded.pop("image"), loaded.pop("label", None)
-    return Case(image, label, maps=loaded, record=read_record(folder))
+    volumes = _read_volumes(folder, "image")
+    image, label = volumes.pop("image"), volumes.pop("label", None)
+    return Case(image, label, maps=volumes, record=read_record(folder))
+
+
+def read_prediction(folder: Path) -> Prediction:
+    """Read a folder that `write_prediction` wrote; every file in full.
+
+    Raises:
+        FileNotFoundError: If the folder holds no prediction.
+    """
+    volumes = _read_volumes(folder, "prediction")
+    return Prediction(volumes["prediction"], volumes.get("softmax"), read_record(folder))
 
 
 def write_volume(volume: Volume, path: Path) -> None:
@@ -72,6 +79,29 @@ def read_volume(path: Path) -> Volume:
     header = image.header.copy()
     header.set_slope_inter(image.dataobj.slope, image.dataobj.inter)
     return Volume(np.asarray(image.dataobj.get_unscaled()), header)
+
+
+def _write_folder(
+    volumes: Mapping[str, Volume | None], record: Mapping[str, Any], folder: Path
+) -> None:
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name, volume in volumes.items():
+        if volume is not None:
+            write_volume(volume, partial / f"{name}{_SUFFIX}")
+    text = json.dumps(dict(record), indent=1, sort_keys=True, default=_plain)
+    (partial / RECORD).write_text(text + "\n")
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def _read_volumes(folder: Path, needed: str) -> dict[str, Volume]:
+    paths = {path.name.removesuffix(_SUFFIX): path for path in sorted(folder.glob(f"*{_SUFFIX}"))}
+    if needed not in paths:
+        msg = f"{folder}: expected {needed}{_SUFFIX} and {RECORD}, found {sorted(paths)}"
+        raise FileNotFoundError(msg)
+    return {name: read_volume(path) for name, path in paths.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -1,78 +1,161 @@
 """Training state and trained models on disk: tensors and plain values, never pickled classes."""
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from kedro.io import AbstractDataset
+from kedro.io import AbstractDataset, DatasetError
 
-Checkpoint = dict[str, Any]
+from slicefill.datasets.promises import inside, make_each, read_failures
+from slicefill.types import Checkpoint, ModelPromise
+
+logger = logging.getLogger(__name__)
+_SUFFIX = ".pt"
+_STATES = "last"  # folder of training states among the models
 
 
+@dataclass(frozen=True)
 class Slot:
     """One file that is replaced whole or not at all."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    path: Path
 
     def load(self) -> Checkpoint | None:
         """Return what was saved last, or None."""
-        return read_checkpoint(self._path) if self._path.exists() else None
+        return read_checkpoint(self.path) if self.path.exists() else None
 
     def save(self, state: Checkpoint) -> None:
         """Replace the file."""
-        write_checkpoint(state, self._path)
+        write_checkpoint(state, self.path)
 
 
-class SlotDataset(AbstractDataset[None, Slot]):
-    """Hands a node the `Slot` in which its loop keeps its state between epochs."""
+@dataclass(frozen=True)
+class Slots:
+    """A slot per training, `<name>.pt` in one folder; the files need not exist."""
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
+    folder: Path
+
+    def __getitem__(self, name: str) -> Slot:
+        """Return the slot of a training; its name may hold slashes."""
+        return Slot(_file(self.folder, name))
+
+
+class SlotsDataset(AbstractDataset[NoReturn, Slots]):
+    """Hands a node the slots in which its loops keep their state between epochs."""
+
+    def __init__(self, *, path: str, metadata: dict[str, Any] | None = None) -> None:
+        self._path = Path(path)
         self.metadata = metadata
 
-    def load(self) -> Slot:
-        """Return the slot; the file need not exist."""
-        return Slot(self._filepath)
+    def load(self) -> Slots:
+        """Return the slots; the folder need not exist."""
+        return Slots(self._path)
 
-    def save(self, data: None) -> None:
-        """Refuse: the loop saves through the slot."""
-        msg = f"{self._filepath}: this dataset is an input only; save through its Slot"
-        raise NotImplementedError(msg)
+    def save(self, data: NoReturn) -> None:
+        """Refuse: the loops save through the slots."""
+        msg = f"{self._path}: this dataset is an input only; save through a slot"
+        raise DatasetError(msg)
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
+        return {"path": str(self._path)}
 
 
-class ModelsDataset(AbstractDataset[dict[str, Checkpoint], dict[str, Callable[[], Checkpoint]]]):
-    """The trained models of an experiment, `<variant>.pt` in one folder.
+class ModelsDataset(
+    AbstractDataset[Mapping[str, ModelPromise], dict[str, Callable[[], Checkpoint]]]
+):
+    """Trained models, `<name>.pt` in one folder; `last` in it, which holds states, is ignored.
 
-    Loads to a reader per model found (none is not an error: classical methods need none).
-    Exists when the model of `variant` is there, so that `--only-missing-outputs` trains a
-    variant that is not.
+    Saving takes promises: each model is trained and written in turn. A model on disk with the
+    promise's fingerprint is skipped; any other is trained again. A training that fails is
+    listed in `_failed.json` and the others go on. Loads to a reader per model found: none is
+    not an error, for classical methods need none.
+
+    Example:
+        ```yaml
+        synthesis_models:
+          type: slicefill.datasets.checkpoints.ModelsDataset
+          path: data/06_models/sample/S_x4
+          variant: slice_imputation
+        ```
     """
 
-    def __init__(self, *, path: str, variant: str, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        path: str,
+        variant: str | None = None,
+        nested: bool = False,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        """Point to a folder.
+
+        Args:
+            path: Folder that holds the models.
+            variant: The model without which the set does not exist, so that
+                `--only-missing-outputs` trains a variant that is not there. Without one the set
+                exists when there are models and none failed.
+            nested: Names may hold slashes, and models in sub-folders belong to the set.
+            metadata: For plugins; not used here.
+        """
         self._path = Path(path)
         self._variant = variant
+        self._nested = nested
         self.metadata = metadata
 
     def load(self) -> dict[str, Callable[[], Checkpoint]]:
-        """Return a reader per model, by variant."""
-        return {p.stem: partial(read_checkpoint, p) for p in sorted(self._path.glob("*.pt"))}
+        """Return a reader per model, by name."""
+        return {name: partial(read_checkpoint, file) for name, file in self._files().items()}
 
-    def save(self, data: dict[str, Checkpoint]) -> None:
-        """Write the models given; others stay."""
-        for variant, checkpoint in data.items():
-            write_checkpoint(checkpoint, self._path / f"{variant}.pt")
+    def save(self, data: Mapping[str, ModelPromise]) -> None:
+        """Train and write what is not there yet; models of other names stay."""
+        for name in data:
+            if not self._owns(name):
+                msg = (
+                    f"{self._path}: cannot save a model as {name!r}: a name with a slash needs "
+                    f"`nested: true` in the catalog, and the folder {_STATES} holds states only"
+                )
+                raise DatasetError(msg)
+        make_each(data, self._save_model, self._drop_model, self._path, "model")
+
+    def failures(self) -> dict[str, str]:
+        """Return the models that failed when last saved, with the reason."""
+        failed = read_failures(self._path)
+        return {k: why for k, why in failed.items() if self._variant in (None, k)}
+
+    def _owns(self, name: str) -> bool:
+        first, *rest = name.split("/")
+        return not rest or (self._nested and first != _STATES)
+
+    def _files(self) -> dict[str, Path]:
+        found = {
+            path.relative_to(self._path).as_posix().removesuffix(_SUFFIX): path
+            for path in sorted(self._path.rglob(f"*{_SUFFIX}"))
+        }
+        hidden = {name for name in found if "/." in f"/{name}"}
+        return {name: found[name] for name in found if name not in hidden and self._owns(name)}
+
+    def _save_model(self, name: str, promise: ModelPromise) -> None:
+        slot = Slot(_file(self._path, name))
+        stored = slot.load()
+        if stored is not None and stored.get("fingerprint") == promise.fingerprint:
+            logger.info("%s: the model on disk is of these data and parameters: kept", name)
+            return
+        slot.save({**promise.make(), "fingerprint": promise.fingerprint})
+
+    def _drop_model(self, name: str) -> None:
+        _file(self._path, name).unlink(missing_ok=True)
 
     def _exists(self) -> bool:
-        return (self._path / f"{self._variant}.pt").exists()
+        found = self._files()
+        wanted = bool(found) if self._variant is None else self._variant in found
+        return wanted and not self.failures()
 
     def _describe(self) -> dict[str, Any]:
-        return {"path": str(self._path), "variant": self._variant}
+        return {"path": str(self._path), "variant": self._variant, "nested": self._nested}
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -93,3 +176,8 @@ def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial_path.replace(path)
+
+
+def _file(folder: Path, name: str) -> Path:
+    path = inside(folder, name)
+    return path.with_name(path.name + _SUFFIX)

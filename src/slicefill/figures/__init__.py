@@ -1,11 +1,14 @@
-"""Figures of a run: views of volumes and labels, loss curves, attention maps, score plots."""
+"""Figures of a run: views of volumes and labels, training curves, attention, score plots."""
 
 from slicefill.figures.attention import attention_maps
 from slicefill.figures.curves import loss_curves
 from slicefill.figures.label_views import Labelled, label_views
 from slicefill.figures.naming import metric_label
+from slicefill.figures.overlays import overlays
+from slicefill.figures.paired import paired_plots
 from slicefill.figures.planes import ViewSpec
 from slicefill.figures.scores import metric_plots
+from slicefill.figures.training_curves import segmentation_curves
 from slicefill.figures.views import views
 
 __all__ = [
@@ -16,5 +19,8 @@ __all__ = [
     "loss_curves",
     "metric_label",
     "metric_plots",
+    "overlays",
+    "paired_plots",
+    "segmentation_curves",
     "views",
 ]

@@ -30,13 +30,7 @@ def loss_curves(history: pd.DataFrame) -> Figure:
     Raises:
         ValueError: If a column is missing or there is no row.
     """
-    missing = {"epoch", "term", "value"} - set(history.columns)
-    if missing or history.empty:
-        msg = (
-            "loss_curves: expected rows with columns epoch, term and value, "
-            f"got {len(history)} rows with {', '.join(map(str, history.columns))}"
-        )
-        raise ValueError(msg)
+    require_history(history, "loss_curves")
     groups = history.groupby(history["term"].map(_panel))
     rows = math.ceil(len(groups) / _MOST_COLUMNS)
     columns = math.ceil(len(groups) / rows)
@@ -53,6 +47,17 @@ def loss_curves(history: pd.DataFrame) -> Figure:
         note = f"dotted line: best epoch, {best} (highest validation PSNR)"
         figure.supxlabel(note, x=0.01, ha="left", fontsize=7, color=GREY)
     return figure
+
+
+def require_history(history: pd.DataFrame, where: str) -> None:
+    """Refuse a history without rows or without its columns; `where` opens the message."""
+    missing = {"epoch", "term", "value"} - set(history.columns)
+    if missing or history.empty:
+        msg = (
+            f"{where}: expected rows with columns epoch, term and value, "
+            f"got {len(history)} rows with {', '.join(map(str, history.columns))}"
+        )
+        raise ValueError(msg)
 
 
 def best_epoch(history: pd.DataFrame) -> int | None:

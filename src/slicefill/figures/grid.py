@@ -29,7 +29,7 @@ def panel_grid(
 
     Args:
         planes: One row each.
-        headings: One column each.
+        headings: One column each; long ones are wrapped, line breaks are kept.
         title: Heading of the figure.
         right: Room on the right for a colour bar or a legend, inches.
 
@@ -39,7 +39,7 @@ def panel_grid(
     """
     width, heights = _panel_inches(planes, len(headings))
     across = _LEFT + len(headings) * (width + _GAP) - _GAP + right
-    names = [fill(heading.replace("_", " "), max(8, int(width * 12))) for heading in headings]
+    names = [_wrap(heading, max(8, int(width * 12))) for heading in headings]
     top = 0.4 + _LINE * max(1 + name.count("\n") for name in names)
     down = top + sum(heights) + _GAP * (len(heights) - 1) + _BOTTOM
     figure = Figure(figsize=(across, down))
@@ -84,6 +84,11 @@ def side_bar(figure: Figure, axes: NDArray[np.object_], scale: ScalarMappable, l
     inch = 1 / figure.get_figwidth()
     place = (upper.x1 + 0.12 * inch, lower.y0, 0.12 * inch, upper.y1 - lower.y0)
     figure.colorbar(scale, cax=figure.add_axes(place), label=label, extend="max")
+
+
+def _wrap(heading: str, characters: int) -> str:
+    lines = heading.replace("_", " ").splitlines()
+    return "\n".join(fill(line, characters, break_on_hyphens=False) for line in lines)
 
 
 def _panel_inches(planes: Sequence[Plane], columns: int) -> tuple[float, list[float]]:

@@ -1,13 +1,15 @@
 """Labels of filled volumes beside the true labels, from three directions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 
 from slicefill.figures.grid import draw_pixels, panel_grid
 from slicefill.figures.planes import Plane, ViewSpec, common_shape, upright_planes
@@ -16,7 +18,10 @@ from slicefill.figures.views import grey_window
 from slicefill.types import Array
 
 _OPACITY = 0.3
-_LEGEND_INCHES = 1.4
+LEGEND_INCHES = 1.4
+
+LabelStyles = dict[int, tuple[str, Dash]]
+"""Label id to colour and dash pattern."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,24 +58,42 @@ def label_views(
     labels = {f"the labels of {name}": case.label for name, case in cases.items()}
     planes = upright_planes(spec, common_shape(images | labels))
     window = grey_window(next(iter(images.values())))
-    styles = {label: line_style(n) for n, label in enumerate(i for i in names if i != 0)}
-    figure, axes = panel_grid(planes, list(cases), spec.title, _LEGEND_INCHES)
+    styles = label_styles(names)
+    figure, axes = panel_grid(planes, list(cases), spec.title, LEGEND_INCHES)
     for panels, case in zip(axes.T, cases.values(), strict=True):
         for panel, plane in zip(panels, planes, strict=True):
             draw_pixels(panel, plane, plane.cut(case.image), cmap="gray", norm=window)
             _draw_labels(panel, plane, plane.cut(case.label), styles)
-    handles = [
-        Line2D([], [], color=colour, linestyle=dashes, label=names[label])
-        for label, (colour, dashes) in styles.items()
-    ]
-    right = axes[0, -1].get_position(original=True).x1
-    figure.legend(handles=handles, loc="center left", bbox_to_anchor=(right, 0.5))
+    label_legend(figure, axes, names)
     return figure
 
 
-def _draw_labels(
-    panel: Axes, plane: Plane, ids: Array, styles: Mapping[int, tuple[str, Dash]]
+def label_styles(names: Mapping[int, str]) -> LabelStyles:
+    """Give each label a colour and a dash pattern, in the order of `names`; 0 has none.
+
+    Example:
+        >>> label_styles({0: "background", 7: "tumour"})
+        {7: ('#D55E00', '-')}
+    """
+    return {label: line_style(n) for n, label in enumerate(i for i in names if i != 0)}
+
+
+def label_legend(
+    figure: Figure,
+    axes: NDArray[np.object_],
+    names: Mapping[int, str],
+    further: Sequence[Artist] = (),
 ) -> None:
+    """Name the labels in the right margin of a sheet of panels, then `further` entries."""
+    handles: list[Artist] = [
+        Line2D([], [], color=colour, linestyle=dashes, label=names[label])
+        for label, (colour, dashes) in label_styles(names).items()
+    ]
+    right = axes[0, -1].get_position(original=True).x1
+    figure.legend(handles=[*handles, *further], loc="center left", bbox_to_anchor=(right, 0.5))
+
+
+def _draw_labels(panel: Axes, plane: Plane, ids: Array, styles: LabelStyles) -> None:
     rows, columns = ids.shape
     across = (np.arange(columns) + 0.5) * plane.size[0] / columns
     down = (np.arange(rows) + 0.5) * plane.size[1] / rows

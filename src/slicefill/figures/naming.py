@@ -1,6 +1,6 @@
 """What a metric is called on an axis or in a table heading, and its unit."""
 
-_NAMES = {  # longest prefix first, so that volume_bias is not read as a bias
+_NAMES = {  # longest prefix first, so that ravd_abs is not read as a ravd
     "volume_bias_abs": ("|volume bias|", "fraction"),
     "volume_bias": ("volume bias", "fraction"),
     "gradient_ratio": ("gradient ratio", "ideal 1"),
@@ -10,11 +10,14 @@ _NAMES = {  # longest prefix first, so that volume_bias is not read as a bias
     "mae": ("mean absolute error", "intensity"),
     "bias": ("bias", "intensity"),
     "dice": ("Dice", ""),
+    "ravd_abs": ("|RAVD|", "fraction"),
     "ravd": ("RAVD", "fraction"),
     "nsd": ("NSD", ""),
     "assd": ("ASSD", "mm"),
     "mssd": ("MSSD", "mm"),
     "hd95": ("HD95", "mm"),
+    "ml_truth": ("true volume", "ml"),
+    "ml": ("volume", "ml"),
 }
 
 

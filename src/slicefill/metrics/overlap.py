@@ -1,8 +1,9 @@
 """How well two masks agree: overlap, volume and surface.
 
-Empty masks, one policy for all: where both are empty nothing can be measured and every value
-is nan; where one is empty Dice and surface Dice are 0, distances nan, and the volume
-difference is -1 (nothing found) or nan (nothing there). The summary counts the nans.
+What cannot be measured is nan: everything where both masks are empty; where one is, distances,
+and the volume difference to an empty truth. Dice and surface Dice are then 0, the volume
+difference of an empty prediction -1. What a table makes of that is the caller's to decide:
+`segmentation.score_segmentation` has a policy, and counts.
 """
 
 import warnings

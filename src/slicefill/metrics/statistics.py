@@ -1,7 +1,9 @@
 """From scores per case to what may be said of the methods; the person is the unit.
 
-Scores come with the columns `case`, `person`, `method` and one column per metric. A value
-that is nan or infinite is a case that could not be measured: left out and counted.
+Scores come with the columns `case`, `person`, `method` and one column per metric; where each
+case was scored with several trained networks, also `seed` (`engine` and `prediction` may say more
+of them). A value that is nan or infinite could
+not be measured: left out and counted.
 """
 
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from slicefill.params import EvaluationParams
+from slicefill.params import StatisticsParams
 
 HIGHER_IS_BETTER = ("psnr", "ssim", "dice", "nsd")
 """Metrics, by the start of their name, of which more is better."""
@@ -30,7 +32,9 @@ IDEAL = {
 }
 """All other metrics, by the start of their name, and the value that is best."""
 
-_NOT_METRICS = ("case", "person", "method", "slices")
+_KEYS = ["case", "person", "method"]
+_RUN = ["seed", "engine", "prediction"]  # which training a row comes from
+_COUNTS = ("slices", "both_empty", "prediction_empty", "truth_empty", "ml")  # also with a suffix
 
 
 def merit(metric: str, values: pd.Series) -> pd.Series:
@@ -49,63 +53,101 @@ def merit(metric: str, values: pd.Series) -> pd.Series:
     raise ValueError(msg)
 
 
-def summarise(scores: pd.DataFrame, params: EvaluationParams) -> pd.DataFrame:
-    """Mean, spread and bootstrap interval of every metric of every method.
-
-    A person's cases are averaged first.
+def average_seeds(scores: pd.DataFrame) -> pd.DataFrame:
+    """Average what was measured over the seeds of each case and method.
 
     Args:
-        scores: One row per case and method.
+        scores: One row per case, method and seed.
+
+    Returns:
+        One row per case and method, without `seed`, `engine` and `prediction`. Scores without
+        `seed` come back as they are.
+    """
+    if "seed" not in scores:
+        return scores
+    finite = scores.drop(columns=_RUN, errors="ignore").replace([np.inf, -np.inf], np.nan)
+    return finite.groupby(_KEYS, sort=False, as_index=False).mean()
+
+
+def seed_spread(scores: pd.DataFrame) -> pd.DataFrame:
+    """Tell how far training anew moves the mean of each method.
+
+    Args:
+        scores: One row per case, method and seed.
+
+    Returns:
+        Columns `method`, `metric`, `sd` (over seeds, of the mean over persons; nan for one seed).
+    """
+    metrics = _metrics(scores)
+    finite = scores.replace([np.inf, -np.inf], np.nan)
+    persons = finite.groupby(["method", "seed", "person"], sort=False)[metrics].mean()
+    means = persons.groupby(["method", "seed"], sort=False).mean()
+    spread = means.groupby("method", sort=False).std().reset_index()
+    return spread.melt("method", var_name="metric", value_name="sd")
+
+
+def summarise(scores: pd.DataFrame, params: StatisticsParams) -> pd.DataFrame:
+    """Mean, spread and bootstrap interval of every metric of every method.
+
+    A case's seeds are averaged first, then a person's cases.
+
+    Args:
+        scores: One row per case and method, and seed if there are several.
         params: Confidence, bootstrap samples, seed.
 
     Returns:
-        Columns `method`, `metric`, `n` (persons), `dropped` (cases without a value), `mean`,
+        Columns `method`, `metric`, `n` (persons), `dropped` (rows without a value), `mean`,
         `sd` (over persons), `ci_low`, `ci_high` (of the mean, BCa; nan for fewer than two
         persons).
     """
     rows = []
     for method, own in scores.groupby("method", sort=False):
+        cases = average_seeds(own)
         for metric in _metrics(scores):
-            measured = _finite(own[metric])
-            persons = measured.groupby(own["person"]).mean().dropna().to_numpy()
+            persons = _finite(cases[metric]).groupby(cases["person"]).mean().dropna().to_numpy()
             low, high = _interval(persons, params)
             rows.append(
                 {
                     "method": method,
                     "metric": metric,
                     "n": len(persons),
-                    "dropped": int(measured.isna().sum()),
+                    "dropped": int(_finite(own[metric]).isna().sum()),
                     "mean": persons.mean() if len(persons) else np.nan,
                     "sd": persons.std(ddof=1) if len(persons) > 1 else np.nan,
                     "ci_low": low,
                     "ci_high": high,
                 }
             )
-    return pd.DataFrame(rows)
+    columns = ["method", "metric", "n", "dropped", "mean", "sd", "ci_low", "ci_high"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def compare(scores: pd.DataFrame, params: EvaluationParams) -> pd.DataFrame:
+def compare(
+    scores: pd.DataFrame, references: list[str], params: StatisticsParams
+) -> pd.DataFrame:
     """Test every method against the best reference method, metric by metric.
 
     Metrics are turned so that more is better (`merit`), case by case; the reference is the one
-    of `params.reference_methods` with the best mean over persons. Both sides are paired by
+    of `references` with the best mean over persons. Both sides are paired by
     case, averaged by person and tested by Wilcoxon's signed-rank test, two-sided; p is
-    corrected by Holm over all rows of the table. The `..._all_slices` values are not compared.
+    corrected by Holm over all rows of the table. The `..._all_slices` values are not compared,
+    nor is a signed RAVD where its magnitude is: one test for both.
 
     Args:
-        scores: One row per case and method.
-        params: Reference methods, confidence, bootstrap samples, seed.
+        scores: One row per case and method, and seed if there are several: averaged first.
+        references: The methods of which the best is the reference.
+        params: Confidence, bootstrap samples, seed.
 
     Returns:
         Columns `metric`, `method`, `reference`, `n` (persons), `difference` (mean gain of the
         method, positive is better, in the unit of the metric), `ci_low`, `ci_high`, `p`,
         `p_holm`, `harmed` (share of cases in which the method is worse than the reference).
     """
+    scores = average_seeds(scores)
     rows = [
         _compared(gains, params) | {"metric": metric, "method": method, "reference": reference}
-        for metric in _metrics(scores)
-        if not metric.endswith("_all_slices")
-        for method, reference, gains in _paired(scores, metric, params.reference_methods)
+        for metric in _tested(_metrics(scores))
+        for method, reference, gains in _paired(scores, metric, references)
     ]
     columns = ["metric", "method", "reference", "n", "difference", "ci_low", "ci_high", "p"]
     comparison = pd.DataFrame(rows, columns=[*columns, "harmed"])
@@ -114,7 +156,13 @@ def compare(scores: pd.DataFrame, params: EvaluationParams) -> pd.DataFrame:
 
 
 def _metrics(scores: pd.DataFrame) -> list[str]:
-    return [name for name in scores.columns if name not in _NOT_METRICS]
+    own = scores.columns.drop([*_KEYS, *_RUN], errors="ignore")
+    return [name for name in own if not _named(name, _COUNTS)]
+
+
+def _tested(metrics: list[str]) -> list[str]:
+    signed = {name.replace("ravd_abs", "ravd") for name in metrics if _named(name, ("ravd_abs",))}
+    return [name for name in metrics if not name.endswith("_all_slices") and name not in signed]
 
 
 def _named(metric: str, names: tuple[str, ...]) -> bool:
@@ -125,7 +173,7 @@ def _finite(values: pd.Series) -> pd.Series:
     return values.astype(float).replace([np.inf, -np.inf], np.nan)
 
 
-def _interval(values: NDArray[np.float64], params: EvaluationParams) -> tuple[float, float]:
+def _interval(values: NDArray[np.float64], params: StatisticsParams) -> tuple[float, float]:
     """Bootstrap confidence interval of the mean (bias-corrected and accelerated)."""
     if len(values) < 2:
         return np.nan, np.nan
@@ -150,8 +198,8 @@ def _paired(
     present = [name for name in references if name in by_case]
     if not present:
         msg = (
-            f"none of evaluation.reference_methods {references} was scored, only "
-            f"{list(by_case.columns)}: add one to imputation.methods"
+            f"none of the reference methods {references} was scored, only {list(by_case.columns)}: "
+            "run one of them or name one of these"
         )
         raise ValueError(msg)
     means = by_case[present].groupby("person").mean().mean()
@@ -163,7 +211,7 @@ def _paired(
             yield method, best, (by_case[method] - by_case[best]).dropna()
 
 
-def _compared(gains: pd.Series, params: EvaluationParams) -> dict[str, Any]:
+def _compared(gains: pd.Series, params: StatisticsParams) -> dict[str, Any]:
     persons = gains.groupby("person").mean().to_numpy()
     low, high = _interval(persons, params)
     return {

@@ -1,9 +1,8 @@
 """Training Slice Imputation on thick volumes alone: one flat, resumable loop."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from lightning_fabric import Fabric
 
@@ -14,22 +13,13 @@ from slicefill.synthesis.checkpoint import Checkpoint, best_checkpoint
 from slicefill.synthesis.epoch import Setting, require_groups, run_epoch
 from slicefill.synthesis.groups import summarise
 from slicefill.synthesis.perceptual import PerceptualFeatures
-from slicefill.synthesis.state import State, Training, start_training
+from slicefill.synthesis.state import Training, start_training
 from slicefill.synthesis.validation import validate, validation_groups
 from slicefill.synthesis.views import ViewCache
+from slicefill.training import Run, Slot
 from slicefill.types import Promise
 
 logger = logging.getLogger(__name__)
-
-
-class Slot(Protocol):
-    """Where a run keeps its state, so that a killed run goes on where it was."""
-
-    def load(self) -> State | None:
-        """Return the last state saved, or None."""
-
-    def save(self, state: State) -> None:
-        """Replace the state, whole or not at all."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +31,12 @@ class TrainingData:
     axis: AxisName
 
 
-@dataclass(frozen=True)
-class Run:
-    """What surrounds a training run.
+def training_mark(data: TrainingData, params: SynthesisParams) -> str:
+    """Digest of all that determines a trained model: parameters, cases and slice axis.
 
-    Attributes:
-        slot: Keeps the state between epochs.
-        report: Called after every epoch with the epoch's means and the number of the epoch.
+    It is the checkpoint's `fingerprint`, and the mark by which a run knows its own last state.
     """
-
-    slot: Slot
-    report: Callable[[Mapping[str, float], int], None]
+    return fingerprint(params, _marks(data.training), _marks(data.validation), data.axis)
 
 
 def train(data: TrainingData, params: SynthesisParams, run: Run) -> Checkpoint:
@@ -80,7 +65,7 @@ def train(data: TrainingData, params: SynthesisParams, run: Run) -> Checkpoint:
     scored = validation_groups(summarise(held_out, sorted(data.validation)), params)
     require_groups(len(scored), "validation", params)
     training = start_training(fabric, setting.cache.channels, params)
-    mark = fingerprint(params, _marks(data.training), _marks(data.validation), data.axis)
+    mark = training_mark(data, params)
     _resume(training, run.slot, mark)
     while not _finished(training, params):
         # Epoch 0 is the untrained network, which interpolates linearly: the bar to pass.

@@ -1,12 +1,12 @@
 """The slice sequences of one case that training draws from, and a bounded cache of them."""
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import zoom
 
+from slicefill.cache import BoundedCache
 from slicefill.geometry import anisotropy, through_plane_axis
 from slicefill.params import AxisName, SynthesisParams
 from slicefill.stacks import stack_case
@@ -73,39 +73,24 @@ def _view(slices: Floats, label: Array | None, gap: int) -> View:
     return View(slices, shown, slices.max(axis=(1, 2, 3)) > 0.1, gap)
 
 
-class ViewCache:
+class ViewCache(BoundedCache[dict[str, View]]):
     """Views of cases, read when needed; the least recently used go when memory is full."""
 
     def __init__(
         self, cases: Mapping[str, Promise], axis_name: AxisName, params: SynthesisParams
     ) -> None:
         self._cases = cases
-        self._axis_name = axis_name
-        self._params = params
-        self._held: OrderedDict[str, dict[str, View]] = OrderedDict()
-        self._largest = 1  # bytes of the largest case read so far
-
-    def __getitem__(self, case: str) -> dict[str, View]:
-        """Views of a case by name; read from disk unless held."""
-        if case not in self._held:
-            views = cut_views(self._cases[case].make(), self._axis_name, self._params)
-            self._held[case] = views
-            self._largest = max(self._largest, _bytes(views))
-            while len(self._held) > self.room:
-                self._held.popitem(last=False)
-        self._held.move_to_end(case)
-        return self._held[case]
+        super().__init__(
+            lambda case: cut_views(cases[case].make(), axis_name, params),
+            _bytes,
+            params.groups.cache_gb,
+        )
 
     @property
     def channels(self) -> int:
         """Image channels of the first case; all cases must have as many."""
         views = self[min(self._cases)]
         return int(next(iter(views.values())).slices.shape[1])
-
-    @property
-    def room(self) -> int:
-        """How many cases fit into memory, at least one."""
-        return max(1, int(self._params.groups.cache_gb * 1e9 / self._largest))
 
 
 def _bytes(views: Mapping[str, View]) -> int:

@@ -11,7 +11,13 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             Node(
                 fill_cases,
-                inputs=["thick_cases", "splits", "synthesis_models", "params:imputation"],
+                inputs=[
+                    "thick_cases",
+                    "splits",
+                    "synthesis_models",
+                    "super_resolution_models",
+                    "params:imputation",
+                ],
                 outputs="filled_cases",
                 name="fill_cases",
             ),

@@ -1,29 +1,26 @@
-"""Synthesis node: train on the thick cases of the training persons."""
+"""Synthesis nodes: train on the thick cases of the training persons, keep the history."""
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
 import pandas as pd
 
 from slicefill import tracking
-from slicefill.datasets.checkpoints import Slot
+from slicefill.datasets.checkpoints import Slots
 from slicefill.params import SynthesisParams
-from slicefill.types import Promise
-
-Checkpoint = dict[str, Any]
+from slicefill.types import Checkpoint, ModelPromise, Promise
 
 
 def train_synthesis(
-    thick_cases: dict[str, Promise], splits: pd.DataFrame, slot: Slot, params: SynthesisParams
-) -> tuple[dict[str, Checkpoint], pd.DataFrame]:
-    """Train the chosen variant; test cases are not even read.
-
-    Returns:
-        The checkpoint by variant, and the history of every logged term.
+    thick_cases: dict[str, Promise], splits: pd.DataFrame, slots: Slots, params: SynthesisParams
+) -> dict[str, ModelPromise]:
+    """Promise the model of the chosen variant; test cases are not even read.
 
     Raises:
         ValueError: If no case is left for training, or for validation.
     """
-    from slicefill.synthesis.train import Run, TrainingData, train
+    from slicefill.synthesis.train import TrainingData, train, training_mark
+    from slicefill.training import Run
 
     by_split = {
         name: {case: thick_cases[case] for case in cases if case in thick_cases}
@@ -39,5 +36,12 @@ def train_synthesis(
             )
             raise ValueError(msg)
     data = TrainingData(by_split["train"], by_split["validation"], params.through_plane)
-    checkpoint = train(data, params, Run(slot, tracking.log_metrics))
-    return {params.variant: checkpoint}, pd.DataFrame(checkpoint["history"])
+    make = partial(train, data, params, Run(slots[params.variant], tracking.log_metrics))
+    return {params.variant: ModelPromise(make, training_mark(data, params))}
+
+
+def record_history(
+    models: dict[str, Callable[[], Checkpoint]], params: SynthesisParams
+) -> pd.DataFrame:
+    """Tabulate every logged term of the training of the chosen variant."""
+    return pd.DataFrame(models[params.variant]()["history"])

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from slicefill.pipelines.synthesis.nodes import train_synthesis
+from slicefill.pipelines.synthesis.nodes import record_history, train_synthesis
 
 
 def create_pipeline(**_: object) -> Pipeline:
@@ -11,10 +11,16 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             Node(
                 train_synthesis,
-                inputs=["thick_cases", "splits", "synthesis_slot", "params:synthesis"],
-                outputs=["synthesis_models", "synthesis_history"],
+                inputs=["thick_cases", "splits", "synthesis_slots", "params:synthesis"],
+                outputs="synthesis_models",
                 name="train_synthesis",
-            )
+            ),
+            Node(
+                record_history,
+                inputs=["synthesis_models", "params:synthesis"],
+                outputs="synthesis_history",
+                name="record_history",
+            ),
         ],
         tags="synthesis",
     )

@@ -1,0 +1,78 @@
+"""Typed parameters: one frozen model per pipeline; every number comes from `conf/`.
+
+Kedro builds these before any node runs, so an unknown key or a value out of bounds stops
+the run at once with the name of the field.
+"""
+
+from slicefill.params.anisotropization import AnisotropizationParams
+from slicefill.params.augmentation import AugmentationParams, TransformParams
+from slicefill.params.base import AxisName
+from slicefill.params.comparison import (
+    ACQUIRED_ONLY,
+    ComparedMethod,
+    ComparisonParams,
+    Preset,
+    ScoringParams,
+)
+from slicefill.params.computing import HardwareParams, WindowParams
+from slicefill.params.evaluation import EvaluationParams, StatisticsParams
+from slicefill.params.imputation import ImputationParams
+from slicefill.params.ingestion import IngestionParams, LabelParams, SplitParams
+from slicefill.params.segmentation import (
+    DynUNet3DParams,
+    InferenceParams,
+    MeanTeacherParams,
+    NnUNetParams,
+    SegmentationOptimisation,
+    SegmentationParams,
+    UNet2DParams,
+)
+from slicefill.params.super_resolution import (
+    SuperResolutionNetwork,
+    SuperResolutionOptimisation,
+    SuperResolutionParams,
+)
+from slicefill.params.synthesis import (
+    GroupParams,
+    LossWeights,
+    NetworkParams,
+    OptimisationParams,
+    SynthesisParams,
+    Variant,
+)
+
+__all__ = [
+    "ACQUIRED_ONLY",
+    "AnisotropizationParams",
+    "AugmentationParams",
+    "AxisName",
+    "ComparedMethod",
+    "ComparisonParams",
+    "DynUNet3DParams",
+    "EvaluationParams",
+    "GroupParams",
+    "HardwareParams",
+    "ImputationParams",
+    "InferenceParams",
+    "IngestionParams",
+    "LabelParams",
+    "LossWeights",
+    "MeanTeacherParams",
+    "NetworkParams",
+    "NnUNetParams",
+    "OptimisationParams",
+    "Preset",
+    "ScoringParams",
+    "SegmentationOptimisation",
+    "SegmentationParams",
+    "SplitParams",
+    "StatisticsParams",
+    "SuperResolutionNetwork",
+    "SuperResolutionOptimisation",
+    "SuperResolutionParams",
+    "SynthesisParams",
+    "TransformParams",
+    "UNet2DParams",
+    "Variant",
+    "WindowParams",
+]

@@ -1,0 +1,98 @@
+"""Parameters of a comparison: which methods, how scored, which table."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from slicefill.params.base import Count, Fraction, Params, Positive
+from slicefill.params.evaluation import StatisticsParams
+
+ACQUIRED_ONLY = "none"
+"""The name in `ComparedMethod.fill` for no imputation at all."""
+
+
+class ComparedMethod(Params):
+    """A row of the table: how gaps are filled and what segments the result."""
+
+    title: str = Field(description="as the table names it")
+    fill: str = Field(description="none, a classical method, a variant, or a super-resolution net")
+    count: Annotated[int, Field(ge=0)] | Literal["N_A"] | None = Field(
+        description="synthetic slices per gap; null: as imputation says"
+    )
+    engine: str | None = Field(description="null: the preset's")
+    restore_acquired: bool = Field(
+        description="super-resolution changes acquired slices: put them back"
+    )
+
+    @property
+    def group(self) -> str:
+        """Folder of the filled cases; empty where nothing is filled.
+
+        Example:
+            >>> ComparedMethod(
+            ...     title="", fill="linear", count=2, engine=None, restore_acquired=False
+            ... ).group
+            'linear_n2'
+        """
+        if self.fill == ACQUIRED_ONLY:
+            return ""
+        count = "" if self.count is None else f"_n{self.count}".replace("N_A", "a")
+        return f"{self.fill}{count}{'_restored' if self.restore_acquired else ''}"
+
+
+class Preset(Params):
+    """An experiment: the methods of one table."""
+
+    title: str
+    engine: str = Field(description="unet2d, dynunet3d, nnunetv2 or mean_teacher")
+    methods: list[str] = Field(min_length=1)
+    reference: str = Field(description="the method that the others are tested against")
+
+
+class ComparisonParams(Params):
+    """The methods of one table, run side by side."""
+
+    preset: str
+    presets: dict[str, Preset]
+    methods: dict[str, ComparedMethod]
+
+    @model_validator(mode="after")
+    def _names_are_defined(self) -> Self:
+        if self.preset not in self.presets:
+            msg = f"{self.preset!r} is not defined; there is {', '.join(self.presets)}"
+            raise ValueError(msg)
+        for name, preset in self.presets.items():
+            unknown = {*preset.methods, preset.reference} - set(self.methods)
+            if unknown or preset.reference not in preset.methods:
+                wrong = ", ".join(sorted(unknown)) or preset.reference
+                msg = (
+                    f"presets.{name}: expected names from comparison.methods and a reference "
+                    f"among its methods, got {wrong}"
+                )
+                raise ValueError(msg)
+        return self
+
+    @property
+    def chosen(self) -> dict[str, ComparedMethod]:
+        """The methods of the preset, each with its engine."""
+        preset = self.presets[self.preset]
+        named = {name: self.methods[name] for name in preset.methods}
+        return {
+            name: method.model_copy(update={"engine": method.engine or preset.engine})
+            for name, method in named.items()
+        }
+
+
+class ScoringParams(StatisticsParams):
+    """How predicted labels are scored, on acquired slices."""
+
+    label_names: dict[int, str] = Field(description="id → name; 0, the background, is not scored")
+    tolerance: Positive = Field(description="of the surface Dice (NSD), mm")
+    both_empty: Literal["drop", "perfect"] = Field(
+        description="neither truth nor prediction has the class: leave out, or Dice 1, distance 0"
+    )
+    one_empty: Literal["drop", "diagonal"] = Field(
+        description="distances when one of the two has it: leave out, or the image diagonal"
+    )
+    figure_cases: Count = Field(description="cases drawn in full: the median and the worst")
+    failure_dice: Fraction = Field(description="a case below it counts as failed in the table")

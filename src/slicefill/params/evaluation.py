@@ -1,0 +1,23 @@
+"""Parameters of the evaluation pipeline."""
+
+from pydantic import Field
+
+from slicefill.params.base import Count, Fraction, Params
+
+
+class StatisticsParams(Params):
+    """How methods are compared: by person, paired, with intervals."""
+
+    bootstrap_samples: Count
+    confidence: Fraction
+    seed: int
+
+
+class EvaluationParams(StatisticsParams):
+    """How synthetic slices are scored and shown."""
+
+    reference_methods: list[str] = Field(description="the best of these is compared against")
+    body_quantile: Fraction = Field(description="body mask: above this share of the data range")
+    label_names: dict[int, str] = Field(description="id → name; 0, the background, is not scored")
+    figure_cases: Count = Field(description="cases drawn in full")
+    figure_methods: list[str]

@@ -1,0 +1,37 @@
+"""Parameters of the imputation pipeline."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from slicefill.params.base import AxisName, Count, Params, Positive
+from slicefill.params.computing import HardwareParams, WindowParams
+
+
+class ImputationParams(Params):
+    """How the gaps are filled."""
+
+    methods: list[str] = Field(min_length=1)
+    cases: Literal["test", "all"]
+    through_plane: AxisName
+    count: Annotated[int, Field(ge=0)] | Literal["N_A"] | None = Field(
+        description="synthetic slices per gap: fixed, or eq. (20); null: use target_spacing"
+    )
+    target_spacing: Positive | None = Field(description="mm; the nearest grid that keeps slices")
+    batch_pixels: Count = Field(description="most pixels (pairs × rows × columns) in one batch")
+    label_field: Literal["one_hot", "signed_distance"] = Field(
+        description="how a model warps labels: eq. (5), or by shape"
+    )
+    ensemble: bool = Field(description="average a model's motion over mirrored slices: 4 × slower")
+    restore_acquired: bool = Field(
+        description="super-resolution changes acquired slices: put them back"
+    )
+    window: WindowParams = Field(description="for classical methods; a model brings its own")
+    hardware: HardwareParams
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Self:
+        if (self.count is None) == (self.target_spacing is None):
+            msg = f"set one of count and target_spacing, got {self.count}, {self.target_spacing}"
+            raise ValueError(msg)
+        return self

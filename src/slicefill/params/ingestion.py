@@ -1,0 +1,55 @@
+"""Parameters of the ingestion pipeline."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from slicefill.params.base import AxisName, Count, Fraction, Params, Positive
+
+
+class SplitParams(Params):
+    """How cases are divided, always by person."""
+
+    file: str | None = Field(description="CSV with columns case, split (and fold); null: seeded")
+    train: Fraction
+    validation: Fraction
+    test: Fraction
+    folds: Annotated[int, Field(ge=2)] = Field(description="k of the k-fold column")
+    stratify: bool = Field(description="balance persons with and without labels")
+    seed: int
+
+    @model_validator(mode="after")
+    def _fractions_sum_to_one(self) -> Self:
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-6:
+            msg = f"train + validation + test must be 1, got {total:g}"
+            raise ValueError(msg)
+        return self
+
+
+class LabelParams(Params):
+    """Which label ids are expected and how they are merged."""
+
+    need: Literal["required", "optional", "ignored"]
+    names: dict[int, str] = Field(description="id after merging → name; 0 is the background")
+    groups: dict[int, list[int]] | None = Field(description="new id → ids in the file; null: as is")
+    unlisted: Literal["refuse", "background", "keep"] = Field(description="ids in no group or name")
+
+
+class IngestionParams(Params):
+    """What the raw folder looks like and what a good case is."""
+
+    layout: Literal["folder", "msd", "bids", "dicom"]
+    bids_suffix: str = Field(description="BIDS image suffix, e.g. T2w")
+    channel: Annotated[int, Field(ge=0)] | Literal["all"] | None = Field(
+        description="channel of 4D images: an index, all of them, or null to refuse 4D"
+    )
+    person_pattern: str = Field(description="regex with one group, matched on the case id")
+    cases_per_person: Count = Field(description="n: numeric ids kn-n+1 … kn are one person")
+    through_plane: AxisName
+    affine_tolerance: Positive = Field(description="sform against qform, image against label, mm")
+    step_tolerance: Positive = Field(description="uneven DICOM slice steps, fraction of the step")
+    labels: LabelParams
+    strict: bool = Field(description="stop at the first bad case instead of quarantining it")
+    limit: Count | None = Field(description="at most so many cases, drawn by split.seed; null: all")
+    split: SplitParams

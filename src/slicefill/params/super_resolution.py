@@ -1,0 +1,48 @@
+"""Parameters of the super-resolution baselines: EDSR, RCAN and ESRGAN across slices."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from slicefill.params.base import AxisName, Count, Params, Positive, Weight
+from slicefill.params.computing import HardwareParams, WindowParams
+
+
+class SuperResolutionNetwork(Params):
+    """Size of one network."""
+
+    kind: Literal["edsr", "rcan", "esrgan"]
+    width: Annotated[int, Field(ge=4)] = Field(description="channels")
+    blocks: Count = Field(description="residual blocks; RCAN: per group")
+    groups: Count = Field(description="RCAN: residual groups; 1 for the others")
+    residual_scale: Positive = Field(description="EDSR 0.1, RRDB 0.2, RCAN 1")
+
+
+class SuperResolutionOptimisation(Params):
+    """Adam, half the learning rate at half of the epochs."""
+
+    learning_rate: Positive
+    batch: Count
+    patch: tuple[Count, Count] = Field(description="low resolution: slices, pixels")
+    epochs: Count
+    steps_per_epoch: Count
+    adversarial_epochs: Annotated[int, Field(ge=0)] = Field(
+        description="ESRGAN: epochs against the discriminator, after those on L1"
+    )
+    adversarial: Weight = Field(description="ESRGAN: weight of the relativistic loss; 0.005")
+    pixel: Weight = Field(description="ESRGAN: weight of L1 beside it; 0.01")
+    perceptual: Weight = Field(description="ESRGAN: weight of the VGG loss; 1")
+    cache_gb: Positive
+
+
+class SuperResolutionParams(Params):
+    """Baselines that raise the resolution across slices; trained on isotropic cases."""
+
+    networks: dict[str, SuperResolutionNetwork]
+    factor: Count
+    through_plane: AxisName
+    perceptual: str = Field(description="none, hub (ImageNet VGG16) or a file with its weights")
+    optimisation: SuperResolutionOptimisation
+    seed: int
+    window: WindowParams
+    hardware: HardwareParams

@@ -1,0 +1,32 @@
+"""thick and filled cases → the manifest of their slices, and scans as networks see them."""
+
+from kedro.pipeline import Node, Pipeline
+
+from slicefill.pipelines.augmentation.nodes import assemble_scans, list_slices
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Build the augmentation pipeline (`kedro run --pipelines=augmentation`)."""
+    return Pipeline(
+        [
+            Node(
+                list_slices,
+                inputs=[
+                    "thick_cases",
+                    "filled_cases",
+                    "splits",
+                    "params:augmentation",
+                    "params:comparison",
+                ],
+                outputs="slice_manifest",
+                name="list_slices",
+            ),
+            Node(
+                assemble_scans,
+                inputs=["slice_manifest", "thick_cases", "filled_cases", "params:augmentation"],
+                outputs="scans",
+                name="assemble_scans",
+            ),
+        ],
+        tags="augmentation",
+    )

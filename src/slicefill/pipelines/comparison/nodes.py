@@ -1,0 +1,151 @@
+"""Comparison nodes: what the methods of a table need, and what is told of them."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel
+
+from slicefill import tracking
+from slicefill.datasets.checkpoints import Slots
+from slicefill.params import (
+    ComparedMethod,
+    ComparisonParams,
+    ImputationParams,
+    ScoringParams,
+    SynthesisParams,
+)
+from slicefill.pipelines.imputation.nodes import Models, promise_fillings
+from slicefill.pipelines.synthesis.nodes import train_synthesis
+from slicefill.types import Lazy, ModelPromise, Prediction, Promise
+
+logger = logging.getLogger(__name__)
+
+
+def train_variants(
+    thick_cases: dict[str, Promise],
+    splits: pd.DataFrame,
+    slots: Slots,
+    params: SynthesisParams,
+    comparison: ComparisonParams,
+) -> dict[str, ModelPromise]:
+    """Promise every synthesis variant that a chosen method fills with."""
+    fills = dict.fromkeys(method.fill for method in comparison.chosen.values())
+    promises: dict[str, ModelPromise] = {}
+    for variant in fills:
+        if variant in params.variants:
+            own = params.model_copy(update={"variant": variant})
+            promises |= train_synthesis(thick_cases, splits, slots, own)
+    return promises
+
+
+def fill_for_methods(
+    thick_cases: dict[str, Promise],
+    synthesis_models: Models,
+    super_resolution_models: Models,
+    params: ImputationParams,
+    comparison: ComparisonParams,
+) -> dict[str, Promise]:
+    """Promise every case, filled for every chosen method, as `fill/case`.
+
+    A method whose model is missing, because its training failed, is left out; others go on.
+    """
+    models = {**synthesis_models, **super_resolution_models}
+    groups = {method.group: method for method in comparison.chosen.values() if method.group}
+    promises: dict[str, Promise] = {}
+    for group, method in groups.items():
+        try:
+            filled = promise_fillings(thick_cases, method.fill, models, _rule(params, method))
+        except ValueError:
+            logger.exception("%s is left out", group)
+            continue
+        promises |= {f"{group}/{case}": promise for case, promise in filled.items()}
+    return promises
+
+
+def _rule(params: ImputationParams, method: ComparedMethod) -> ImputationParams:
+    """Return the imputation parameters with what the method sets of its own."""
+    changes: dict[str, Any] = {"restore_acquired": method.restore_acquired}
+    if method.count is not None:
+        changes |= {"count": method.count, "target_spacing": None}
+    return params.model_copy(update=changes)
+
+
+def tabulate_comparison(
+    segmentation_scores: pd.DataFrame, params: ScoringParams, comparison: ComparisonParams
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, str, str]:
+    """Summary and paired tests as data; the table as data, as Markdown and as LaTeX."""
+    from slicefill.comparison_tables import (
+        Outcome,
+        all_regions,
+        preset_numbers,
+        preset_table,
+        to_latex,
+        to_markdown,
+    )
+    from slicefill.metrics.statistics import summarise
+    from slicefill.pipelines.comparison.reporting import compare_means
+
+    summary = summarise(segmentation_scores, params)
+    outcome = Outcome(segmentation_scores, summary, params)
+    table = preset_table(outcome, comparison, all_regions(params.label_names))
+    for name, own in summary.dropna(subset="mean").groupby("method"):
+        with tracking.child_run(str(name)):
+            tracking.log_metrics(dict(zip(own["metric"], own["mean"], strict=True)))
+    tests = compare_means(segmentation_scores, params, comparison)
+    latex = to_latex(table, f"tab:{comparison.preset}")
+    return preset_numbers(summary, comparison), tests, table.frame, to_markdown(table), latex
+
+
+def draw_comparison(
+    segmentation_scores: pd.DataFrame,
+    segmentation_history: pd.DataFrame,
+    comparison: ComparisonParams,
+) -> dict[str, Any]:
+    """Box plots, every case against the reference method, learning curves."""
+    from slicefill.pipelines.comparison.drawing import draw_learning, draw_methods
+
+    return {
+        **draw_methods(segmentation_scores, comparison),
+        **draw_learning(segmentation_history, comparison),
+    }
+
+
+def draw_overlays(
+    segmentation_scores: pd.DataFrame,
+    predictions: dict[str, Lazy[Prediction]],
+    thick_cases: dict[str, Promise],
+    params: ScoringParams,
+    comparison: ComparisonParams,
+) -> dict[str, Any]:
+    """Truth and predictions of the median and the worst test cases, in three views."""
+    from slicefill.pipelines.comparison.drawing import draw_case, telling_cases
+
+    return {
+        f"overlay_{case}": draw_case(
+            thick_cases[case].make(),
+            segmentation_scores[segmentation_scores["case"] == case],
+            predictions,
+            (params, comparison),
+        )
+        for case in telling_cases(segmentation_scores, comparison)[: params.figure_cases]
+    }
+
+
+def write_comparison_report(
+    segmentation_scores: pd.DataFrame,
+    comparison_figures: dict[str, bytes],
+    overlay_figures: dict[str, bytes],
+    paper_tables: dict[str, Callable[[], pd.DataFrame]],
+    parameters: dict[str, Any],
+) -> str:
+    """Put tables, tests, figures and the paper's numbers into one HTML file."""
+    from slicefill.pipelines.comparison.reporting import compose_report
+    from slicefill.report import render_report
+
+    plain = {k: v.model_dump() if isinstance(v, BaseModel) else v for k, v in parameters.items()}
+    preset = plain["comparison"]["preset"]
+    paper = paper_tables[preset]() if preset in paper_tables else None
+    figures = {**comparison_figures, **overlay_figures}
+    return render_report(compose_report(segmentation_scores, paper, figures, plain))

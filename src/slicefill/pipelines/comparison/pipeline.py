@@ -1,0 +1,141 @@
+"""raw scans → every method of a table: filled, segmented, scored, compared, told in one report."""
+
+from kedro.pipeline import Node, Pipeline
+
+from slicefill.pipelines import (
+    anisotropization,
+    augmentation,
+    ingestion,
+    segmentation,
+    super_resolution,
+)
+from slicefill.pipelines.comparison.nodes import (
+    draw_comparison,
+    draw_overlays,
+    fill_for_methods,
+    tabulate_comparison,
+    train_variants,
+    write_comparison_report,
+)
+from slicefill.pipelines.imputation.nodes import verify_filled
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Build the comparison pipeline (`kedro run --pipelines=comparison`).
+
+    One namespace per stage, so that kedro-viz folds each into one box.
+    """
+    stages = {
+        "ingestion": ingestion.create_pipeline(),
+        "anisotropization": anisotropization.create_pipeline(),
+        "synthesis": Pipeline([_train_variants()]),
+        "super_resolution": super_resolution.create_pipeline(),
+        "imputation": _imputation(),
+        "augmentation": augmentation.create_pipeline(),
+        "segmentation": segmentation.create_pipeline(),
+        "evaluation": _evaluation(),
+    }
+    return sum(
+        (
+            Pipeline(stage, namespace=name, prefix_datasets_with_namespace=False, tags=name)
+            for name, stage in stages.items()
+        ),
+        Pipeline([]),
+    )
+
+
+def _train_variants() -> Node:
+    return Node(
+        train_variants,
+        inputs=[
+            "thick_cases",
+            "splits",
+            "synthesis_slots",
+            "params:synthesis",
+            "params:comparison",
+        ],
+        outputs="synthesis_models",
+        name="train_variants",
+    )
+
+
+def _imputation() -> Pipeline:
+    return Pipeline(
+        [
+            Node(
+                fill_for_methods,
+                inputs=[
+                    "thick_cases",
+                    "synthesis_models",
+                    "super_resolution_models",
+                    "params:imputation",
+                    "params:comparison",
+                ],
+                outputs="filled_cases",
+                name="fill_for_methods",
+            ),
+            Node(
+                verify_filled,
+                inputs=["filled_cases", "thick_cases"],
+                outputs="verification",
+                name="verify_filled",
+            ),
+        ]
+    )
+
+
+def _evaluation() -> Pipeline:
+    return Pipeline([_tabulate(), *_draw(), _report()])
+
+
+def _tabulate() -> Node:
+    return Node(
+        tabulate_comparison,
+        inputs=["segmentation_scores", "params:scoring", "params:comparison"],
+        outputs=[
+            "comparison_summary",
+            "comparison_tests",
+            "comparison_table",
+            "comparison_markdown",
+            "comparison_latex",
+        ],
+        name="tabulate_comparison",
+    )
+
+
+def _draw() -> list[Node]:
+    return [
+        Node(
+            draw_comparison,
+            inputs=["segmentation_scores", "segmentation_history", "params:comparison"],
+            outputs="comparison_figures",
+            name="draw_comparison",
+        ),
+        Node(
+            draw_overlays,
+            inputs=[
+                "segmentation_scores",
+                "predictions",
+                "thick_cases",
+                "params:scoring",
+                "params:comparison",
+            ],
+            outputs="overlay_figures",
+            name="draw_overlays",
+        ),
+    ]
+
+
+def _report() -> Node:
+    return Node(
+        write_comparison_report,
+        inputs=[
+            "segmentation_scores",
+            "comparison_figures",
+            "overlay_figures",
+            "paper_tables",
+            "parameters",
+        ],
+        outputs="comparison_report",
+        name="write_comparison_report",
+    )

@@ -1,0 +1,54 @@
+"""scans → networks → predictions on the filled grid → scores on acquired slices."""
+
+from kedro.pipeline import Node, Pipeline
+
+from slicefill.pipelines.segmentation.nodes import (
+    predict_cases,
+    record_learning,
+    score_predictions,
+    train_segmenters,
+)
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Build the segmentation pipeline (`kedro run --pipelines=augmentation,segmentation`)."""
+    return Pipeline(
+        [
+            Node(
+                train_segmenters,
+                inputs=[
+                    "scans",
+                    "segmentation_slots",
+                    "params:segmentation",
+                    "params:augmentation",
+                ],
+                outputs="segmentation_models",
+                name="train_segmenters",
+            ),
+            Node(
+                record_learning,
+                inputs=["segmentation_models", "scans", "params:segmentation"],
+                outputs="segmentation_history",
+                name="record_learning",
+            ),
+            Node(
+                predict_cases,
+                inputs=["segmentation_models", "scans", "params:segmentation"],
+                outputs=["predictions", "prediction_index"],
+                name="predict_cases",
+            ),
+            Node(
+                score_predictions,
+                inputs=[
+                    "predictions",
+                    "prediction_index",
+                    "thick_cases",
+                    "splits",
+                    "params:scoring",
+                ],
+                outputs="segmentation_scores",
+                name="score_predictions",
+            ),
+        ],
+        tags="segmentation",
+    )

@@ -1,0 +1,55 @@
+"""Super-resolution node: train the baselines that the comparison names."""
+
+from functools import partial
+
+import pandas as pd
+
+from slicefill import tracking
+from slicefill.datasets.checkpoints import Slots
+from slicefill.params import ComparisonParams, SuperResolutionParams
+from slicefill.types import Checkpoint, ModelPromise, Promise
+
+
+def train_super_resolution(
+    cases: dict[str, Promise],
+    splits: pd.DataFrame,
+    slots: Slots,
+    params: SuperResolutionParams,
+    comparison: ComparisonParams,
+) -> dict[str, ModelPromise]:
+    """Promise every network of `super_resolution.networks` that a chosen method fills with.
+
+    They learn from pairs of low and high resolution, which only isotropic cases give.
+    """
+    wanted = [m.fill for m in comparison.chosen.values() if m.fill in params.networks]
+    if not wanted:
+        return {}
+    from slicefill.super_resolution.train import training_mark
+
+    parts = {
+        name: {case: cases[case] for case in listed if case in cases}
+        for name, listed in splits.groupby("split")["case"]
+    }
+    training, validation = parts["train"], parts["validation"]
+    return {
+        name: ModelPromise(
+            partial(_train, training, validation, name, params, slots),
+            training_mark(training, validation, name, params),
+        )
+        for name in dict.fromkeys(wanted)
+    }
+
+
+def _train(
+    training: dict[str, Promise],
+    validation: dict[str, Promise],
+    name: str,
+    params: SuperResolutionParams,
+    slots: Slots,
+) -> Checkpoint:
+    from slicefill.super_resolution.train import train
+    from slicefill.training import Run
+
+    with tracking.child_run(name):
+        run = Run(slots[name], tracking.reporter("super_resolution/"))
+        return train(training, validation, name, params, run)

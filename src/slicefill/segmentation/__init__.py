@@ -1,0 +1,1 @@
+"""Segmentation networks: what they train on, how, and what they predict."""

@@ -1,0 +1,90 @@
+"""The interface of a segmentation engine: train, load, predict."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from slicefill.params import AugmentationParams, SegmentationParams
+from slicefill.segmentation.scans import Scan, ScanPromise
+from slicefill.training import Run, State
+from slicefill.types import Checkpoint, Floats
+
+
+@dataclass(frozen=True)
+class SegmentationData:
+    """Scans for training and for validation (other persons), by case.
+
+    Attributes:
+        training: What networks learn from.
+        validation: Scored on acquired slices after every epoch.
+        classes: Ids in label maps, background first; a network predicts their indices.
+    """
+
+    training: Mapping[str, ScanPromise]
+    validation: Mapping[str, ScanPromise]
+    classes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Every number of a training run."""
+
+    params: SegmentationParams
+    augmentation: AugmentationParams
+    seed: int
+
+
+Predictor = Callable[[Scan], Floats]
+"""From a scan to class probabilities, `(K, D, H, W)`, float32, summing to 1 over K."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A way to segment.
+
+    Attributes:
+        train: Makes a checkpoint: tensors and plain values, with all that `load` needs.
+        load: Makes a predictor from a checkpoint, on the device of the parameters.
+    """
+
+    train: Callable[[SegmentationData, Setting, Run], Checkpoint]
+    load: Callable[[Checkpoint, SegmentationParams], Predictor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Patches of scans, 2D `(B, C, h, w)` or 3D `(B, C, d, h, w)`.
+
+    Attributes:
+        image: Intensities in [0, 1], `(B, C, ...)`, float32.
+        label: Class indices, `(B, 1, ...)`, int64.
+        weight: Loss weight, `(B, 1, ...)`, float32; 0 where the label is unknown.
+    """
+
+    image: Tensor
+    label: Tensor
+    weight: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """Move to a device."""
+        return Batch(self.image.to(device), self.label.to(device), self.weight.to(device))
+
+
+class Objective(Protocol):
+    """What a network is trained towards."""
+
+    def terms(self, network: nn.Module, step: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Draw a batch and return the weighted terms, by name, whose sum is minimised."""
+
+    def after_step(self, network: nn.Module, step: int) -> None:
+        """Do what follows an optimiser step."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` needs besides the network."""
+
+    def restore(self, state: State) -> None:
+        """Continue from a state that `state` returned."""

@@ -1,0 +1,69 @@
+"""The segmentation networks, by MONAI. They return logits, background first."""
+
+from torch import nn
+
+from slicefill.params import DynUNet3DParams
+from slicefill.segmentation.planning import Levels
+
+
+def build_unet2d(channels: int, classes: int, width: int, dropout: float) -> nn.Module:
+    """Build a U-Net on slices: five levels, instance norm, up-convolutions.
+
+    `(B, channels, H, W)` → logits `(B, classes, H, W)`; H and W multiples of 16, and one of them
+    at least 32 in training, since instance norm cannot work on a single pixel.
+
+    Args:
+        channels: Of the image.
+        classes: Background and objects.
+        width: Channels of the first level; they double from level to level.
+        dropout: Probability that a value of a feature map is dropped, after every convolution.
+
+    Reference:
+        Ronneberger et al., U-Net, MICCAI 2015 (there with width 64), with padded convolutions.
+    """
+    from monai.networks.nets.basic_unet import BasicUNet
+
+    return BasicUNet(
+        spatial_dims=2,
+        in_channels=channels,
+        out_channels=classes,
+        features=[width * times for times in (1, 2, 4, 8, 16, 1)],
+        norm=("instance", {"affine": True}),
+        dropout=dropout,
+    )
+
+
+def build_dynunet3d(
+    channels: int, classes: int, params: DynUNet3DParams, levels: Levels
+) -> nn.Module:
+    """Build nnU-Net's architecture.
+
+    `(B, channels, D, H, W)` → logits `(B, classes, D, H, W)`; in training with deep supervision
+    `(B, heads, classes, D, H, W)`, finest head first, coarser ones enlarged to full size. D, H
+    and W must be multiples of the total stride. Every level but the two coarsest has a head.
+    After a training pass MONAI keeps the heads in the network: `copy.deepcopy` it before.
+
+    Args:
+        channels: Of the image.
+        classes: Background and objects.
+        params: Width and deep supervision.
+        levels: Kernels and strides.
+
+    Reference:
+        Isensee et al., nnU-Net, Nature Methods 18, 2021.
+    """
+    from monai.networks.nets.dynunet import DynUNet
+
+    count = len(levels.strides)
+    return DynUNet(
+        spatial_dims=3,
+        in_channels=channels,
+        out_channels=classes,
+        kernel_size=levels.kernels,
+        strides=levels.strides,
+        upsample_kernel_size=levels.strides[1:],
+        filters=[min(params.width * 2**level, params.widest) for level in range(count)],
+        norm_name=("INSTANCE", {"affine": True}),
+        deep_supervision=params.deep_supervision,
+        deep_supr_num=max(1, count - 3),  # heads beside the finest; MONAI wants at least one
+    )

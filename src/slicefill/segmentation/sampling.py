@@ -1,0 +1,211 @@
+"""Draws training patches from scans: slices for 2D networks, blocks for 3D ones."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from slicefill.cache import BoundedCache
+from slicefill.segmentation.interface import Batch
+from slicefill.segmentation.scans import Scan, ScanPromise
+from slicefill.types import Array, Floats
+
+VOXELS_PER_CLASS = 4000
+"""How many voxels of a class can become the centre of a patch, per scan and kind of slice."""
+
+NOT_FOUND = {
+    True: "labelled slice: give label maps with the ids of segmentation.label_names",
+    False: (
+        "synthetic slice without label: fill them by a method that makes no labels, or set "
+        "segmentation.mean_teacher.unlabelled_share to 0"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What is drawn.
+
+    Attributes:
+        patch: Rows and columns of a slice, or slices, rows and columns of a block.
+        foreground_share: Of the patches, centred on an object; the others lie anywhere.
+        synthetic_share: Of the slices drawn in 2D from a case that has acquired and synthetic
+            ones; None draws every labelled slice of a case equally often. Unused in 3D.
+        classes: Ids in label maps, background first. Other ids give no loss.
+        cache_gb: Bound on the scans held in memory.
+    """
+
+    patch: tuple[int, int] | tuple[int, int, int]
+    foreground_share: float
+    synthetic_share: float | None
+    classes: tuple[int, ...]
+    cache_gb: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Pool:
+    """Slices of one kind, `(S,)`, and per class that shows there its voxels, `(n, 3)`."""
+
+    slices: Array
+    foreground: list[Array]
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """A scan padded to the patch, as drawing needs it.
+
+    Image `(C, D, H, W)`; class indices and weights, `(D, H, W)`; slices by kind.
+    """
+
+    image: Floats
+    label: NDArray[np.int16]
+    weight: Floats
+    acquired: _Pool
+    synthetic: _Pool
+    labelled: _Pool
+    unlabelled: _Pool
+
+    @property
+    def nbytes(self) -> int:
+        return self.image.nbytes + self.label.nbytes + self.weight.nbytes
+
+
+class Sampler:
+    """Patches of scans at random; all that is random follows from the generators passed."""
+
+    def __init__(self, scans: Mapping[str, ScanPromise], drawing: Drawing) -> None:
+        if not scans:
+            msg = "no scan to draw patches from: expected at least one training case"
+            raise ValueError(msg)
+        self._scans = scans
+        self._drawing = drawing
+        self._flat = len(drawing.patch) == 2
+        self._size = np.array([1, *drawing.patch] if self._flat else drawing.patch)
+        self._cache = BoundedCache(self._load, lambda held: held.nbytes, drawing.cache_gb)
+        self._drawn_from = sorted(scans)
+
+    @cached_property
+    def channels(self) -> int:
+        """Image channels of the first case; a case with others is refused when it is read."""
+        return len(self._cache[min(self._scans)].image)
+
+    @cached_property
+    def _room(self) -> int:
+        """How many scans fit. Reads each once, so that a resumed run knows what the first did."""
+        for name in sorted(self._scans):
+            self._cache[name]
+        return self._cache.room
+
+    def begin_epoch(self, rng: np.random.Generator) -> None:
+        """Choose the cases that are drawn from until the next call.
+
+        These are all cases if they fit into memory, else as many as do: every case is then read
+        at most once per epoch, and over the epochs all take their turn.
+        """
+        names = sorted(self._scans)
+        if self._room < len(names):
+            names = [names[i] for i in rng.permutation(len(names))[: self._room]]
+        self._drawn_from = names
+
+    def draw(self, count: int, rng: np.random.Generator, labelled: bool = True) -> Batch:
+        """Draw patches of cases chosen at random, one case for each.
+
+        With probability `foreground_share` a patch is centred, as far as the scan reaches, on a
+        voxel of a random class among those that show; only voxels of positive weight count.
+        Where the scan is smaller than the patch, its edge goes on, with weight 0.
+
+        Args:
+            count: B.
+            rng: Source of all randomness.
+            labelled: False draws synthetic slices without any label instead (2D only).
+
+        Returns:
+            B patches, `(B, C, h, w)` or `(B, C, d, h, w)`; labels are indices into `classes`.
+
+        Raises:
+            ValueError: If no case has such slices, or a case has other channels than the first.
+        """
+        if not (labelled or self._flat):
+            msg = f"unlabelled patches are slices: expected a patch of 2, got {self._drawing.patch}"
+            raise ValueError(msg)
+        cut = [self._cut(*self._choose(rng, labelled), rng) for _ in range(count)]
+        image, label, weight = (
+            torch.from_numpy(np.stack(parts)) for parts in zip(*cut, strict=True)
+        )
+        return Batch(image, label.long()[:, None], weight[:, None])
+
+    def _choose(self, rng: np.random.Generator, labelled: bool) -> tuple[_Source, _Pool]:
+        """Choose a case, and the slices of it that can be drawn; cases without any are passed."""
+        for i in rng.permutation(len(self._drawn_from)):
+            source = self._cache[self._drawn_from[i]]
+            pool = self._kind(source, rng) if labelled else source.unlabelled
+            if len(pool.slices):
+                return source, pool
+        msg = f"{len(self._drawn_from)} training cases have no {NOT_FOUND[labelled]}"
+        raise ValueError(msg)
+
+    def _kind(self, source: _Source, rng: np.random.Generator) -> _Pool:
+        share = self._drawing.synthetic_share
+        both = len(source.acquired.slices) and len(source.synthetic.slices)
+        if share is None or not both or not self._flat:
+            return source.labelled
+        return source.synthetic if rng.random() < share else source.acquired
+
+    def _cut(
+        self, source: _Source, pool: _Pool, rng: np.random.Generator
+    ) -> tuple[Floats, NDArray[np.int16], Floats]:
+        box = tuple(map(slice, *self._corners(source, pool, rng)))
+        image, label, weight = source.image[:, *box], source.label[box], source.weight[box]
+        return (image[:, 0], label[0], weight[0]) if self._flat else (image, label, weight)
+
+    def _corners(
+        self, source: _Source, pool: _Pool, rng: np.random.Generator
+    ) -> tuple[Array, Array]:
+        spare = np.array(source.label.shape) - self._size
+        if pool.foreground and rng.random() < self._drawing.foreground_share:
+            voxels = pool.foreground[rng.integers(len(pool.foreground))]
+            start = np.clip(voxels[rng.integers(len(voxels))] - self._size // 2, 0, spare)
+        else:
+            start = rng.integers(spare + 1)
+            if self._flat:
+                start[0] = pool.slices[rng.integers(len(pool.slices))]
+        return start, start + self._size
+
+    def _load(self, name: str) -> _Source:
+        scan = self._scans[name].make()
+        found = scan.image.shape[1]
+        if name != min(self._scans) and found != self.channels:
+            msg = (
+                f"{name}: expected {self.channels} image channels as in {min(self._scans)}, got "
+                f"{found}; train on cases of the same channels"
+            )
+            raise ValueError(msg)
+        return _index(scan, self._size, self._drawing.classes)
+
+
+def _index(scan: Scan, size: Array, classes: Sequence[int]) -> _Source:
+    label = np.zeros(scan.label.shape, np.int16)
+    weight = np.zeros_like(scan.weight)
+    for index, name in enumerate(classes):
+        here = scan.label == name
+        label[here] = index
+        weight[here] = scan.weight[here]
+    missing = np.maximum(size - label.shape, 0)
+    margin = np.stack([missing // 2, missing - missing // 2], axis=1)
+    label, weight = np.pad(label, margin), np.pad(weight, margin)
+    image = np.pad(scan.image.swapaxes(0, 1), [(0, 0), *margin], mode="edge")
+    acquired = np.pad(scan.acquired, margin[0])
+    known = np.asarray(weight.any(axis=(1, 2)))
+    voxels = [np.argwhere((label == i) & (weight > 0)) for i in range(1, len(classes))]
+    kinds = (known & acquired, known & ~acquired, known, ~known & ~acquired)
+    return _Source(image, label, weight, *(_pool(kind, voxels) for kind in kinds))
+
+
+def _pool(kind: Array, voxels: Sequence[Array]) -> _Pool:
+    rng = np.random.default_rng(0)  # a scan that is read again offers the same voxels
+    shown = [positions[kind[positions[:, 0]]] for positions in voxels]
+    few = [some[rng.permutation(len(some))[:VOXELS_PER_CLASS]] for some in shown if len(some)]
+    return _Pool(np.flatnonzero(kind), few)

@@ -1,0 +1,152 @@
+"""Training the networks of our own: 2D U-Net, 3D DynUNet, mean teacher."""
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from slicefill import __version__
+from slicefill.fingerprint import fingerprint
+from slicefill.hardware import launch_fabric, make_fabric
+from slicefill.params import SegmentationParams
+from slicefill.segmentation.design import (
+    Design,
+    build_network,
+    design_dynunet3d,
+    design_unet2d,
+)
+from slicefill.segmentation.infer import make_predictor
+from slicefill.segmentation.interface import Objective, Predictor, SegmentationData, Setting
+from slicefill.segmentation.learner import SegmentationLearner, Task
+from slicefill.segmentation.objectives import Drawer, supervised, with_mean_teacher
+from slicefill.segmentation.sampling import Drawing, Sampler
+from slicefill.training import Run, Schedule, State, fit
+from slicefill.types import Checkpoint
+
+_READS = {"mean_teacher": ["mean_teacher", "unet2d"]}  # whose parameters an engine reads
+
+
+def train_network(engine: str, data: SegmentationData, setting: Setting, run: Run) -> Checkpoint:
+    """Train `unet2d`, `dynunet3d` or `mean_teacher` on one device or several.
+
+    On several devices (Fabric's DDP in spawned processes) each draws its share of the batch.
+
+    Args:
+        engine: Which of the three.
+        data: Scans; only voxels with a weight above 0 are learned from.
+        setting: Every number of the run.
+        run: State keeper and reporter; picklable where there are several devices.
+
+    Returns:
+        The checkpoint of the epoch with the best validation Dice on acquired slices.
+
+    Raises:
+        FloatingPointError: If a loss stops being finite.
+        ValueError: If nothing can be drawn, or no validation case can be scored.
+    """
+    fabric = make_fabric(setting.params.hardware)
+    launch: Callable[..., Checkpoint] = fabric.launch  # its type knows no arguments
+    return launch(_train, engine, data, setting, run)
+
+
+def training_mark(engine: str, data: SegmentationData, setting: Setting) -> str:
+    """Digest of all that a trained network depends on; the parameters of other engines do not."""
+    scans = {
+        part: {case: scan.fingerprint for case, scan in cases.items()}
+        for part, cases in (("training", data.training), ("validation", data.validation))
+    }
+    params = setting.params.model_dump()
+    own = {name: params[name] for name in ("optimisation", *_READS.get(engine, [engine]))}
+    overlap = params["inference"]["overlap"]  # of validation, which chooses the epoch
+    return fingerprint(
+        engine, scans, data.classes, own, overlap, setting.augmentation, setting.seed
+    )
+
+
+def load_network(checkpoint: Checkpoint, params: SegmentationParams) -> Predictor:
+    """Rebuild a trained network on the device of `params.hardware`."""
+    fabric = launch_fabric(params.hardware.model_copy(update={"devices": 1}))
+    design = checkpoint["design"]
+    network = _channels_last(build_network(design), design)
+    network.load_state_dict(checkpoint["weights"])
+    return make_predictor(
+        fabric, network.to(fabric.device), tuple(design["patch"]), params.inference
+    )
+
+
+def _train(
+    fabric: Fabric, engine: str, data: SegmentationData, setting: Setting, run: Run
+) -> Checkpoint:
+    params, options = setting.params, setting.params.optimisation
+    design = _design(engine, data, params)
+    sampler = _sampler(design, data, setting)
+    torch.manual_seed(setting.seed)
+    network = _channels_last(build_network(design), design).to(fabric.device)
+    drawer = Drawer(sampler, setting.augmentation.transforms, fabric.device, design["dims"])
+    objective = _objective(network, drawer, setting, engine, fabric.world_size)
+    task = Task(sampler, objective, data.validation, data.classes, setting.seed)
+    learner = SegmentationLearner(fabric, network, task, options)
+    patch = tuple(design["patch"])
+    learner.use_predictor(make_predictor(fabric, learner.network, patch, params.inference))
+    schedule = Schedule(options.epochs, options.patience, "validation/dice")
+    if not fabric.is_global_zero:
+        run = Run(_Silent(run), lambda values, epoch: None)
+    progress = fit(learner, schedule, run, training_mark(engine, data, setting))
+    return {
+        "engine": engine,
+        "design": design,
+        "weights": progress.best["weights"],
+        "classes": list(data.classes),
+        "params": params.model_dump(),
+        "augmentation": setting.augmentation.model_dump(),
+        "seed": setting.seed,
+        "epoch": progress.best["epoch"],
+        "validation": {"dice": progress.best["score"]},
+        "history": progress.history,
+        "version": __version__,
+    }
+
+
+def _sampler(design: Design, data: SegmentationData, setting: Setting) -> Sampler:
+    options, share = setting.params.optimisation, setting.augmentation.synthetic_share
+    patch = cast("tuple[int, int] | tuple[int, int, int]", tuple(design["patch"]))
+    drawing = Drawing(patch, options.foreground_share, share, data.classes, options.cache_gb)
+    return Sampler(data.training, drawing)
+
+
+def _design(engine: str, data: SegmentationData, params: SegmentationParams) -> Design:
+    channels, classes = data.training[min(data.training)].make().image.shape[1], len(data.classes)
+    if engine == "dynunet3d":
+        return design_dynunet3d(channels, classes, params, data.training.values())
+    dropout = params.mean_teacher.dropout if engine == "mean_teacher" else 0.0
+    return design_unet2d(channels, classes, params, dropout)
+
+
+def _objective(
+    network: nn.Module, drawer: Drawer, setting: Setting, engine: str, devices: int
+) -> Objective:
+    batch = max(1, setting.params.optimisation.batch // devices)
+    if engine == "mean_teacher":
+        batch = max(2, batch)
+        return with_mean_teacher(drawer, batch, network, setting)
+    return supervised(drawer, batch)
+
+
+def _channels_last(network: nn.Module, design: Design) -> nn.Module:
+    layout = torch.channels_last if design["dims"] == 2 else torch.channels_last_3d
+    return network.to(memory_format=layout)  # type: ignore[call-overload, no-any-return]
+
+
+class _Silent:
+    """Reads the state of a run as all processes do, and leaves writing to the first."""
+
+    def __init__(self, run: Run) -> None:
+        self._slot = run.slot
+
+    def load(self) -> State | None:
+        return self._slot.load()
+
+    def save(self, state: State) -> None:
+        pass

@@ -1,0 +1,1 @@
+"""Super-resolution baselines that raise the resolution across slices: EDSR, RCAN, ESRGAN."""

@@ -1,0 +1,86 @@
+"""Training a super-resolution baseline on isotropic cases."""
+
+from collections.abc import Mapping
+
+from slicefill import __version__
+from slicefill.fingerprint import fingerprint
+from slicefill.hardware import launch_fabric
+from slicefill.params import SuperResolutionParams
+from slicefill.super_resolution.learner import SuperResolutionLearner, has_adversary
+from slicefill.super_resolution.pairs import StackCache
+from slicefill.training import Run, Schedule, fit
+from slicefill.types import Checkpoint, Promise
+
+_SCORE = "validation/psnr"
+
+
+def train(
+    training: Mapping[str, Promise],
+    validation: Mapping[str, Promise],
+    name: str,
+    params: SuperResolutionParams,
+    run: Run,
+) -> Checkpoint:
+    """Train one of `params.networks`.
+
+    Args:
+        training: Isotropic cases: their slices are the truth that every R-th of them is raised
+            to.
+        validation: Isotropic cases of other persons.
+        name: A key of `params.networks`.
+        params: Every number of the run.
+        run: State keeper and reporter.
+
+    Returns:
+        The checkpoint of the epoch with the best validation PSNR; of ESRGAN that of the last
+        epoch, since training against a critic gives up PSNR for sharpness by design. Plain
+        values and tensors: `kind`, `name`, `weights`, `network`, `params`, `channels`, `factor`,
+        `epoch`, `validation`, `history`, `fingerprint`, `version`.
+
+    Raises:
+        ValueError: If cases are missing, too thin, or differ in their channels.
+        FloatingPointError: If a loss term stops being finite.
+    """
+    network, options = params.networks[name], params.optimisation
+    fabric = launch_fabric(params.hardware)
+    stacks = StackCache(training, params), StackCache(validation, params)
+    learner = SuperResolutionLearner(fabric, *stacks, network, params)
+    against = has_adversary(network, params)
+    epochs = options.epochs + (options.adversarial_epochs if against else 0)
+    schedule = Schedule(epochs, patience=epochs, score=None if against else _SCORE)
+    mark = training_mark(training, validation, name, params)
+    progress = fit(learner, schedule, run, mark)
+    epoch = progress.best["epoch"]
+    psnr = [row for row in progress.history if (row["epoch"], row["term"]) == (epoch, _SCORE)]
+    return {
+        "kind": "super_resolution",
+        "name": name,
+        "weights": progress.best["weights"],
+        "network": network.model_dump(),
+        "params": params.model_dump(),
+        "channels": stacks[0].channels,
+        "factor": params.factor,
+        "epoch": epoch,
+        "validation": {"psnr": psnr[0]["value"]},
+        "history": progress.history,
+        "fingerprint": mark,
+        "version": __version__,
+    }
+
+
+def training_mark(
+    training: Mapping[str, Promise],
+    validation: Mapping[str, Promise],
+    name: str,
+    params: SuperResolutionParams,
+) -> str:
+    """Digest of all that a trained network depends on, as in its checkpoint.
+
+    Other networks among the parameters do not count.
+    """
+    rest = params.model_dump(exclude={"networks"})
+    cases = [
+        {case: promise.fingerprint for case, promise in part.items()}
+        for part in (training, validation)
+    ]
+    return fingerprint("super_resolution", name, params.networks[name], rest, *cases)
