@@ -91,6 +91,7 @@ def _project(folder: Path) -> Path:
     """Copy what makes the project, without its data."""
     for env in ("base", "tiny"):
         shutil.copytree(ROOT / "conf" / env, folder / "conf" / env)
+    shutil.copytree(ROOT / "docs" / "paper", folder / "docs" / "paper")
     for made in ("conf/local", "src"):
         (folder / made).mkdir(parents=True)
     shutil.copy(ROOT / "pyproject.toml", folder)

@@ -1,7 +1,6 @@
 import subprocess
 import sys
 from pathlib import PurePosixPath
-from typing import get_type_hints
 
 import pytest
 from kedro.io import DataCatalog
@@ -49,13 +48,6 @@ def test_every_entry_is_used_by_the_study_or_the_comparison(entries):
     assert set(entries("base")) == {name for name in used if not name.startswith("param")}
 
 
-def test_the_hints_of_every_node_can_be_resolved():
-    """Kedro hands a node a bare dict instead of its typed parameters, and no word, if not."""
-    for pipeline in pipelines().values():
-        for node in pipeline.nodes:
-            assert get_type_hints(node.func)
-
-
 @pytest.mark.parametrize("env", ENVIRONMENTS)
 def test_every_entry_can_be_built(entries, env):
     catalog = DataCatalog.from_config(dict(entries(env)))
@@ -97,7 +89,14 @@ def test_presets_share_models_and_predictions_but_no_report(entries):
 def test_nothing_of_a_patient_goes_into_mlflow(entries):
     tracked = {n for n, e in entries("base").items() if (e.get("metadata") or {}).get("mlflow")}
     assert tracked
-    assert not tracked & {"raw_folder", "cases", "thick_cases", "filled_cases", "synthesis_models", "predictions"}
+    assert not tracked & {
+        "raw_folder",
+        "cases",
+        "thick_cases",
+        "filled_cases",
+        "synthesis_models",
+        "predictions",
+    }
 
 
 def test_listing_the_pipelines_imports_nothing_heavy():

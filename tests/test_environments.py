@@ -95,7 +95,11 @@ def test_scans_of_one_person_are_known_as_such(ingestion, env, one, same):
     assert person_of(one, ingestion(env)) == person_of(same, ingestion(env))
 
 
-@pytest.mark.parametrize(("env", "count"), [("cine_sax", 3), ("scans", 3), ("scans", 40)])
+def test_cine_sax_has_a_person_for_each_part(ingestion):
+    assert sizes(cases(3), ingestion("cine_sax")) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(("env", "count"), [("scans", 3), ("scans", 40)])
 def test_where_nothing_is_removed_all_persons_train_or_validate(ingestion, env, count):
     train, validation, test = sizes(cases(count), ingestion(env))
     assert train > validation > 0

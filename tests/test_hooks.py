@@ -41,7 +41,7 @@ def warnings(caplog):
     [
         (MAKE, 1, "cases: b failed: ValueError: no luck"),
         (REPORT, 1, "refused: c1: expected a whole file, found half; copy it"),
-        (REPORT + MAKE, 2, "2 case(s) were left out"),
+        (REPORT + MAKE, 2, "2 case(s) or model(s) were left out"),
     ],
 )
 def test_cases_that_were_left_out_are_counted_and_end_the_run(
@@ -85,7 +85,7 @@ def test_a_run_with_a_broken_file_says_so_and_exits_with_3(project, kedro, tiny_
     said = done.stdout + done.stderr
     assert done.returncode == 3, said
     assert "refused: virtual-02: expected" in said
-    assert "1 case(s) were left out" in said
+    assert "1 case(s) or model(s) were left out" in said
     cases = project / "data" / "02_intermediate" / "tiny" / "cases"
     assert sorted(path.name for path in cases.glob("v*")) == [
         "virtual-01",

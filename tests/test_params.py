@@ -24,6 +24,11 @@ MODELS = {
     "synthesis": models.SynthesisParams,
     "imputation": models.ImputationParams,
     "evaluation": models.EvaluationParams,
+    "super_resolution": models.SuperResolutionParams,
+    "augmentation": models.AugmentationParams,
+    "segmentation": models.SegmentationParams,
+    "scoring": models.ScoringParams,
+    "comparison": models.ComparisonParams,
 }
 
 

@@ -124,7 +124,9 @@ class QuarantineHook:
         if left_out:
             from click.exceptions import Exit
 
-            logger.warning("%d case(s) were left out; the reasons stand above", left_out)
+            logger.warning(
+                "%d case(s) or model(s) were left out; the reasons stand above", left_out
+            )
             raise Exit(CASES_LEFT_OUT)
 
 

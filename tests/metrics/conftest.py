@@ -10,7 +10,6 @@ def params():
     """What the metrics read; the rest of the model is for figures."""
     return EvaluationParams.model_construct(
         body_quantile=0.1,
-        reference_methods=["nearest", "linear"],
         bootstrap_samples=2000,
         confidence=0.95,
         seed=0,

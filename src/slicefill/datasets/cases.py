@@ -90,6 +90,13 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
         if others:
             replace_json(self._path / _COMPLETE, others)
         failed = make_each(data, self._save_case, self._drop_case, self._path, "case")
+        if failed and len(failed) == len(data) and not any("/" in case for case in data):
+            first, reason = next(iter(failed.items()))
+            msg = (
+                f"{self._path}: every case failed ({len(failed)}); the first, {first}: {reason}; "
+                "mend the cause (the log above shows where each one stopped) and run again"
+            )
+            raise DatasetError(msg)
         finished = others + [case for case in data if case not in failed]
         replace_json(self._path / _COMPLETE, finished)
 

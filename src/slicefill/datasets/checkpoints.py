@@ -96,8 +96,8 @@ class ModelsDataset(
         Args:
             path: Folder that holds the models.
             variant: The model without which the set does not exist, so that
-                `--only-missing-outputs` trains a variant that is not there. Without one the set
-                exists when there are models and none failed.
+                `--only-missing-outputs` trains a variant that is not there. Without one it never
+                exists: only promises tell what is wanted, and those on disk are kept.
             nested: Names may hold slashes, and models in sub-folders belong to the set.
             metadata: For plugins; not used here.
         """
@@ -123,8 +123,7 @@ class ModelsDataset(
 
     def failures(self) -> dict[str, str]:
         """Return the models that failed when last saved, with the reason."""
-        failed = read_failures(self._path)
-        return {k: why for k, why in failed.items() if self._variant in (None, k)}
+        return read_failures(self._path)
 
     def _owns(self, name: str) -> bool:
         first, *rest = name.split("/")
@@ -150,9 +149,7 @@ class ModelsDataset(
         _file(self._path, name).unlink(missing_ok=True)
 
     def _exists(self) -> bool:
-        found = self._files()
-        wanted = bool(found) if self._variant is None else self._variant in found
-        return wanted and not self.failures()
+        return self._variant in self._files() and self._variant not in self.failures()
 
     def _describe(self) -> dict[str, Any]:
         return {"path": str(self._path), "variant": self._variant, "nested": self._nested}

@@ -35,15 +35,11 @@ def make_each(
 
     Returns:
         The reason of each failure, by name.
-
-    Raises:
-        DatasetError: If every promise failed; its cause is the last error.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # As long as this stands, a run that was killed does not count as done.
     replace_json(folder / _FAILED, dict.fromkeys(promises, "not finished: the run was stopped"))
     failed: dict[str, str] = {}
-    last_error = None
     shown = tqdm(promises.items(), desc=folder.name, unit=unit, disable=len(promises) < 2)
     for name, promise in shown:
         try:
@@ -51,16 +47,8 @@ def make_each(
         except Exception as error:
             logger.exception("%s: %s %s failed and is left out", folder.name, unit, name)
             failed[name] = f"{type(error).__name__}: {error}"
-            last_error = error
             drop_one(name)
     replace_json(folder / _FAILED, failed)
-    if failed and len(failed) == len(promises):
-        first, reason = next(iter(failed.items()))
-        msg = (
-            f"{folder}: every {unit} failed ({len(failed)}); the first, {first}: {reason}; mend "
-            "the cause (the log above shows where each one stopped) and run again"
-        )
-        raise DatasetError(msg) from last_error
     return failed
 
 

@@ -122,9 +122,7 @@ def summarise(scores: pd.DataFrame, params: StatisticsParams) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def compare(
-    scores: pd.DataFrame, references: list[str], params: StatisticsParams
-) -> pd.DataFrame:
+def compare(scores: pd.DataFrame, references: list[str], params: StatisticsParams) -> pd.DataFrame:
     """Test every method against the best reference method, metric by metric.
 
     Metrics are turned so that more is better (`merit`), case by case; the reference is the one

@@ -1,8 +1,8 @@
 """Comparison nodes: what the methods of a table need, and what is told of them."""
 
-import logging
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 import pandas as pd
 from pydantic import BaseModel
@@ -16,11 +16,9 @@ from slicefill.params import (
     ScoringParams,
     SynthesisParams,
 )
-from slicefill.pipelines.imputation.nodes import Models, promise_fillings
+from slicefill.pipelines.imputation.nodes import Models, promise_fillings, verify_groups
 from slicefill.pipelines.synthesis.nodes import train_synthesis
 from slicefill.types import Lazy, ModelPromise, Prediction, Promise
-
-logger = logging.getLogger(__name__)
 
 
 def train_variants(
@@ -49,7 +47,8 @@ def fill_for_methods(
 ) -> dict[str, Promise]:
     """Promise every case, filled for every chosen method, as `fill/case`.
 
-    A method whose model is missing, because its training failed, is left out; others go on.
+    A method that cannot be prepared, because its training failed or its name is unknown, is one
+    failure among the cases; the others go on.
     """
     models = {**synthesis_models, **super_resolution_models}
     groups = {method.group: method for method in comparison.chosen.values() if method.group}
@@ -57,11 +56,24 @@ def fill_for_methods(
     for group, method in groups.items():
         try:
             filled = promise_fillings(thick_cases, method.fill, models, _rule(params, method))
-        except ValueError:
-            logger.exception("%s is left out", group)
-            continue
+        except ValueError as error:
+            filled = {"every_case": Promise(partial(_refuse, error), "")}
         promises |= {f"{group}/{case}": promise for case, promise in filled.items()}
     return promises
+
+
+def _refuse(error: ValueError) -> NoReturn:
+    raise error
+
+
+def verify_for_methods(
+    filled_cases: dict[str, Promise],
+    thick_cases: dict[str, Promise],
+    comparison: ComparisonParams,
+) -> pd.DataFrame:
+    """Compare what the chosen methods filled with its source, slice by slice."""
+    groups = [method.group for method in comparison.chosen.values()]
+    return verify_groups(filled_cases, thick_cases, groups)
 
 
 def _rule(params: ImputationParams, method: ComparedMethod) -> ImputationParams:

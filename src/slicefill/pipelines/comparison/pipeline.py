@@ -15,9 +15,9 @@ from slicefill.pipelines.comparison.nodes import (
     fill_for_methods,
     tabulate_comparison,
     train_variants,
+    verify_for_methods,
     write_comparison_report,
 )
-from slicefill.pipelines.imputation.nodes import verify_filled
 
 
 def create_pipeline(**_: object) -> Pipeline:
@@ -75,10 +75,10 @@ def _imputation() -> Pipeline:
                 name="fill_for_methods",
             ),
             Node(
-                verify_filled,
-                inputs=["filled_cases", "thick_cases"],
+                verify_for_methods,
+                inputs=["filled_cases", "thick_cases", "params:comparison"],
                 outputs="verification",
-                name="verify_filled",
+                name="verify_for_methods",
             ),
         ]
     )

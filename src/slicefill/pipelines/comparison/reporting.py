@@ -1,6 +1,7 @@
 """What the report of a comparison says."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -78,13 +79,14 @@ def _tables(
     tables = [preset_table(outcome, comparison, ["mean"])]
     tests = compare_means(outcome.scores, outcome.scoring, comparison)
     if not tests.empty:
-        reference = comparison.methods[comparison.presets[comparison.preset].reference].title
+        titles = {name: method.title for name, method in comparison.methods.items()}
+        named = tests.replace({"method": titles, "reference": titles})
         level = outcome.scoring.confidence
-        tables.append(
-            comparison_table(tests, f"Each method against {reference}; {level:.0%} interval.")
-        )
+        caption = f"Each method against {named['reference'].iloc[0]}; {level:.0%} interval."
+        tables.append(comparison_table(named, caption))
     if len(regions) > 1:
-        tables.append(preset_table(outcome, comparison, regions[:-1]))
+        by_class = preset_table(outcome, comparison, regions[:-1])
+        tables.append(replace(by_class, caption="By class.", note=""))
     if outcome.scores["seed"].nunique() > 1:
         tables.append(_seeds(outcome.scores, comparison))
     if paper is not None:
@@ -113,8 +115,10 @@ def _headline(summary: pd.DataFrame, comparison: ComparisonParams) -> str:
     means = means[[name for name in comparison.chosen if name in means.index]]
     best = str(means.idxmax())
     told = f"Best Dice: {comparison.chosen[best].title}, {means[best]:.1%}"
-    if reference not in means or best == reference:
+    if reference not in means:
         return f"{told}."
+    if best == reference:
+        return f"{told}, which the others are compared with: none is better."
     gain = 100 * (means[best] - means[reference])
     return f"{told}, {signed(gain)} points against {comparison.chosen[reference].title}."
 

@@ -59,7 +59,12 @@ def summarise_scores(
     names = means["metric"] + "/" + means["method"]
     tracking.log_metrics(dict(zip(names, means["mean"], strict=True)))
     readable = summary_table(summary, headline_metrics(summary), "").frame
-    return summary, compare(scores, params.reference_methods, params), readable, readable.to_markdown(index=False) + "\n"
+    return (
+        summary,
+        compare(scores, params.reference_methods, params),
+        readable,
+        readable.to_markdown(index=False) + "\n",
+    )
 
 
 def draw_figures(

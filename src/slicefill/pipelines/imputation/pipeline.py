@@ -23,7 +23,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             Node(
                 verify_filled,
-                inputs=["filled_cases", "thick_cases"],
+                inputs=["filled_cases", "thick_cases", "params:imputation"],
                 outputs="verification",
                 name="verify_filled",
             ),

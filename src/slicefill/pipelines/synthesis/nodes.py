@@ -43,5 +43,12 @@ def train_synthesis(
 def record_history(
     models: dict[str, Callable[[], Checkpoint]], params: SynthesisParams
 ) -> pd.DataFrame:
-    """Tabulate every logged term of the training of the chosen variant."""
+    """Tabulate every logged term of the training of the chosen variant.
+
+    Raises:
+        ValueError: If its training failed.
+    """
+    if params.variant not in models:
+        msg = f"the training of {params.variant} failed, the log above says where; run again"
+        raise ValueError(msg)
     return pd.DataFrame(models[params.variant]()["history"])

@@ -1,0 +1,207 @@
+"""What a network sees of a case: labels, weights and intensities, all known by hand."""
+
+from dataclasses import replace
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from slicefill.imputation import classical_imputer, fill_case
+from slicefill.params import AugmentationParams
+from slicefill.segmentation.scans import make_scan
+from slicefill.segmentation.slices import describe_slices
+from slicefill.types import Case
+
+COUNT, STEP, DEPTH = 2, 3, 10  # 4 acquired slices, two synthetic ones in each gap
+PERCENTILES = {"kind": "percentile", "low": 0.5, "high": 99.5}
+
+
+@pytest.fixture(scope="module")
+def params(configuration):
+    base = configuration()["parameters"]["augmentation"]
+    return lambda **changes: AugmentationParams(**{**base, "through_plane": "auto", **changes})
+
+
+@pytest.fixture
+def thick(volume):
+    """A turned case of 4 slices 4 mm apart along an array axis, and these slices in front."""
+
+    def make(axis=2, channels=(), **options):
+        rng = np.random.default_rng(0)
+        slices = rng.integers(0, 900, (4, 12, 10, *channels)).astype(np.int16)
+        labels = rng.choice([0, 2, 5], (4, 12, 10)).astype(np.uint8)
+        turn = nib.eulerangles.euler2mat(0.3, -0.2, 0.4)
+        pitch = np.insert([0.7, 0.8], axis, 4.0)
+        affine = nib.affines.from_matvec(turn @ np.diag(pitch), [-40.0, 25.0, 7.0])
+        image = volume(np.moveaxis(slices, 0, axis), affine, **options)
+        return Case(image, volume(np.moveaxis(labels, 0, axis), affine)), slices, labels
+
+    return make
+
+
+@pytest.fixture
+def fill(imputation_params):
+    def fill_linearly(case):
+        params = imputation_params(through_plane="auto", count=COUNT)
+        return fill_case(case, classical_imputer("linear", params), params)
+
+    return fill_linearly
+
+
+def with_trust(filled, value, axis=2):
+    """The filled case with that trust everywhere, acquired slices included."""
+    trust = filled.maps["trust"]
+    stored = np.full_like(trust.stored, round(value * 255))
+    return replace(filled, maps={**filled.maps, "trust": trust.with_stored(stored)})
+
+
+def shown(slices, low, high):
+    """Slices `(D, H, W)` as numbers from 0 at `low` to 1 at `high`, `(D, 1, H, W)`."""
+    return np.clip((slices.astype(float) - low) / (high - low), 0, 1)[:, None]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_acquired_slices_bring_their_labels_weights_and_intensities(axis, thick, fill, params):
+    case, slices, labels = thick(axis)
+    scan = make_scan(case, fill(case), None, params(window=PERCENTILES))
+    assert scan.image.shape == (DEPTH, 1, 12, 10)
+    assert (scan.image.dtype, scan.label.dtype) == (np.float32, np.int64)
+    np.testing.assert_array_equal(np.flatnonzero(scan.acquired), [0, 3, 6, 9])
+    np.testing.assert_array_equal(scan.label[::STEP], labels)
+    assert (scan.weight[::STEP] == 1).all()
+    expected = shown(slices, *np.percentile(slices, [0.5, 99.5]))
+    np.testing.assert_allclose(scan.image[::STEP], expected, atol=1e-6)
+    np.testing.assert_allclose(scan.spacing, [4 / 3, 0.7, 0.8], rtol=1e-5)
+    assert scan.axis == axis
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_synthetic_slices_bring_the_labels_they_were_filled_with(axis, thick, fill, params):
+    case, *_ = thick(axis)
+    filled = fill(case)
+    scan = make_scan(case, filled, None, params(trust_threshold=0.0))
+    np.testing.assert_array_equal(np.moveaxis(scan.label, 0, axis), filled.label.stored)
+    assert (scan.weight == 1).all()
+
+
+@pytest.mark.parametrize("channels", [(), (2,)])
+def test_acquired_slices_look_the_same_with_and_without_filling(channels, thick, fill, params):
+    case, *_ = thick(channels=channels)
+    alone = make_scan(case, None, None, params(window=PERCENTILES))
+    between = make_scan(case, fill(case), None, params(window=PERCENTILES))
+    np.testing.assert_array_equal(between.image[::STEP], alone.image)
+    np.testing.assert_array_equal(between.label[::STEP], alone.label)
+    np.testing.assert_allclose(alone.spacing, [4.0, 0.7, 0.8], rtol=1e-5)
+    assert alone.acquired.all()
+
+
+def test_every_channel_has_a_window_of_its_own(thick, params):
+    case, slices, _ = thick(channels=(2,))
+    slices[..., 1] //= 3  # a view of what the case stores
+    scan = make_scan(case, None, None, params(window=PERCENTILES))
+    assert scan.image.shape == (4, 2, 12, 10)
+    for channel in (0, 1):
+        own = slices[..., channel]
+        expected = shown(own, *np.percentile(own, [0.5, 99.5]))
+        np.testing.assert_allclose(scan.image[:, [channel]], expected, atol=1e-6)
+
+
+def test_a_fixed_window_is_in_the_unit_of_the_scan(thick, params):
+    case, slices, _ = thick(scale=(2.0, -100.0))
+    scan = make_scan(case, None, None, params(window={"kind": "fixed", "low": 0, "high": 400}))
+    expected = shown(slices * 2.0 - 100.0, 0, 400)
+    np.testing.assert_allclose(scan.image, expected, atol=1e-6)
+
+
+def test_distrusted_voxels_lose_their_weight_on_synthetic_slices_only(thick, fill, params):
+    case, *_ = thick()
+    filled = with_trust(fill(case), 1.0)
+    trust = filled.maps["trust"].stored
+    trust[2, 3, :] = 102  # of 255: 0.4, on every slice
+    scan = make_scan(case, filled, None, params(trust_threshold=0.5))
+    expected = np.ones((DEPTH, 12, 10))
+    expected[~scan.acquired, 2, 3] = 0
+    np.testing.assert_array_equal(scan.weight, expected)
+    assert make_scan(case, filled, None, params(trust_threshold=0.4)).weight.all()
+
+
+def test_where_a_method_fills_no_label_only_acquired_slices_are_labelled(thick, fill, params):
+    case, _, labels = thick()
+    scan = make_scan(case, replace(fill(case), label=None), None, params())
+    np.testing.assert_array_equal(scan.label[::STEP], labels)
+    np.testing.assert_array_equal(scan.weight.min(axis=(1, 2)), scan.acquired)
+    assert not scan.weight[~scan.acquired].any()
+    assert not scan.label[~scan.acquired].any()
+
+
+def test_a_case_without_label_has_no_weight_anywhere(thick, fill, params):
+    unlabelled = replace(thick()[0], label=None)
+    for filled in (None, fill(unlabelled)):
+        scan = make_scan(unlabelled, filled, None, params())
+        assert not scan.weight.any()
+        assert not scan.label.any()
+
+
+def test_slice_weights_multiply_the_weights_of_voxels(thick, fill, params):
+    case, *_ = thick()
+    filled = with_trust(fill(case), 1.0)
+    filled.maps["trust"].stored[2, 3, 1] = 0
+    weights = np.arange(DEPTH) / 4
+    scan = make_scan(case, filled, weights.tolist(), params(trust_threshold=0.5))
+    expected = np.ones((DEPTH, 12, 10)) * weights[:, None, None]
+    expected[1, 2, 3] = 0
+    np.testing.assert_array_equal(scan.weight, expected)
+
+
+def test_a_wrong_number_of_slice_weights_is_refused(thick, fill, params):
+    case, *_ = thick()
+    with pytest.raises(ValueError, match="a weight for each of 10 slices, got 4"):
+        make_scan(case, fill(case), [1.0] * 4, params())
+
+
+def test_slices_are_described_one_by_one(thick, fill, params):
+    case, *_ = thick(axis=1)
+    filled = with_trust(fill(case), 1.0)
+    filled.maps["trust"].stored[:6, 1, :] = 0  # half of slice 1
+    rows = describe_slices(case, filled, params(synthetic_weight=0.25))
+    assert [row["slice"] for row in rows] == list(range(DEPTH))
+    assert [row["acquired"] for row in rows] == [k in (0, 3, 6, 9) for k in range(DEPTH)]
+    assert all(row["labelled"] for row in rows)
+    assert [row["trust"] for row in rows] == pytest.approx([1, 0.5] + [1] * 8)
+    assert [row["weight"] for row in rows] == [1, 0.25, 0.25, 1, 0.25, 0.25, 1, 0.25, 0.25, 1]
+
+
+def test_slices_without_a_label_have_weight_0(thick, fill, params):
+    case, *_ = thick()
+    known, unknown = {"labelled": True, "weight": 1.0}, {"labelled": False, "weight": 0.0}
+    cases = {
+        "acquired alone": (case, None, [known] * 4),
+        "no label filled": (
+            case,
+            replace(fill(case), label=None),
+            [known if k % STEP == 0 else unknown for k in range(DEPTH)],
+        ),
+        "no label at all": (replace(case, label=None), None, [unknown] * 4),
+    }
+    for name, (thick_case, filled, expected) in cases.items():
+        rows = describe_slices(thick_case, filled, params())
+        assert [{key: row[key] for key in known} for row in rows] == expected, name
+
+
+def test_acquired_slices_alone_are_all_acquired_and_trusted(thick, params):
+    rows = describe_slices(thick(axis=0)[0], None, params())
+    assert [(row["slice"], row["acquired"], row["trust"]) for row in rows] == [
+        (k, True, 1.0) for k in range(4)
+    ]
+
+
+def test_described_weights_reach_the_loss(thick, fill, params):
+    case, *_ = thick()
+    filled = with_trust(fill(case), 1.0)
+    filled.maps["trust"].stored[2, 3, 1] = 0
+    made = params(synthetic_weight=0.25, trust_threshold=0.5)
+    weights = [row["weight"] for row in describe_slices(case, filled, made)]
+    scan = make_scan(case, filled, weights, made)
+    expected = np.where(scan.acquired, 1, 0.25)[:, None, None] * np.ones((1, 12, 10))
+    expected[1, 2, 3] = 0
+    np.testing.assert_array_equal(scan.weight, expected)
