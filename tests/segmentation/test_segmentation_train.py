@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,7 +50,9 @@ def promise(**scans):
 def make_data(engine="unet2d", training=None, validation=None):
     labelled = engine != "mean_teacher"
     training = training or {"a": make_scan(1, labelled), "b": make_scan(2, labelled)}
-    return SegmentationData(promise(**training), promise(**validation or {"v": make_scan(3)}), CLASSES)
+    return SegmentationData(
+        promise(**training), promise(**validation or {"v": make_scan(3)}), CLASSES
+    )
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,7 @@ def ignore(values, epoch):
     pass
 
 
-def kill_after_the_first(values, epoch):
+def kill_in_the_second(values, epoch):
     if epoch == 2:
         raise KeyboardInterrupt
 
@@ -123,14 +124,185 @@ def dice_of(checkpoint, setting, scan):
     return dice((found == 1)[scan.acquired], (scan.label == 7)[scan.acquired])
 
 
+def untrained(checkpoint):
+    torch.manual_seed(0)
+    return {**checkpoint, "weights": build_network(checkpoint["design"]).state_dict()}
+
+
+@pytest.mark.parametrize("engine", OWN)
+def test_training_finds_a_bright_disc(engine, setting, train):
+    made = setting(optimisation={"epochs": 2, "steps_per_epoch": 12})
+    checkpoint = train(engine, make_data(engine), made)
+    assert dice_of(untrained(checkpoint), made, make_scan(3)) < 0.5
+    assert checkpoint["validation"]["dice"] > 0.85
+    assert dice_of(checkpoint, made, make_scan(4)) > 0.85  # never seen
+
+
+@pytest.mark.parametrize("engine", OWN)
+def test_a_checkpoint_on_disk_holds_all_that_prediction_needs(engine, setting, train, tmp_path):
+    whole, scan = (8, 32, 32), make_scan(3)  # in 3D the one window is the scan: 5 of 8 slices
+    checkpoint = train(engine, make_data(engine), setting(dynunet3d={"patch": whole}))
+    write_checkpoint(checkpoint, tmp_path / "model.pt")
+    stored = read_checkpoint(tmp_path / "model.pt")
+    assert equal(stored, checkpoint)
+    other = setting(unet2d={"width": 8}, dynunet3d={"width": 8, "patch": (4, 16, 16)})
+    found = load_network(stored, other.params)(scan)  # the network of the checkpoint, not this
+
+    network = build_network(checkpoint["design"]).eval()
+    network.load_state_dict(checkpoint["weights"])
+    image = torch.from_numpy(scan.image)
+    with torch.no_grad():
+        if engine == "dynunet3d":
+            expected = network(image.movedim(1, 0)[None])[0].softmax(0)
+        else:
+            expected = network(image).softmax(1).movedim(1, 0)
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+    assert dice_of(stored, other, scan) == pytest.approx(checkpoint["validation"]["dice"])
+
+
+def test_only_labelled_validation_cases_choose_the_epoch(setting, train):
+    known, unknown = make_scan(3), make_scan(4)
+    unknown.weight[:] = unknown.label[:] = 0
+    alone = train("unet2d", make_data(validation={"v": known}), setting(), "alone")
+    mixed = train("unet2d", make_data(validation={"u": unknown, "v": known}), setting(), "mixed")
+    assert mixed["history"] == alone["history"]
+    with pytest.raises(ValueError, match="validation/dice was not a number"):
+        train("unet2d", make_data(validation={"u": unknown}), setting(), "none")
+
+
+def test_synthetic_slices_of_validation_cases_do_not_count(setting, train):
+    wrong = make_scan(3)
+    wrong.label[~wrong.acquired] = 7
+    expected = train("unet2d", make_data(), setting(), "right")
+    found = train("unet2d", make_data(validation={"v": wrong}), setting(), "wrong")
+    assert found["history"] == expected["history"]
+
+
+@pytest.mark.parametrize("engine", ["unet2d", "dynunet3d"])
+def test_labels_of_weight_0_have_no_effect(engine, setting, train):
+    weights = []
+    for name in ("right", "wrong", "weighted"):
+        scan = make_scan(1)
+        if name != "right":
+            scan.label[~scan.acquired] = 7 - scan.label[~scan.acquired]
+        if name != "weighted":
+            scan.weight[~scan.acquired] = 0
+        made = train(engine, make_data(training={"a": scan}), setting(), name)
+        weights.append(made["weights"])
+    right, wrong, weighted = weights
+    assert equal(right, wrong)
+    assert not equal(wrong, weighted)
+
+
+@pytest.mark.parametrize("engine", ["unet2d", "mean_teacher"])
+def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(engine, setting, train):
+    made = setting(optimisation={"epochs": 3})
+    expected = train(engine, make_data(engine), made, "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(engine, make_data(engine), made, "killed", kill_in_the_second)
+    epochs = []
+    resumed = train(
+        engine, make_data(engine), made, "killed", lambda _, epoch: epochs.append(epoch)
+    )
+    assert epochs == [2, 3]  # the second was not saved
+    assert equal(resumed, expected)
+
+
+def test_another_seed_makes_another_network(setting, train):
+    one, again, other = (
+        train("unet2d", make_data(), setting(seed=seed), name)["weights"]
+        for name, seed in (("one", 0), ("again", 0), ("other", 1))
+    )
+    assert equal(one, again)
+    assert not equal(one, other)
+
+
+@pytest.mark.parametrize("engine", OWN)
+def test_the_mark_depends_on_what_determines_the_network(engine, setting):
+    data = make_data(engine)
+    swapped = replace(data, training=data.validation, validation=data.training)
+    renamed = {name: replace(scan, fingerprint="other") for name, scan in data.training.items()}
+    own = {
+        "unet2d": [{"unet2d": {"width": 8}}],
+        "dynunet3d": [{"dynunet3d": {"deep_supervision": False}}],
+        "mean_teacher": [{"unet2d": {"width": 8}}, {"mean_teacher": {"decay": 0.5}}],
+    }
+    settings = [
+        setting(),
+        setting(seed=1),
+        setting(optimisation={"learning_rate": 0.5}),
+        setting(augmentation={"transforms": None}),
+        *(setting(**change) for change in own[engine]),
+    ]
+    others = [
+        swapped,
+        replace(data, training=renamed),
+        replace(data, classes=(0, 7, 9)),
+    ]
+    marks = [training_mark(engine, data, made) for made in settings]
+    marks += [training_mark(engine, other, setting()) for other in others]
+    marks += [training_mark(name, data, setting()) for name in ENGINES if name != engine]
+    assert len(set(marks)) == len(marks)
+
+
+@pytest.mark.parametrize("engine", OWN)
+def test_the_mark_ignores_other_engines_hardware_and_speed(engine, setting):
+    reads = {"mean_teacher": {"mean_teacher", "unet2d"}}.get(engine, {engine})
+    others = {
+        "unet2d": {"width": 8},
+        "dynunet3d": {"width": 8},
+        "mean_teacher": {"decay": 0.5},
+        "nnunetv2": {"processes": 9},
+    }
+    changed = setting(
+        **{name: change for name, change in others.items() if name not in reads},
+        hardware={"devices": 2, "precision": "bf16-mixed"},
+        inference={"batch": 1, "softmax": True},
+        seeds=[0, 1],
+    )
+    data = make_data(engine)
+    assert training_mark(engine, data, changed) == training_mark(engine, data, setting())
+
+
+def test_an_engine_without_parameters_has_a_mark_too(setting):
+    marks = {training_mark(name, make_data(), setting()) for name in ("new", "newer", "unet2d")}
+    assert len(marks) == 3
+
+
+def test_no_training_case_is_refused(setting, train):
+    data = replace(make_data(), training={})
+    with pytest.raises(ValueError, match="at least one training case"):
+        train("unet2d", data, setting())
+
+
+def test_a_mean_teacher_without_unlabelled_slices_is_refused(setting, train):
+    with pytest.raises(ValueError, match="synthetic slice without label"):
+        train("mean_teacher", make_data("unet2d"), setting())
+
+
+def test_an_unknown_engine_is_refused_with_the_names_of_those_there_are():
+    with pytest.raises(ValueError, match="'unet': choose among " + ", ".join(ENGINES)):
+        find_engine("unet")
+    assert {*OWN, "nnunetv2"} == set(ENGINES)
+
+
 @pytest.mark.slow
-def test_two_devices_train_one_network(setting, tmp_path):
-    made = setting(hardware={"devices": 2})
-    checkpoints = []
+def test_two_devices_train_one_network_that_can_be_reproduced(setting, train, tmp_path):
+    made, checkpoints = setting(hardware={"devices": 2}), []
     for name in ("one", "two"):
-        run = Run(Slot(tmp_path / f"{name}.pt"), partial(note_epoch, tmp_path / name))
-        checkpoints.append(train_network("unet2d", make_data(), made, run))
+        report = partial(note_epoch, tmp_path / name)
+        checkpoints.append(train("unet2d", make_data(), made, f"state-{name}", report))
         assert (tmp_path / name).read_text() == "1\n2\n"  # by one process only
-    first, again = checkpoints
-    assert all(torch.isfinite(weight).all() for weight in first["weights"].values())
-    assert equal(first, again)
+    one, two = checkpoints
+    assert all(torch.isfinite(weight).all() for weight in one["weights"].values())
+    assert equal(one, two)
+    assert not equal(one["weights"], train("unet2d", make_data(), setting(), "alone")["weights"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["dynunet3d", "mean_teacher"])
+def test_every_engine_trains_on_two_devices(engine, setting, train):
+    made = setting(hardware={"devices": 2}, optimisation={"epochs": 1})
+    checkpoint = train(engine, make_data(engine), made)
+    assert all(torch.isfinite(weight).all() for weight in checkpoint["weights"].values())
+    assert 0 <= dice_of(checkpoint, made, make_scan(3)) <= 1

@@ -15,7 +15,7 @@ from slicefill.metrics.overlap import dice
 from slicefill.params import SegmentationOptimisation
 from slicefill.segmentation.interface import Objective, Predictor
 from slicefill.segmentation.sampling import Sampler
-from slicefill.segmentation.scans import Scan, ScanPromise
+from slicefill.segmentation.scans import ScanPromise
 from slicefill.training import State
 
 
@@ -54,7 +54,6 @@ class SegmentationLearner:
         )
         self._fabric, self._task, self._options = fabric, task, options
         self.network, self._optimiser = fabric.setup(network, optimiser)
-        self._validation: dict[str, Scan] = {}
         self._predictor: Predictor | None = None
 
     def use_predictor(self, predictor: Predictor) -> None:
@@ -103,8 +102,8 @@ class SegmentationLearner:
         values = []
         for promise in self._task.validation.values():
             scan = promise.make()
-            found = self._predictor(scan).argmax(0)[scan.acquired]
-            truth = scan.label[scan.acquired]
+            scored = scan.acquired & scan.weight.any(axis=(1, 2))  # whose label is known
+            found, truth = self._predictor(scan).argmax(0)[scored], scan.label[scored]
             values += [
                 dice(found == index, truth == identity)
                 for index, identity in enumerate(self._task.classes)

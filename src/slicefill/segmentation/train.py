@@ -1,6 +1,9 @@
 """Training the networks of our own: 2D U-Net, 3D DynUNet, mean teacher."""
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import cast
 
 import torch
@@ -46,9 +49,15 @@ def train_network(engine: str, data: SegmentationData, setting: Setting, run: Ru
         FloatingPointError: If a loss stops being finite.
         ValueError: If nothing can be drawn, or no validation case can be scored.
     """
-    fabric = make_fabric(setting.params.hardware)
-    launch: Callable[..., Checkpoint] = fabric.launch  # its type knows no arguments
-    return launch(_train, engine, data, setting, run)
+    if not data.training:
+        msg = "no scan to train on: expected at least one training case; look at the split"
+        raise ValueError(msg)
+    train = partial(_train, engine=engine, data=data, setting=setting, run=run)
+    launch: Callable[..., None] = make_fabric(setting.params.hardware).launch  # typed without args
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "checkpoint.pt")
+        launch(_keep_result, path, train)
+        return dict(torch.load(path, weights_only=True))
 
 
 def training_mark(engine: str, data: SegmentationData, setting: Setting) -> str:
@@ -58,7 +67,8 @@ def training_mark(engine: str, data: SegmentationData, setting: Setting) -> str:
         for part, cases in (("training", data.training), ("validation", data.validation))
     }
     params = setting.params.model_dump()
-    own = {name: params[name] for name in ("optimisation", *_READS.get(engine, [engine]))}
+    names = ("optimisation", *_READS.get(engine, [engine]))
+    own = {name: params.get(name) for name in names}  # an engine may have none of its own
     overlap = params["inference"]["overlap"]  # of validation, which chooses the epoch
     return fingerprint(
         engine, scans, data.classes, own, overlap, setting.augmentation, setting.seed
@@ -74,6 +84,13 @@ def load_network(checkpoint: Checkpoint, params: SegmentationParams) -> Predicto
     return make_predictor(
         fabric, network.to(fabric.device), tuple(design["patch"]), params.inference
     )
+
+
+def _keep_result(fabric: Fabric, path: Path, train: Callable[[Fabric], Checkpoint]) -> None:
+    """Write the result to a file: tensors that a process returns are lost when it ends."""
+    checkpoint = train(fabric)
+    if fabric.is_global_zero:
+        torch.save(checkpoint, path)
 
 
 def _train(
