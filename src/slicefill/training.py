@@ -63,7 +63,7 @@ class Schedule:
 
     Attributes:
         epochs: Most epochs.
-        patience: Epochs without a better score before stopping.
+        patience: Epochs in a row that may be no better than the best; one more ends the run.
         score: The validation value of which more is better; None keeps the last epoch, for
             training whose aim no validation value measures.
     """

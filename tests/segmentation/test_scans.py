@@ -118,10 +118,11 @@ def test_distrusted_voxels_lose_their_weight_on_synthetic_slices_only(thick, fil
     filled = with_trust(fill(case), 1.0)
     trust = filled.maps["trust"].stored
     trust[2, 3, :] = 102  # of 255: 0.4, on every slice
-    scan = make_scan(case, filled, None, params(trust_threshold=0.5))
-    expected = np.ones((DEPTH, 12, 10))
-    expected[~scan.acquired, 2, 3] = 0
-    np.testing.assert_array_equal(scan.weight, expected)
+    for threshold in (0.5, 1.0):  # what reaches it is trusted
+        scan = make_scan(case, filled, None, params(trust_threshold=threshold))
+        expected = np.ones((DEPTH, 12, 10))
+        expected[~scan.acquired, 2, 3] = 0
+        np.testing.assert_array_equal(scan.weight, expected)
     assert make_scan(case, filled, None, params(trust_threshold=0.4)).weight.all()
 
 

@@ -234,11 +234,7 @@ def test_the_mark_depends_on_what_determines_the_network(engine, setting):
         setting(augmentation={"transforms": None}),
         *(setting(**change) for change in own[engine]),
     ]
-    others = [
-        swapped,
-        replace(data, training=renamed),
-        replace(data, classes=(0, 7, 9)),
-    ]
+    others = [swapped, replace(data, training=renamed), replace(data, classes=(0, 7, 9))]
     marks = [training_mark(engine, data, made) for made in settings]
     marks += [training_mark(engine, other, setting()) for other in others]
     marks += [training_mark(name, data, setting()) for name in ENGINES if name != engine]
@@ -269,13 +265,9 @@ def test_an_engine_without_parameters_has_a_mark_too(setting):
     assert len(marks) == 3
 
 
-def test_no_training_case_is_refused(setting, train):
-    data = replace(make_data(), training={})
+def test_training_without_what_it_draws_from_is_refused(setting, train):
     with pytest.raises(ValueError, match="at least one training case"):
-        train("unet2d", data, setting())
-
-
-def test_a_mean_teacher_without_unlabelled_slices_is_refused(setting, train):
+        train("unet2d", replace(make_data(), training={}), setting())
     with pytest.raises(ValueError, match="synthetic slice without label"):
         train("mean_teacher", make_data("unet2d"), setting())
 

@@ -163,6 +163,11 @@ def test_a_perceptual_term_without_weights_stops_before_training(data, params, t
     train(*data, "edsr", made, run())  # needs none
 
 
+def test_thick_scans_hold_no_pairs(data, params):
+    with pytest.raises(ValueError, match=r"super_resolution\.factor: expected 2 or more"):
+        train(*data, "edsr", params(factor=1), run())
+
+
 def test_the_mark_depends_on_all_that_the_network_does(data, params):
     training, validation = data
     marks = [

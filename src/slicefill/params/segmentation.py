@@ -1,8 +1,8 @@
 """Parameters of the segmentation pipeline: engines, training, inference, scoring."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from slicefill.params.base import Count, Fraction, Params, Positive, Weight
 from slicefill.params.computing import HardwareParams
@@ -13,6 +13,13 @@ class UNet2DParams(Params):
 
     width: Annotated[int, Field(ge=4)]
     patch: tuple[Count, Count] = Field(description="pixels; smaller slices are padded")
+
+    @model_validator(mode="after")
+    def _patch_can_be_halved(self) -> Self:
+        if any(size % 16 for size in self.patch) or max(self.patch) < 32:
+            msg = f"patch must be multiples of 16, one of them 32 or more, got {self.patch}"
+            raise ValueError(msg)
+        return self
 
 
 class DynUNet3DParams(Params):
@@ -43,7 +50,7 @@ class NnUNetParams(Params):
 
     configuration: Literal["2d", "3d_fullres"]
     trainer: str = Field(description="a published trainer class: it fixes the number of epochs")
-    processes: Count = Field(description="of preprocessing and export")
+    processes: Count = Field(description="of preprocessing, augmentation and export")
 
 
 class SegmentationOptimisation(Params):
@@ -57,7 +64,7 @@ class SegmentationOptimisation(Params):
     batch: Annotated[int, Field(ge=2)]
     epochs: Count
     steps_per_epoch: Count = Field(description="the same for every method, whatever its slices")
-    patience: Count = Field(description="epochs without a better validation before stopping")
+    patience: Count = Field(description="epochs without a better validation that are waited for")
     foreground_share: Fraction = Field(description="of the patches that are centred on an object")
     cache_gb: Positive = Field(description="bound on the volumes held in memory")
 

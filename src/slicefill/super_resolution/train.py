@@ -38,9 +38,15 @@ def train(
         `epoch`, `validation`, `history`, `fingerprint`, `version`.
 
     Raises:
-        ValueError: If cases are missing, too thin, or differ in their channels.
+        ValueError: If the factor is 1, or cases are missing, too thin, or differ in their channels.
         FloatingPointError: If a loss term stops being finite.
     """
+    if params.factor == 1:
+        msg = (
+            f"super_resolution.factor: expected 2 or more to train {name}, got 1; scans that are "
+            "thick already hold no pairs of low and high resolution: leave it out"
+        )
+        raise ValueError(msg)
     network, options = params.networks[name], params.optimisation
     fabric = launch_fabric(params.hardware)
     stacks = StackCache(training, params), StackCache(validation, params)

@@ -26,12 +26,14 @@ def train_segmenters(
     augmentation: AugmentationParams,
 ) -> dict[str, ModelPromise]:
     """Promise one network per method and seed, as `method/engine_seed`."""
+    from slicefill.segmentation.engines import find_engine
     from slicefill.segmentation.interface import SegmentationData, Setting
     from slicefill.segmentation.train import training_mark
 
     classes = tuple(sorted(params.label_names))
     promises = {}
     for method, own in scans.items():
+        find_engine(own.engine)  # a misspelt one stops before any training
         data = SegmentationData(own.training, own.validation, classes)
         for seed in params.seeds:
             setting = Setting(params, augmentation, seed)

@@ -1,0 +1,119 @@
+"""When do synthetic slices help a 2D U-Net? Few training cases, their weight, more steps.
+
+    python benchmarks/synthetic_slices.py --cases 12 --weights 1 0.25 --seeds 2
+
+Needs a finished `kedro run --env=hippocampus --pipelines=comparison` (its filled cases). Trains on
+the first training persons and scores **validation** persons on acquired slices, so that what is
+learned here may be used to choose settings.
+"""
+
+import argparse
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from kedro.config import OmegaConfigLoader
+from tqdm.auto import tqdm
+
+from slicefill.datasets.cases import CasesDataset
+from slicefill.metrics.overlap import dice, volume_difference
+from slicefill.params import AugmentationParams, ComparisonParams, SegmentationParams
+from slicefill.pipelines.augmentation.nodes import assemble_scans, list_slices
+from slicefill.segmentation.interface import SegmentationData, Setting
+from slicefill.segmentation.scans import ScanSet
+from slicefill.segmentation.train import load_network, train_network
+from slicefill.settings import CONFIG_LOADER_ARGS
+from slicefill.training import Run, State
+
+_ROOT = Path(__file__).parents[1]
+
+
+class Forgetful:
+    """A slot that keeps nothing: these runs are short."""
+
+    def load(self) -> State | None:
+        """Return nothing."""
+        return None
+
+    def save(self, state: State) -> None:
+        """Keep nothing."""
+
+
+def main() -> None:
+    """Train the grid and print a table."""
+    options = _options()
+    loader = OmegaConfigLoader(str(_ROOT / "conf"), options.env, **CONFIG_LOADER_ARGS)
+    values = loader["parameters"]
+    segmentation = SegmentationParams(**values["segmentation"])
+    optimisation = segmentation.optimisation.model_copy(update={"epochs": options.epochs})
+    segmentation = segmentation.model_copy(update={"optimisation": optimisation})
+    rows = []
+    grid = list(product(options.methods, options.weights, range(options.seeds)))
+    for method, weight, seed in tqdm(grid, desc="networks"):
+        if method == "none" and weight != options.weights[0]:
+            continue  # there is nothing to weigh
+        augmentation = AugmentationParams(**{**values["augmentation"], "synthetic_weight": weight})
+        scans = _scans(method, values["comparison"], augmentation, options)
+        setting = Setting(segmentation, augmentation, seed)
+        rows.append({"method": method, "weight": weight, **_score(scans, setting)})
+    print(_table(pd.DataFrame(rows), options))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--env", default="hippocampus")
+    parser.add_argument("--methods", nargs="+", default=["none", "linear", "slice_imputation"])
+    parser.add_argument("--weights", nargs="+", type=float, default=[1.0])
+    parser.add_argument("--cases", type=int, default=12, help="training cases")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=8, help="of steps_per_epoch steps")
+    parser.add_argument("--design", default="S_x4", help="folder of axis and factor")
+    return parser.parse_args()
+
+
+def _scans(
+    method: str, values: dict, augmentation: AugmentationParams, options: argparse.Namespace
+) -> ScanSet:
+    """Put the scans of some training cases and of all validation cases together."""
+    splits = pd.read_csv(_ROOT / f"data/02_intermediate/{options.env}/splits.csv")
+    training = splits[splits["split"] == "train"].head(options.cases)
+    chosen = pd.concat([training, splits[splits["split"] == "validation"]])
+    design = f"{options.env}/{options.design}"
+    thick, filled = (
+        CasesDataset(path=str(_ROOT / "data" / path), made_by="comparison").load()
+        for path in (f"03_primary/{design}/thick", f"07_model_output/{design}/filled")
+    )
+    preset = {"title": "", "engine": "unet2d", "methods": [method], "reference": method}
+    comparison = ComparisonParams(preset="one", presets={"one": preset}, methods=values["methods"])
+    manifest = list_slices(thick, filled, chosen, augmentation, comparison)
+    return assemble_scans(manifest, thick, filled, augmentation)[method]
+
+
+def _score(scans: ScanSet, setting: Setting) -> dict[str, float]:
+    """Train one network; return mean Dice and signed RAVD over validation cases and classes."""
+    ids = tuple(sorted(setting.params.label_names))
+    data = SegmentationData(scans.training, scans.validation, ids)
+    run = Run(Forgetful(), lambda values, epoch: None)
+    predict = load_network(train_network("unet2d", data, setting, run), setting.params)
+    scores = []
+    for promise in scans.validation.values():
+        scan = promise.make()
+        found, truth = predict(scan).argmax(0)[scan.acquired], scan.label[scan.acquired]
+        for index, identity in enumerate(ids[1:], 1):
+            pair = found == index, truth == identity
+            scores.append((dice(*pair), volume_difference(*pair)))
+    mean = np.nanmean(scores, axis=0)
+    return {"dice": float(mean[0]), "ravd": float(mean[1])}
+
+
+def _table(rows: pd.DataFrame, options: argparse.Namespace) -> str:
+    grouped = rows.groupby(["method", "weight"], sort=False)
+    table = grouped[["dice", "ravd"]].agg(["mean", "min", "max"]).round(4)
+    table.columns = [" ".join(pair) for pair in table.columns]
+    title = f"{options.cases} training cases, {options.epochs} epochs, {options.seeds} seeds"
+    return f"{title}\n\n{table.reset_index().to_markdown(index=False)}"
+
+
+if __name__ == "__main__":
+    main()
