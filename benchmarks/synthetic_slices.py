@@ -1,6 +1,6 @@
-"""When do synthetic slices help a 2D U-Net? Few training cases, their weight, more steps.
+"""When do synthetic slices help a 2D U-Net? Few training cases, a smaller share, more steps.
 
-    python benchmarks/synthetic_slices.py --cases 12 --weights 1 0.25 --seeds 2
+    python benchmarks/synthetic_slices.py --cases 12 --shares 0.25 0.75 --seeds 2
 
 Needs a finished `kedro run --env=hippocampus --pipelines=comparison` (its filled cases). Trains on
 the first training persons and scores **validation** persons on acquired slices, so that what is
@@ -49,14 +49,14 @@ def main() -> None:
     optimisation = segmentation.optimisation.model_copy(update={"epochs": options.epochs})
     segmentation = segmentation.model_copy(update={"optimisation": optimisation})
     rows = []
-    grid = list(product(options.methods, options.weights, range(options.seeds)))
-    for method, weight, seed in tqdm(grid, desc="networks"):
-        if method == "none" and weight != options.weights[0]:
-            continue  # there is nothing to weigh
-        augmentation = AugmentationParams(**{**values["augmentation"], "synthetic_weight": weight})
+    grid = list(product(options.methods, options.shares, range(options.seeds)))
+    for method, share, seed in tqdm(grid, desc="networks"):
+        if method == "none" and share != options.shares[0]:
+            continue  # there is nothing to share
+        augmentation = AugmentationParams(**{**values["augmentation"], "synthetic_share": share})
         scans = _scans(method, values["comparison"], augmentation, options)
         setting = Setting(segmentation, augmentation, seed)
-        rows.append({"method": method, "weight": weight, **_score(scans, setting)})
+        rows.append({"method": method, "share": share, **_score(scans, setting)})
     print(_table(pd.DataFrame(rows), options))
 
 
@@ -64,7 +64,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--env", default="hippocampus")
     parser.add_argument("--methods", nargs="+", default=["none", "linear", "slice_imputation"])
-    parser.add_argument("--weights", nargs="+", type=float, default=[1.0])
+    parser.add_argument(
+        "--shares", nargs="+", type=float, default=[0.75], help="of synthetic slices among drawn"
+    )
     parser.add_argument("--cases", type=int, default=12, help="training cases")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=8, help="of steps_per_epoch steps")
@@ -108,7 +110,7 @@ def _score(scans: ScanSet, setting: Setting) -> dict[str, float]:
 
 
 def _table(rows: pd.DataFrame, options: argparse.Namespace) -> str:
-    grouped = rows.groupby(["method", "weight"], sort=False)
+    grouped = rows.groupby(["method", "share"], sort=False)
     table = grouped[["dice", "ravd"]].agg(["mean", "min", "max"]).round(4)
     table.columns = [" ".join(pair) for pair in table.columns]
     title = f"{options.cases} training cases, {options.epochs} epochs, {options.seeds} seeds"

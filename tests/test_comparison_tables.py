@@ -27,6 +27,7 @@ LIVER, BOTH = {0: "background", 1: "liver"}, {1: "liver", 2: "tumour"}
 
 def comparison(*methods):
     method = {"fill": "none", "count": None, "engine": None, "restore_acquired": False}
+    method |= {"label_field": None, "transforms": True}
     named = {name: {**method, "title": name.replace("si", "S_I & co")} for name in methods}
     preset = {"title": "Table I, 50%", "engine": "unet2d", "reference": methods[0]}
     presets = {"table1": {**preset, "methods": list(methods)}}

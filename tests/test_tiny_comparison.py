@@ -99,6 +99,7 @@ def test_a_method_that_is_added_is_all_that_runs_and_one_that_fails_leaves_the_o
     models = project / "data" / "06_models" / "tiny" / "S_x4" / "segmentation"
     before = ages(models)
     base = {"title": "", "count": None, "engine": None, "restore_acquired": False}
+    base |= {"label_field": None, "transforms": True}
     extra = {"methods": {"broken": {**base, "fill": "no_such_model"}}}
     configure(project, ["none", "linear", "shape_based", "broken"], **extra)
     done = kedro(project, *RUN)

@@ -25,11 +25,16 @@ _SECTIONS = (
     "scoring",
     "comparison",
 )
-_SHORTCUTS = {
-    "variant": "synthesis.variant",
-    "factor": "anisotropization.factor",
-    "axis": "anisotropization.axis",
-    "preset": "comparison.preset",
+_SHORTCUTS = {  # parameter → the override that sets it everywhere and names the folder
+    "synthesis.variant": "variant",
+    "comparison.preset": "preset",
+    "anisotropization.factor": "factor",
+    "super_resolution.factor": "factor",
+    "anisotropization.axis": "axis",
+    **{
+        f"{section}.through_plane": "axis"
+        for section in ("ingestion", "synthesis", "imputation", "augmentation", "super_resolution")
+    },
 }
 CASES_LEFT_OUT = 3  # exit code of a run that finished, but not for every case
 
@@ -46,8 +51,8 @@ class ParametersHook:
         """
         for name, value in tracking.flatten(run_params["runtime_params"] or {}).items():
             section = name.partition(".")[0]
-            if name in _SHORTCUTS.values():
-                instead = next(short for short, full in _SHORTCUTS.items() if full == name)
+            if name in _SHORTCUTS:
+                instead = _SHORTCUTS[name]
                 msg = f"--params {name}={value}: results would mix; write {instead}={value}"
                 raise ValueError(msg)
             if section not in (*_DESIGN, *_SECTIONS):

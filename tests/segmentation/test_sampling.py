@@ -129,7 +129,7 @@ def test_unlabelled_slices_are_the_synthetic_ones_without_label(rng):
 
 
 def test_nothing_to_draw_says_what_to_do(rng):
-    with pytest.raises(ValueError, match=r"no synthetic slice without label.*unlabelled_share"):
+    with pytest.raises(ValueError, match=r"no synthetic slice without label.*unet2d"):
         make_sampler().draw(1, rng, labelled=False)
     scan = make_scan()
     scan.weight[:] = 0

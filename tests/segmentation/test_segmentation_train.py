@@ -242,7 +242,7 @@ def test_the_mark_depends_on_what_determines_the_network(engine, setting):
 
 
 @pytest.mark.parametrize("engine", OWN)
-def test_the_mark_ignores_other_engines_hardware_and_speed(engine, setting):
+def test_the_mark_ignores_other_engines_and_what_is_kept(engine, setting):
     reads = {"mean_teacher": {"mean_teacher", "unet2d"}}.get(engine, {engine})
     others = {
         "unet2d": {"width": 8},
@@ -252,7 +252,6 @@ def test_the_mark_ignores_other_engines_hardware_and_speed(engine, setting):
     }
     changed = setting(
         **{name: change for name, change in others.items() if name not in reads},
-        hardware={"devices": 2, "precision": "bf16-mixed"},
         inference={"batch": 1, "softmax": True},
         seeds=[0, 1],
     )
@@ -260,9 +259,15 @@ def test_the_mark_ignores_other_engines_hardware_and_speed(engine, setting):
     assert training_mark(engine, data, changed) == training_mark(engine, data, setting())
 
 
-def test_an_engine_without_parameters_has_a_mark_too(setting):
-    marks = {training_mark(name, make_data(), setting()) for name in ("new", "newer", "unet2d")}
-    assert len(marks) == 3
+def test_the_mark_knows_the_hardware_on_which_results_depend(setting):
+    devices = setting(hardware={"devices": 2})
+    data = make_data("unet2d")
+    assert training_mark("unet2d", data, devices) != training_mark("unet2d", data, setting())
+
+
+def test_nnunet_does_not_depend_on_what_it_does_by_itself(setting):
+    data, changed = make_data("unet2d"), setting(optimisation={"batch": 3})
+    assert training_mark("nnunetv2", data, changed) == training_mark("nnunetv2", data, setting())
 
 
 def test_training_without_what_it_draws_from_is_refused(setting, train):

@@ -97,6 +97,7 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
                 "mend the cause (the log above shows where each one stopped) and run again"
             )
             raise DatasetError(msg)
+        others = self._other_groups(data)  # another run may have added some
         finished = others + [case for case in data if case not in failed]
         replace_json(self._path / _COMPLETE, finished)
 

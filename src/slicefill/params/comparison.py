@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from slicefill.params.base import Count, Fraction, Params, Positive
 from slicefill.params.evaluation import StatisticsParams
 
+EngineName = Literal["unet2d", "dynunet3d", "mean_teacher", "nnunetv2"]
 ACQUIRED_ONLY = "none"
 """The name in `ComparedMethod.fill` for no imputation at all."""
 
@@ -19,32 +20,37 @@ class ComparedMethod(Params):
     count: Annotated[int, Field(ge=0)] | Literal["N_A"] | None = Field(
         description="synthetic slices per gap; null: as imputation says"
     )
-    engine: str | None = Field(description="null: the preset's")
+    label_field: Literal["one_hot", "signed_distance"] | None = Field(
+        description="how a model warps labels; null: as imputation says"
+    )
+    engine: EngineName | None = Field(description="null: the preset's")
     restore_acquired: bool = Field(
         description="super-resolution changes acquired slices: put them back"
     )
+    transforms: bool = Field(description="conventional augmentation, as augmentation says")
 
     @property
     def group(self) -> str:
         """Folder of the filled cases; empty where nothing is filled.
 
         Example:
-            >>> ComparedMethod(
-            ...     title="", fill="linear", count=2, engine=None, restore_acquired=False
+            >>> ComparedMethod.model_construct(
+            ...     fill="iia", count=2, label_field="one_hot", restore_acquired=False
             ... ).group
-            'linear_n2'
+            'iia_n2_one_hot'
         """
         if self.fill == ACQUIRED_ONLY:
             return ""
         count = "" if self.count is None else f"_n{self.count}".replace("N_A", "a")
-        return f"{self.fill}{count}{'_restored' if self.restore_acquired else ''}"
+        labels = f"_{self.label_field}" if self.label_field else ""
+        return f"{self.fill}{count}{labels}{'_restored' if self.restore_acquired else ''}"
 
 
 class Preset(Params):
     """An experiment: the methods of one table."""
 
     title: str
-    engine: str = Field(description="unet2d, dynunet3d, nnunetv2 or mean_teacher")
+    engine: EngineName = Field(description="of the methods that name none")
     methods: list[str] = Field(min_length=1)
     reference: str = Field(description="the method that the others are tested against")
 

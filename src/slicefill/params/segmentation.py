@@ -1,4 +1,4 @@
-"""Parameters of the segmentation pipeline: engines, training, inference, scoring."""
+"""Parameters of the segmentation pipeline: engines, training, inference."""
 
 from typing import Annotated, Literal, Self
 

@@ -110,7 +110,10 @@ class SegmentationLearner:
                 if index
             ]
         measured = [value for value in values if not np.isnan(value)]
-        return {"validation/dice": float(np.mean(measured)) if measured else float("nan")}
+        mean = float(np.mean(measured)) if measured else float("nan")
+        # All devices must agree on when to stop.
+        agreed: dict[str, float] = self._fabric.broadcast({"validation/dice": mean})
+        return agreed
 
     def state(self) -> State:
         """Return network, optimiser and what the objective keeps."""

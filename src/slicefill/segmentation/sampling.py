@@ -19,8 +19,8 @@ VOXELS_PER_CLASS = 4000
 NOT_FOUND = {
     True: "labelled slice: give label maps with the ids of segmentation.label_names",
     False: (
-        "synthetic slice without label: fill them by a method that makes no labels, or set "
-        "segmentation.mean_teacher.unlabelled_share to 0"
+        "synthetic slice without label: a mean teacher needs a method that makes none; choose "
+        "the engine unet2d"
     ),
 }
 

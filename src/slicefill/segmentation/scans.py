@@ -1,7 +1,7 @@
 """A case as a segmentation network sees it: acquired slices, synthetic ones between them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ class ScanSet:
 
     Attributes:
         engine: What segments them.
+        transforms: Whether conventional augmentation varies what is learned from.
         training: What is learned from.
         validation: Cases of other persons that choose the best epoch.
         test: Cases that take no part in either.
@@ -49,6 +50,7 @@ class ScanSet:
     """
 
     engine: str
+    transforms: bool
     training: Mapping[str, ScanPromise]
     validation: Mapping[str, ScanPromise]
     test: Mapping[str, ScanPromise]
@@ -79,7 +81,7 @@ def make_scan(
     window = stack_case(thick, axis, params.window).window  # the same for every method
     source = thick if filled is None else filled
     stack = stack_case(source, axis, params.window)
-    image = type(stack)(stack.image, window).normalised()
+    image = replace(stack, window=window).normalised()
     step = 1 if filled is None else int(filled.record["count"]) + 1
     label = np.zeros((len(image), *image.shape[2:]), np.int64)
     weight = np.zeros(label.shape, np.float32)

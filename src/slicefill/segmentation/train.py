@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import cast
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -28,7 +28,12 @@ from slicefill.segmentation.sampling import Drawing, Sampler
 from slicefill.training import Run, Schedule, State, fit
 from slicefill.types import Checkpoint
 
-_READS = {"mean_teacher": ["mean_teacher", "unet2d"]}  # whose parameters an engine reads
+_READS: dict[str, dict[str, Any]] = {  # the parameters that training by an engine depends on
+    "unet2d": {"unet2d": True, "optimisation": True},
+    "mean_teacher": {"mean_teacher": True, "unet2d": True, "optimisation": True},
+    "dynunet3d": {"dynunet3d": True, "optimisation": True, "inference": {"overlap"}},
+    "nnunetv2": {"nnunetv2": True},
+}
 
 
 def train_network(engine: str, data: SegmentationData, setting: Setting, run: Run) -> Checkpoint:
@@ -61,18 +66,16 @@ def train_network(engine: str, data: SegmentationData, setting: Setting, run: Ru
 
 
 def training_mark(engine: str, data: SegmentationData, setting: Setting) -> str:
-    """Digest of all that a trained network depends on; the parameters of other engines do not."""
+    """Digest of all that a trained network depends on; what its engine never reads does not."""
     scans = {
         part: {case: scan.fingerprint for case, scan in cases.items()}
         for part, cases in (("training", data.training), ("validation", data.validation))
     }
-    params = setting.params.model_dump()
-    names = ("optimisation", *_READS.get(engine, [engine]))
-    own = {name: params.get(name) for name in names}  # an engine may have none of its own
-    overlap = params["inference"]["overlap"]  # of validation, which chooses the epoch
-    return fingerprint(
-        engine, scans, data.classes, own, overlap, setting.augmentation, setting.seed
-    )
+    params = setting.params.model_dump(include={"hardware": True, **_READS[engine]})
+    varied = None
+    if engine != "nnunetv2":  # which augments by itself
+        varied = setting.augmentation.model_dump(include={"transforms", "synthetic_share"})
+    return fingerprint(engine, scans, data.classes, params, varied, setting.seed)
 
 
 def load_network(checkpoint: Checkpoint, params: SegmentationParams) -> Predictor:

@@ -1,5 +1,6 @@
 """Augmentation nodes: which slices segmentation networks see, and with which weight."""
 
+import logging
 from functools import partial
 from typing import cast
 
@@ -9,6 +10,8 @@ from slicefill.fingerprint import fingerprint
 from slicefill.params import AugmentationParams, ComparisonParams
 from slicefill.segmentation.scans import Scan, ScanPromise, ScanSet, make_scan
 from slicefill.types import Lazy, Promise
+
+logger = logging.getLogger(__name__)
 
 
 def list_slices(
@@ -23,8 +26,11 @@ def list_slices(
     A case that a method could not fill is left out for that method.
 
     Returns:
-        One row per slice: `method`, `engine`, `case`, `split`, `filled` (which filled case;
-        empty for acquired slices alone), and what `describe_slices` says.
+        One row per slice: `method`, `engine`, `transforms`, `case`, `split`, `filled` (which
+        filled case; empty for acquired slices alone), and what `describe_slices` says.
+
+    Raises:
+        ValueError: If there is no case for any method.
     """
     from tqdm.auto import tqdm
 
@@ -38,11 +44,18 @@ def list_slices(
                 continue
             thick = thick_cases[case].make()
             filled = filled_cases[key].make() if key else None
-            common = {"method": name, "engine": method.engine, "case": case, "split": split}
+            common = {"method": name, "engine": method.engine, "transforms": method.transforms}
+            common |= {"case": case, "split": split}
             rows += [
                 {**common, "filled": key, **described}
                 for described in describe_slices(thick, filled, params)
             ]
+    missing = set(comparison.chosen) - {row["method"] for row in rows}
+    for name in sorted(missing):
+        logger.warning("%s: no case was filled by %s", name, comparison.chosen[name].fill)
+    if not rows:
+        msg = "no chosen method has a case: first run: kedro run --pipelines=comparison"
+        raise ValueError(msg)
     return pd.DataFrame(rows)
 
 
@@ -63,9 +76,9 @@ def assemble_scans(
             weights = slices.sort_values("slice")["weight"].tolist()
             parts[split][case] = _promise_scan(thick, filled, weights, params)
             grids[case] = filled or thick
-        engine = str(own["engine"].iloc[0])
+        engine, transforms = str(own["engine"].iloc[0]), bool(own["transforms"].iloc[0])
         training, validation, test = (parts[x] for x in ("train", "validation", "test"))
-        sets[str(method)] = ScanSet(engine, training, validation, test, grids)
+        sets[str(method)] = ScanSet(engine, transforms, training, validation, test, grids)
     return sets
 
 

@@ -25,7 +25,7 @@ _PLOTTED = ("dice_mean", "ravd_abs_mean", "assd_mean", "mssd_mean", "hd95_mean",
 def draw_methods(scores: pd.DataFrame, comparison: ComparisonParams) -> dict[str, Figure]:
     """Box plots per metric, and every case against the reference method."""
     titles = {name: method.title for name, method in comparison.chosen.items()}
-    averaged = average_seeds(scores.drop(columns=["prediction", "engine"]))
+    averaged = average_seeds(scores)
     order = [name for name in titles if name in set(averaged["method"])]
     averaged = averaged.set_index("method").loc[order].reset_index()
     averaged["method"] = averaged["method"].map(titles)
@@ -48,7 +48,7 @@ def draw_learning(history: pd.DataFrame, comparison: ComparisonParams) -> dict[s
     return {"learning_curves": segmentation_curves(histories)} if histories else {}
 
 
-def telling_cases(scores: pd.DataFrame, comparison: ComparisonParams) -> list[str]:
+def telling_cases(scores: pd.DataFrame) -> list[str]:
     """Test cases in the order in which they are worth drawing: the median, the worst, the others.
 
     By the mean Dice over all methods, so that no method chooses its own.

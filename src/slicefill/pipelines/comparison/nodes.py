@@ -18,7 +18,9 @@ from slicefill.params import (
 )
 from slicefill.pipelines.imputation.nodes import Models, promise_fillings, verify_groups
 from slicefill.pipelines.synthesis.nodes import train_synthesis
-from slicefill.types import Lazy, ModelPromise, Prediction, Promise
+from slicefill.types import Checkpoint, Lazy, ModelPromise, Prediction, Promise
+
+_MOST_REGIONS = 4  # classes and mean side by side, in what is read; the CSV has all
 
 
 def train_variants(
@@ -34,8 +36,15 @@ def train_variants(
     for variant in fills:
         if variant in params.variants:
             own = params.model_copy(update={"variant": variant})
-            promises |= train_synthesis(thick_cases, splits, slots, own)
+            for name, promise in train_synthesis(thick_cases, splits, slots, own).items():
+                make = partial(_in_child_run, name, promise.make)
+                promises[name] = ModelPromise(make, promise.fingerprint)
     return promises
+
+
+def _in_child_run(name: str, make: Callable[[], Checkpoint]) -> Checkpoint:
+    with tracking.child_run(name):
+        return make()
 
 
 def fill_for_methods(
@@ -56,13 +65,13 @@ def fill_for_methods(
     for group, method in groups.items():
         try:
             filled = promise_fillings(thick_cases, method.fill, models, _rule(params, method))
-        except ValueError as error:
+        except Exception as error:  # whatever is wrong with its model, the others go on
             filled = {"every_case": Promise(partial(_refuse, error), "")}
         promises |= {f"{group}/{case}": promise for case, promise in filled.items()}
     return promises
 
 
-def _refuse(error: ValueError) -> NoReturn:
+def _refuse(error: Exception) -> NoReturn:
     raise error
 
 
@@ -81,6 +90,8 @@ def _rule(params: ImputationParams, method: ComparedMethod) -> ImputationParams:
     changes: dict[str, Any] = {"restore_acquired": method.restore_acquired}
     if method.count is not None:
         changes |= {"count": method.count, "target_spacing": None}
+    if method.label_field is not None:
+        changes["label_field"] = method.label_field
     return params.model_copy(update=changes)
 
 
@@ -101,13 +112,17 @@ def tabulate_comparison(
 
     summary = summarise(segmentation_scores, params)
     outcome = Outcome(segmentation_scores, summary, params)
-    table = preset_table(outcome, comparison, all_regions(params.label_names))
+    regions = all_regions(params.label_names)
+    table = preset_table(outcome, comparison, regions)
+    readable = (
+        table if len(regions) <= _MOST_REGIONS else preset_table(outcome, comparison, ["mean"])
+    )
     for name, own in summary.dropna(subset="mean").groupby("method"):
         with tracking.child_run(str(name)):
             tracking.log_metrics(dict(zip(own["metric"], own["mean"], strict=True)))
     tests = compare_means(segmentation_scores, params, comparison)
-    latex = to_latex(table, f"tab:{comparison.preset}")
-    return preset_numbers(summary, comparison), tests, table.frame, to_markdown(table), latex
+    latex = to_latex(readable, f"tab:{comparison.preset}")
+    return preset_numbers(summary, comparison), tests, table.frame, to_markdown(readable), latex
 
 
 def draw_comparison(
@@ -141,7 +156,7 @@ def draw_overlays(
             predictions,
             (params, comparison),
         )
-        for case in telling_cases(segmentation_scores, comparison)[: params.figure_cases]
+        for case in telling_cases(segmentation_scores)[: params.figure_cases]
     }
 
 

@@ -65,9 +65,7 @@ def compose_report(
         footnotes=[
             "Networks see the test case filled by the same method; predictions of synthetic "
             "slices are dropped and acquired slices scored.",
-            "Super-resolution learns from pairs of low and high resolution, which only isotropic "
-            "training cases give; all other methods learn from the thick scans alone.",
-            "Every method had the same number of training steps.",
+            "Every method had at most the same number of training steps.",
         ],
     )
 

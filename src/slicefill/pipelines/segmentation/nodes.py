@@ -1,7 +1,7 @@
 """Segmentation nodes: train networks, predict test cases, score acquired slices."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -26,17 +26,18 @@ def train_segmenters(
     augmentation: AugmentationParams,
 ) -> dict[str, ModelPromise]:
     """Promise one network per method and seed, as `method/engine_seed`."""
-    from slicefill.segmentation.engines import find_engine
     from slicefill.segmentation.interface import SegmentationData, Setting
     from slicefill.segmentation.train import training_mark
 
     classes = tuple(sorted(params.label_names))
     promises = {}
     for method, own in scans.items():
-        find_engine(own.engine)  # a misspelt one stops before any training
         data = SegmentationData(own.training, own.validation, classes)
+        varied = (
+            augmentation if own.transforms else augmentation.model_copy(update={"transforms": None})
+        )
         for seed in params.seeds:
-            setting = Setting(params, augmentation, seed)
+            setting = Setting(params, varied, seed)
             name = f"{method}/{own.engine}_{seed}"
             promises[name] = ModelPromise(
                 partial(_train, name, own.engine, data, setting, slots),
@@ -83,11 +84,12 @@ def predict_cases(
     """
     promises, rows = {}, []
     for method, network in _networks(models, scans, params):
-        own, checkpoint = scans[method], models[f"{method}/{network}"]()
-        predictor = _load(own.engine, checkpoint, params)
+        own, read = scans[method], models[f"{method}/{network}"]
+        predictor = cache(partial(_load, own.engine, read, params))  # loaded when it is needed
+        trained = read()["fingerprint"]
         for case, scan in own.test.items():
             name = f"{method}/{network}/{case}"
-            mark = fingerprint(checkpoint["fingerprint"], scan.fingerprint, params.inference)
+            mark = fingerprint(trained, scan.fingerprint, params.inference)
             make = partial(_predict, predictor, scan, own.grids[case], params)
             promises[name] = Lazy(make, mark)
             seed = network.rpartition("_")[2]
@@ -104,18 +106,21 @@ def _networks(
     return [(method, network) for method, network in wanted if f"{method}/{network}" in models]
 
 
-def _load(engine: str, checkpoint: Checkpoint, params: SegmentationParams) -> "Predictor":
+def _load(engine: str, read: Callable[[], Checkpoint], params: SegmentationParams) -> "Predictor":
     from slicefill.segmentation.engines import find_engine
 
-    return find_engine(engine).load(checkpoint, params)
+    return find_engine(engine).load(read(), params)
 
 
 def _predict(
-    predictor: "Predictor", scan: ScanPromise, grid: Promise, params: SegmentationParams
+    predictor: "Callable[[], Predictor]",
+    scan: ScanPromise,
+    grid: Promise,
+    params: SegmentationParams,
 ) -> Prediction:
     from slicefill.segmentation.prediction import make_prediction
 
-    return make_prediction(predictor, scan.make(), grid.make(), params)
+    return make_prediction(predictor(), scan.make(), grid.make(), params)
 
 
 def score_predictions(

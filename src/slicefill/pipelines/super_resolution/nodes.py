@@ -30,7 +30,7 @@ def train_super_resolution(
         name: {case: cases[case] for case in listed if case in cases}
         for name, listed in splits.groupby("split")["case"]
     }
-    training, validation = parts["train"], parts["validation"]
+    training, validation = parts.get("train", {}), parts.get("validation", {})
     return {
         name: ModelPromise(
             partial(_train, training, validation, name, params, slots),
