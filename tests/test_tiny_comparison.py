@@ -101,16 +101,18 @@ def test_a_method_that_is_added_is_all_that_runs_and_one_that_fails_leaves_the_o
     base = {"title": "", "count": None, "engine": None, "restore_acquired": False}
     base |= {"label_field": None, "transforms": True}
     extra = {"methods": {"broken": {**base, "fill": "no_such_model"}}}
-    configure(project, ["none", "linear", "shape_based", "broken"], **extra)
+    configure(project, ["none", "linear", "edsr", "broken"], **extra)
     done = kedro(project, *RUN)
     assert done.returncode == 3, done.stderr[-3000:]  # finished, not for every method
     assert "no trained model 'no_such_model'" in done.stdout + done.stderr
     after = ages(models)
     assert {name: after[name] for name in before} == before
     assert {name for name in after if name not in before} == {
-        "shape_based/unet2d_0.pt",
-        "last/shape_based/unet2d_0.pt",
+        "edsr/mean_teacher_0.pt",
+        "last/edsr/mean_teacher_0.pt",
     }
+    output = project / "data" / "07_model_output" / "tiny" / "S_x4"
+    assert not list((output / "filled" / "edsr").rglob("label.nii.gz"))  # it makes no labels
     reporting = project / "data" / "08_reporting" / "tiny" / "S_x4" / "pair"
     table = pd.read_csv(reporting / "table.csv").set_index("method")
     assert (table.iloc[3] == "not run").all()
