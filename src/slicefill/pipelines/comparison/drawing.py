@@ -76,7 +76,9 @@ def draw_case(
     params, comparison = settings
     found: dict[str, Array] = {}
     axis = 0
-    for row in scores.sort_values("seed", kind="stable").drop_duplicates("method").to_dict("records"):
+    for row in (
+        scores.sort_values("seed", kind="stable").drop_duplicates("method").to_dict("records")
+    ):
         prediction = predictions[row["prediction"]].make()
         axis = prediction.record["axis"]
         kept = slices_first(prediction.label.stored, axis)[prediction.record["acquired"]]
