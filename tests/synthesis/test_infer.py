@@ -268,6 +268,15 @@ def test_the_network_sees_the_box_only(make_engine):
     assert seen == [(2, 1, 13, 18), (1, 1, 13, 18)]
 
 
+@pytest.mark.parametrize("shown", [np.s_[:, 5], np.s_[..., 0], np.s_[..., -1], np.s_[:, 12, 17]])
+@pytest.mark.parametrize("refinement", [False, True])
+def test_slices_that_show_a_line_or_a_pixel_are_filled(shown, refinement, make_engine):
+    image = np.zeros((3, 13, 18), np.float32)
+    image[shown] = 0.5
+    filling = fill_by_flow(make_engine(refinement=refinement), make_stack(image), [0.5])
+    np.testing.assert_allclose(filling.image[:, 0, 0], image[:-1], atol=1e-6)
+
+
 def test_an_empty_stack_is_filled_with_nothing(make_engine):
     filling = fill_by_flow(make_engine(stirred=True), make_stack(np.zeros((3, 9, 9))), [0.5])
     assert not filling.image.any()

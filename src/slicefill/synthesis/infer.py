@@ -187,10 +187,16 @@ def _occupied(shown: Tensor) -> _Box:
     mask = (shown > 0).any(dim=0).any(dim=0)
     if not mask.any():
         return _Box(0, min(2, height), 0, min(2, width), height, width)  # nothing moves
-    rows, columns = torch.nonzero(mask.any(1)).flatten(), torch.nonzero(mask.any(0)).flatten()
-    return _Box(
-        int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1, height, width
-    )
+    top, bottom = _span(mask.any(1))
+    left, right = _span(mask.any(0))
+    return _Box(top, bottom, left, right, height, width)
+
+
+def _span(shows: Tensor) -> tuple[int, int]:
+    """First and last + 1 of what shows something; at least two pixels, as warping needs."""
+    places = torch.nonzero(shows).flatten()
+    last = min(max(int(places[-1]) + 1, int(places[0]) + 2), len(shows))
+    return min(int(places[0]), max(last - 2, 0)), last
 
 
 def _batches(shown: Tensor, pixels: int) -> Iterator[tuple[slice, _Box]]:
