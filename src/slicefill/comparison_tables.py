@@ -32,6 +32,9 @@ _MEASURES = (
     _Measure("hd95", "HD95 (mm)", 1, "z.2f"),
     _Measure("nsd", "NSD (%)", 100, "z.1f"),
 )
+COMPARED = tuple(f"{measure.metric}_mean" for measure in _MEASURES if measure.metric != "ravd")
+"""The means over classes that are tested and drawn; of RAVD its magnitude."""
+
 _BOTH_EMPTY = {"drop": "left out", "perfect": "Dice and NSD 100%, RAVD and distances 0"}
 _ONE_EMPTY = {"drop": "left out", "diagonal": "the diagonal of the image"}
 _MARKDOWN = str.maketrans({character: f"\\{character}" for character in r"\|*_<"})

@@ -73,6 +73,16 @@ def step_map(axis: int, step: float) -> NDArray[np.float64]:
     return index_map
 
 
+def spacing_slices_first(spacing: Array, axis: int) -> NDArray[np.float64]:
+    """Put the pitch across slices in front: slice, row and column pitch, `(3,)`, mm.
+
+    Example:
+        >>> spacing_slices_first(np.array([0.5, 0.6, 4.0]), axis=2).tolist()
+        [4.0, 0.5, 0.6]
+    """
+    return np.array([spacing[axis], *np.delete(spacing, axis)])
+
+
 def slices_first(array: Array, axis: int) -> Array:
     """Move the through-plane axis to the front: `(D, H, W)` or `(D, H, W, C)`, a view."""
     return np.moveaxis(array, axis, 0)

@@ -10,6 +10,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from slicefill import tracking
+from slicefill.params import as_plain
 
 logger = logging.getLogger(__name__)
 _DESIGN = ("axis", "factor", "variant", "seed", "preset")
@@ -81,9 +82,7 @@ class TrackingHook:
             return
         wanted = sorted(name for name in pipeline.inputs() if name.startswith("params:"))
         params = {name.removeprefix("params:"): catalog.load(name) for name in wanted}
-        tracking.log_params(
-            {k: v.model_dump() if hasattr(v, "model_dump") else v for k, v in params.items()}
-        )
+        tracking.log_params(as_plain(params))
         self._catalog = catalog
 
     @hook_impl

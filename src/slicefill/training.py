@@ -134,15 +134,23 @@ def fit(learner: Learner, schedule: Schedule, run: Run, mark: str) -> Progress:
     return progress
 
 
-def _resume(learner: Learner, slot: Slot, mark: str) -> Progress:
+def last_state(slot: Slot, mark: str) -> State | None:
+    """Return the state to continue from; None if there is none, or it is of another run."""
     state = slot.load()
     if state is None:
-        return Progress()
+        return None
     if state["fingerprint"] != mark:
         logger.warning("the last state has other parameters or cases: training starts anew")
+        return None
+    logger.info("training continues after epoch %d", state["epoch"])
+    return state
+
+
+def _resume(learner: Learner, slot: Slot, mark: str) -> Progress:
+    state = last_state(slot, mark)
+    if state is None:
         return Progress()
     learner.restore(state["learner"])
-    logger.info("training continues after epoch %d", state["epoch"])
     return Progress(state["epoch"], state["best"], state["history"])
 
 

@@ -136,6 +136,8 @@ Checkpoint = dict[str, Any]
 
 Promise = Lazy[Case]
 ModelPromise = Lazy[Checkpoint]
+Models = dict[str, Callable[[], Checkpoint]]
+"""A reader per trained model, by name."""
 
 
 @dataclass(frozen=True, eq=False)

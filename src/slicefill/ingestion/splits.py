@@ -1,13 +1,30 @@
 """Train, validation and test cases, and folds; no person is ever on both sides."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
 from slicefill.params import SplitParams
 
+T = TypeVar("T")
 SPLITS = ("train", "validation", "test")
+
+
+def by_split(cases: Mapping[str, T], splits: pd.DataFrame) -> dict[str, dict[str, T]]:
+    """Divide cases by what `split_cases` says; a part without any of them is empty.
+
+    Args:
+        cases: By id; those of the splits that are missing here, as after a failure, are left out.
+        splits: With the columns case and split.
+    """
+    parts: dict[str, dict[str, T]] = {name: {} for name in SPLITS}
+    for case, split in splits[["case", "split"]].itertuples(index=False):
+        if case in cases:
+            parts[split][case] = cases[case]
+    return parts
 
 
 def split_cases(manifest: pd.DataFrame, params: SplitParams) -> pd.DataFrame:

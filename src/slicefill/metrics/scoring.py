@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes
 
-from slicefill.geometry import slices_first
+from slicefill.geometry import slices_first, spacing_slices_first
 from slicefill.metrics.image import (
     alternation,
     bias,
@@ -107,8 +107,8 @@ def score_filling(
     scores = {key: float(np.mean([channel[key] for channel in channels])) for key in channels[0]}
     if filled.label is not None and truth.label is not None:
         found, real = (slices_first(x.stored, scored.axis) for x in (filled.label, truth.label))
-        pitch = truth.image.spacing
-        spacing = np.array([pitch[scored.axis] * covered.step, *np.delete(pitch, scored.axis)])
+        pitch = spacing_slices_first(truth.image.spacing, scored.axis)
+        spacing = pitch * [covered.step, 1, 1]
         pair = found[covered.filled], real[covered.truth]
         names = {i: name for i, name in scored.names.items() if i}
         scores |= _label_scores(*pair, covered.synthetic, spacing, names)

@@ -6,7 +6,7 @@ the run at once with the name of the field.
 
 from slicefill.params.anisotropization import AnisotropizationParams
 from slicefill.params.augmentation import AugmentationParams, TransformParams
-from slicefill.params.base import AxisName
+from slicefill.params.base import AxisName, as_plain
 from slicefill.params.comparison import (
     ACQUIRED_ONLY,
     ComparedMethod,
@@ -75,4 +75,5 @@ __all__ = [
     "UNet2DParams",
     "Variant",
     "WindowParams",
+    "as_plain",
 ]

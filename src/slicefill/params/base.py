@@ -1,6 +1,7 @@
 """What all parameter models share: frozen, nothing unknown, names for ranges of numbers."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,6 +10,14 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def as_plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return sections as plain values: Kedro has turned into models what a node asks for so."""
+    return {
+        name: section.model_dump() if isinstance(section, BaseModel) else section
+        for name, section in parameters.items()
+    }
 
 
 class Params(BaseModel):

@@ -1,7 +1,7 @@
 """The learner behind the networks of our own: one optimiser, one objective, validation by Dice."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,9 +42,14 @@ class SegmentationLearner:
     """A network, its optimiser and its task (`slicefill.training.Learner`)."""
 
     def __init__(
-        self, fabric: Fabric, network: nn.Module, task: Task, options: SegmentationOptimisation
+        self,
+        fabric: Fabric,
+        network: nn.Module,
+        task: Task,
+        options: SegmentationOptimisation,
+        prepare: Callable[[nn.Module], Predictor],
     ) -> None:
-        """Set up SGD; `use_predictor` says how validation predicts."""
+        """Set up SGD; `prepare` makes the predictor of validation from the wrapped network."""
         optimiser = torch.optim.SGD(
             network.parameters(),
             lr=options.learning_rate,
@@ -54,11 +59,7 @@ class SegmentationLearner:
         )
         self._fabric, self._task, self._options = fabric, task, options
         self.network, self._optimiser = fabric.setup(network, optimiser)
-        self._predictor: Predictor | None = None
-
-    def use_predictor(self, predictor: Predictor) -> None:
-        """Set the predictor of the network for validation."""
-        self._predictor = predictor
+        self._predict = prepare(self.network)
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """Train for `steps_per_epoch` steps; return the mean of every term and of their sum."""
@@ -96,14 +97,11 @@ class SegmentationLearner:
 
     def validate(self) -> dict[str, float]:
         """Mean Dice over held-out scans and classes, on acquired slices."""
-        if self._predictor is None:
-            msg = "use_predictor comes before validate"
-            raise RuntimeError(msg)
         values = []
         for promise in self._task.validation.values():
             scan = promise.make()
             scored = scan.acquired & scan.weight.any(axis=(1, 2))  # whose label is known
-            found, truth = self._predictor(scan).argmax(0)[scored], scan.label[scored]
+            found, truth = self._predict(scan).argmax(0)[scored], scan.label[scored]
             values += [
                 dice(found == index, truth == identity)
                 for index, identity in enumerate(self._task.classes)

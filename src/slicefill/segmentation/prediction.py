@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from slicefill.geometry import slices_back, slices_first
+from slicefill.geometry import slices_back, slices_first, spacing_slices_first
 from slicefill.metrics.segmentation import score_segmentation
 from slicefill.params import ScoringParams, SegmentationParams
 from slicefill.segmentation.interface import Predictor
@@ -53,8 +53,7 @@ def score_prediction(
     """
     axis = prediction.record["axis"]
     found = slices_first(prediction.label.stored, axis)[prediction.record["acquired"]]
-    pitch = truth.spacing
-    spacing = np.array([pitch[axis], *np.delete(pitch, axis)])
+    spacing = spacing_slices_first(truth.spacing, axis)
     return score_segmentation(found, slices_first(truth.stored, axis), spacing, params)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from slicefill.geometry import slices_first, through_plane_axis
+from slicefill.geometry import slices_first, spacing_slices_first, through_plane_axis
 from slicefill.params import AugmentationParams
 from slicefill.stacks import stack_case
 from slicefill.types import Case, Floats, Lazy, Promise
@@ -97,6 +97,5 @@ def make_scan(
             msg = f"expected a weight for each of {len(image)} slices, got {len(slice_weights)}"
             raise ValueError(msg)
         weight *= np.asarray(slice_weights, np.float32)[:, None, None]
-    pitch = source.image.spacing
-    spacing = np.array([pitch[axis], *np.delete(pitch, axis)])
+    spacing = spacing_slices_first(source.image.spacing, axis)
     return Scan(image, label, weight, np.arange(len(image)) % step == 0, spacing, axis)

@@ -107,9 +107,9 @@ def _train(
     drawer = Drawer(sampler, setting.augmentation.transforms, fabric.device, design["dims"])
     objective = _objective(network, drawer, setting, engine, fabric.world_size)
     task = Task(sampler, objective, data.validation, data.classes, setting.seed)
-    learner = SegmentationLearner(fabric, network, task, options)
     patch = tuple(design["patch"])
-    learner.use_predictor(make_predictor(fabric, learner.network, patch, params.inference))
+    prepare = partial(make_predictor, fabric, patch=patch, params=params.inference)
+    learner = SegmentationLearner(fabric, network, task, options, prepare)
     schedule = Schedule(options.epochs, options.patience, "validation/dice")
     if not fabric.is_global_zero:
         run = Run(_Silent(run), lambda values, epoch: None)

@@ -17,6 +17,7 @@ from slicefill.super_resolution.networks import build_generator
 from slicefill.super_resolution.pairs import Pairs, StackCache, draw_pairs
 from slicefill.super_resolution.validation import validate
 from slicefill.synthesis.perceptual import PerceptualFeatures
+from slicefill.synthesis.state import set_up_side
 from slicefill.synthesis.steps import Side
 from slicefill.training import State
 
@@ -123,11 +124,8 @@ class SuperResolutionLearner:
         return terms
 
     def _side(self, network: nn.Module) -> Side:
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         rate = self._params.optimisation.learning_rate
-        optimiser = torch.optim.Adam(network.parameters(), lr=rate, fused=True)
-        wrapped, wrapped_optimiser = self._fabric.setup(network, optimiser)
-        return Side(wrapped, wrapped_optimiser, gradient_clip=None)
+        return set_up_side(self._fabric, network, rate, clip=None)
 
     def _set_learning_rate(self, rate: float) -> None:
         for side in self.sides.values():

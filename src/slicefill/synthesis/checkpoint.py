@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor
 
@@ -11,8 +10,7 @@ from slicefill.params import SynthesisParams
 from slicefill.synthesis.critics import Critics
 from slicefill.synthesis.model import SynthesisModel
 from slicefill.synthesis.state import Training
-
-Checkpoint = dict[str, Any]
+from slicefill.types import Checkpoint
 
 
 def best_checkpoint(training: Training, params: SynthesisParams, fingerprint: str) -> Checkpoint:

@@ -7,7 +7,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from slicefill.params import OptimisationParams, SynthesisParams
+from slicefill.params import SynthesisParams
 from slicefill.synthesis.critics import Critics
 from slicefill.synthesis.model import SynthesisModel
 from slicefill.synthesis.steps import Side
@@ -94,17 +94,19 @@ def start_training(fabric: Fabric, channels: int, params: SynthesisParams) -> Tr
     torch.manual_seed(params.optimisation.seed)
     options = params.optimisation
     model = SynthesisModel(channels, params.network, params.parts)
-    synthesis = _side(fabric, model, options.learning_rate, options)
+    synthesis = set_up_side(fabric, model, options.learning_rate, options.gradient_clip)
     parts = params.parts
     critics = None
     if parts.global_discriminator or parts.local_discriminator:
         judges = Critics(channels, params.critic_width, parts)
-        critics = _side(fabric, judges, options.critic_learning_rate, options)
+        rate = options.critic_learning_rate
+        critics = set_up_side(fabric, judges, rate, options.gradient_clip)
     return Training(synthesis, critics, channels)
 
 
-def _side(fabric: Fabric, network: nn.Module, rate: float, options: OptimisationParams) -> Side:
+def set_up_side(fabric: Fabric, network: nn.Module, rate: float, clip: float | None) -> Side:
+    """Give a network of slices its Adam, on the device of `fabric`."""
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(network.parameters(), lr=rate, fused=True)
     wrapped, wrapped_optimiser = fabric.setup(network, optimiser)
-    return Side(wrapped, wrapped_optimiser, options.gradient_clip)
+    return Side(wrapped, wrapped_optimiser, clip)

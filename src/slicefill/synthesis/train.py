@@ -9,15 +9,15 @@ from lightning_fabric import Fabric
 from slicefill.fingerprint import fingerprint
 from slicefill.hardware import launch_fabric
 from slicefill.params import AxisName, SynthesisParams
-from slicefill.synthesis.checkpoint import Checkpoint, best_checkpoint
+from slicefill.synthesis.checkpoint import best_checkpoint
 from slicefill.synthesis.epoch import Setting, require_groups, run_epoch
 from slicefill.synthesis.groups import summarise
 from slicefill.synthesis.perceptual import PerceptualFeatures
 from slicefill.synthesis.state import Training, start_training
 from slicefill.synthesis.validation import validate, validation_groups
 from slicefill.synthesis.views import ViewCache
-from slicefill.training import Run, Slot
-from slicefill.types import Promise
+from slicefill.training import Run, last_state
+from slicefill.types import Checkpoint, Promise
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,9 @@ def train(data: TrainingData, params: SynthesisParams, run: Run) -> Checkpoint:
     require_groups(len(scored), "validation", params)
     training = start_training(fabric, setting.cache.channels, params)
     mark = training_mark(data, params)
-    _resume(training, run.slot, mark)
+    state = last_state(run.slot, mark)
+    if state is not None:
+        training.restore(state)
     while not _finished(training, params):
         # Epoch 0 is the untrained network, which interpolates linearly: the bar to pass.
         values = run_epoch(training, setting) if training.history else {}
@@ -94,17 +96,6 @@ def _prepare(fabric: Fabric, data: TrainingData, params: SynthesisParams) -> Set
 
 def _marks(cases: Mapping[str, Promise]) -> dict[str, str]:
     return {case: promise.fingerprint for case, promise in cases.items()}
-
-
-def _resume(training: Training, slot: Slot, mark: str) -> None:
-    state = slot.load()
-    if state is None:
-        return
-    if state["fingerprint"] != mark:
-        logger.warning("the last state has other parameters or cases: training starts anew")
-        return
-    training.restore(state)
-    logger.info("training continues after epoch %d", training.epoch)
 
 
 def _finished(training: Training, params: SynthesisParams) -> bool:

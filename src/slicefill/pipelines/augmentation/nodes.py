@@ -2,7 +2,7 @@
 
 import logging
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import pandas as pd
 
@@ -36,27 +36,25 @@ def list_slices(
 
     from slicefill.segmentation.slices import describe_slices
 
-    rows = []
-    for name, method in tqdm(comparison.chosen.items(), desc="list", unit="method"):
-        for case, split in splits[["case", "split"]].itertuples(index=False):
+    chosen = comparison.chosen
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
+    listed = splits.loc[splits["case"].isin(list(thick_cases)), ["case", "split"]]
+    for case, split in tqdm(listed.to_numpy().tolist(), desc="list", unit="case"):
+        thick = thick_cases[case].make()
+        for name, method in chosen.items():
             key = f"{method.group}/{case}" if method.group else ""
-            if case not in thick_cases or (key and key not in filled_cases):
+            if key and key not in filled_cases:
                 continue
-            thick = thick_cases[case].make()
             filled = filled_cases[key].make() if key else None
             common = {"method": name, "engine": method.engine, "transforms": method.transforms}
-            common |= {"case": case, "split": split}
-            rows += [
-                {**common, "filled": key, **described}
-                for described in describe_slices(thick, filled, params)
-            ]
-    missing = set(comparison.chosen) - {row["method"] for row in rows}
-    for name in sorted(missing):
-        logger.warning("%s: no case was filled by %s", name, comparison.chosen[name].fill)
-    if not rows:
+            common |= {"case": case, "split": split, "filled": key}
+            rows[name] += [common | row for row in describe_slices(thick, filled, params)]
+    for name in sorted(name for name, own in rows.items() if not own):
+        logger.warning("%s: no case was filled by %s", name, chosen[name].fill)
+    if not any(rows.values()):
         msg = "no chosen method has a case: first run: kedro run --pipelines=comparison"
         raise ValueError(msg)
-    return pd.DataFrame(rows)
+    return pd.DataFrame([row for own in rows.values() for row in own])
 
 
 def assemble_scans(

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from slicefill.comparison_tables import COMPARED
 from slicefill.figures import (
     ViewSpec,
     metric_plots,
@@ -19,8 +20,6 @@ from slicefill.metrics.statistics import average_seeds
 from slicefill.params import ComparisonParams, ScoringParams
 from slicefill.types import Array, Case, Lazy, Prediction
 
-_PLOTTED = ("dice_mean", "ravd_abs_mean", "assd_mean", "mssd_mean", "hd95_mean", "nsd_mean")
-
 
 def draw_methods(scores: pd.DataFrame, comparison: ComparisonParams) -> dict[str, Figure]:
     """Box plots per metric, and every case against the reference method."""
@@ -29,7 +28,7 @@ def draw_methods(scores: pd.DataFrame, comparison: ComparisonParams) -> dict[str
     order = [name for name in titles if name in set(averaged["method"])]
     averaged = averaged.set_index("method").loc[order].reset_index()
     averaged["method"] = averaged["method"].map(titles)
-    figures = {"scores": metric_plots(averaged, _PLOTTED)}
+    figures = {"scores": metric_plots(averaged, COMPARED)}
     reference = titles[comparison.presets[comparison.preset].reference]
     others = [titles[name] for name in order if titles[name] != reference]
     if others and reference in set(averaged["method"]):

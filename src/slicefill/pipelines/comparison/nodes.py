@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any, NoReturn
 
 import pandas as pd
-from pydantic import BaseModel
 
 from slicefill import tracking
 from slicefill.datasets.checkpoints import Slots
@@ -15,10 +14,11 @@ from slicefill.params import (
     ImputationParams,
     ScoringParams,
     SynthesisParams,
+    as_plain,
 )
-from slicefill.pipelines.imputation.nodes import Models, promise_fillings, verify_groups
+from slicefill.pipelines.imputation.nodes import promise_fillings, verify_groups
 from slicefill.pipelines.synthesis.nodes import train_synthesis
-from slicefill.types import Checkpoint, Lazy, ModelPromise, Prediction, Promise
+from slicefill.types import Checkpoint, Lazy, ModelPromise, Models, Prediction, Promise
 
 _MOST_REGIONS = 4  # classes and mean side by side, in what is read; the CSV has all
 
@@ -171,7 +171,7 @@ def write_comparison_report(
     from slicefill.pipelines.comparison.reporting import compose_report
     from slicefill.report import render_report
 
-    plain = {k: v.model_dump() if isinstance(v, BaseModel) else v for k, v in parameters.items()}
+    plain = as_plain(parameters)
     preset = plain["comparison"]["preset"]
     paper = paper_tables[preset]() if preset in paper_tables else None
     figures = {**comparison_figures, **overlay_figures}

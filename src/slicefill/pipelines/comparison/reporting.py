@@ -8,13 +8,12 @@ from typing import Any
 import pandas as pd
 
 from slicefill import __version__
-from slicefill.comparison_tables import Outcome, all_regions, preset_table
+from slicefill.comparison_tables import COMPARED, Outcome, all_regions, preset_table
 from slicefill.metrics.statistics import compare, seed_spread, summarise
 from slicefill.params import ComparisonParams, ScoringParams
 from slicefill.report import ReportContent, ReportFigure, ReportTable
 from slicefill.report_tables import comparison_table, signed
 
-_TESTED = ("dice_mean", "ravd_abs_mean", "assd_mean", "mssd_mean", "hd95_mean", "nsd_mean")
 _CAPTIONS = {
     "scores": "Every test case (dots, joined per case) and its method; seeds averaged.",
     "paired_dice": "Every test case under the reference method and under another.",
@@ -32,7 +31,7 @@ def compare_means(
     reference = comparison.presets[comparison.preset].reference
     if reference not in set(scores["method"]):
         return pd.DataFrame()
-    return compare(scores[[*keys, *_TESTED]], [reference], params)
+    return compare(scores[[*keys, *COMPARED]], [reference], params)
 
 
 def compose_report(
@@ -52,9 +51,8 @@ def compose_report(
     scoring = ScoringParams.model_validate(parameters["scoring"])
     comparison = ComparisonParams.model_validate(parameters["comparison"])
     outcome = Outcome(scores, summarise(scores, scoring), scoring)
-    missing = [
-        m.title for name, m in comparison.chosen.items() if name not in set(scores["method"])
-    ]
+    run = set(scores["method"])
+    missing = [method.title for name, method in comparison.chosen.items() if name not in run]
     return ReportContent(
         title=f"Slicefill: {parameters['experiment']}",
         headline=_headline(outcome.summary, comparison),
@@ -98,10 +96,10 @@ def _tables(
 def _seeds(scores: pd.DataFrame, comparison: ComparisonParams) -> ReportTable:
     """Show how far training anew moves the means."""
     spread = seed_spread(scores)
-    wide = spread[spread["metric"].isin(_TESTED)].pivot(
+    wide = spread[spread["metric"].isin(COMPARED)].pivot(
         index="method", columns="metric", values="sd"
     )
-    wide = wide.loc[[name for name in comparison.chosen if name in wide.index], list(_TESTED)]
+    wide = wide.loc[[name for name in comparison.chosen if name in wide.index], list(COMPARED)]
     wide.insert(0, "method", [comparison.chosen[name].title for name in wide.index])
     caption = "Standard deviation over the seeds of the mean over persons."
     return ReportTable(caption, wide.reset_index(drop=True))

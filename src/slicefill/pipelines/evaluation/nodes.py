@@ -1,18 +1,15 @@
 """Evaluation nodes: score, summarise, draw, report."""
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel
 
 from slicefill import tracking
-from slicefill.params import EvaluationParams
-from slicefill.types import Promise
+from slicefill.params import EvaluationParams, as_plain
+from slicefill.types import Models, Promise
 
 logger = logging.getLogger(__name__)
-Models = dict[str, Callable[[], dict[str, Any]]]
 
 
 def score_cases(
@@ -97,6 +94,4 @@ def write_report(
     from slicefill.report import render_report
 
     tables = {"summary": summary, "comparisons": comparisons, "refused": ingestion_report}
-    # Kedro has turned into models what a node of the run asks for as a model.
-    plain = {k: v.model_dump() if isinstance(v, BaseModel) else v for k, v in parameters.items()}
-    return render_report(compose_report(tables, figures, plain))
+    return render_report(compose_report(tables, figures, as_plain(parameters)))

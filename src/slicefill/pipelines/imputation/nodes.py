@@ -1,19 +1,16 @@
 """Imputation nodes: choose cases and methods, promise filled cases, verify what was written."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from slicefill.fingerprint import fingerprint
 from slicefill.params import ImputationParams
-from slicefill.types import Case, Promise
+from slicefill.types import Case, Models, Promise
 
 if TYPE_CHECKING:
     from slicefill.imputation import Imputer
-
-Models = dict[str, Callable[[], dict[str, Any]]]
 
 
 def fill_cases(

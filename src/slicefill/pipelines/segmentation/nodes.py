@@ -11,12 +11,10 @@ from slicefill.datasets.checkpoints import Slots
 from slicefill.fingerprint import fingerprint
 from slicefill.params import AugmentationParams, ScoringParams, SegmentationParams
 from slicefill.segmentation.scans import ScanPromise, ScanSet
-from slicefill.types import Checkpoint, Lazy, ModelPromise, Prediction, Promise
+from slicefill.types import Checkpoint, Lazy, ModelPromise, Models, Prediction, Promise
 
 if TYPE_CHECKING:
     from slicefill.segmentation.interface import Predictor, SegmentationData, Setting
-
-Models = dict[str, Callable[[], Checkpoint]]
 
 
 def train_segmenters(
@@ -141,13 +139,14 @@ def score_predictions(
     from slicefill.segmentation.prediction import score_prediction
 
     person = dict(zip(splits["case"], splits["person"], strict=True))
-    rows: list[dict[Any, Any]] = []
-    for row in tqdm(prediction_index.to_dict("records"), desc="score", unit="case"):
-        truth = thick_cases[row["case"]].make().label
-        if truth is not None and row["prediction"] in predictions:
-            scores = score_prediction(predictions[row["prediction"]].make(), truth, params)
-            rows.append(dict(row) | {"person": person[row["case"]]} | scores)
+    rows: dict[Any, dict[Any, Any]] = {}
+    for case, own in tqdm(prediction_index.groupby("case"), desc="score", unit="case"):
+        truth = thick_cases[str(case)].make().label
+        for at, row in own.to_dict("index").items():
+            if truth is not None and row["prediction"] in predictions:
+                scores = score_prediction(predictions[row["prediction"]].make(), truth, params)
+                rows[at] = row | {"person": person[case]} | scores
     if not rows:
         msg = "no test case could be scored: expected label maps of test cases and predictions"
         raise ValueError(msg)
-    return pd.DataFrame(rows)
+    return pd.DataFrame([rows[at] for at in sorted(rows)])

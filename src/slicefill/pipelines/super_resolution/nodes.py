@@ -24,13 +24,11 @@ def train_super_resolution(
     wanted = [m.fill for m in comparison.chosen.values() if m.fill in params.networks]
     if not wanted:
         return {}
+    from slicefill.ingestion.splits import by_split
     from slicefill.super_resolution.train import training_mark
 
-    parts = {
-        name: {case: cases[case] for case in listed if case in cases}
-        for name, listed in splits.groupby("split")["case"]
-    }
-    training, validation = parts.get("train", {}), parts.get("validation", {})
+    parts = by_split(cases, splits)
+    training, validation = parts["train"], parts["validation"]
     return {
         name: ModelPromise(
             partial(_train, training, validation, name, params, slots),

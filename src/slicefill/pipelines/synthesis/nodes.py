@@ -1,6 +1,5 @@
 """Synthesis nodes: train on the thick cases of the training persons, keep the history."""
 
-from collections.abc import Callable
 from functools import partial
 
 import pandas as pd
@@ -8,7 +7,7 @@ import pandas as pd
 from slicefill import tracking
 from slicefill.datasets.checkpoints import Slots
 from slicefill.params import SynthesisParams
-from slicefill.types import Checkpoint, ModelPromise, Promise
+from slicefill.types import ModelPromise, Models, Promise
 
 
 def train_synthesis(
@@ -19,30 +18,26 @@ def train_synthesis(
     Raises:
         ValueError: If no case is left for training, or for validation.
     """
+    from slicefill.ingestion.splits import by_split
     from slicefill.synthesis.train import TrainingData, train, training_mark
     from slicefill.training import Run
 
-    by_split = {
-        name: {case: thick_cases[case] for case in cases if case in thick_cases}
-        for name, cases in splits.groupby("split")["case"]
-    }
+    parts = by_split(thick_cases, splits)
     for name in ("train", "validation"):
-        if not by_split.get(name):
-            sizes = {split: len(cases) for split, cases in by_split.items()}
+        if not parts[name]:
+            sizes = {split: len(cases) for split, cases in parts.items()}
             msg = (
                 f"ingestion.split: expected cases of a person in {name}, got {sizes}; give more "
                 "scans, change the fractions, or fill without training: "
                 "--params 'imputation.methods=[linear]' and no synthesis"
             )
             raise ValueError(msg)
-    data = TrainingData(by_split["train"], by_split["validation"], params.through_plane)
+    data = TrainingData(parts["train"], parts["validation"], params.through_plane)
     make = partial(train, data, params, Run(slots[params.variant], tracking.log_metrics))
     return {params.variant: ModelPromise(make, training_mark(data, params))}
 
 
-def record_history(
-    models: dict[str, Callable[[], Checkpoint]], params: SynthesisParams
-) -> pd.DataFrame:
+def record_history(models: Models, params: SynthesisParams) -> pd.DataFrame:
     """Tabulate every logged term of the training of the chosen variant.
 
     Raises:
