@@ -1,17 +1,15 @@
 """Training Slice Imputation on thick volumes alone: one flat, resumable loop."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-from lightning_fabric import Fabric
 
 from slicefill.fingerprint import fingerprint
 from slicefill.hardware import launch_fabric
 from slicefill.params import AxisName, SynthesisParams
 from slicefill.synthesis.checkpoint import best_checkpoint
 from slicefill.synthesis.epoch import Setting, require_groups, run_epoch
-from slicefill.synthesis.groups import summarise
+from slicefill.synthesis.groups import Group, ViewSummary, summarise
 from slicefill.synthesis.perceptual import PerceptualFeatures
 from slicefill.synthesis.state import Training, start_training
 from slicefill.synthesis.validation import validate, validation_groups
@@ -58,21 +56,57 @@ def train(data: TrainingData, params: SynthesisParams, run: Run) -> Checkpoint:
         ValueError: If no case gives a group of the configured N.
         FloatingPointError: If a loss term stops being finite; names the term.
     """
-    fabric = launch_fabric(params.hardware)
-    setting = _prepare(fabric, data, params)
-    require_groups(len(setting.summaries), "training", params)
+    return train_on(gather(data, params), params, run, training_mark(data, params))
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run learns from and is scored on, whatever the λ.
+
+    Attributes:
+        cache: Views of the training cases.
+        summaries: What drawing groups needs to know of the training cases.
+        held_out: Views of the validation cases.
+        scored: The validation groups that every epoch is scored on.
+        features: φ of the perceptual loss; None: not used.
+    """
+
+    cache: ViewCache
+    summaries: Mapping[str, Mapping[str, ViewSummary]]
+    held_out: ViewCache
+    scored: Sequence[Group]
+    features: PerceptualFeatures | None
+
+
+def gather(data: TrainingData, params: SynthesisParams) -> Material:
+    """Read every case once and choose the validation groups.
+
+    Raises:
+        ValueError: If no case gives a group of the configured N.
+    """
+    cache = ViewCache(data.training, data.axis, params)
+    summaries = summarise(cache, sorted(data.training))
+    require_groups(len(summaries), "training", params)
     held_out = ViewCache(data.validation, data.axis, params)
     scored = validation_groups(summarise(held_out, sorted(data.validation)), params)
     require_groups(len(scored), "validation", params)
-    training = start_training(fabric, setting.cache.channels, params)
-    mark = training_mark(data, params)
+    features = PerceptualFeatures(params.perceptual) if params.lambdas["per"] > 0 else None
+    return Material(cache, summaries, held_out, scored, features)
+
+
+def train_on(material: Material, params: SynthesisParams, run: Run, mark: str) -> Checkpoint:
+    """Train on what was gathered before; `mark` tells the states of this run from others."""
+    fabric = launch_fabric(params.hardware)
+    features = None if material.features is None else material.features.to(fabric.device)
+    setting = Setting(fabric, params, features, material.cache, material.summaries)
+    training = start_training(fabric, material.cache.channels, params)
     state = last_state(run.slot, mark)
     if state is not None:
         training.restore(state)
     while not _finished(training, params):
         # Epoch 0 is the untrained network, which interpolates linearly: the bar to pass.
         values = run_epoch(training, setting) if training.history else {}
-        values |= validate(training.synthesis.network, held_out, scored)
+        values |= validate(training.synthesis.network, material.held_out, material.scored)
         training.keep_best(values)
         training.log(values)
         run.report(values, training.epoch)
@@ -83,15 +117,6 @@ def train(data: TrainingData, params: SynthesisParams, run: Run) -> Checkpoint:
             "interpolates linearly; train longer, or lower the learning rate"
         )
     return best_checkpoint(training, params, mark)
-
-
-def _prepare(fabric: Fabric, data: TrainingData, params: SynthesisParams) -> Setting:
-    cache = ViewCache(data.training, data.axis, params)
-    summaries = summarise(cache, sorted(data.training))
-    features = None
-    if params.lambdas["per"] > 0:
-        features = PerceptualFeatures(params.perceptual).to(fabric.device)
-    return Setting(fabric, params, features, cache, summaries)
 
 
 def _marks(cases: Mapping[str, Promise]) -> dict[str, str]:
