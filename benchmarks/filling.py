@@ -56,13 +56,20 @@ def make_scan(setting: Setting) -> Volume:
 
 def make_checkpoint(setting: Setting) -> Checkpoint:
     """Make the paper's kind of network with random weights that give motions of about a pixel."""
-    values = _base("synthesis")
-    values["network"] |= {"width": setting.width, "depth": setting.depth}
-    params = SynthesisParams(**values)
+    params = base_training(setting)
     torch.manual_seed(0)
     model = SynthesisModel(1, params.network, params.parts)
     torch.nn.init.normal_(model.flow_network.out.weight, std=1.0)
     return {"weights": model.state_dict(), "params": params.model_dump(), "channels": 1}
+
+
+def base_training(setting: Setting, **optimisation: int) -> SynthesisParams:
+    """Parameters as in conf/base, with changes to the optimisation, on the CPU."""
+    values = _base("synthesis")
+    values["network"] |= {"width": setting.width, "depth": setting.depth}
+    values["hardware"] |= {"accelerator": "cpu"}
+    values["optimisation"] |= optimisation
+    return SynthesisParams(**values)
 
 
 def base_params(setting: Setting, **changes: Any) -> ImputationParams:

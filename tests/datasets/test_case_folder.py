@@ -1,3 +1,4 @@
+import gzip
 from dataclasses import replace
 
 import nibabel as nib
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from slicefill.datasets import case_folder
+from slicefill.datasets import storage
 from slicefill.datasets.case_folder import (
     read_case,
     read_prediction,
@@ -100,21 +101,18 @@ def test_writing_twice_gives_the_same_bytes(case, tmp_path):
 
 
 def interrupt_after(monkeypatch, count):
-    """Let so many volumes be written, then stop as a kill would."""
+    """Let so many files be written, then stop in the middle of the next one."""
     written = []
 
-    def save(image, path):
+    def flush(file):
         if len(written) == count:
-            path.write_bytes(b"half a file")
             raise KeyboardInterrupt
-        written.append(path)
-        original(image, path)
+        written.append(file)
 
-    original = nib.save
-    monkeypatch.setattr(case_folder.nib, "save", save)
+    monkeypatch.setattr(storage.os, "fsync", flush)
 
 
-@pytest.mark.parametrize("count", [0, 1])
+@pytest.mark.parametrize("count", [0, 1, 2])
 def test_an_interrupted_write_leaves_no_case(case, tmp_path, monkeypatch, count):
     with monkeypatch.context() as patch:
         interrupt_after(patch, count)
@@ -139,6 +137,17 @@ def test_a_new_case_replaces_all_of_the_old_one(case, tmp_path):
     write_case(case(seed=1), tmp_path / "c1")
     write_case(replace(case(seed=2), label=None), tmp_path / "c1")
     assert sorted(p.name for p in (tmp_path / "c1").iterdir()) == ["image.nii.gz", "record.json"]
+
+
+@pytest.mark.parametrize("damage", ["a bit of the checksum", "the end is missing"])
+def test_a_damaged_file_is_refused(case, tmp_path, damage):
+    """nibabel alone stops when it has its voxels, and takes both files for good ones."""
+    write_volume(case().image, tmp_path / "v.nii.gz")
+    content = bytearray((tmp_path / "v.nii.gz").read_bytes())
+    content[-8] ^= 1  # RFC 1952: CRC32 and length in the last 8 bytes
+    (tmp_path / "v.nii.gz").write_bytes(content if "bit" in damage else content[:-8])
+    with pytest.raises((gzip.BadGzipFile, EOFError)):
+        read_volume(tmp_path / "v.nii.gz")
 
 
 def test_a_folder_without_an_image_is_named(tmp_path):

@@ -1,5 +1,4 @@
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,7 +6,7 @@ from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Node, Pipeline
 from kedro.runner import SequentialRunner
 
-from slicefill.datasets import case_folder
+from slicefill.datasets import case_folder, promises
 from slicefill.datasets.cases import CasesDataset
 from slicefill.types import Lazy, Prediction, Promise
 
@@ -53,17 +52,17 @@ def test_loading_reads_no_volume(dataset, promise, monkeypatch):
     assert list(dataset.load()) == ["a"]
 
 
-def test_one_case_is_in_memory_at_a_time(dataset, promise, monkeypatch):
+def test_one_case_is_in_memory_at_a_time(dataset, promise, monkeypatch, case):
     events = promise.made
-    original = case_folder.write_volume
+    original = case_folder.encode_volume
 
-    def write(volume, path):
-        events.append(path.name)
-        original(volume, path)
+    def encode(volume):
+        events.append(volume.stored.dtype.kind)
+        return original(volume)
 
-    monkeypatch.setattr(case_folder, "write_volume", write)
+    monkeypatch.setattr(case_folder, "encode_volume", encode)
     dataset.save({name: promise(name) for name in "ab"})
-    written = ["image.nii.gz", "label.nii.gz"]
+    written = [volume.stored.dtype.kind for volume in (case().image, case().label)]
     assert events == ["a", *written, "b", *written]
 
 
@@ -125,13 +124,14 @@ def test_an_interrupted_save_does_not_count_as_done(dataset, promise):
 
 
 def test_an_interruption_at_the_very_end_does_not_count_as_done(dataset, promise, monkeypatch):
-    def stop(path, text):
-        path.touch()  # what opening it does
-        if "_COMPLETE" in path.name:
+    def stop(path, content):
+        if path.name == "_COMPLETE":
             raise KeyboardInterrupt
+        original(path, content)
 
+    original = promises.replace_file
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", stop)
+        patch.setattr(promises, "replace_file", stop)
         with pytest.raises(KeyboardInterrupt):
             dataset.save({})
     assert not dataset.exists()
@@ -143,6 +143,26 @@ def test_cases_of_an_earlier_list_are_no_longer_loaded(dataset, promise):
     assert list(dataset.load()) == ["b"]
 
 
+def test_a_case_whose_folder_was_deleted_is_told_left_out_and_made_again(dataset, promise, caplog):
+    both = {name: promise(name) for name in ("linear/a", "cubic/a")}
+    dataset.save(both)
+    shutil.rmtree(dataset._path / "cubic")
+    assert list(dataset.load()) == ["linear/a"]
+    assert "1 finished case(s) are no longer there (the first: cubic/a)" in caplog.text
+    dataset.save(both)
+    assert promise.made == ["linear/a", "cubic/a", "cubic/a"]
+    assert list(dataset.load()) == ["linear/a", "cubic/a"]
+
+
+def test_what_a_killed_worker_left_is_removed_and_what_others_write_stays(dataset, promise):
+    dataset.save({"b.2": promise("b.2")})
+    lying = [dataset._path / f".{name}.{'0' * 32}.partial" for name in ("a", "b", "b.2")]
+    for folder in lying:
+        folder.mkdir()
+    dataset.save({"b": promise("b"), "b.2": promise("b.2")})  # the second is not made again
+    assert [folder.exists() for folder in lying] == [True, False, True]
+
+
 def test_an_empty_list_is_done(dataset):
     dataset.save({})
     assert dataset.load() == {}
@@ -152,7 +172,7 @@ def test_an_empty_list_is_done(dataset):
 def test_an_id_that_leaves_the_folder_is_refused(dataset, promise, name, tmp_path):
     with pytest.raises(DatasetError, match="must be a relative path"):
         dataset.save({name: promise("a")})
-    assert {p.name for p in tmp_path.iterdir()} == {"cases"}
+    assert {p.name for p in tmp_path.iterdir()} <= {"cases"}
 
 
 def test_only_missing_outputs_redoes_a_half_finished_folder(dataset, promise):

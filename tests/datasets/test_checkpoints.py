@@ -5,6 +5,7 @@ import pytest
 import torch
 from kedro.io import DatasetError
 
+from slicefill.datasets import storage
 from slicefill.datasets.checkpoints import (
     ModelsDataset,
     Slot,
@@ -77,18 +78,33 @@ def test_an_interrupted_write_leaves_the_old_state(tmp_path, monkeypatch):
     slot = Slot(tmp_path / "last.pt")
     slot.save({"epoch": 1})
 
-    def stop(state, file):
-        file.write(b"half")
+    def stop(file):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", stop)
+        patch.setattr(storage.os, "fsync", stop)
         with pytest.raises(KeyboardInterrupt):
             slot.save({"epoch": 2})
     assert slot.load() == {"epoch": 1}
     slot.save({"epoch": 3})
     assert slot.load() == {"epoch": 3}
     assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_a_killed_write_leaves_the_old_model(models, python):
+    code = """
+import os, sys
+from pathlib import Path
+from slicefill.datasets.storage import replace_file
+os.fsync = lambda file: os.kill(os.getpid(), 9)
+replace_file(Path(sys.argv[1]), b"what cannot be read")
+"""
+    models.save({"iia": model(1)})
+    file = models._path / "iia.pt"
+    assert python(file.parent, "-c", code, str(file)).returncode == -9
+    assert epochs(models) == {"iia": 1}
+    models.save({"iia": model(2, "2")})
+    assert epochs(models) == {"iia": 2}
 
 
 def test_slots_of_other_names_are_other_files(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from slicefill.anisotropy import thicken
 from slicefill.imputation import classical_imputer, fill_case
-from slicefill.params import EvaluationParams
+from slicefill.params import SERIAL, EvaluationParams
 from slicefill.phantoms import virtual_subject
 from slicefill.pipelines.evaluation.nodes import (
     draw_figures,
@@ -49,7 +49,7 @@ def filled(truths, thinning, imputation_params):
 
 @pytest.fixture(scope="module")
 def scores(filled, cases, params):
-    return score_cases(filled, cases, SPLITS, params)
+    return score_cases(filled, cases, SPLITS, params, SERIAL)[0]
 
 
 def test_there_is_a_row_per_case_and_method_with_its_person(scores):
@@ -72,7 +72,8 @@ def test_the_truth_scores_best(filled, cases, truths, params):
         made.maps,
         made.record,
     )
-    row = score_cases({name: Promise(lambda: perfect, "")}, cases, SPLITS, params).iloc[0]
+    given = {name: Promise(lambda: perfect, "")}
+    row = score_cases(given, cases, SPLITS, params, SERIAL)[0].iloc[0]
     assert row["psnr_body"] == np.inf
     assert row["ssim_body"] == pytest.approx(1)
     assert row["dice_mean"] == pytest.approx(1)
@@ -81,7 +82,9 @@ def test_the_truth_scores_best(filled, cases, truths, params):
 def test_where_no_slice_was_removed_nothing_is_scored(cases, truths, imputation_params, params):
     rule = imputation_params(count=1, through_plane="S")
     made = fill_case(truths["a"], classical_imputer("linear", rule), rule)
-    scores = score_cases({"linear/a": Promise(lambda: made, "")}, cases, SPLITS, params)
+    given = {"linear/a": Promise(lambda: made, "")}
+    scores, unscored = score_cases(given, cases, SPLITS, params, SERIAL)
+    assert unscored.empty
     assert list(scores.columns) == ["case", "person", "method"]
     assert scores.empty
     summary, comparisons, table, text = summarise_scores(scores, params)
@@ -89,6 +92,27 @@ def test_where_no_slice_was_removed_nothing_is_scored(cases, truths, imputation_
     assert comparisons.empty
     assert table.empty
     assert "nothing to score" in text
+
+
+def test_a_case_that_cannot_be_scored_does_not_stop_the_others(filled, cases, params):
+    def fail():
+        raise OSError("no such disk")
+
+    given = {**filled, "linear/a": Promise(fail, "")}
+    scores, unscored = score_cases(given, cases, SPLITS, params, SERIAL)
+    assert len(scores) == len(filled) - 1
+    assert unscored.to_dict("records") == [{"case": "linear/a", "reason": "OSError: no such disk"}]
+
+
+def test_a_case_whose_truth_is_not_there_says_so(filled, cases, params):
+    scores, unscored = score_cases(filled, {"a": cases["a"]}, SPLITS, params, SERIAL)
+    assert set(scores["case"]) == {"a"}
+    assert "run ingestion again" in unscored.set_index("case").loc["linear/b", "reason"]
+
+
+def test_when_no_case_can_be_scored_the_run_stops(filled, params):
+    with pytest.raises(ValueError, match=r"none of 4 filled cases.*run ingestion again"):
+        score_cases(filled, {}, SPLITS, params, SERIAL)
 
 
 def test_the_summary_names_every_method(scores, params):
@@ -102,6 +126,8 @@ def test_the_summary_names_every_method(scores, params):
 def test_figures_show_the_first_cases_and_the_scores(filled, cases, scores, params):
     figures = draw_figures(filled, cases, scores, {}, params)
     assert set(figures) == {"views_a", "labels_a", "scores"}  # figure_cases is 1
+    without_truth = draw_figures(filled, {"b": cases["b"]}, scores, {}, params)
+    assert set(without_truth) == {"views_b", "labels_b", "scores"}
 
 
 def test_models_that_are_not_shown_are_not_read(filled, cases, scores, params):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slicefill.params import SuperResolutionNetwork
+from slicefill.params import SERIAL, SuperResolutionNetwork
 from slicefill.pipelines.imputation.nodes import fill_cases, verify_filled
 from slicefill.super_resolution.networks import build_generator
 from slicefill.types import Promise
@@ -98,7 +98,7 @@ def test_a_case_is_made_again_when_its_source_changes(thick, params):
 
 
 def test_what_was_filled_passes_verification(thick, params):
-    table = verify_filled(fill_cases(thick, SPLITS, {}, {}, params()), thick, params())
+    table = verify_filled(fill_cases(thick, SPLITS, {}, {}, params()), thick, params(), SERIAL)
     assert list(table.columns) == ["method", "case", "passed", "differences"]
     assert list(table["case"]) == ["b", "c", "b", "c"]
     assert table["passed"].all()
@@ -120,7 +120,7 @@ def test_a_super_resolution_model_fills_and_is_not_verified_for_what_it_says_it_
     filled = fill_cases(thick, SPLITS, {}, {"rcan": lambda: checkpoint}, rule)
     made = filled["rcan/b"].make()
     assert (made.record["method"], made.record["acquired_slices"]) == ("rcan", "replaced")
-    assert set(verify_filled(filled, thick, rule)["method"]) == {"linear"}
+    assert set(verify_filled(filled, thick, rule, SERIAL)["method"]) == {"linear"}
 
 
 def test_one_changed_voxel_fails_verification(thick, params):
@@ -129,7 +129,7 @@ def test_one_changed_voxel_fails_verification(thick, params):
     damaged.image.stored[0, 0, 3] += 1  # acquired slice 1
     filled["linear/c"] = Promise(lambda: damaged, "")
     with pytest.raises(ValueError, match=r"verification failed:[\s\S]*linear *c.*acquired slice 1"):
-        verify_filled(filled, thick, params())
+        verify_filled(filled, thick, params(), SERIAL)
 
 
 def test_what_another_run_filled_is_left_alone(thick, params):
@@ -137,5 +137,5 @@ def test_what_another_run_filled_is_left_alone(thick, params):
     damaged = filled["nearest/c"].make()
     damaged.image.stored[0, 0, 3] += 1
     filled["nearest/c"] = Promise(lambda: damaged, "")
-    table = verify_filled(filled, thick, params(methods=["linear"]))
+    table = verify_filled(filled, thick, params(methods=["linear"]), SERIAL)
     assert set(table["method"]) == {"linear"}

@@ -30,7 +30,7 @@ def test_training_sees_no_test_case_and_no_case_that_failed(synthesis_params, sl
         return {"epoch": 1}
 
     monkeypatch.setattr(module, "train", train)
-    models = train_synthesis(thick, SPLITS, slots, synthesis_params)
+    models = train_synthesis(thick, SPLITS, slots, {}, synthesis_params)
     assert seen == {}  # nothing is trained before it is saved
     assert models[synthesis_params.variant].make() == {"epoch": 1}
     slot = slots[synthesis_params.variant]
@@ -40,7 +40,7 @@ def test_training_sees_no_test_case_and_no_case_that_failed(synthesis_params, sl
 
 def test_other_cases_or_parameters_give_another_fingerprint(synthesis_params, slots):
     def mark(cases, params):
-        (promise,) = train_synthesis(promises(cases), SPLITS, slots, params).values()
+        (promise,) = train_synthesis(promises(cases), SPLITS, slots, {}, params).values()
         return promise.fingerprint
 
     mine = mark("abcd", synthesis_params)
@@ -62,4 +62,4 @@ def test_the_history_is_that_of_the_chosen_variant(synthesis_params):
 def test_too_few_scans_to_train_on_are_refused_with_what_to_do(synthesis_params, slots, missing):
     splits = SPLITS[SPLITS["split"] != missing]
     with pytest.raises(ValueError, match=rf"in {missing}, got .*'test': 1.*methods=\[linear\]"):
-        train_synthesis(promises("abcd"), splits, slots, synthesis_params)
+        train_synthesis(promises("abcd"), splits, slots, {}, synthesis_params)

@@ -3,38 +3,42 @@
 A predicted segmentation is laid out alike: prediction.nii.gz, softmax.nii.gz and record.json.
 """
 
+import gzip
+import io
 import json
-import shutil
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 
+from slicefill.datasets.storage import Location, read_file, replace_file, replace_folder
 from slicefill.types import Case, Prediction, Volume
 
 RECORD = "record.json"
 _SUFFIX = ".nii.gz"
+_COMPRESSION = 1  # nibabel's; more takes several times as long for a few percent
 
 
-def write_case(case: Case, folder: Path) -> None:
-    """Write a case so that its folder appears whole or not at all.
+def write_case(case: Case, folder: Location) -> None:
+    """Write a case so that it appears whole or not at all.
 
     Stored numbers, slope, intercept and geometry are written as they are: nothing is rescaled.
-    A folder of that name is replaced only once the new one is complete.
+    The record is written last: a folder without one is no case. On a disk, a folder of that name
+    is replaced only once the new one is complete.
     """
     volumes = {"image": case.image, "label": case.label, **case.maps}
     _write_folder(volumes, case.record, folder)
 
 
-def write_prediction(prediction: Prediction, folder: Path) -> None:
+def write_prediction(prediction: Prediction, folder: Location) -> None:
     """Write prediction.nii.gz, softmax.nii.gz if there is one, and record.json, as `write_case`."""
     volumes = {"prediction": prediction.label, "softmax": prediction.softmax}
     _write_folder(volumes, prediction.record, folder)
 
 
-def read_case(folder: Path) -> Case:
+def read_case(folder: Location) -> Case:
     """Read a case folder; every file in full.
 
     Raises:
@@ -45,7 +49,7 @@ def read_case(folder: Path) -> Case:
     return Case(image, label, maps=volumes, record=read_record(folder))
 
 
-def read_prediction(folder: Path) -> Prediction:
+def read_prediction(folder: Location) -> Prediction:
     """Read a folder that `write_prediction` wrote; every file in full.
 
     Raises:
@@ -55,49 +59,63 @@ def read_prediction(folder: Path) -> Prediction:
     return Prediction(volumes["prediction"], volumes.get("softmax"), read_record(folder))
 
 
-def write_volume(volume: Volume, path: Path) -> None:
+def write_volume(volume: Volume, path: Location) -> None:
     """Write a NIfTI file as stored, whole or not at all; folders are made as needed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, encode_volume(volume))
+
+
+def encode_volume(volume: Volume) -> bytes:
+    """Return the bytes of a NIfTI file that holds a volume as stored."""
     is_nifti2 = isinstance(volume.header, nib.Nifti2Header)
     image_class: Any = nib.Nifti2Image if is_nifti2 else nib.Nifti1Image
     image = image_class(volume.stored, None, volume.header, dtype=volume.stored.dtype)
     image.header.set_slope_inter(*volume.slope_intercept)  # nibabel clears it for new images
-    partial = path.with_name(f".partial-{path.name}")
-    nib.save(image, partial)
-    partial.replace(path)
+    content = io.BytesIO()
+    with gzip.GzipFile("", "wb", _COMPRESSION, content, mtime=0) as stream:
+        image.to_stream(stream)
+    return content.getvalue()
 
 
-def read_record(folder: Path) -> dict[str, Any]:
+def read_record(folder: Location) -> dict[str, Any]:
     """Read how a case came about; empty for a folder without a record."""
-    path = folder / RECORD
-    return dict(json.loads(path.read_text())) if path.exists() else {}
+    try:
+        return dict(json.loads(read_file(folder / RECORD)))
+    except FileNotFoundError:
+        return {}
 
 
-def read_volume(path: Path) -> Volume:
-    """Read a NIfTI file as stored: no scaling is applied to the numbers."""
-    image: Any = nib.load(path)
+def read_volume(path: Location) -> Volume:
+    """Read a NIfTI file as stored: no scaling is applied to the numbers.
+
+    Raises:
+        gzip.BadGzipFile, EOFError, zlib.error: If the file is damaged, by its checksum.
+    """
+    with gzip.open(io.BytesIO(read_file(path))) as stream:
+        is_nifti2 = nib.Nifti2Header.may_contain_header(stream.read(nib.Nifti2Header.sizeof_hdr))
+        image_class: Any = nib.Nifti2Image if is_nifti2 else nib.Nifti1Image
+        image = image_class.from_stream(stream)
+        stored = np.asarray(image.dataobj.get_unscaled())
+        stream.read()  # to the end, where the checksum is
     header = image.header.copy()
     header.set_slope_inter(image.dataobj.slope, image.dataobj.inter)
-    return Volume(np.asarray(image.dataobj.get_unscaled()), header)
+    return Volume(stored, header)
 
 
 def _write_folder(
-    volumes: Mapping[str, Volume | None], record: Mapping[str, Any], folder: Path
+    volumes: Mapping[str, Volume | None], record: Mapping[str, Any], folder: Location
 ) -> None:
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for name, volume in volumes.items():
-        if volume is not None:
-            write_volume(volume, partial / f"{name}{_SUFFIX}")
-    text = json.dumps(dict(record), indent=1, sort_keys=True, default=_plain)
-    (partial / RECORD).write_text(text + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    text = json.dumps(dict(record), indent=1, sort_keys=True, default=_plain) + "\n"
+    files: dict[str, Callable[[], bytes]] = {
+        f"{name}{_SUFFIX}": partial(encode_volume, volume)
+        for name, volume in volumes.items()
+        if volume is not None
+    }
+    replace_folder(folder, {**files, RECORD: text.encode})
 
 
-def _read_volumes(folder: Path, needed: str) -> dict[str, Volume]:
-    paths = {path.name.removesuffix(_SUFFIX): path for path in sorted(folder.glob(f"*{_SUFFIX}"))}
+def _read_volumes(folder: Location, needed: str) -> dict[str, Volume]:
+    files: list[Location] = sorted(folder.glob(f"*{_SUFFIX}"), key=str)
+    paths = {path.name.removesuffix(_SUFFIX): path for path in files}
     if needed not in paths:
         msg = f"{folder}: expected {needed}{_SUFFIX} and {RECORD}, found {sorted(paths)}"
         raise FileNotFoundError(msg)

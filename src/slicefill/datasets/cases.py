@@ -1,27 +1,41 @@
 """A folder of cases as one Kedro dataset: lazy, resumable, one failure does not stop the rest."""
 
 import json
-import shutil
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
+from kedro_datasets._typing import ImagePreview
 
 from slicefill.datasets.case_folder import (
+    RECORD,
     read_case,
     read_prediction,
     read_record,
     write_case,
     write_prediction,
 )
-from slicefill.datasets.promises import inside, make_each, read_failures, replace_json
+from slicefill.datasets.previews import preview_case, preview_prediction
+from slicefill.datasets.promises import FAILED, inside, make_each, read_failures, replace_json
+from slicefill.datasets.shares import WHOLE, share_of
+from slicefill.datasets.storage import (
+    Location,
+    location,
+    read_file,
+    remove_folder,
+    remove_leftovers,
+)
+from slicefill.params import SERIAL, ExecutorParams
 from slicefill.types import Lazy
 
+logger = logging.getLogger(__name__)
 _COMPLETE = "_COMPLETE"
-_CONTENTS: Mapping[str, tuple[Callable[[Path], Any], Callable[[Any, Path], None]]] = {
+_READERS = 32  # records that are read at a time: an object store takes its time for each
+_CONTENTS: Mapping[str, tuple[Callable[[Location], Any], Callable[[Any, Location], None]]] = {
     "case": (read_case, write_case),
     "prediction": (read_prediction, write_prediction),
 }
@@ -30,10 +44,11 @@ _CONTENTS: Mapping[str, tuple[Callable[[Path], Any], Callable[[Any, Path], None]
 class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]]):
     """Cases under a folder, each in a folder of its own (`slicefill.datasets.case_folder`).
 
-    Saving takes promises: each is made and written in turn, so that one case is in memory at a
-    time. A case on disk with the promise's fingerprint is skipped; any other is made again. A
-    case that fails is listed in `_failed.json` and the others go on. Only when all are there
-    does the dataset exist for `kedro run --only-missing-outputs`.
+    Saving takes promises: each is made and written by a worker of the executor, which has one
+    case in memory at a time. A case on disk with the promise's fingerprint is skipped; any other
+    is made again. A case that fails is listed in `_failed.json` and the others go on. Only when
+    all are there does the dataset exist for `kedro run --only-missing-outputs`. Several runs may
+    make a share of the cases each, all in one folder; the last one marks it complete.
 
     Example:
         ```yaml
@@ -41,16 +56,19 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
           type: slicefill.datasets.cases.CasesDataset
           path: data/02_intermediate/sample/cases
           made_by: ingestion
+          executor: {kind: processes, workers: 4, scheduler: null, attempts: 3}
         ```
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the keys of its catalog entry
         self,
         *,
         path: str,
         made_by: str,
         group: str | None = None,
         content: str = "case",
+        executor: dict[str, Any] | None = None,
+        shard: str = WHOLE,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         """Point to a folder.
@@ -61,27 +79,47 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
             group: Where ids are `group/case`: the group without which the set does not exist. A
                 save replaces the groups it is given; others stay.
             content: What a promise makes: `case` (`Case`) or `prediction` (`Prediction`).
+            executor: Where cases are made (`slicefill.params.ExecutorParams`); in turn if omitted.
+            shard: Which share of the cases a save makes, `k/n` (`share_of`); all if omitted.
             metadata: For plugins; not used here.
         """
         if content not in _CONTENTS:
             msg = f"{path}: content: expected one of {', '.join(_CONTENTS)}, got {content!r}"
             raise DatasetError(msg)
-        self._path = Path(path)
+        share_of([], shard)  # refuses what is none
+        self._path = location(path)
         self._made_by = made_by
         self._group = group
         self._content = content
-        self._read, self._write = _CONTENTS[content]
+        self._read, _ = _CONTENTS[content]
+        self._executor = ExecutorParams(**executor) if executor else SERIAL
+        self._shard = shard
+        of_share = "" if shard == WHOLE else f"-{shard.replace('/', '-of-')}"
+        self._failed = self._path / FAILED.replace(".", f"{of_share}.")
+        self._waits = False  # for the other shares of what was saved last
         self.metadata = metadata
 
     def load(self) -> dict[str, Lazy[Any]]:
         """Return a promise per case on disk, by id (`case` or `method/case`)."""
-        if not (self._path / _COMPLETE).exists():
+        if self._waits or not (self._path / _COMPLETE).exists():
             msg = (
                 f"{self._path}: expected finished cases, found none or only some of them; "
-                f"first run: kedro run --pipelines={self._made_by}"
+                f"first run: kedro run --pipelines={self._made_by} (without a shard, when the "
+                "runs of all shares have ended; those end with --to-outputs)"
             )
             raise DatasetError(msg)
-        return {case: self._stored(case) for case in self._ids()}
+        marks = self._marks(self._ids())
+        gone = [case for case, mark in marks.items() if not mark]
+        if gone:
+            logger.warning(
+                "%s: %d finished case(s) are no longer there (the first: %s) and are left out; "
+                "kedro run --pipelines=%s makes them again",
+                self._path,
+                len(gone),
+                gone[0],
+                self._made_by,
+            )
+        return {case: self._stored(case, mark) for case, mark in marks.items() if mark}
 
     def save(self, data: Mapping[str, Lazy[Any]]) -> None:
         """Make and write what is not there yet."""
@@ -89,7 +127,10 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
         (self._path / _COMPLETE).unlink(missing_ok=True)
         if others:
             replace_json(self._path / _COMPLETE, others)
-        failed = make_each(data, self._save_case, self._drop_case, self._path, "case")
+        save_one = partial(save_case, self._path, self._content)
+        due = self._missing({case: data[case] for case in share_of(data, self._shard)})
+        failed = make_each(due, save_one, self._drop_case, self._failed, self._executor)
+        remove_leftovers(inside(self._path, case) for case in due)  # of workers that were killed
         if failed and len(failed) == len(data) and not any("/" in case for case in data):
             first, reason = next(iter(failed.items()))
             msg = (
@@ -97,17 +138,39 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
                 "mend the cause (the log above shows where each one stopped) and run again"
             )
             raise DatasetError(msg)
+        self._waits = self._shard != WHOLE and bool(self._missing(data))
+        if self._waits:
+            logger.info("%s: share %s is done, others are not", self._path, self._shard)
+        else:
+            self._complete(data, failed)
+
+    def _complete(self, data: Mapping[str, Lazy[Any]], failed: Mapping[str, str]) -> None:
+        for file in self._path.glob(FAILED.replace(".", "-*.")):  # of shares
+            file.unlink(missing_ok=True)
+        replace_json(self._path / FAILED, failed)
         others = self._other_groups(data)  # another run may have added some
         finished = others + [case for case in data if case not in failed]
         replace_json(self._path / _COMPLETE, finished)
 
     def failures(self) -> dict[str, str]:
         """Return the cases that failed when last saved, with the reason."""
-        return read_failures(self._path)
+        return read_failures(self._failed)
+
+    def preview(self, path: str | None = None) -> ImagePreview:
+        """Draw the middle slices of one case for kedro-viz.
+
+        Args:
+            path: Of predictions: the folder of the filled cases that they are of.
+        """
+        if self._content == "prediction":
+            return preview_prediction(self.load(), None if path is None else location(path))
+        return preview_case(self.load(), self._group)
 
     def _ids(self) -> list[str]:
-        path = self._path / _COMPLETE
-        return list(json.loads(path.read_text())) if path.exists() else []
+        try:
+            return list(json.loads(read_file(self._path / _COMPLETE)))
+        except FileNotFoundError:
+            return []
 
     def _other_groups(self, data: Mapping[str, Lazy[Any]]) -> list[str]:
         """Finished cases of groups that this save does not touch."""
@@ -116,20 +179,24 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
             case for case in self._ids() if "/" in case and case.rpartition("/")[0] not in saved
         ]
 
-    def _save_case(self, case: str, promise: Lazy[Any]) -> None:
-        folder = inside(self._path, case)
-        if read_record(folder).get("fingerprint") == promise.fingerprint:
-            return
-        made = promise.make()
-        record = {**made.record, "fingerprint": promise.fingerprint}
-        self._write(replace(made, record=record), folder)
+    def _missing(self, data: Mapping[str, Lazy[Any]]) -> dict[str, Lazy[Any]]:
+        """Return what does not lie on disk with its fingerprint."""
+        marks = self._marks(data)
+        return {c: promise for c, promise in data.items() if marks[c] != promise.fingerprint}
+
+    def _marks(self, cases: Iterable[str]) -> dict[str, str]:
+        """Return the fingerprints on disk, by id; "" where there is none."""
+        names = list(cases)
+        with ThreadPoolExecutor(_READERS) as readers:
+            records = readers.map(read_record, [inside(self._path, name) for name in names])
+            marks = [record.get("fingerprint", "") for record in records]
+        return dict(zip(names, marks, strict=True))
 
     def _drop_case(self, case: str) -> None:
-        shutil.rmtree(inside(self._path, case), ignore_errors=True)
+        remove_folder(inside(self._path, case), RECORD)
 
-    def _stored(self, case: str) -> Lazy[Any]:
-        folder = inside(self._path, case)
-        return Lazy(partial(self._read, folder), read_record(folder).get("fingerprint", ""))
+    def _stored(self, case: str, mark: str) -> Lazy[Any]:
+        return Lazy(partial(self._read, inside(self._path, case)), mark)
 
     def _exists(self) -> bool:
         if not (self._path / _COMPLETE).exists() or self.failures():
@@ -137,4 +204,19 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
         return self._group is None or any(c.startswith(f"{self._group}/") for c in self._ids())
 
     def _describe(self) -> dict[str, Any]:
-        return {"path": str(self._path), "content": self._content}
+        return {"path": str(self._path), "content": self._content, "shard": self._shard}
+
+
+def save_case(folder: Location, content: str, case: str, promise: Lazy[Any]) -> None:
+    """Make and write one case, in whichever process it is called.
+
+    Args:
+        folder: Holds the case folders.
+        content: What the promise makes: `case` or `prediction`.
+        case: Id.
+        promise: Its fingerprint goes into the record.
+    """
+    made = promise.make()
+    record = {**made.record, "fingerprint": promise.fingerprint}
+    _, write = _CONTENTS[content]
+    write(replace(made, record=record), inside(folder, case))

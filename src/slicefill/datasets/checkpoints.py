@@ -1,16 +1,18 @@
 """Training state and trained models on disk: tensors and plain values, never pickled classes."""
 
+import io
 import logging
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
 
-from slicefill.datasets.promises import inside, make_each, read_failures
+from slicefill.datasets.promises import FAILED, inside, make_each, read_failures
+from slicefill.datasets.storage import Location, location, read_file, replace_file
+from slicefill.machines import machine_rank
+from slicefill.params import SERIAL
 from slicefill.types import Checkpoint, ModelPromise
 
 logger = logging.getLogger(__name__)
@@ -22,11 +24,14 @@ _STATES = "last"  # folder of training states among the models
 class Slot:
     """One file that is replaced whole or not at all."""
 
-    path: Path
+    path: Location
 
     def load(self) -> Checkpoint | None:
         """Return what was saved last, or None."""
-        return read_checkpoint(self.path) if self.path.exists() else None
+        try:
+            return read_checkpoint(self.path)
+        except FileNotFoundError:
+            return None
 
     def save(self, state: Checkpoint) -> None:
         """Replace the file."""
@@ -37,7 +42,7 @@ class Slot:
 class Slots:
     """A slot per training, `<name>.pt` in one folder; the files need not exist."""
 
-    folder: Path
+    folder: Location
 
     def __getitem__(self, name: str) -> Slot:
         """Return the slot of a training; its name may hold slashes."""
@@ -48,7 +53,7 @@ class SlotsDataset(AbstractDataset[NoReturn, Slots]):
     """Hands a node the slots in which its loops keep their state between epochs."""
 
     def __init__(self, *, path: str, metadata: dict[str, Any] | None = None) -> None:
-        self._path = Path(path)
+        self._path = location(path)
         self.metadata = metadata
 
     def load(self) -> Slots:
@@ -101,7 +106,7 @@ class ModelsDataset(
             nested: Names may hold slashes, and models in sub-folders belong to the set.
             metadata: For plugins; not used here.
         """
-        self._path = Path(path)
+        self._path = location(path)
         self._variant = variant
         self._nested = nested
         self.metadata = metadata
@@ -119,17 +124,20 @@ class ModelsDataset(
                     f"`nested: true` in the catalog, and the folder {_STATES} holds states only"
                 )
                 raise DatasetError(msg)
-        make_each(data, self._save_model, self._drop_model, self._path, "model")
+        if machine_rank() > 0:
+            self._take_part(data)
+        else:
+            make_each(data, self._save_model, self._drop_model, self._path / FAILED, SERIAL)
 
     def failures(self) -> dict[str, str]:
         """Return the models that failed when last saved, with the reason."""
-        return read_failures(self._path)
+        return read_failures(self._path / FAILED)
 
     def _owns(self, name: str) -> bool:
         first, *rest = name.split("/")
         return not rest or (self._nested and first != _STATES)
 
-    def _files(self) -> dict[str, Path]:
+    def _files(self) -> dict[str, Location]:
         found = {
             path.relative_to(self._path).as_posix().removesuffix(_SUFFIX): path
             for path in sorted(self._path.rglob(f"*{_SUFFIX}"))
@@ -137,13 +145,25 @@ class ModelsDataset(
         hidden = {name for name in found if "/." in f"/{name}"}
         return {name: found[name] for name in found if name not in hidden and self._owns(name)}
 
+    def _take_part(self, data: Mapping[str, ModelPromise]) -> None:
+        """Train beside machine 0, which alone writes; where one fails there, go on as it does."""
+        for name, promise in data.items():
+            try:
+                if not self._holds(name, promise):
+                    promise.make()
+            except Exception:
+                logger.exception("%s: model %s failed", self._path, name)
+
+    def _holds(self, name: str, promise: ModelPromise) -> bool:
+        stored = Slot(_file(self._path, name)).load()
+        return stored is not None and stored.get("fingerprint") == promise.fingerprint
+
     def _save_model(self, name: str, promise: ModelPromise) -> None:
-        slot = Slot(_file(self._path, name))
-        stored = slot.load()
-        if stored is not None and stored.get("fingerprint") == promise.fingerprint:
+        if self._holds(name, promise):
             logger.info("%s: the model on disk is of these data and parameters: kept", name)
             return
-        slot.save({**promise.make(), "fingerprint": promise.fingerprint})
+        made = {**promise.make(), "fingerprint": promise.fingerprint}
+        Slot(_file(self._path, name)).save(made)
 
     def _drop_model(self, name: str) -> None:
         _file(self._path, name).unlink(missing_ok=True)
@@ -155,26 +175,23 @@ class ModelsDataset(
         return {"path": str(self._path), "variant": self._variant, "nested": self._nested}
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_checkpoint(path: Location) -> Checkpoint:
     """Read tensors and plain values; refuses anything that would execute code."""
     import torch
 
-    return dict(torch.load(path, map_location="cpu", weights_only=True))
+    content = io.BytesIO(read_file(path))
+    return dict(torch.load(content, map_location="cpu", weights_only=True))
 
 
-def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+def write_checkpoint(checkpoint: Checkpoint, path: Location) -> None:
     """Write so that the file is replaced whole or not at all, also when killed."""
     import torch
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial_path = path.with_name(f".{path.name}.partial")
-    with partial_path.open("wb") as file:
-        torch.save(checkpoint, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial_path.replace(path)
+    content = io.BytesIO()
+    torch.save(checkpoint, content)
+    replace_file(path, content.getvalue())
 
 
-def _file(folder: Path, name: str) -> Path:
+def _file(folder: Location, name: str) -> Location:
     path = inside(folder, name)
     return path.with_name(path.name + _SUFFIX)

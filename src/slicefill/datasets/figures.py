@@ -1,9 +1,13 @@
 """Figures as PNG files in one folder; they load back as bytes for the report."""
 
-from pathlib import Path
+import io
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
+from kedro_datasets._typing import ImagePreview
+
+from slicefill.datasets.previews import preview_figures
+from slicefill.datasets.storage import location, read_file, replace_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,12 +20,12 @@ class FiguresDataset(AbstractDataset[dict[str, "Figure"], dict[str, bytes]]):
     """`<name>.png` per figure; a save replaces the whole set."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
+        self._filepath = location(filepath)
         self.metadata = metadata
 
     def load(self) -> dict[str, bytes]:
         """Return the files by name, in the order of their names."""
-        return {path.stem: path.read_bytes() for path in sorted(self._filepath.glob("*.png"))}
+        return {path.stem: read_file(path) for path in sorted(self._filepath.glob("*.png"))}
 
     def save(self, data: "dict[str, Figure]") -> None:
         """Write every figure and remove those of an earlier save."""
@@ -29,7 +33,13 @@ class FiguresDataset(AbstractDataset[dict[str, "Figure"], dict[str, bytes]]):
         for path in self._filepath.glob("*.png"):
             path.unlink()
         for name, figure in data.items():
-            figure.savefig(self._filepath / f"{name}.png", dpi=_RESOLUTION)
+            content = io.BytesIO()
+            figure.savefig(content, dpi=_RESOLUTION)
+            replace_file(self._filepath / f"{name}.png", content.getvalue())
+
+    def preview(self) -> ImagePreview:
+        """Show all figures on one sheet in kedro-viz."""
+        return preview_figures(self.load())
 
     def _exists(self) -> bool:
         return any(self._filepath.glob("*.png"))

@@ -1,32 +1,33 @@
 """Where raw scans lie: a folder of the user's, or the embedded sample."""
 
-from pathlib import Path
 from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
 
+from slicefill.datasets.storage import Location, location
 
-class RawFolder(AbstractDataset[NoReturn, Path]):
+
+class RawFolder(AbstractDataset[NoReturn, Location]):
     """A folder of raw scans; loads to its path once it is known to exist."""
 
     def __init__(self, *, path: str | None, metadata: dict[str, Any] | None = None) -> None:
         self._path = path
         self.metadata = metadata
 
-    def load(self) -> Path:
+    def load(self) -> Location:
         """Return the folder.
 
         Raises:
             DatasetError: If there is none; says how to name it.
         """
-        if not self._path or not Path(self._path).is_dir():
+        if not self._path or not location(self._path).is_dir():
             msg = (
                 f"raw scans: expected a folder, got {self._path!r}; set the environment variable "
                 "SLICEFILL_RAW to the folder of the data set (docs/datasets.md says how it is laid "
                 "out), or `raw` in conf/<experiment>/globals.yml"
             )
             raise DatasetError(msg)
-        return Path(self._path)
+        return location(self._path)
 
     def save(self, data: NoReturn) -> None:
         """Refuse: raw data is never written."""
@@ -62,12 +63,12 @@ class VirtualSubjects(RawFolder):
             metadata: For plugins; not used here.
         """
         super().__init__(path=path, metadata=metadata)
-        self._folder = Path(path)
+        self._folder = location(path)
         self._subjects = subjects
         self._seed = seed
         self._crop = crop
 
-    def load(self) -> Path:
+    def load(self) -> Location:
         """Simulate what is missing and return the folder."""
         from slicefill.datasets.case_folder import write_volume
         from slicefill.phantoms import virtual_subject

@@ -13,9 +13,10 @@ from tqdm.auto import tqdm
 
 from slicefill.geometry import anisotropy, through_plane_axis
 from slicefill.ingestion.errors import BadCase, about
+from slicefill.ingestion.files import source_files
 from slicefill.ingestion.integrity import digest
 from slicefill.ingestion.layouts import RawCase, find_cases
-from slicefill.ingestion.reading import read_case, source_files
+from slicefill.ingestion.reading import read_case
 from slicefill.params import IngestionParams
 from slicefill.types import Volume
 

@@ -6,8 +6,9 @@ from typing import Literal
 import numpy as np
 
 from slicefill.ingestion import checks
-from slicefill.ingestion.dicom import dicom_files, read_series
+from slicefill.ingestion.dicom import read_series
 from slicefill.ingestion.errors import BadCase, about
+from slicefill.ingestion.files import on_disk
 from slicefill.ingestion.itk import SUFFIXES, read_itk
 from slicefill.ingestion.labels import merge_labels
 from slicefill.ingestion.layouts import NIFTI_SUFFIXES, RawCase
@@ -34,13 +35,6 @@ def read_case(raw: RawCase, params: IngestionParams) -> Case:
         checks.check_slices(image, params.through_plane)
     label = None if params.labels.need == "ignored" else _read_label(raw, image, params)
     return Case(image, label)
-
-
-def source_files(path: Path) -> list[Path]:
-    """List the files that hold a volume: a DICOM series and a .hdr/.img pair have several."""
-    if path.is_dir():
-        return dicom_files(path)
-    return [path, path.with_suffix(".img")] if path.suffix == ".hdr" else [path]
 
 
 def choose_channel(volume: Volume, channel: int | Literal["all"] | None) -> Volume:
@@ -76,18 +70,22 @@ def choose_channel(volume: Volume, channel: int | Literal["all"] | None) -> Volu
 
 
 def _read_volume(path: Path, params: IngestionParams) -> Volume:
-    if path.is_dir():
-        volume = read_series(path, params)
-    elif path.name.endswith(NIFTI_SUFFIXES):
-        volume = read_nifti(path)
-    elif path.name.endswith(SUFFIXES):
-        volume = read_itk(path)
-    else:
-        known = " ".join((*NIFTI_SUFFIXES, *SUFFIXES))
-        raise BadCase(expected=f"a {known} file", found=path.name, remedy="convert it to NIfTI")
+    with on_disk(path) as local:
+        volume = _read_file(local, params)
     checks.check_affine(volume.affine)
     checks.check_forms(volume.header, volume.stored.shape, params.affine_tolerance)
     return volume
+
+
+def _read_file(path: Path, params: IngestionParams) -> Volume:
+    if path.is_dir():
+        return read_series(path, params)
+    if path.name.endswith(NIFTI_SUFFIXES):
+        return read_nifti(path)
+    if path.name.endswith(SUFFIXES):
+        return read_itk(path)
+    known = " ".join((*NIFTI_SUFFIXES, *SUFFIXES))
+    raise BadCase(expected=f"a {known} file", found=path.name, remedy="convert it to NIfTI")
 
 
 def _read_label(raw: RawCase, image: Volume, params: IngestionParams) -> Volume | None:

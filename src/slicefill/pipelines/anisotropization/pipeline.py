@@ -17,4 +17,6 @@ def create_pipeline(**_: object) -> Pipeline:
             )
         ],
         tags="anisotropization",
+        namespace="anisotropization",
+        prefix_datasets_with_namespace=False,
     )

@@ -29,4 +29,6 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
         ],
         tags="augmentation",
+        namespace="augmentation",
+        prefix_datasets_with_namespace=False,
     )

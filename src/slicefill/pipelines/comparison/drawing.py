@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 
-import nibabel as nib
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from slicefill.comparison_tables import COMPARED
 from slicefill.figures import (
-    ViewSpec,
+    first_channel,
+    grid_spec,
     metric_plots,
     overlays,
     paired_plots,
@@ -83,23 +82,7 @@ def draw_case(
         kept = slices_first(prediction.label.stored, axis)[prediction.record["acquired"]]
         title = comparison.chosen[row["method"]].title
         found[f"{title}\n{row['dice_mean']:.3f}"] = slices_back(kept, axis)
-    image = thick.image.intensities()
-    image = image if image.ndim == 3 else image[..., 0]
     truth = None if thick.label is None else thick.label.stored
-    return overlays(image, truth, found, params.label_names, _spec(thick, axis, scores))
-
-
-def _spec(thick: Case, axis: int, scores: pd.DataFrame) -> ViewSpec:
-    """Cut through the middle of the labels."""
-    shape = thick.image.stored.shape[:3]
-    at = [size // 2 for size in shape]
-    if thick.label is not None and thick.label.stored.any():
-        at = [int(np.median(index)) for index in np.nonzero(thick.label.stored)]
-    return ViewSpec(
-        title=f"{scores['case'].iloc[0]}: prediction tinted, truth outlined, Dice",
-        spacing=tuple(thick.image.spacing),
-        orientation="".join(nib.aff2axcodes(thick.image.affine)),
-        axis=axis,
-        acquired=np.ones(shape[axis], bool),
-        at=(at[0], at[1], at[2]),
-    )
+    title = f"{scores['case'].iloc[0]}: prediction tinted, truth outlined, Dice"
+    spec = grid_spec(title, thick.image, axis, label=thick.label)
+    return overlays(first_channel(thick.image), truth, found, params.label_names, spec)

@@ -11,6 +11,7 @@ from slicefill.datasets.checkpoints import Slots
 from slicefill.params import (
     ComparedMethod,
     ComparisonParams,
+    ExecutorParams,
     ImputationParams,
     ScoringParams,
     SynthesisParams,
@@ -23,20 +24,26 @@ from slicefill.types import Checkpoint, Lazy, ModelPromise, Models, Prediction, 
 _MOST_REGIONS = 4  # classes and mean side by side, in what is read; the CSV has all
 
 
-def train_variants(
+def train_variants(  # noqa: PLR0913, PLR0917 - one per dataset
     thick_cases: dict[str, Promise],
     splits: pd.DataFrame,
     slots: Slots,
+    best_lambdas: dict[str, Any],
     params: SynthesisParams,
     comparison: ComparisonParams,
 ) -> dict[str, ModelPromise]:
-    """Promise every synthesis variant that a chosen method fills with."""
+    """Promise every synthesis variant that a chosen method fills with.
+
+    Raises:
+        ValueError: If a variant's preset needs perceptual features that are not to be had.
+    """
     fills = dict.fromkeys(method.fill for method in comparison.chosen.values())
     promises: dict[str, ModelPromise] = {}
     for variant in fills:
         if variant in params.variants:
-            own = params.model_copy(update={"variant": variant})
-            for name, promise in train_synthesis(thick_cases, splits, slots, own).items():
+            own = SynthesisParams.model_validate({**params.model_dump(), "variant": variant})
+            trained = train_synthesis(thick_cases, splits, slots, best_lambdas, own)
+            for name, promise in trained.items():
                 make = partial(_in_child_run, name, promise.make)
                 promises[name] = ModelPromise(make, promise.fingerprint)
     return promises
@@ -79,10 +86,11 @@ def verify_for_methods(
     filled_cases: dict[str, Promise],
     thick_cases: dict[str, Promise],
     comparison: ComparisonParams,
+    executor: ExecutorParams,
 ) -> pd.DataFrame:
     """Compare what the chosen methods filled with its source, slice by slice."""
     groups = [method.group for method in comparison.chosen.values()]
-    return verify_groups(filled_cases, thick_cases, groups)
+    return verify_groups(filled_cases, thick_cases, groups, executor)
 
 
 def _rule(params: ImputationParams, method: ComparedMethod) -> ImputationParams:

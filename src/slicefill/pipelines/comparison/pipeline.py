@@ -23,25 +23,25 @@ from slicefill.pipelines.comparison.nodes import (
 def create_pipeline(**_: object) -> Pipeline:
     """Build the comparison pipeline (`kedro run --pipelines=comparison`).
 
-    One namespace per stage, so that kedro-viz folds each into one box.
+    The stages that it does for several methods at once are its own, under the same namespaces.
     """
-    stages = {
-        "ingestion": ingestion.create_pipeline(),
-        "anisotropization": anisotropization.create_pipeline(),
-        "synthesis": Pipeline([_train_variants()]),
-        "super_resolution": super_resolution.create_pipeline(),
-        "imputation": _imputation(),
-        "augmentation": augmentation.create_pipeline(),
-        "segmentation": segmentation.create_pipeline(),
-        "evaluation": _evaluation(),
-    }
     return sum(
         (
-            Pipeline(stage, namespace=name, prefix_datasets_with_namespace=False, tags=name)
-            for name, stage in stages.items()
+            ingestion.create_pipeline(),
+            anisotropization.create_pipeline(),
+            _stage("synthesis", [_train_variants()]),
+            super_resolution.create_pipeline(),
+            _stage("imputation", _imputation()),
+            augmentation.create_pipeline(),
+            segmentation.create_pipeline(),
+            _stage("evaluation", _evaluation()),
         ),
         Pipeline([]),
     )
+
+
+def _stage(name: str, nodes: list[Node]) -> Pipeline:
+    return Pipeline(nodes, tags=name, namespace=name, prefix_datasets_with_namespace=False)
 
 
 def _train_variants() -> Node:
@@ -51,6 +51,7 @@ def _train_variants() -> Node:
             "thick_cases",
             "splits",
             "synthesis_slots",
+            "best_lambdas",
             "params:synthesis",
             "params:comparison",
         ],
@@ -59,33 +60,31 @@ def _train_variants() -> Node:
     )
 
 
-def _imputation() -> Pipeline:
-    return Pipeline(
-        [
-            Node(
-                fill_for_methods,
-                inputs=[
-                    "thick_cases",
-                    "synthesis_models",
-                    "super_resolution_models",
-                    "params:imputation",
-                    "params:comparison",
-                ],
-                outputs="filled_cases",
-                name="fill_for_methods",
-            ),
-            Node(
-                verify_for_methods,
-                inputs=["filled_cases", "thick_cases", "params:comparison"],
-                outputs="verification",
-                name="verify_for_methods",
-            ),
-        ]
-    )
+def _imputation() -> list[Node]:
+    return [
+        Node(
+            fill_for_methods,
+            inputs=[
+                "thick_cases",
+                "synthesis_models",
+                "super_resolution_models",
+                "params:imputation",
+                "params:comparison",
+            ],
+            outputs="filled_cases",
+            name="fill_for_methods",
+        ),
+        Node(
+            verify_for_methods,
+            inputs=["filled_cases", "thick_cases", "params:comparison", "params:executor"],
+            outputs="verification",
+            name="verify_for_methods",
+        ),
+    ]
 
 
-def _evaluation() -> Pipeline:
-    return Pipeline([_tabulate(), *_draw(), _report()])
+def _evaluation() -> list[Node]:
+    return [_tabulate(), *_draw(), _report()]
 
 
 def _tabulate() -> Node:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 import torch
@@ -11,8 +10,9 @@ from matplotlib.figure import Figure
 
 from slicefill.figures import (
     Labelled,
-    ViewSpec,
     attention_maps,
+    filled_spec,
+    first_channel,
     label_views,
     loss_curves,
     metric_plots,
@@ -33,7 +33,8 @@ def draw_cases(
     filled_cases: Mapping[str, Promise], cases: Mapping[str, Promise], params: EvaluationParams
 ) -> dict[str, Figure]:
     """Draw the first test cases in three directions, images and labels (paper, Figs. 3 to 5)."""
-    names = list(dict.fromkeys(name.rsplit("/", 1)[1] for name in filled_cases))
+    named = dict.fromkeys(name.rsplit("/", 1)[1] for name in filled_cases)
+    names = [case for case in named if case in cases]
     figures: dict[str, Figure] = {}
     for case in names[: params.figure_cases]:
         filled = {
@@ -53,9 +54,9 @@ def _draw_case(
     step, factor = record["count"] + 1, record["source"].get("factor", 1)
     depth = len(record["slices"])
     known = step == factor and factor > 1
-    spec = _spec(name, filled, record)
-    images = {method: _grey(case.image.intensities()) for method, case in filled.items()}
-    real = _covered(_grey(truth.image.intensities()), record["axis"], depth) if known else None
+    spec = filled_spec(name, next(iter(filled.values())))
+    images = {method: first_channel(case.image) for method, case in filled.items()}
+    real = _covered(first_channel(truth.image), record["axis"], depth) if known else None
     figures = {f"views_{name}": views(real, images, spec)}
     labels = {m: Labelled(images[m], c.label.stored) for m, c in filled.items() if c.label}
     if labels and len(labels) == len(filled):
@@ -64,31 +65,6 @@ def _draw_case(
             shown = Labelled(real, _covered(truth.label.stored, record["axis"], depth))
         figures[f"labels_{name}"] = label_views(shown, labels, params.label_names, spec)
     return figures
-
-
-def _spec(name: str, filled: Mapping[str, Case], record: Mapping[str, Any]) -> ViewSpec:
-    """Cut through the middle of the labels, or of the volume, on a synthetic slice."""
-    case = next(iter(filled.values()))
-    axis, step = record["axis"], record["count"] + 1
-    shape = case.image.stored.shape[:3]
-    at = [size // 2 for size in shape]
-    if case.label is not None and case.label.stored.any():
-        at = [int(np.median(index)) for index in np.nonzero(case.label.stored)]
-    if step > 1:
-        at[axis] = min(at[axis] // step * step + step // 2, shape[axis] - 2)
-    return ViewSpec(
-        title=name,
-        spacing=tuple(case.image.spacing),
-        orientation="".join(nib.aff2axcodes(case.image.affine)),
-        axis=axis,
-        acquired=np.arange(shape[axis]) % step == 0,
-        at=(at[0], at[1], at[2]),
-    )
-
-
-def _grey(volume: Array) -> Array:
-    """First channel of a volume."""
-    return volume if volume.ndim == 3 else volume[..., 0]
 
 
 def _covered(volume: Array, axis: int, depth: int) -> Array:

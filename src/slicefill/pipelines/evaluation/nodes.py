@@ -1,12 +1,13 @@
 """Evaluation nodes: score, summarise, draw, report."""
 
 import logging
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from slicefill import tracking
-from slicefill.params import EvaluationParams, as_plain
+from slicefill.params import EvaluationParams, ExecutorParams, as_plain
 from slicefill.types import Models, Promise
 
 logger = logging.getLogger(__name__)
@@ -17,28 +18,56 @@ def score_cases(
     cases: dict[str, Promise],
     splits: pd.DataFrame,
     params: EvaluationParams,
-) -> pd.DataFrame:
-    """Score the synthetic slices of the filled test cases whose removed slices are known."""
-    from tqdm.auto import tqdm
+    executor: ExecutorParams,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Score the synthetic slices of the filled test cases whose removed slices are known.
 
-    from slicefill.metrics.correspondence import corresponding_slices
-    from slicefill.metrics.scoring import score_filling
+    Returns:
+        Scores, a row per filled case; and the filled cases that could not be scored: `case`,
+        `reason`.
+
+    Raises:
+        ValueError: If no case could be scored because each one failed.
+    """
+    from slicefill.execution.each import run_each
 
     tested = splits[splits["split"] == "test"]
     person = dict(zip(tested["case"], tested["person"], strict=True))
+    pairs = {
+        name: (promise, cases.get(case))
+        for name, promise in filled_cases.items()
+        if (case := name.rpartition("/")[2]) in person
+    }
+    scores, failed = run_each(partial(_score_case, params), pairs, executor, "score")
+    if failed and not scores:
+        msg = f"none of {len(failed)} filled cases could be scored: {next(iter(failed.values()))}"
+        raise ValueError(msg)
     rows = []
-    for name, promise in tqdm(filled_cases.items(), desc="score", unit="case"):
-        method, case = name.rsplit("/", 1)
-        if case not in person:
-            continue
-        filled = promise.make()
-        scored = corresponding_slices(filled.record, params.label_names)
-        if scored is None:
+    for name, own in scores.items():
+        method, _, case = name.rpartition("/")
+        if own is None:
             logger.warning("%s is not scored: no true slice lies where a synthetic one does", name)
         else:
-            scores = score_filling(filled, cases[case].make(), scored, params)
-            rows.append({"case": case, "person": person[case], "method": method, **scores})
-    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["case", "person", "method"])
+            rows.append({"case": case, "person": person[case], "method": method, **own})
+    table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=["case", "person", "method"])
+    return table, pd.DataFrame(failed.items(), columns=["case", "reason"])
+
+
+def _score_case(
+    params: EvaluationParams, name: str, pair: tuple[Promise, Promise | None]
+) -> dict[str, float] | None:
+    """Scores of a filled case; None where no slice was removed, so that nothing is known."""
+    from slicefill.metrics.correspondence import corresponding_slices
+    from slicefill.metrics.scoring import score_filling
+
+    filled, truth = pair[0].make(), pair[1]
+    scored = corresponding_slices(filled.record, params.label_names)
+    if scored is None:
+        return None
+    if truth is None:
+        msg = f"{name}: the case that it was thinned from is not there; run ingestion again"
+        raise ValueError(msg)
+    return score_filling(filled, truth.make(), scored, params)
 
 
 def summarise_scores(

@@ -13,42 +13,53 @@ from slicefill.pipelines.evaluation.nodes import (
 def create_pipeline(**_: object) -> Pipeline:
     """Build the evaluation pipeline (`kedro run --pipelines=evaluation`)."""
     return Pipeline(
-        [
-            Node(
-                score_cases,
-                inputs=["filled_cases", "cases", "splits", "params:evaluation"],
-                outputs="scores",
-                name="score_cases",
-            ),
-            Node(
-                summarise_scores,
-                inputs=["scores", "params:evaluation"],
-                outputs=[
-                    "evaluation_summary",
-                    "comparisons",
-                    "evaluation_table",
-                    "evaluation_markdown",
-                ],
-                name="summarise_scores",
-            ),
-            Node(
-                draw_figures,
-                inputs=["filled_cases", "cases", "scores", "synthesis_models", "params:evaluation"],
-                outputs="figures",
-                name="draw_figures",
-            ),
-            Node(
-                write_report,
-                inputs=[
-                    "evaluation_summary",
-                    "comparisons",
-                    "ingestion_report",
-                    "figures",
-                    "parameters",
-                ],
-                outputs="report",
-                name="write_report",
-            ),
-        ],
+        [*_scoring(), *_telling()],
         tags="evaluation",
+        namespace="evaluation",
+        prefix_datasets_with_namespace=False,
     )
+
+
+def _scoring() -> list[Node]:
+    return [
+        Node(
+            score_cases,
+            inputs=["filled_cases", "cases", "splits", "params:evaluation", "params:executor"],
+            outputs=["scores", "unscored"],
+            name="score_cases",
+        ),
+        Node(
+            summarise_scores,
+            inputs=["scores", "params:evaluation"],
+            outputs=[
+                "evaluation_summary",
+                "comparisons",
+                "evaluation_table",
+                "evaluation_markdown",
+            ],
+            name="summarise_scores",
+        ),
+    ]
+
+
+def _telling() -> list[Node]:
+    return [
+        Node(
+            draw_figures,
+            inputs=["filled_cases", "cases", "scores", "synthesis_models", "params:evaluation"],
+            outputs="figures",
+            name="draw_figures",
+        ),
+        Node(
+            write_report,
+            inputs=[
+                "evaluation_summary",
+                "comparisons",
+                "ingestion_report",
+                "figures",
+                "parameters",
+            ],
+            outputs="report",
+            name="write_report",
+        ),
+    ]

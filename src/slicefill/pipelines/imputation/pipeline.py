@@ -23,10 +23,12 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             Node(
                 verify_filled,
-                inputs=["filled_cases", "thick_cases", "params:imputation"],
+                inputs=["filled_cases", "thick_cases", "params:imputation", "params:executor"],
                 outputs="verification",
                 name="verify_filled",
             ),
         ],
         tags="imputation",
+        namespace="imputation",
+        prefix_datasets_with_namespace=False,
     )

@@ -29,4 +29,6 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
         ],
         tags="ingestion",
+        namespace="ingestion",
+        prefix_datasets_with_namespace=False,
     )

@@ -1,15 +1,16 @@
 """Segmentation nodes: train networks, predict test cases, score acquired slices."""
 
 from collections.abc import Callable
-from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from slicefill import tracking
 from slicefill.datasets.checkpoints import Slots
 from slicefill.fingerprint import fingerprint
-from slicefill.params import AugmentationParams, ScoringParams, SegmentationParams
+from slicefill.params import AugmentationParams, ExecutorParams, ScoringParams, SegmentationParams
+from slicefill.preparation import prepared
 from slicefill.segmentation.scans import ScanPromise, ScanSet
 from slicefill.types import Checkpoint, Lazy, ModelPromise, Models, Prediction, Promise
 
@@ -71,29 +72,31 @@ def record_learning(
 
 
 def predict_cases(
-    models: Models, scans: dict[str, ScanSet], params: SegmentationParams
+    models: Models, scans: dict[str, ScanSet], splits: pd.DataFrame, params: SegmentationParams
 ) -> tuple[dict[str, Lazy[Prediction]], pd.DataFrame]:
     """Promise the prediction of every test case by every network, as `method/engine_seed/case`.
 
     Predictions lie on the grid of the filled case; scoring drops the synthetic slices.
 
     Returns:
-        The promises, and an index of them: `prediction`, `method`, `engine`, `seed`, `case`.
+        The promises, and an index of them: `prediction`, `method`, `engine`, `seed`, `case`,
+        `person`.
     """
+    person = dict(zip(splits["case"], splits["person"], strict=True))
     promises, rows = {}, []
     for method, network in _networks(models, scans, params):
         own, read = scans[method], models[f"{method}/{network}"]
-        predictor = cache(partial(_load, own.engine, read, params))  # loaded when it is needed
         trained = read()["fingerprint"]
+        predictor = Lazy(partial(_load, own.engine, read, params), fingerprint(trained, params))
         for case, scan in own.test.items():
             name = f"{method}/{network}/{case}"
             mark = fingerprint(trained, scan.fingerprint, params.inference)
             make = partial(_predict, predictor, scan, own.grids[case], params)
             promises[name] = Lazy(make, mark)
             seed = network.rpartition("_")[2]
-            rows.append((name, method, own.engine, int(seed), case))
-    index = pd.DataFrame(rows, columns=["prediction", "method", "engine", "seed", "case"])
-    return promises, index
+            rows.append((name, method, own.engine, int(seed), case, person[case]))
+    columns = ["prediction", "method", "engine", "seed", "case", "person"]
+    return promises, pd.DataFrame(rows, columns=columns)
 
 
 def _networks(
@@ -111,42 +114,55 @@ def _load(engine: str, read: Callable[[], Checkpoint], params: SegmentationParam
 
 
 def _predict(
-    predictor: "Callable[[], Predictor]",
+    predictor: "Lazy[Predictor]",
     scan: ScanPromise,
     grid: Promise,
     params: SegmentationParams,
 ) -> Prediction:
     from slicefill.segmentation.prediction import make_prediction
 
-    return make_prediction(predictor(), scan.make(), grid.make(), params)
+    return make_prediction(prepared(predictor), scan.make(), grid.make(), params)
 
 
 def score_predictions(
     predictions: dict[str, Lazy[Prediction]],
     prediction_index: pd.DataFrame,
     thick_cases: dict[str, Promise],
-    splits: pd.DataFrame,
     params: ScoringParams,
-) -> pd.DataFrame:
+    executor: ExecutorParams,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score every prediction on the acquired slices of its case.
 
     Returns:
-        One row per prediction: `prediction`, `method`, `engine`, `seed`, `case`, `person` and
-        the scores. Predictions that failed, and cases without labels, have none.
-    """
-    from tqdm.auto import tqdm
+        One row per prediction: what the index says of it, and the scores. Predictions that
+        failed, and cases without labels, have none. And the predictions that could not be
+        scored: `case`, `reason`.
 
+    Raises:
+        ValueError: If no prediction has a score.
+    """
+    from slicefill.execution.each import run_each
+
+    index = prediction_index.to_dict("records")
+    pairs = {
+        row["prediction"]: (predictions[row["prediction"]], thick_cases[row["case"]])
+        for row in index
+        if row["prediction"] in predictions
+    }
+    scores, failed = run_each(partial(_score_prediction, params), pairs, executor, "score")
+    rows = [row | scores[row["prediction"]] for row in index if scores.get(row["prediction"])]
+    if not rows:
+        first = next(iter(failed.values()), "there are none")
+        msg = f"no test case could be scored: expected label maps and predictions; {first}"
+        raise ValueError(msg)
+    return pd.DataFrame(rows), pd.DataFrame(failed.items(), columns=["case", "reason"])
+
+
+def _score_prediction(
+    params: ScoringParams, _: str, pair: tuple[Lazy[Prediction], Promise]
+) -> dict[str, float]:
+    """Scores of a prediction; none where the truth is unknown."""
     from slicefill.segmentation.prediction import score_prediction
 
-    person = dict(zip(splits["case"], splits["person"], strict=True))
-    rows: dict[Any, dict[Any, Any]] = {}
-    for case, own in tqdm(prediction_index.groupby("case"), desc="score", unit="case"):
-        truth = thick_cases[str(case)].make().label
-        for at, row in own.to_dict("index").items():
-            if truth is not None and row["prediction"] in predictions:
-                scores = score_prediction(predictions[row["prediction"]].make(), truth, params)
-                rows[at] = row | {"person": person[case]} | scores
-    if not rows:
-        msg = "no test case could be scored: expected label maps of test cases and predictions"
-        raise ValueError(msg)
-    return pd.DataFrame([rows[at] for at in sorted(rows)])
+    prediction, truth = pair[0], pair[1].make().label
+    return {} if truth is None else score_prediction(prediction.make(), truth, params)

@@ -13,42 +13,53 @@ from slicefill.pipelines.segmentation.nodes import (
 def create_pipeline(**_: object) -> Pipeline:
     """Build the segmentation pipeline (`kedro run --pipelines=augmentation,segmentation`)."""
     return Pipeline(
-        [
-            Node(
-                train_segmenters,
-                inputs=[
-                    "scans",
-                    "segmentation_slots",
-                    "params:segmentation",
-                    "params:augmentation",
-                ],
-                outputs="segmentation_models",
-                name="train_segmenters",
-            ),
-            Node(
-                record_learning,
-                inputs=["segmentation_models", "scans", "params:segmentation"],
-                outputs="segmentation_history",
-                name="record_learning",
-            ),
-            Node(
-                predict_cases,
-                inputs=["segmentation_models", "scans", "params:segmentation"],
-                outputs=["predictions", "prediction_index"],
-                name="predict_cases",
-            ),
-            Node(
-                score_predictions,
-                inputs=[
-                    "predictions",
-                    "prediction_index",
-                    "thick_cases",
-                    "splits",
-                    "params:scoring",
-                ],
-                outputs="segmentation_scores",
-                name="score_predictions",
-            ),
-        ],
+        [*_learning(), *_scoring()],
         tags="segmentation",
+        namespace="segmentation",
+        prefix_datasets_with_namespace=False,
     )
+
+
+def _learning() -> list[Node]:
+    return [
+        Node(
+            train_segmenters,
+            inputs=[
+                "scans",
+                "segmentation_slots",
+                "params:segmentation",
+                "params:augmentation",
+            ],
+            outputs="segmentation_models",
+            name="train_segmenters",
+        ),
+        Node(
+            record_learning,
+            inputs=["segmentation_models", "scans", "params:segmentation"],
+            outputs="segmentation_history",
+            name="record_learning",
+        ),
+    ]
+
+
+def _scoring() -> list[Node]:
+    return [
+        Node(
+            predict_cases,
+            inputs=["segmentation_models", "scans", "splits", "params:segmentation"],
+            outputs=["predictions", "prediction_index"],
+            name="predict_cases",
+        ),
+        Node(
+            score_predictions,
+            inputs=[
+                "predictions",
+                "prediction_index",
+                "thick_cases",
+                "params:scoring",
+                "params:executor",
+            ],
+            outputs=["segmentation_scores", "unscored_predictions"],
+            name="score_predictions",
+        ),
+    ]

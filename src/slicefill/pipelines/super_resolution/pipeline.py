@@ -23,4 +23,6 @@ def create_pipeline(**_: object) -> Pipeline:
             )
         ],
         tags="super_resolution",
+        namespace="super_resolution",
+        prefix_datasets_with_namespace=False,
     )

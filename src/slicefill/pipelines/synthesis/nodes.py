@@ -1,6 +1,7 @@
 """Synthesis nodes: train on the thick cases of the training persons, keep the history."""
 
 from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -11,9 +12,15 @@ from slicefill.types import ModelPromise, Models, Promise
 
 
 def train_synthesis(
-    thick_cases: dict[str, Promise], splits: pd.DataFrame, slots: Slots, params: SynthesisParams
+    thick_cases: dict[str, Promise],
+    splits: pd.DataFrame,
+    slots: Slots,
+    best_lambdas: dict[str, Any],
+    params: SynthesisParams,
 ) -> dict[str, ModelPromise]:
     """Promise the model of the chosen variant; test cases are not even read.
+
+    Preset `tuned` takes what tuning found for this experiment, if it was run.
 
     Raises:
         ValueError: If no case is left for training, or for validation.
@@ -21,7 +28,9 @@ def train_synthesis(
     from slicefill.ingestion.splits import by_split
     from slicefill.synthesis.train import TrainingData, train, training_mark
     from slicefill.training import Run
+    from slicefill.tuning.tuned import use_best
 
+    params = use_best(params, best_lambdas)
     parts = by_split(thick_cases, splits)
     for name in ("train", "validation"):
         if not parts[name]:
@@ -33,7 +42,7 @@ def train_synthesis(
             )
             raise ValueError(msg)
     data = TrainingData(parts["train"], parts["validation"], params.through_plane)
-    make = partial(train, data, params, Run(slots[params.variant], tracking.log_metrics))
+    make = partial(train, data, params, Run(slots[params.variant], tracking.reporter()))
     return {params.variant: ModelPromise(make, training_mark(data, params))}
 
 

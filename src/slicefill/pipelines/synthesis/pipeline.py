@@ -11,7 +11,13 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             Node(
                 train_synthesis,
-                inputs=["thick_cases", "splits", "synthesis_slots", "params:synthesis"],
+                inputs=[
+                    "thick_cases",
+                    "splits",
+                    "synthesis_slots",
+                    "best_lambdas",
+                    "params:synthesis",
+                ],
                 outputs="synthesis_models",
                 name="train_synthesis",
             ),
@@ -23,4 +29,6 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
         ],
         tags="synthesis",
+        namespace="synthesis",
+        prefix_datasets_with_namespace=False,
     )

@@ -1,0 +1,51 @@
+"""How many requests an object store sees for one filled volume."""
+
+import logging
+from uuid import uuid4
+
+from moto.server import ThreadedMotoServer
+from upath import UPath
+
+from slicefill.datasets.case_folder import read_case, read_record, write_case
+from slicefill.types import Case
+
+
+class _Counter(logging.Handler):
+    """Counts what a server says: a line per request."""
+
+    count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.count += 1
+
+
+def count_requests(source: Case, filled: Case) -> int:
+    """Read a case, look whether it is filled already, and write it filled, as a run does.
+
+    The store is a server of S3 on this machine; nothing leaves it.
+    """
+    log, counter = logging.getLogger("werkzeug"), _Counter()
+    log.addHandler(counter)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    bucket = UPath(
+        f"s3://{uuid4()}",  # the server remembers what earlier ones held
+        endpoint_url=f"http://{host}:{port}",
+        key="nobody",
+        secret="nothing",
+        use_listings_cache=False,
+    )
+    try:
+        bucket.mkdir()
+        write_case(source, bucket / "thick" / "a")
+        counter.count = 0
+        read_case(bucket / "thick" / "a")
+        read_record(bucket / "filled" / "a")
+        write_case(filled, bucket / "filled" / "a")
+        return counter.count
+    finally:
+        server.stop()
+        log.removeHandler(counter)

@@ -1,0 +1,94 @@
+"""Tuning nodes: search, draw the study, report."""
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from slicefill import tracking
+from slicefill.params import (
+    AugmentationParams,
+    EvaluationParams,
+    ImputationParams,
+    SegmentationParams,
+    SynthesisParams,
+    TuningParams,
+    as_plain,
+)
+from slicefill.types import Promise
+
+if TYPE_CHECKING:
+    from slicefill.tuning.objectives import Judging
+
+
+def search_parameters(
+    thick_cases: dict[str, Promise],
+    splits: pd.DataFrame,
+    journal: str,
+    tuning: TuningParams,
+    parameters: dict[str, Any],
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Run trials until the budget is used up; the table of all trials and the best values."""
+    from slicefill.tuning.best import describe_best, tabulate_trials
+    from slicefill.tuning.folds import make_folds
+    from slicefill.tuning.study import name_study, open_study, search, set_up_bench
+
+    folds, judging = make_folds(thick_cases, splits), _judging(tuning, parameters)
+    params = SynthesisParams.model_validate(parameters["synthesis"])
+    bench = set_up_bench(folds, params, tuning, judging)
+    study = open_study(journal, name_study(folds, params, tuning, judging), bench)
+    search(study, bench, _in_child_run)
+    best = describe_best(study, tuning, shlex.join(["kedro", *sys.argv[1:]]))
+    tracking.log_metrics({f"best/{name}": value for name, value in best["objectives"].items()})
+    return tabulate_trials(study), best
+
+
+@contextmanager
+def _in_child_run(
+    number: int, values: Mapping[str, Any]
+) -> Iterator[Callable[[str], Callable[[Mapping[str, float], int], None]]]:
+    with tracking.child_run(f"trial {number:03d}"):
+        tracking.log_params(values)
+        yield tracking.reporter
+
+
+def _judging(tuning: TuningParams, parameters: Mapping[str, Any]) -> "Judging":
+    from slicefill.tuning.objectives import Judging
+
+    return Judging(
+        ImputationParams.model_validate(parameters["imputation"]),
+        EvaluationParams.model_validate(parameters["evaluation"]),
+        SegmentationParams.model_validate(parameters["segmentation"]),
+        AugmentationParams.model_validate(parameters["augmentation"]),
+        tuning.segmentation_engine,
+    )
+
+
+def draw_tuning(
+    best: dict[str, Any], journal: str, tuning: TuningParams
+) -> tuple[dict[str, Any], str]:
+    """History, importance, slices, parallel coordinates and learning of the trials."""
+    import optuna
+
+    from slicefill.tuning.plots import draw_study, plot_page
+    from slicefill.tuning.study import make_storage
+
+    study = optuna.load_study(study_name=best["study"], storage=make_storage(journal, tuning))
+    return draw_study(study, tuning.objectives), plot_page(study, tuning.objectives)
+
+
+def write_tuning_report(
+    trials: pd.DataFrame,
+    best: dict[str, Any],
+    figures: dict[str, bytes],
+    tuning: TuningParams,
+    parameters: dict[str, Any],
+) -> str:
+    """Put what was found, the best trials and the figures into one HTML file."""
+    from slicefill.pipelines.tuning.reporting import compose_report
+    from slicefill.report import render_report
+
+    return render_report(compose_report(trials, best, figures, tuning, as_plain(parameters)))

@@ -1,0 +1,151 @@
+"""Cases of the tiny study by every executor: the same bits, whatever happens to a worker."""
+
+import pickle
+from functools import partial
+
+import pandas as pd
+import pytest
+
+from slicefill.datasets.cases import CasesDataset
+from slicefill.datasets.checkpoints import ModelsDataset, write_checkpoint
+from slicefill.params import (
+    AugmentationParams,
+    ComparisonParams,
+    EvaluationParams,
+    ExecutorParams,
+    IngestionParams,
+    SegmentationParams,
+)
+from slicefill.pipelines.anisotropization.nodes import thicken_cases
+from slicefill.pipelines.augmentation.nodes import assemble_scans, list_slices
+from slicefill.pipelines.evaluation.nodes import score_cases
+from slicefill.pipelines.imputation.nodes import fill_cases
+from slicefill.pipelines.ingestion.nodes import check_raw_cases, import_cases
+from slicefill.pipelines.segmentation.nodes import predict_cases
+from slicefill.types import Lazy
+
+from .executed import die
+
+MODEL = "slice_imputation"
+EXECUTORS = {
+    kind: {"kind": kind, "workers": 2, "scheduler": None, "attempts": 3}
+    for kind in ("serial", "processes", "dask")
+}
+
+
+@pytest.fixture(scope="module")
+def data(tiny_run):
+    return tiny_run[0] / "data"
+
+
+@pytest.fixture(scope="module")
+def parameters(configuration):
+    return dict(configuration("tiny")["parameters"])
+
+
+@pytest.fixture(scope="module")
+def cases(data):
+    return CasesDataset(path=str(data / "02_intermediate/tiny/cases"), made_by="").load()
+
+
+@pytest.fixture(scope="module")
+def thick(data):
+    return CasesDataset(path=str(data / "03_primary/tiny/S_x4/thick"), made_by="").load()
+
+
+@pytest.fixture(scope="module")
+def splits(data):
+    return pd.read_csv(data / "02_intermediate/tiny/splits.csv", dtype=str)
+
+
+@pytest.fixture(scope="module")
+def filled(data, thick, splits, imputation_params):
+    """Promises of all cases by a classical method and by the network."""
+    models = ModelsDataset(path=str(data / "06_models/tiny/S_x4")).load()
+    params = imputation_params(methods=["shape_based", MODEL], cases="all", through_plane="S")
+    return fill_cases(thick, splits, models, {}, params)
+
+
+def survives(promises):
+    assert promises
+    for name, promise in promises.items():
+        back = pickle.loads(pickle.dumps(promise))
+        assert back.fingerprint == promise.fingerprint, name
+    return back
+
+
+def test_every_case_can_be_sent_to_a_worker(data, cases, filled, thinning, parameters):
+    params = IngestionParams(**parameters["ingestion"])
+    raw = data / "01_raw" / "tiny"
+    manifest, _ = check_raw_cases(raw, params)
+    promises = (import_cases(raw, manifest, params), thicken_cases(cases, thinning(axis="S")))
+    for sent in (*promises, filled):
+        assert survives(sent).make().image.stored.size
+
+
+def test_every_prediction_can_be_sent_to_a_worker(thick, splits, parameters, tmp_path):
+    augmentation = AugmentationParams(**parameters["augmentation"])
+    comparison = ComparisonParams(**parameters["comparison"])
+    slices = list_slices(thick, {}, splits, augmentation, comparison)
+    scans = assemble_scans(slices, thick, {}, augmentation)
+    params = SegmentationParams(**parameters["segmentation"])
+    models = ModelsDataset(path=str(tmp_path), nested=True)
+    for method, own in scans.items():
+        for seed in params.seeds:
+            file = tmp_path / method / f"{own.engine}_{seed}.pt"
+            write_checkpoint({"fingerprint": "mark"}, file)
+    promises, index = predict_cases(models.load(), scans, splits, params)
+    assert set(index["person"]) <= set(splits["person"])
+    survives(promises)
+
+
+def contents(folder):
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def killing(flag, promise):
+    die("a case", flag)
+    return promise.make()
+
+
+def fail():
+    raise ValueError("no luck")
+
+
+def save(folder, kind, promises):
+    dataset = CasesDataset(path=str(folder), made_by="", executor=EXECUTORS[kind])
+    dataset.save(promises)
+    return dataset
+
+
+@pytest.fixture(scope="module")
+def serial(filled, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("serial")
+    return save(folder, "serial", {**filled, "shape_based/bad": Lazy(fail, "mark")})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["processes", "dask"])
+def test_filled_cases_are_the_same_bits_though_a_worker_is_killed(kind, filled, serial, tmp_path):
+    name = next(reversed(filled))
+    killed = Lazy(partial(killing, tmp_path / "flag", filled[name]), filled[name].fingerprint)
+    bad = {"shape_based/bad": Lazy(fail, "mark")}
+    parallel = save(tmp_path / "filled", kind, {**filled, name: killed, **bad})
+    assert (tmp_path / "flag").exists()  # a worker was killed in that case
+    assert contents(tmp_path / "filled") == contents(serial._path)
+    assert list(parallel.load()) == list(filled)
+    assert parallel.failures() == {"shape_based/bad": "ValueError: no luck"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["processes", "dask"])
+def test_scores_are_the_same_bits(kind, serial, cases, splits, parameters):
+    params = EvaluationParams(**parameters["evaluation"])
+
+    def scores(kind):
+        executor = ExecutorParams(**EXECUTORS[kind])
+        return score_cases(serial.load(), cases, splits, params, executor)
+
+    for expected, found in zip(scores("serial"), scores(kind), strict=True):
+        pd.testing.assert_frame_equal(found, expected, check_exact=True)
