@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
+from lightning_fabric import Fabric
+
+from slicefill.hardware import first_for_all
 
 logger = logging.getLogger(__name__)
 State = dict[str, Any]
@@ -32,6 +35,30 @@ class Run:
 
     slot: Slot
     report: Callable[[Mapping[str, float], int], None]
+
+
+def share_run(fabric: Fabric, run: Run) -> Run:
+    """Let the processes of a training share a run: rank 0 reads for all, writes and reports."""
+    if fabric.world_size == 1:
+        return run
+    return Run(_SharedSlot(fabric, run.slot), run.report if fabric.is_global_zero else _ignore)
+
+
+@dataclass(frozen=True)
+class _SharedSlot:
+    fabric: Fabric
+    slot: Slot
+
+    def load(self) -> State | None:
+        return first_for_all(self.fabric, self.slot.load)
+
+    def save(self, state: State) -> None:
+        if self.fabric.is_global_zero:
+            self.slot.save(state)
+
+
+def _ignore(values: Mapping[str, float], epoch: int) -> None:
+    """Stand in for the reporter of rank 0."""
 
 
 class Learner(Protocol):

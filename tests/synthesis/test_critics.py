@@ -114,9 +114,12 @@ def test_a_batch_without_labels_leaves_the_classifier_alone():
     assert all(weight.grad.any() for weight in weights)
 
 
-def test_freezing_spares_the_discriminators():
+def test_attention_and_classifier_learn_apart_and_are_fixed_after_that():
     critics = Critics(1, 4, Variant(**VARIANTS["iia"]))
-    critics.freeze_classifier()
+    critics.begin_stage(apart=True)
+    learning = {name for name, w in critics.named_parameters() if w.requires_grad}
+    assert {name.split(".")[1] for name in learning} == {"attention", "classifier"}
+    critics.begin_stage(apart=False)
     frozen = {name for name, w in critics.named_parameters() if not w.requires_grad}
     assert {name.split(".")[1] for name in frozen} == {"attention", "classifier"}
     judged = critics(torch.rand(2, 1, 16, 16))

@@ -8,23 +8,43 @@ from slicefill.params.base import Count, Params
 
 
 class HardwareParams(Params):
-    """Where it runs."""
+    """Where it runs.
 
-    accelerator: Literal["auto", "cpu", "gpu"]
-    devices: Count = Field(
-        description="more than one: distributed data parallel, segmentation only"
+    Several devices are for training alone: a process each, with a batch each. What stands for one
+    machine has defaults and is left out of dumps, so that models made before keep their marks.
+    """
+
+    accelerator: Literal["auto", "cpu", "gpu"] = Field(description="auto: a GPU if there is one")
+    devices: Count = Field(description="of each machine; more than one: distributed data parallel")
+    num_nodes: Count = Field(1, exclude_if=lambda count: count == 1, description="machines")
+    strategy: Literal["auto", "ddp_spawn", "ddp_fork"] = Field(
+        "auto",
+        exclude_if=lambda name: name == "auto",
+        description="how processes start; auto: ddp_spawn where there are several",
     )
     precision: Literal["auto", "32-true", "bf16-mixed"] = Field(
         description="auto: bf16 where the processor has it"
     )
 
+    @property
+    def processes(self) -> int:
+        """Devices of all machines."""
+        return self.devices * self.num_nodes
+
+    @property
+    def alone(self) -> Self:
+        """The same on one device, for what comes after training."""
+        return self.model_copy(update={"devices": 1, "num_nodes": 1})
+
 
 class WindowParams(Params):
     """Which intensities a network sees as 0 and 1; never applied to what is written."""
 
-    kind: Literal["percentile", "fixed"]
+    kind: Literal["percentile", "fixed"] = Field(
+        description="of low and high: percentiles of a case, or intensities"
+    )
     low: float = Field(description="percentile of the case, or intensity (HU for CT)")
-    high: float
+    high: float = Field(description="like low")
 
     @model_validator(mode="after")
     def _low_below_high(self) -> Self:

@@ -1,8 +1,10 @@
 """From a scan to class probabilities: slice by slice, or in sliding 3D windows."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from lightning_fabric import Fabric
+from scipy.special import softmax
 from torch import Tensor, nn
 
 from slicefill.params import InferenceParams
@@ -35,7 +37,8 @@ def make_predictor(
                 logits = _slices(network, image, patch, params.batch)
             else:
                 logits = _windows(network, image, patch, params)
-        return torch.softmax(logits.float(), dim=0).cpu().numpy()
+        # Not by torch: there the last bit depends on the number of threads.
+        return np.asarray(softmax(logits.float().cpu().numpy(), axis=0))
 
     return predict
 

@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from slicefill.hardware import first_for_all, mean_over_processes
 from slicefill.metrics.overlap import dice
 from slicefill.params import SegmentationOptimisation
 from slicefill.segmentation.interface import Objective, Predictor
@@ -64,8 +65,8 @@ class SegmentationLearner:
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """Train for `steps_per_epoch` steps; return the mean of every term and of their sum."""
         options, rank = self._options, self._fabric.global_rank
-        rng = np.random.default_rng((self._task.seed, epoch, rank))
-        torch.manual_seed(int(rng.integers(2**31)))  # dropout
+        rng = np.random.default_rng((self._task.seed, epoch))
+        torch.manual_seed(int(rng.integers(2**31)) + rank)  # dropout, different in each process
         self._task.sampler.begin_epoch(rng)
         self.network.train()
         logged: dict[str, list[float]] = defaultdict(list)
@@ -79,7 +80,8 @@ class SegmentationLearner:
             self._task.objective.after_step(self.network, step)
             for name, value in terms.items():
                 logged[f"train/{name}"].append(float(value.detach()))
-        means = {name: float(np.mean(values)) for name, values in logged.items()}
+        own = {name: float(np.mean(values)) for name, values in logged.items()}
+        means = mean_over_processes(self._fabric, own)
         return {"train/loss": sum(means.values()), **means}
 
     def _descend(self, terms: Mapping[str, Tensor]) -> None:
@@ -97,6 +99,9 @@ class SegmentationLearner:
 
     def validate(self) -> dict[str, float]:
         """Mean Dice over held-out scans and classes, on acquired slices."""
+        return {"validation/dice": first_for_all(self._fabric, self._mean_dice)}
+
+    def _mean_dice(self) -> float:
         values = []
         for promise in self._task.validation.values():
             scan = promise.make()
@@ -108,10 +113,7 @@ class SegmentationLearner:
                 if index
             ]
         measured = [value for value in values if not np.isnan(value)]
-        mean = float(np.mean(measured)) if measured else float("nan")
-        # All devices must agree on when to stop.
-        agreed: dict[str, float] = self._fabric.broadcast({"validation/dice": mean})
-        return agreed
+        return float(np.mean(measured)) if measured else float("nan")
 
     def state(self) -> State:
         """Return network, optimiser and what the objective keeps."""

@@ -194,7 +194,7 @@ def _require_trainer(name: str) -> None:
 
 def _device(params: HardwareParams) -> str:
     """`cpu`, `cuda` or `mps`."""
-    kind: str = make_fabric(params.model_copy(update={"devices": 1})).device.type
+    kind: str = make_fabric(params.alone).device.type
     return kind
 
 

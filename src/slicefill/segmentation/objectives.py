@@ -3,40 +3,51 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from slicefill.augmentation import build_transform, transform_batch
 from slicefill.params import TransformParams
 from slicefill.segmentation.interface import Batch, Objective, Setting
-from slicefill.segmentation.losses import deep_supervised, dice_ce
+from slicefill.segmentation.losses import Total, deep_supervised, dice_ce
 from slicefill.segmentation.mean_teacher import MeanTeacher
 from slicefill.segmentation.sampling import Sampler
 from slicefill.training import State
 
 
 class Drawer:
-    """Draws patches, varied by conventional augmentation, onto a device."""
+    """Draws patches, varied by conventional augmentation, onto a device.
+
+    Every process draws the patches of all with the same random numbers and takes its share, the
+    same that one process would draw. Augmentation costs more: each varies its share alone, by
+    random numbers of its own.
+    """
 
     def __init__(
         self,
         sampler: Sampler,
         transforms: TransformParams | None,
-        device: torch.device,
+        fabric: Fabric,
         dims: int,
     ) -> None:
-        self._sampler, self._device = sampler, device
+        self._sampler, self._fabric = sampler, fabric
         self._transform = None if transforms is None else build_transform(transforms, dims)
 
     def __call__(self, count: int, rng: np.random.Generator, labelled: bool = True) -> Batch:
-        """Draw `count` patches."""
-        batch = self._sampler.draw(count, rng, labelled)
+        """Draw `count` patches for this process."""
+        rank, processes = self._fabric.global_rank, self._fabric.world_size
+        batch = self._sampler.draw(count * processes, rng, labelled)
+        if processes > 1:
+            mine = slice(rank, None, processes)
+            batch = Batch(batch.image[mine], batch.label[mine], batch.weight[mine])
+            rng = rng.spawn(processes)[rank]
         if self._transform is not None:
             batch = transform_batch(batch, self._transform, rng)
-        return batch.to(self._device)
+        return batch.to(self._fabric.device)
 
 
 @dataclass(frozen=True)
@@ -44,11 +55,13 @@ class Supervised:
     """Dice and cross-entropy on labelled patches, with deep supervision where there is any."""
 
     draw: Callable[[np.random.Generator], Batch]
+    total: Total
 
     def terms(self, network: nn.Module, step: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Return the one term."""
         batch = self.draw(rng)
-        return {"supervised": deep_supervised(network(batch.image), batch.label, batch.weight)}
+        outputs = network(batch.image)
+        return {"supervised": deep_supervised(outputs, batch.label, batch.weight, self.total)}
 
     def after_step(self, network: nn.Module, step: int) -> None:
         """Do nothing."""
@@ -61,13 +74,13 @@ class Supervised:
         """Do nothing."""
 
 
-def supervised(drawer: Drawer, batch: int) -> Objective:
-    """Learn from labelled patches alone."""
-    return Supervised(lambda rng: drawer(batch, rng))
+def supervised(drawer: Drawer, batch: int, total: Total) -> Objective:
+    """Learn from labelled patches alone, `batch` of them in this process."""
+    return Supervised(lambda rng: drawer(batch, rng), total)
 
 
 def with_mean_teacher(
-    drawer: Drawer, batch: int, student: nn.Module, setting: Setting
+    drawer: Drawer, batch: int, total: Total, student: nn.Module, setting: Setting
 ) -> Objective:
     """Learn from labelled slices, and from unlabelled ones by agreement with a teacher."""
     params, options = setting.params.mean_teacher, setting.params.optimisation
@@ -77,4 +90,4 @@ def with_mean_teacher(
         return drawer(batch - unlabelled, rng), drawer(unlabelled, rng, labelled=False)
 
     steps = options.epochs * options.steps_per_epoch
-    return MeanTeacher(copy.deepcopy(student), draw, params, steps, dice_ce)
+    return MeanTeacher(copy.deepcopy(student), draw, params, steps, partial(dice_ce, total=total))

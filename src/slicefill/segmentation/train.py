@@ -1,9 +1,6 @@
 """Training the networks of our own: 2D U-Net, 3D DynUNet, mean teacher."""
 
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import torch
@@ -12,7 +9,7 @@ from torch import nn
 
 from slicefill import __version__
 from slicefill.fingerprint import fingerprint
-from slicefill.hardware import launch_fabric, make_fabric
+from slicefill.hardware import launch, launch_fabric, sum_over_processes
 from slicefill.params import SegmentationParams
 from slicefill.segmentation.design import (
     Design,
@@ -25,7 +22,7 @@ from slicefill.segmentation.interface import Objective, Predictor, SegmentationD
 from slicefill.segmentation.learner import SegmentationLearner, Task
 from slicefill.segmentation.objectives import Drawer, supervised, with_mean_teacher
 from slicefill.segmentation.sampling import Drawing, Sampler
-from slicefill.training import Run, Schedule, State, fit
+from slicefill.training import Run, Schedule, fit, share_run
 from slicefill.types import Checkpoint
 
 _READS: dict[str, dict[str, Any]] = {  # the parameters that training by an engine depends on
@@ -39,13 +36,11 @@ _READS: dict[str, dict[str, Any]] = {  # the parameters that training by an engi
 def train_network(engine: str, data: SegmentationData, setting: Setting, run: Run) -> Checkpoint:
     """Train `unet2d`, `dynunet3d` or `mean_teacher` on one device or several.
 
-    On several devices (Fabric's DDP in spawned processes) each draws its share of the batch.
-
     Args:
         engine: Which of the three.
         data: Scans; only voxels with a weight above 0 are learned from.
         setting: Every number of the run.
-        run: State keeper and reporter; picklable where there are several devices.
+        run: State keeper and reporter; picklable, as the data, where there are several devices.
 
     Returns:
         The checkpoint of the epoch with the best validation Dice on acquired slices.
@@ -58,11 +53,7 @@ def train_network(engine: str, data: SegmentationData, setting: Setting, run: Ru
         msg = "no scan to train on: expected at least one training case; look at the split"
         raise ValueError(msg)
     train = partial(_train, engine=engine, data=data, setting=setting, run=run)
-    launch: Callable[..., None] = make_fabric(setting.params.hardware).launch  # typed without args
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "checkpoint.pt")
-        launch(_keep_result, path, train)
-        return dict(torch.load(path, weights_only=True))
+    return launch(setting.params.hardware, train)
 
 
 def training_mark(engine: str, data: SegmentationData, setting: Setting) -> str:
@@ -80,20 +71,13 @@ def training_mark(engine: str, data: SegmentationData, setting: Setting) -> str:
 
 def load_network(checkpoint: Checkpoint, params: SegmentationParams) -> Predictor:
     """Rebuild a trained network on the device of `params.hardware`."""
-    fabric = launch_fabric(params.hardware.model_copy(update={"devices": 1}))
+    fabric = launch_fabric(params.hardware.alone)
     design = checkpoint["design"]
     network = _channels_last(build_network(design), design)
     network.load_state_dict(checkpoint["weights"])
     return make_predictor(
         fabric, network.to(fabric.device), tuple(design["patch"]), params.inference
     )
-
-
-def _keep_result(fabric: Fabric, path: Path, train: Callable[[Fabric], Checkpoint]) -> None:
-    """Write the result to a file: tensors that a process returns are lost when it ends."""
-    checkpoint = train(fabric)
-    if fabric.is_global_zero:
-        torch.save(checkpoint, path)
 
 
 def _train(
@@ -104,16 +88,15 @@ def _train(
     sampler = _sampler(design, data, setting)
     torch.manual_seed(setting.seed)
     network = _channels_last(build_network(design), design).to(fabric.device)
-    drawer = Drawer(sampler, setting.augmentation.transforms, fabric.device, design["dims"])
-    objective = _objective(network, drawer, setting, engine, fabric.world_size)
+    drawer = Drawer(sampler, setting.augmentation.transforms, fabric, design["dims"])
+    objective = _objective(fabric, network, drawer, setting, engine)
     task = Task(sampler, objective, data.validation, data.classes, setting.seed)
     patch = tuple(design["patch"])
     prepare = partial(make_predictor, fabric, patch=patch, params=params.inference)
     learner = SegmentationLearner(fabric, network, task, options, prepare)
     schedule = Schedule(options.epochs, options.patience, "validation/dice")
-    if not fabric.is_global_zero:
-        run = Run(_Silent(run), lambda values, epoch: None)
-    progress = fit(learner, schedule, run, training_mark(engine, data, setting))
+    mark = training_mark(engine, data, setting)
+    progress = fit(learner, schedule, share_run(fabric, run), mark)
     return {
         "engine": engine,
         "design": design,
@@ -145,28 +128,14 @@ def _design(engine: str, data: SegmentationData, params: SegmentationParams) -> 
 
 
 def _objective(
-    network: nn.Module, drawer: Drawer, setting: Setting, engine: str, devices: int
+    fabric: Fabric, network: nn.Module, drawer: Drawer, setting: Setting, engine: str
 ) -> Objective:
-    batch = max(1, setting.params.optimisation.batch // devices)
+    batch, total = setting.params.optimisation.batch, partial(sum_over_processes, fabric)
     if engine == "mean_teacher":
-        batch = max(2, batch)
-        return with_mean_teacher(drawer, batch, network, setting)
-    return supervised(drawer, batch)
+        return with_mean_teacher(drawer, max(2, batch), total, network, setting)
+    return supervised(drawer, batch, total)
 
 
 def _channels_last(network: nn.Module, design: Design) -> nn.Module:
     layout = torch.channels_last if design["dims"] == 2 else torch.channels_last_3d
     return network.to(memory_format=layout)  # type: ignore[call-overload, no-any-return]
-
-
-class _Silent:
-    """Reads the state of a run as all processes do, and leaves writing to the first."""
-
-    def __init__(self, run: Run) -> None:
-        self._slot = run.slot
-
-    def load(self) -> State | None:
-        return self._slot.load()
-
-    def save(self, state: State) -> None:
-        pass

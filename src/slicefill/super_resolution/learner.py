@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -10,6 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from slicefill.hardware import first_for_all, mean_over_processes
 from slicefill.params import SuperResolutionNetwork, SuperResolutionParams
 from slicefill.super_resolution.critic import Critic, critic_loss, generator_loss
 from slicefill.super_resolution.infer import Engine
@@ -33,6 +36,9 @@ class SuperResolutionLearner:
     elsewhere in this package. With `perceptual: none` that loss is left out and the pixel loss
     alone holds the generator to the truth: its published weight of 0.01 is then far too small.
     Adam's learning rate is halved after half of the L1 epochs and stays so.
+
+    Of several processes each takes its share of a batch that all draw alike. The critic sees the
+    share alone: its batch norm, and the averages that it compares with, are of one process.
     """
 
     def __init__(
@@ -61,19 +67,22 @@ class SuperResolutionLearner:
         self._set_learning_rate(options.learning_rate * (0.5 if 2 * epoch >= options.epochs else 1))
         step = self._l1_step if epoch < options.epochs else self._adversarial_step
         logged: dict[str, list[float]] = defaultdict(list)
-        batches = draw_pairs(self._training, self._params, epoch)
+        batches = draw_pairs(self._training, self._params, epoch, self._fabric.world_size)
         title, total = f"epoch {epoch + 1}", options.steps_per_epoch
-        for pairs in tqdm(batches, desc=title, total=total, unit="batch", mininterval=1):
-            for name, value in step(self._to_device(pairs)).items():
-                logged[name].append(float(value.detach()))
-        return {name: float(np.mean(values)) for name, values in logged.items()}
+        quiet = not self._fabric.is_global_zero
+        with tqdm(batches, title, total, unit="batch", mininterval=1, disable=quiet) as bar:
+            for pairs in bar:
+                for name, value in step(self._share(pairs)).items():
+                    logged[name].append(float(value.detach()))
+        means = {name: float(np.mean(values)) for name, values in logged.items()}
+        return mean_over_processes(self._fabric, means)
 
     def validate(self) -> dict[str, float]:
         """PSNR of the rows of held-out cases that were not acquired."""
         generator, factor = self.sides["generator"].network, self._params.factor
         channels = self._training.channels
         engine = Engine(generator, channels, factor, self._fabric, _VALIDATION_PIXELS)
-        return validate(engine, self._validation)
+        return first_for_all(self._fabric, partial(validate, engine, self._validation))
 
     def state(self) -> State:
         """Return networks and optimisers."""
@@ -104,7 +113,8 @@ class SuperResolutionLearner:
         generator, critic = self.sides["generator"], self.sides["critic"]
         made = generator.network(pairs.low)
         critic.network.requires_grad_(False)
-        terms = self._terms(made, pairs.high)
+        with self._fabric.no_backward_sync(cast(Any, critic.network)):
+            terms = self._terms(made, pairs.high)
         generator.update(self._fabric, torch.stack(list(terms.values())).sum())
         critic.network.requires_grad_(True)
         real, fake = critic.network(pairs.high), critic.network(made.detach())
@@ -132,8 +142,9 @@ class SuperResolutionLearner:
             for group in side.optimiser.param_groups:
                 group["lr"] = rate
 
-    def _to_device(self, pairs: Pairs) -> Pairs:
-        low, high = (part.to(self._fabric.device) for part in pairs)
+    def _share(self, pairs: Pairs) -> Pairs:
+        mine = slice(self._fabric.global_rank, None, self._fabric.world_size)
+        low, high = (part[mine].to(self._fabric.device) for part in pairs)
         return Pairs(low.contiguous(memory_format=torch.channels_last), high)
 
 

@@ -62,8 +62,10 @@ class StackCache(BoundedCache[Floats]):
         self.channels = _require_alike(shapes, params.factor)
 
 
-def draw_pairs(stacks: StackCache, params: SuperResolutionParams, epoch: int) -> Iterator[Pairs]:
-    """Draw the batches of an epoch; everything random follows from the seed and the epoch.
+def draw_pairs(
+    stacks: StackCache, params: SuperResolutionParams, epoch: int, processes: int = 1
+) -> Iterator[Pairs]:
+    """Draw the batches of an epoch for all processes; all follows from the seed and the epoch.
 
     Patches come from all cases and both views, start at any true row, and are mirrored along
     their pixels at random. Along their rows they are not: the rows between two acquired ones
@@ -72,7 +74,7 @@ def draw_pairs(stacks: StackCache, params: SuperResolutionParams, epoch: int) ->
     rng = np.random.default_rng((params.seed, epoch))
     options = params.optimisation
     for names in _spread(stacks, options.steps_per_epoch, rng):
-        chosen = sorted(rng.choice(names, options.batch).tolist())
+        chosen = sorted(rng.choice(names, options.batch * processes).tolist())
         high = torch.from_numpy(np.stack([_cut_patch(stacks[n], params, rng) for n in chosen]))
         yield Pairs(high[:, :, :: params.factor], high)
 

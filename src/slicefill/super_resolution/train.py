@@ -1,14 +1,17 @@
 """Training a super-resolution baseline on isotropic cases."""
 
 from collections.abc import Mapping
+from functools import partial
+
+from lightning_fabric import Fabric
 
 from slicefill import __version__
 from slicefill.fingerprint import fingerprint
-from slicefill.hardware import launch_fabric
-from slicefill.params import SuperResolutionParams
+from slicefill.hardware import launch
+from slicefill.params import SuperResolutionNetwork, SuperResolutionParams
 from slicefill.super_resolution.learner import SuperResolutionLearner, has_adversary
 from slicefill.super_resolution.pairs import StackCache
-from slicefill.training import Run, Schedule, fit
+from slicefill.training import Run, Schedule, fit, share_run
 from slicefill.types import Checkpoint, Promise
 
 _SCORE = "validation/psnr"
@@ -21,7 +24,7 @@ def train(
     params: SuperResolutionParams,
     run: Run,
 ) -> Checkpoint:
-    """Train one of `params.networks`.
+    """Train one of `params.networks`, on one device or several.
 
     Args:
         training: Isotropic cases: their slices are the truth that every R-th of them is raised
@@ -29,7 +32,7 @@ def train(
         validation: Isotropic cases of other persons.
         name: A key of `params.networks`.
         params: Every number of the run.
-        run: State keeper and reporter.
+        run: State keeper and reporter; picklable, as the cases, where there are several devices.
 
     Returns:
         The checkpoint of the epoch with the best validation PSNR; of ESRGAN that of the last
@@ -47,15 +50,22 @@ def train(
             "thick already hold no pairs of low and high resolution: leave it out"
         )
         raise ValueError(msg)
-    network, options = params.networks[name], params.optimisation
-    fabric = launch_fabric(params.hardware)
-    stacks = StackCache(training, params), StackCache(validation, params)
-    learner = SuperResolutionLearner(fabric, *stacks, network, params)
-    against = has_adversary(network, params)
-    epochs = options.epochs + (options.adversarial_epochs if against else 0)
-    schedule = Schedule(epochs, patience=epochs, score=None if against else _SCORE)
-    mark = training_mark(training, validation, name, params)
-    progress = fit(learner, schedule, run, mark)
+    cases = (training, validation)
+    return launch(params.hardware, partial(_train, cases=cases, name=name, params=params, run=run))
+
+
+def _train(
+    fabric: Fabric,
+    cases: tuple[Mapping[str, Promise], Mapping[str, Promise]],
+    name: str,
+    params: SuperResolutionParams,
+    run: Run,
+) -> Checkpoint:
+    network = params.networks[name]
+    training, validation = (StackCache(part, params) for part in cases)
+    learner = SuperResolutionLearner(fabric, training, validation, network, params)
+    mark = training_mark(*cases, name, params)
+    progress = fit(learner, _schedule(network, params), share_run(fabric, run), mark)
     epoch = progress.best["epoch"]
     psnr = [row for row in progress.history if (row["epoch"], row["term"]) == (epoch, _SCORE)]
     return {
@@ -64,7 +74,7 @@ def train(
         "weights": progress.best["weights"],
         "network": network.model_dump(),
         "params": params.model_dump(),
-        "channels": stacks[0].channels,
+        "channels": training.channels,
         "factor": params.factor,
         "epoch": epoch,
         "validation": {"psnr": psnr[0]["value"]},
@@ -72,6 +82,14 @@ def train(
         "fingerprint": mark,
         "version": __version__,
     }
+
+
+def _schedule(network: SuperResolutionNetwork, params: SuperResolutionParams) -> Schedule:
+    epochs = params.optimisation.epochs
+    if not has_adversary(network, params):
+        return Schedule(epochs, patience=epochs, score=_SCORE)
+    epochs += params.optimisation.adversarial_epochs
+    return Schedule(epochs, patience=epochs, score=None)
 
 
 def training_mark(

@@ -47,11 +47,14 @@ class Critics(nn.Module):
             logits["classifier"] = self.multitask["classifier"](attended)
         return {name: value.float() for name, value in logits.items()}
 
-    def freeze_classifier(self) -> None:
-        """Fix attention and classifier, as IIA does once they are trained apart."""
+    def begin_stage(self, apart: bool) -> None:
+        """Choose who learns, as IIA does: attention and classifier apart, then all the others."""
         if self.multitask is not None:
-            self.multitask["attention"].requires_grad_(False)
-            self.multitask["classifier"].requires_grad_(False)
+            self.multitask["attention"].requires_grad_(apart)
+            self.multitask["classifier"].requires_grad_(apart)
+            self.multitask["local_discriminator"].requires_grad_(not apart)
+        if self.global_discriminator is not None:
+            self.global_discriminator.requires_grad_(not apart)
 
 
 def adversarial(judged: dict[str, Tensor]) -> Tensor:

@@ -2,26 +2,32 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 from lightning_fabric import Fabric
+from torch import Tensor
 from tqdm.auto import tqdm
 
+from slicefill.hardware import mean_over_processes
 from slicefill.params import OptimisationParams, SynthesisParams
 from slicefill.synthesis.critics import Critics
-from slicefill.synthesis.groups import Batch, ViewSummary, batch_groups, draw_groups, load_batch
+from slicefill.synthesis.groups import ViewSummary, batch_groups, draw_groups, load_batch
 from slicefill.synthesis.state import Training
 from slicefill.synthesis.steps import (
     Features,
     Judged,
+    Share,
+    Side,
     classifier_step,
     critic_step,
     synthesis_step,
     synthesis_terms,
     synthesise,
+    take_share,
 )
 from slicefill.synthesis.views import ViewCache
 
@@ -31,7 +37,7 @@ class Setting:
     """What stays the same over the epochs of a run.
 
     Attributes:
-        fabric: Device and precision.
+        fabric: Device and precision, and which of the processes this is.
         params: Every number.
         features: φ of the perceptual loss, or None.
         cache: The training cases.
@@ -45,54 +51,80 @@ class Setting:
     summaries: Mapping[str, Mapping[str, ViewSummary]]
 
 
+Step = Callable[[Training, Setting, Share], dict[str, float]]
+
+
 def run_epoch(training: Training, setting: Setting) -> dict[str, float]:
-    """Train for one epoch and return the mean of every logged term.
+    """Train for one epoch and return the mean of every logged term, over all processes.
+
+    Every process draws the same groups with the same random numbers, in batches for all, and
+    takes its share of each: what is learned is what one process learns from the larger batch.
 
     Raises:
         ValueError: If no case gives a group.
         FloatingPointError: If a term stops being finite.
     """
-    params, options = setting.params, setting.params.optimisation
+    params, options, fabric = setting.params, setting.params.optimisation, setting.fabric
     rng = np.random.default_rng((options.seed, training.epoch))
     groups = draw_groups(setting.summaries, params.groups, options.groups_per_epoch, rng)
     require_groups(len(groups), "training", params)
-    batches = batch_groups(groups, options.batch, setting.cache.room, rng)
-    apart = training.epoch < params.pretraining_epochs
-    if training.epoch == params.pretraining_epochs:
-        training.step = 0  # pretraining does not use up the schedule of the synthesis network
-    if params.pretraining_epochs and training.critics and not apart:
-        cast(Critics, training.critics.network).freeze_classifier()
+    processes = fabric.world_size
+    batches = batch_groups(groups, options.batch * processes, setting.cache.room, rng)
+    step = _begin_stage(training, setting)
     logged: dict[str, list[float]] = defaultdict(list)
     title = f"epoch {training.epoch + 1}/{params.pretraining_epochs + options.epochs}"
-    with tqdm(batches, desc=title, unit="batch", mininterval=1) as bar:
+    quiet = not fabric.is_global_zero
+    with tqdm(batches, desc=title, unit="batch", mininterval=1, disable=quiet) as bar:
         for members in bar:
-            batch = load_batch(members, setting.cache, params.groups, rng)
+            whole = load_batch(members, setting.cache, params.groups, rng).to(fabric.device)
+            share = take_share(whole, fabric.global_rank, processes)
             _set_learning_rates(training, options, len(batches))
-            step = _train_classifier if apart else _train_all
-            for name, value in step(training, setting, batch.to(setting.fabric.device)).items():
+            for name, value in step(training, setting, share).items():
                 logged[name].append(value)
             bar.set_postfix({name: f"{v[-1]:.3g}" for name, v in logged.items() if "raw" in name})
             training.step += 1
     training.epoch += 1
-    return {name: float(np.mean(values)) for name, values in logged.items()}
+    means = {name: float(np.mean(values)) for name, values in logged.items()}
+    return mean_over_processes(fabric, means)
 
 
-def _train_classifier(training: Training, setting: Setting, batch: Batch) -> dict[str, float]:
-    if training.critics is None:
-        return {}
-    return classifier_step(setting.fabric, training.critics, batch)
+def _begin_stage(training: Training, setting: Setting) -> Step:
+    """Choose what a step of this epoch trains: attention and classifier apart, or all."""
+    pretraining, critics = setting.params.pretraining_epochs, training.critics
+    if training.epoch == pretraining:
+        training.step = 0  # pretraining does not use up the schedule of the synthesis network
+    if not pretraining or critics is None:
+        return _train_all
+    apart = training.epoch < pretraining
+    network = cast(Critics, critics.network.module)
+    network.begin_stage(apart)
+    # Wrapped anew, for distributed training waits for the gradients of all that learned then.
+    critics.network = setting.fabric.setup_module(network)
+    return _train_classifier if apart else _train_all
 
 
-def _train_all(training: Training, setting: Setting, batch: Batch) -> dict[str, float]:
+def _train_classifier(training: Training, setting: Setting, share: Share) -> dict[str, float]:
+    return classifier_step(setting.fabric, cast(Side, training.critics), share)
+
+
+def _train_all(training: Training, setting: Setting, share: Share) -> dict[str, float]:
     """Alternate: critics on what the network makes now, then the network against them."""
-    lambdas = setting.params.lambdas
+    lambdas, batch = setting.params.lambdas, share.batch
     made = synthesise(training.synthesis.network, batch)
-    logged, critics = {}, None
+    logged, judge = {}, None
     if training.critics is not None:
-        logged = critic_step(setting.fabric, training.critics, batch, made)
-        critics = training.critics.network
-    terms = synthesis_terms(Judged(batch, made, critics, setting.features), lambdas)
-    return logged | synthesis_step(setting.fabric, training.synthesis, terms, lambdas)
+        logged = critic_step(setting.fabric, training.critics, share, made)
+        judge = partial(_judge, setting.fabric, training.critics)
+    terms = synthesis_terms(Judged(batch, made, judge, setting.features), lambdas)
+    weighed = share.weigh(terms)
+    return logged | synthesis_step(setting.fabric, training.synthesis, weighed, lambdas)
+
+
+def _judge(fabric: Fabric, critics: Side, slices: Tensor) -> dict[str, Tensor]:
+    """Judge without averaging the gradients of the critics, who do not learn from it."""
+    with fabric.no_backward_sync(cast(Any, critics.network)):
+        logits: dict[str, Tensor] = critics.network(slices)
+    return logits
 
 
 def _set_learning_rates(training: Training, options: OptimisationParams, per_epoch: int) -> None:

@@ -33,6 +33,51 @@ class Side:
 
 
 @dataclass(frozen=True)
+class Share:
+    """What one process takes of a batch.
+
+    The weights are what its means count for, so that their mean over the processes is that of
+    the whole batch, however it divides; all are 1 where one process takes it whole.
+
+    Attributes:
+        batch: Its groups, at least one.
+        weight: Of means over groups; 0 where no group was left for it.
+        labelled: Of means over the inner slices with a known Y.
+    """
+
+    batch: Batch
+    weight: float
+    labelled: float
+
+    def weigh(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weigh loss terms; only `classifier` is a mean over labelled slices."""
+        return {
+            name: term * (self.labelled if name == "classifier" else self.weight)
+            for name, term in terms.items()
+        }
+
+
+def take_share(whole: Batch, rank: int, processes: int) -> Share:
+    """Take every `processes`-th group of a batch, from number `rank` on.
+
+    Example:
+        >>> whole = Batch(torch.zeros(3, 3, 1, 2, 2), torch.tensor([[1.0], [0.0], [float("nan")]]))
+        >>> [len(take_share(whole, rank, 2).batch.slices) for rank in (0, 1)]
+        [2, 1]
+        >>> [round(take_share(whole, rank, 2).weight, 3) for rank in (0, 1)]
+        [1.333, 0.667]
+    """
+    mine = slice(rank, None, processes)
+    count, known = len(whole.slices[mine]), ~whole.shows_object.isnan()
+    taken = mine if count else slice(1)  # a process without a group repeats one, for nothing
+    return Share(
+        Batch(whole.slices[taken], whole.shows_object[taken]),
+        processes * count / len(whole.slices),
+        processes * int(known[mine].sum()) / max(1, int(known.sum())),
+    )
+
+
+@dataclass(frozen=True)
 class Synthesis:
     """What the synthesis network made of a batch."""
 
@@ -48,23 +93,25 @@ def synthesise(network: nn.Module, batch: Batch) -> Synthesis:
     return Synthesis(flows, motions, slices)
 
 
-def critic_step(fabric: Fabric, critics: Side, batch: Batch, made: Synthesis) -> dict[str, float]:
+def critic_step(fabric: Fabric, critics: Side, share: Share, made: Synthesis) -> dict[str, float]:
     """Optimise attention, classifier and both discriminators together."""
+    batch = share.batch
     on_real = critics.network(batch.inner.flatten(0, 1))
     on_synthetic = critics.network(made.slices.detach().flatten(0, 1))
-    terms = critic_losses(on_real, on_synthetic, batch.shows_object.flatten())
+    terms = share.weigh(critic_losses(on_real, on_synthetic, batch.shows_object.flatten()))
     require_finite(terms)
     critics.update(fabric, torch.stack(list(terms.values())).sum())
     return {f"critic/{name}": float(term.detach()) for name, term in terms.items()}
 
 
-def classifier_step(fabric: Fabric, critics: Side, batch: Batch) -> dict[str, float]:
+def classifier_step(fabric: Fabric, critics: Side, share: Share) -> dict[str, float]:
     """Optimise attention and classifier apart, on real slices: the first stage of IIA."""
-    logits = critics.network(batch.inner.flatten(0, 1))["classifier"]
-    loss = classification(logits, batch.shows_object.flatten())
-    require_finite({"classifier": loss})
-    critics.update(fabric, loss)
-    return {"critic/classifier": float(loss.detach())}
+    logits = critics.network(share.batch.inner.flatten(0, 1))["classifier"]
+    loss = classification(logits, share.batch.shows_object.flatten())
+    terms = share.weigh({"classifier": loss})
+    require_finite(terms)
+    critics.update(fabric, terms["classifier"])
+    return {"critic/classifier": float(terms["classifier"].detach())}
 
 
 def synthesis_step(
@@ -86,7 +133,7 @@ class Judged:
 
     batch: Batch
     made: Synthesis
-    critics: nn.Module | None
+    critics: Callable[[Tensor], dict[str, Tensor]] | None
     features: Features | None
 
 

@@ -3,9 +3,12 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+
+from lightning_fabric import Fabric
 
 from slicefill.fingerprint import fingerprint
-from slicefill.hardware import launch_fabric
+from slicefill.hardware import first_for_all, launch, launch_fabric
 from slicefill.params import AxisName, SynthesisParams
 from slicefill.synthesis.checkpoint import best_checkpoint
 from slicefill.synthesis.epoch import Setting, require_groups, run_epoch
@@ -14,7 +17,7 @@ from slicefill.synthesis.perceptual import PerceptualFeatures
 from slicefill.synthesis.state import Training, start_training
 from slicefill.synthesis.validation import validate, validation_groups
 from slicefill.synthesis.views import ViewCache
-from slicefill.training import Run, last_state
+from slicefill.training import Run, last_state, share_run
 from slicefill.types import Checkpoint, Promise
 
 logger = logging.getLogger(__name__)
@@ -34,11 +37,12 @@ def training_mark(data: TrainingData, params: SynthesisParams) -> str:
 
     It is the checkpoint's `fingerprint`, and the mark by which a run knows its own last state.
     """
-    return fingerprint(params, _marks(data.training), _marks(data.validation), data.axis)
+    cases = _marks(data.training), _marks(data.validation)
+    return fingerprint(params.in_force, *cases, data.axis)
 
 
 def train(data: TrainingData, params: SynthesisParams, run: Run) -> Checkpoint:
-    """Train a synthesis model.
+    """Train a synthesis model, on one device or several.
 
     The state is saved after every epoch together with a fingerprint of the parameters and the
     cases; a run with the same fingerprint continues from it and ends with the same weights as
@@ -47,7 +51,7 @@ def train(data: TrainingData, params: SynthesisParams, run: Run) -> Checkpoint:
     Args:
         data: Thick cases; needs no isotropic data, and labels only for the object classifier.
         params: Every number of the run.
-        run: State keeper and reporter.
+        run: State keeper and reporter; picklable, as the data, where there are several devices.
 
     Returns:
         The checkpoint of the best epoch: plain values and tensors.
@@ -56,7 +60,13 @@ def train(data: TrainingData, params: SynthesisParams, run: Run) -> Checkpoint:
         ValueError: If no case gives a group of the configured N.
         FloatingPointError: If a loss term stops being finite; names the term.
     """
-    return train_on(gather(data, params), params, run, training_mark(data, params))
+    return launch(params.hardware, partial(_gather_and_train, data=data, params=params, run=run))
+
+
+def _gather_and_train(
+    fabric: Fabric, data: TrainingData, params: SynthesisParams, run: Run
+) -> Checkpoint:
+    return _train(fabric, gather(data, params), params, run, training_mark(data, params))
 
 
 @dataclass(frozen=True)
@@ -95,8 +105,18 @@ def gather(data: TrainingData, params: SynthesisParams) -> Material:
 
 
 def train_on(material: Material, params: SynthesisParams, run: Run, mark: str) -> Checkpoint:
-    """Train on what was gathered before; `mark` tells the states of this run from others."""
-    fabric = launch_fabric(params.hardware)
+    """Train on what was gathered before; `mark` tells the states of this run from others.
+
+    Raises:
+        ValueError: If several devices are asked for, which `train` alone can start.
+    """
+    return _train(launch_fabric(params.hardware), material, params, run, mark)
+
+
+def _train(
+    fabric: Fabric, material: Material, params: SynthesisParams, run: Run, mark: str
+) -> Checkpoint:
+    run = share_run(fabric, run)
     features = None if material.features is None else material.features.to(fabric.device)
     setting = Setting(fabric, params, features, material.cache, material.summaries)
     training = start_training(fabric, material.cache.channels, params)
@@ -106,7 +126,10 @@ def train_on(material: Material, params: SynthesisParams, run: Run, mark: str) -
     while not _finished(training, params):
         # Epoch 0 is the untrained network, which interpolates linearly: the bar to pass.
         values = run_epoch(training, setting) if training.history else {}
-        values |= validate(training.synthesis.network, material.held_out, material.scored)
+        values |= first_for_all(
+            fabric,
+            partial(validate, training.synthesis.network, material.held_out, material.scored),
+        )
         training.keep_best(values)
         training.log(values)
         run.report(values, training.epoch)
