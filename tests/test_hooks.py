@@ -2,14 +2,19 @@ import shutil
 
 import pytest
 from click.exceptions import Exit
+from kedro.framework.hooks.manager import _create_hook_manager, _register_hooks
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
+from matplotlib.figure import Figure
 from pandas import DataFrame
 
-from slicefill import hooks
+from slicefill import tracking
 from slicefill.datasets.cases import CasesDataset
+from slicefill.datasets.checkpoints import ModelsDataset
+from slicefill.datasets.figures import FiguresDataset
 from slicefill.hooks import CASES_LEFT_OUT, ParametersHook, QuarantineHook, TrackingHook
-from slicefill.types import Promise
+from slicefill.settings import HOOKS
+from slicefill.types import ModelPromise, Promise
 
 REFUSED = DataFrame(
     [["c1", "images/c1.nii.gz", "a whole file", "half", "copy it"]],
@@ -65,9 +70,138 @@ def test_when_nothing_was_left_out_the_run_ends_well(catalog, case, caplog):
     assert not warnings(caplog)
 
 
+@pytest.fixture
+def run(monkeypatch, configuration):
+    """Start a tracked run of a pipeline by its parameters; what was logged, by function."""
+
+    def start(catalog, *inputs, **run_params):
+        logged = {}
+        for name in ("log_params", "log_environment", "log_artifact", "log_inputs"):
+            monkeypatch.setattr(
+                tracking, name, lambda *given, name=name: logged.update({name: given})
+            )
+        monkeypatch.setattr(tracking, "register_model", logged.setdefault("models", []).append)
+        monkeypatch.setattr(
+            tracking, "start_run", lambda _, name, tags: logged.update(name=name, tags=tags) or "id"
+        )
+        hook = TrackingHook()
+        hook._globals = dict(configuration("tiny")["globals"])
+        told = {"project_path": ".", "env": "tiny", "pipeline_names": None, "runtime_params": None}
+        pipeline = Pipeline([Node(lambda *_: None, list(inputs), None, name="n")] if inputs else [])
+        hook.before_pipeline_run({**told, **run_params}, pipeline, catalog)
+        return hook, logged
+
+    return start
+
+
+def test_a_run_is_called_after_method_stage_and_data(run):
+    _, logged = run(
+        DataCatalog({}),
+        pipeline_names=["synthesis"],
+        runtime_params={"variant": "iia", "factor": 2, "synthesis": {"perceptual": "none"}},
+    )
+    assert logged["name"] == "iia synthesis.perceptual=none · synthesis · tiny ×2 S"
+    assert logged["tags"]["method"] == "iia"
+    assert logged["tags"]["mlflow.source.name"] == (
+        "kedro run --env=tiny --pipelines=synthesis "
+        "--params=variant=iia,factor=2,synthesis.perceptual=none"
+    )
+
+
+def test_variants_and_presets_that_are_not_used_are_not_logged(run, synthesis_params):
+    other = synthesis_params.model_copy(update={"variant": "si_without_gd"})
+    for params in (synthesis_params, other):
+        catalog = DataCatalog({"params:synthesis": MemoryDataset(params)})
+        _, logged = run(catalog, "params:synthesis")
+        (found,) = logged["log_params"]
+        names = set(tracking.flatten(found))
+        assert found["synthesis"]["variant"] == params.variant
+        assert found["synthesis"]["lambdas"] == params.lambdas
+        assert not [name for name in names if ".variants." in name or ".weights." in name]
+
+
+def test_a_trained_model_is_registered_and_one_that_failed_is_not(run, configuration, tmp_path):
+    def fail():
+        raise ValueError("no luck")
+
+    models = ModelsDataset(
+        path=str(tmp_path), variant="iia", metadata={"mlflow_model": "imputation"}
+    )
+    made = {"iia": ModelPromise(lambda: {"weights": {}}, "1"), "bad": ModelPromise(fail, "2")}
+    models.save(made)
+    imputation = configuration("tiny")["parameters"]["imputation"]
+    catalog = DataCatalog({"models": models, "params:imputation": MemoryDataset(imputation)})
+    hook, logged = run(catalog)
+    hook.after_dataset_saved("models", made)
+    (model,) = logged["models"]
+    assert (model.name, model.kind, model.fingerprint) == ("tiny_S_x4-iia", "imputation", "1")
+    assert (model.axis, model.factor) == (2, 4)
+    assert model.read()["fingerprint"] == "1"
+
+
+def test_the_data_of_a_run_are_logged_when_their_splits_are_read_or_written(run):
+    splits = MemoryDataset(REFUSED, metadata={"mlflow_inputs": True})
+    hook, logged = run(DataCatalog({"splits": splits, "manifest": MemoryDataset(REFUSED)}))
+    for seen in (hook.after_dataset_loaded, hook.after_dataset_saved):
+        logged.pop("log_inputs", None)
+        seen("splits", REFUSED)
+        name, manifest, given = logged["log_inputs"]
+        assert name == "tiny"
+        assert manifest.equals(given)
+
+
+def test_figures_in_an_object_store_are_fetched_and_logged(run, monkeypatch):
+    figures = FiguresDataset(filepath="memory://bucket/figures", metadata={"mlflow": True})
+    figures.save({"curve": Figure()})
+    hook, _ = run(DataCatalog({"figures": figures}))
+    found = {}
+    monkeypatch.setattr(
+        tracking, "log_artifact", lambda path: found.update({path.name: list(path.iterdir())})
+    )
+    hook.after_dataset_saved("figures", None)
+    assert [path.name for path in found["figures"]] == ["curve.png"]
+
+
+def test_a_set_without_figures_is_not_logged(run):
+    figures = FiguresDataset(filepath="memory://bucket/none", metadata={"mlflow": True})
+    figures.save({})
+    hook, logged = run(DataCatalog({"figures": figures}))
+    hook.after_dataset_saved("figures", {})
+    assert "log_artifact" not in logged
+
+
+def test_overrides_are_checked_before_a_run_is_opened(monkeypatch):
+    opened = []
+    monkeypatch.setattr(tracking, "start_run", lambda *_: opened.append("a run"))
+    hooks = _create_hook_manager()
+    _register_hooks(hooks, HOOKS)
+    told = {"project_path": ".", "runtime_params": {"facter": 2}}
+    with pytest.raises(ValueError, match="facter"):
+        hooks.hook.before_pipeline_run(run_params=told, pipeline=MAKE, catalog=DataCatalog({}))
+    assert not opened
+
+
+def test_without_tracking_nothing_is_looked_up_in_the_catalog(monkeypatch):
+    monkeypatch.setenv("SLICEFILL_TRACKING", "off")
+    hook = TrackingHook()
+    hook._globals = {"experiment": "x", "axis": "S", "factor": 4, "variant": "v", "seed": 0}
+    told = {"project_path": ".", "env": None, "pipeline_names": None, "runtime_params": None}
+    hook.before_pipeline_run(told, Pipeline([]), None)
+    hook.after_dataset_loaded("splits", None)
+    hook.after_dataset_saved("splits", None)
+
+
+def test_a_case_that_could_not_be_scored_was_left_out(caplog):
+    score = Pipeline([Node(lambda: None, None, "unscored", name="score")])
+    unscored = MemoryDataset(DataFrame([["linear/a", "no luck"]], columns=["case", "reason"]))
+    with pytest.raises(Exit):
+        QuarantineHook().after_pipeline_run(score, DataCatalog({"unscored": unscored}))
+    assert "unscored: linear/a was not scored: no luck" in caplog.text
+
+
 def test_a_failed_run_is_closed_as_failed(monkeypatch):
     ended = []
-    monkeypatch.setattr(hooks.tracking, "end_run", ended.append)
+    monkeypatch.setattr(tracking, "end_run", ended.append)
     TrackingHook().on_pipeline_error()
     assert ended == ["FAILED"]
 
@@ -109,9 +243,16 @@ def test_overrides_without_effect_or_beside_the_design_are_refused(override, hin
         ParametersHook().before_pipeline_run({"runtime_params": override})
 
 
-def test_overrides_of_the_design_and_of_sections_pass():
+def test_a_password_among_the_overrides_is_refused_and_not_repeated():
+    tuning = {"storage": "postgresql+psycopg://user:secret@host/name"}
+    with pytest.raises(ValueError, match="SLICEFILL_TUNING_STORAGE") as refused:
+        ParametersHook().before_pipeline_run({"runtime_params": {"tuning": tuning}})
+    assert "secret" not in str(refused.value)
+
+
+def test_overrides_of_the_design_and_of_every_section_pass(configuration):
     design = {"axis": "A", "seed": 1, "preset": "table4"}
-    names = ("synthesis", "augmentation", "segmentation", "super_resolution", "comparison")
-    sections = {name: {"optimisation": {"epochs": 2}} for name in (*names, "scoring")}
+    parameters = configuration()["parameters"].items()
+    sections = {name: {"x": 1} for name, values in parameters if isinstance(values, dict)}
     ParametersHook().before_pipeline_run({"runtime_params": design | sections})
     ParametersHook().before_pipeline_run({"runtime_params": None})

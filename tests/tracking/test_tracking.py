@@ -1,4 +1,8 @@
+import json
 import pickle
+import subprocess
+import sys
+import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -6,35 +10,12 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from pandas import DataFrame
 
 from slicefill import tracking
+from slicefill.tracking import calls, channel, runs
 
-
-@pytest.fixture
-def untracked(monkeypatch):
-    """No store and no run but the test's own."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("SLICEFILL_TRACKING", raising=False)
-    monkeypatch.setattr(tracking, "_current", [])
-    monkeypatch.setattr(tracking, "_children", {})
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """The address of a store that is set up once: that takes seconds."""
-    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
-
-
-@pytest.fixture
-def start(untracked, store, tmp_path, monkeypatch):
-    """Start a run; what is logged can be asked of the client that comes with it."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
-
-    def start_run():
-        run = tracking.start_run(tmp_path, "tiny study", {"experiment": "tiny"})
-        return run, MlflowClient(store)
-
-    return start_run
+POINT = [["loss", 0.5, 1, 3]]  # name, value, time, step
 
 
 def test_switched_off_it_leaves_no_trace(untracked, tmp_path, monkeypatch):
@@ -43,6 +24,8 @@ def test_switched_off_it_leaves_no_trace(untracked, tmp_path, monkeypatch):
     tracking.log_params({"a": 1})
     tracking.log_metrics({"a": 1.0}, 1)
     tracking.log_artifact(tmp_path / "nothing")
+    tracking.log_environment()
+    tracking.log_inputs("tiny", DataFrame(), DataFrame())
     tracking.reporter("a/")({"a": 1.0}, 1)
     with tracking.child_run("child"):
         tracking.log_metrics({"a": 1.0}, 1)
@@ -60,7 +43,7 @@ def test_a_run_has_a_name_tags_and_an_end(start):
     tracking.end_run("FINISHED")
     info = client.get_run(run)
     assert info.info.run_name == "tiny study"
-    assert info.data.tags["experiment"] == "tiny"
+    assert info.data.tags["dataset"] == "tiny"
     assert info.info.status == "FINISHED"
     tracking.log_metrics({"late": 1.0})  # the run is closed
     assert client.get_run(run).data.metrics == {}
@@ -125,6 +108,14 @@ def test_what_is_logged_in_a_child_goes_to_it_and_not_to_its_parent(start, child
     child = children(run)["linear"]
     assert child.data.metrics == {"dice": 0.5}
     assert child.data.params == {"fill": "linear"}
+
+
+def test_a_child_is_found_by_the_tags_of_its_parent_and_its_own_method(start, children):
+    run, _ = start()
+    with tracking.child_run("linear"):
+        pass
+    tags = children(run)["linear"].data.tags
+    assert (tags["dataset"], tags["method"]) == ("tiny", "linear")
 
 
 def test_the_same_name_opens_the_same_child_again(start, children):
@@ -201,3 +192,99 @@ def test_a_name_that_mlflow_refuses_is_an_error_and_not_changed(start):
     start()
     with pytest.raises(MlflowException, match=r"loss\*"):
         tracking.log_metrics({"loss*": 1.0})
+
+
+def test_a_file_that_is_not_there_is_an_error(start, tmp_path):
+    start()
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        tracking.log_artifact(tmp_path / "nothing")
+
+
+def test_a_process_that_was_killed_while_it_kept_something_loses_that_line_only(start, tmp_path):
+    run, client = start()
+    way = runs.current_run().channel
+    way._keep({"verb": "metrics", "run": runs.current_run().key, "content": {"metrics": POINT}})
+    with way.unsent.open("a") as file:
+        file.write('{"verb": "metr')
+    tracking.log_metrics({"dice": 1.0})
+    assert client.get_run(run).data.metrics == {"loss": 0.5, "dice": 1.0}
+    assert not way.unsent.exists()
+
+
+def test_what_was_sent_twice_counts_once(start):
+    run, client = start()
+    key = runs.current_run().key
+    create = {"name": "x", "tags": {}, "time": 1, "parent": None, "location": None}
+    for verb, content in (("create", create), ("metrics", {"metrics": POINT})) * 2:
+        calls.perform(client, {"verb": verb, "run": key, "content": content})
+    assert len(client.get_metric_history(run, "loss")) == 1
+
+
+def test_a_run_that_was_deleted_does_not_end_the_training(start, caplog):
+    start()
+    current = runs.current_run()
+    calls._ids.clear()
+    runs.TrackedRun(current.channel, "no such key", {}).send("metrics", metrics=POINT)
+    assert "no longer has the run" in caplog.text
+
+
+def test_an_artifact_that_is_gone_does_not_hold_up_what_waits_behind_it(start, tmp_path, caplog):
+    run, client = start()
+    current = runs.current_run()
+    for verb, content in (
+        ("artifact", {"path": str(tmp_path / "gone"), "folder": None}),
+        ("metrics", {"metrics": POINT}),
+    ):
+        call = {"verb": verb, "run": current.key, "content": content}
+        current.channel.unsent.open("a").write(json.dumps(call) + "\n")
+    assert current.channel.deliver()
+    assert "artifact is lost" in caplog.text
+    assert client.get_run(run).data.metrics == {"loss": 0.5}
+
+
+def test_an_experiment_that_another_run_makes_first_is_taken(start):
+    class Late(MlflowClient):
+        """Looks for the experiment just before another run makes it."""
+
+        looked = False
+
+        def get_experiment_by_name(self, name):
+            found = super().get_experiment_by_name(name) if self.looked else None
+            self.looked = True
+            return found
+
+    _, client = start()
+    number = client.get_experiment_by_name(calls.EXPERIMENT).experiment_id
+    assert calls._experiment(Late(client.tracking_uri), None) == number
+
+
+def test_a_run_that_is_interrupted_is_closed(untracked, store, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    code = (
+        "import pathlib, sys; from slicefill import tracking;"
+        "print(tracking.start_run(pathlib.Path(sys.argv[1]), 'stopped', {}));"
+        "raise KeyboardInterrupt"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "KeyboardInterrupt" in done.stderr
+    assert MlflowClient(store).get_run(done.stdout.split()[-1]).info.status == "KILLED"
+
+
+def test_no_password_is_written_down(tmp_path):
+    way = channel.Channel("https://user:secret@host.org:5000/mlflow", tmp_path)
+    assert way.unsent.name == "unsent_host_org_5000.jsonl"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", [True, False])
+def test_load_and_memory_of_the_machine_are_metrics_if_asked_for(start, monkeypatch, asked):
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", str(asked).lower())
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")  # seconds
+    run, client = start()
+    deadline = time.monotonic() + (60 if asked else 1)
+    while time.monotonic() < deadline and not client.get_run(run).data.metrics:
+        time.sleep(0.1)
+    tracking.end_run("FINISHED")
+    found = "system/cpu_utilization_percentage" in client.get_run(run).data.metrics
+    assert found == asked

@@ -1,0 +1,47 @@
+"""The word on cases that were left out."""
+
+import logging
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+
+logger = logging.getLogger(__name__)
+_UNSCORED = ("unscored", "unscored_predictions")  # tables: case and reason
+CASES_LEFT_OUT = 3  # exit code of a run that finished, but not for every case
+
+
+class QuarantineHook:
+    """Ends a run that left cases out with a warning that counts them and an exit code."""
+
+    @hook_impl(trylast=True)
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Count what ingestion refused and what failed later.
+
+        Raises:
+            click.exceptions.Exit: With code 3, if any case was left out.
+        """
+        told = [w for name in sorted(pipeline.all_outputs()) for w in _left_out(name, catalog)]
+        for words in told:
+            logger.warning("%s", words)
+        if told:
+            from click.exceptions import Exit
+
+            logger.warning(
+                "%d case(s) or model(s) were left out; the reasons stand above", len(told)
+            )
+            raise Exit(CASES_LEFT_OUT)
+
+
+def _left_out(name: str, catalog: DataCatalog) -> list[str]:
+    """Say of every case or model that is missing in an output why it is."""
+    if name == "ingestion_report":
+        rows = catalog.load(name).itertuples(index=False)
+        return ["refused: {}: expected {}, found {}; {}".format(row[0], *row[2:]) for row in rows]
+    if name in _UNSCORED:
+        rows = catalog.load(name).itertuples(index=False)
+        return [f"{name}: {case} was not scored: {reason}" for case, reason in rows]
+    dataset: Any = catalog.get(name)
+    failures = dataset.failures() if hasattr(dataset, "failures") else {}
+    return [f"{name}: {case} failed: {reason}" for case, reason in failures.items()]

@@ -1,0 +1,160 @@
+"""An MLflow run around a Kedro run."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+
+from slicefill import tracking
+from slicefill.params import SynthesisParams, as_plain
+from slicefill.types import ModelPromise
+
+_AXIS = {"L": 0, "A": 1, "S": 2}  # of arrays that are not turned; any other by the spacing
+_SECTION = {"imputation": "imputation", "segmentation": "augmentation"}  # what a served model needs
+
+
+class TrackingHook:
+    """Opens an MLflow run and logs what the catalog marks.
+
+    `metadata: {mlflow: true}` makes an output an artifact of the run, `{mlflow_inputs: true}`
+    stands at the splits of the data that the run sees, `{mlflow_model: imputation}` (or
+    `segmentation`) at models to register.
+    """
+
+    def __init__(self) -> None:
+        self._globals: dict[str, Any] = {}
+        self._design: dict[str, Any] = {}
+        self._catalog: DataCatalog | None = None  # of the run that is tracked
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Keep what the experiment is called and how its slices lie."""
+        self._globals = dict(context.config_loader["globals"])
+
+    @hook_impl
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
+        """Open a run named after experiment, pipelines and method."""
+        project, overrides = Path(run_params["project_path"]), run_params["runtime_params"] or {}
+        chosen = {name: overrides[name] for name in tracking.DESIGN if name in overrides}
+        self._design, self._catalog = {**self._globals, **chosen}, None
+        tags = tracking.run_tags(self._design, run_params, _commit(project))
+        name = tracking.run_name(self._design, run_params)
+        if tracking.start_run(project, name, tags) is None:
+            return
+        wanted = sorted(name for name in pipeline.inputs() if name.startswith("params:"))
+        params = {name.removeprefix("params:"): catalog.load(name) for name in wanted}
+        tracking.log_params(_in_force(params))
+        tracking.log_environment()
+        self._catalog = catalog
+
+    @hook_impl
+    def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
+        """Log which data the run sees."""
+        if self._marks(dataset_name).get("mlflow_inputs"):
+            self._log_inputs(data)
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+        """Log an output, or register the models in it, if its catalog entry says so."""
+        marks = self._marks(dataset_name)
+        if marks.get("mlflow") and self._find(dataset_name).exists():  # figures: perhaps none
+            with _on_disk(self._find(dataset_name)) as path:
+                tracking.log_artifact(path)
+        if marks.get("mlflow_inputs"):
+            self._log_inputs(data)
+        if "mlflow_model" in marks:
+            self._register(self._find(dataset_name), data, marks["mlflow_model"])
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Close the run as finished."""
+        tracking.end_run("FINISHED")
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Close the run as failed."""
+        tracking.end_run("FAILED")
+
+    def _find(self, name: str) -> Any:
+        return None if self._catalog is None else self._catalog.get(name)
+
+    def _marks(self, name: str) -> dict[str, Any]:
+        return getattr(self._find(name), "metadata", None) or {}
+
+    def _load(self, name: str) -> Any:
+        assert self._catalog is not None
+        return self._catalog.load(name)
+
+    def _log_inputs(self, splits: Any) -> None:
+        tracking.log_inputs(self._design["experiment"], self._load("manifest"), splits)
+
+    def _register(self, models: Any, promises: dict[str, ModelPromise], kind: str) -> None:
+        section = _SECTION[kind]
+        config = as_plain({section: self._load(f"params:{section}")})[section]
+        readers, failed = models.load(), models.failures()
+        design = "{experiment}_{axis}_x{factor}".format(**self._design)
+        for name in sorted(set(promises) & set(readers) - set(failed)):
+            model = tracking.ModelFile(
+                name=f"{design}-{name.replace('/', '-')}",
+                kind=kind,
+                read=readers[name],
+                fingerprint=promises[name].fingerprint,
+                config=config,
+                axis=_AXIS.get(self._design["axis"], -1),
+                # Networks that segment see filled volumes, or know no spacing at all.
+                factor=int(self._design["factor"]) if kind == "imputation" else 1,
+            )
+            tracking.register_model(model)
+
+
+def _in_force(params: dict[str, Any]) -> dict[str, Any]:
+    """Plain values; of the synthesis variants and λ presets only those that the run uses.
+
+    Dozens that it does not use would hide in MLflow what sets two runs apart. A comparison uses
+    several.
+    """
+    synthesis = params.get("synthesis")
+    if isinstance(synthesis, SynthesisParams) and "comparison" not in params:
+        chosen = {"variant": synthesis.variant, "preset": synthesis.preset_in_use}
+        params = {**params, "synthesis": {**chosen, **synthesis.in_force}}
+    return as_plain(params)
+
+
+@contextmanager
+def _on_disk(dataset: Any) -> Iterator[Path]:
+    """Lend the file or folder of a dataset; what lies in an object store is fetched."""
+    place = dataset._filepath
+    files, path = (dataset._fs, str(place)) if hasattr(dataset, "_fs") else (place.fs, place.path)
+    if "file" in files.protocol:
+        yield Path(path)
+        return
+    with TemporaryDirectory() as folder:
+        copy = Path(folder, place.name)
+        files.get(path, str(copy), recursive=True)
+        yield copy
+
+
+def _commit(project: Path) -> dict[str, str]:
+    """The commit, and whether files that git knows differ from it."""
+    commit = _git(project, "rev-parse", "HEAD") or os.environ.get("SLICEFILL_COMMIT", "")
+    dirty = _git(project, "status", "--porcelain", "--untracked-files=no")
+    return {"git_commit": commit, "git_dirty": commit and ("true" if dirty else "false")}
+
+
+def _git(project: Path, *arguments: str) -> str:
+    if shutil.which("git") is None:  # as in the container image, whose build says the commit
+        return ""
+    command = ["git", "-C", str(project), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip()

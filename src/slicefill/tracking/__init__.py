@@ -1,0 +1,34 @@
+"""MLflow: what a run tells it, wherever the server is, and whether or not it is there.
+
+`MLFLOW_TRACKING_URI` names a server; without it the store is `data/mlflow/mlflow.db` under the
+project. `SLICEFILL_TRACKING=off` switches tracking off. MLflow itself is imported when a run
+starts, not before.
+"""
+
+from slicefill.tracking.artifacts import log_artifact, log_table
+from slicefill.tracking.environment import log_environment
+from slicefill.tracking.lineage import log_inputs
+from slicefill.tracking.naming import DESIGN, run_name, run_tags
+from slicefill.tracking.registry import ModelFile, register_model
+from slicefill.tracking.runs import child_run, end_run, start_run, store_uri
+from slicefill.tracking.values import flatten, log_metrics, log_params, reporter
+
+__all__ = [
+    "DESIGN",
+    "ModelFile",
+    "child_run",
+    "end_run",
+    "flatten",
+    "log_artifact",
+    "log_environment",
+    "log_inputs",
+    "log_metrics",
+    "log_params",
+    "log_table",
+    "register_model",
+    "reporter",
+    "run_name",
+    "run_tags",
+    "start_run",
+    "store_uri",
+]

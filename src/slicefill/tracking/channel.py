@@ -1,0 +1,162 @@
+"""The way to a tracking server that may go away: what it cannot take is kept in a file."""
+
+import json
+import logging
+import re
+import shutil
+import time
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+
+from slicefill.tracking.calls import Call, UnknownRunError, perform
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
+_PAUSE = 30.0  # seconds until a server that did not answer is tried again
+_MALFORMED = 400  # HTTP: the call itself is wrong
+_AWAY = (401, 403, 408, 429)  # HTTP, as is 500 and above: perhaps it takes the call later
+_next_try: dict[str, float] = {}  # by address of a server that is away, monotonic seconds
+
+
+@cache
+def open_client(uri: str) -> "MlflowClient":
+    """Return the client of a server or store."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri)
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A server or store, shared by all processes of this machine.
+
+    Attributes:
+        uri: Its address.
+        folder: Where what it could not take is kept.
+    """
+
+    uri: str
+    folder: Path
+
+    @property
+    def unsent(self) -> Path:
+        """The file of calls that wait, one JSON object in a line, oldest first."""
+        host = urlsplit(self.uri).netloc.rpartition("@")[2]  # without user and password
+        return self.folder / f"unsent_{re.sub(r'[^0-9A-Za-z]+', '_', host) or 'local'}.jsonl"
+
+    def send(self, call: Call) -> None:
+        """Tell the server, or keep the call if the server is away or others wait before it.
+
+        Raises:
+            mlflow.exceptions.MlflowException: If the call is malformed, as a metric named `a*`.
+        """
+        resting = time.monotonic() < _next_try.get(self.uri, 0.0)
+        if resting or not self.deliver() or not self._try(call):
+            self._keep(call)
+
+    def deliver(self) -> bool:
+        """Send what waits, oldest first; return whether nothing is left."""
+        if not self.unsent.exists():
+            return True
+        with self._lock():
+            if not self.unsent.exists():  # another process was faster
+                return True
+            calls = _read(self.unsent)
+            sent = 0
+            while sent < len(calls) and self._try(calls[sent], late=True):
+                sent += 1
+            _write(self.unsent, calls[sent:])
+        for call in calls[:sent]:
+            _drop_copy(call)
+        if sent:
+            logger.info("tracking: %d call(s) that had waited were sent", sent)
+        return sent == len(calls)
+
+    def retry_now(self) -> None:
+        """Try at the next call, however short ago the server did not answer."""
+        if self.uri in _next_try:
+            _next_try[self.uri] = 0.0
+
+    def _try(self, call: Call, *, late: bool = False) -> bool:
+        """Perform a call; False if the server is away. A refusal is told and forgotten."""
+        from mlflow.exceptions import ERROR_CODE_TO_HTTP_STATUS, MlflowException
+
+        try:
+            perform(open_client(self.uri), call)
+        except UnknownRunError:
+            logger.warning("tracking: the server no longer has the run; %s is lost", call["verb"])
+        except FileNotFoundError as error:  # an artifact; it would hold up all behind it for ever
+            logger.warning("tracking: %s is lost: %s", call["verb"], error)
+        except (MlflowException, OSError) as error:
+            status = ERROR_CODE_TO_HTTP_STATUS.get(getattr(error, "error_code", ""), 500)
+            if status == _MALFORMED and not late:
+                raise
+            if status >= 500 or status in _AWAY:
+                self._rest(error)
+                return False
+            logger.warning("tracking: the server refuses %s: %s", call["verb"], error)
+        if _next_try.pop(self.uri, None) is not None:
+            logger.info("tracking: the server answers again")
+        return True
+
+    def _rest(self, error: Exception) -> None:
+        if self.uri not in _next_try:
+            logger.warning(
+                "tracking: the server does not answer (%s…); the run goes on, and what it logs is "
+                "kept in %s until the server is back or the next run starts",
+                str(error)[:150],
+                self.unsent,
+            )
+        _next_try[self.uri] = time.monotonic() + _PAUSE
+
+    def _keep(self, call: Call) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if call["verb"] == "artifact":  # later runs replace the file
+            call = _copy_artifact(call, self.folder / "unsent_files")
+        with self._lock(), self.unsent.open("a") as file:
+            file.write(json.dumps(call) + "\n")
+
+    def _lock(self) -> FileLock:
+        return FileLock(self.unsent.with_suffix(".lock"))
+
+
+def _read(path: Path) -> list[Call]:
+    calls = []
+    for line in path.read_text().splitlines():
+        with suppress(json.JSONDecodeError):  # the last line of a process that was killed
+            calls.append(json.loads(line))
+    return calls
+
+
+def _write(path: Path, calls: list[Call]) -> None:
+    if not calls:
+        path.unlink()
+        return
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(json.dumps(call) + "\n" for call in calls))
+    partial.replace(path)
+
+
+def _copy_artifact(call: Call, folder: Path) -> Call:
+    source = Path(call["content"]["path"])
+    copy = folder / uuid.uuid4().hex / source.name
+    copy.parent.mkdir(parents=True)
+    if source.is_dir():
+        shutil.copytree(source, copy)
+    else:
+        shutil.copy(source, copy)
+    return {**call, "content": {**call["content"], "path": str(copy), "copy": True}}
+
+
+def _drop_copy(call: Call) -> None:
+    if call["content"].get("copy"):
+        shutil.rmtree(Path(call["content"]["path"]).parent, ignore_errors=True)

@@ -1,0 +1,65 @@
+"""Parameters and metrics."""
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from slicefill.tracking.runs import TrackedRun, current_run
+
+_LONGEST = 500  # characters of a parameter that MLflow stores
+_MOST = 100  # parameters in one call
+
+
+def log_params(params: Mapping[str, Any]) -> None:
+    """Log nested parameters under dotted names."""
+    run = current_run()
+    if run is not None:
+        flat = [(key, str(value)[:_LONGEST]) for key, value in flatten(params).items()]
+        for start in range(0, len(flat), _MOST):
+            run.send("params", params=flat[start : start + _MOST])
+
+
+def log_metrics(metrics: Mapping[str, float], step: int = 0) -> None:
+    """Log the metrics of one step."""
+    reporter()(metrics, step)
+
+
+def reporter(prefix: str = "") -> Callable[[Mapping[str, float], int], None]:
+    """Return a function that logs the metrics of a step to the run that is open now.
+
+    It can be pickled, so that a process started for a training logs to the run of its parent.
+
+    Args:
+        prefix: Put before every name as it is. MLflow refuses names with other characters than
+            letters, digits, `_`, `-`, `.`, `/`, `:` and space.
+    """
+    run = current_run()
+    return _ignore if run is None else partial(_log_step, run, prefix)
+
+
+def _log_step(run: TrackedRun, prefix: str, metrics: Mapping[str, float], step: int) -> None:
+    now = int(time.time() * 1000)
+    named = [(f"{prefix}{name}", float(value), now, step) for name, value in metrics.items()]
+    run.send("metrics", metrics=named)
+
+
+def _ignore(metrics: Mapping[str, float], step: int) -> None:
+    """Stand in where nothing is tracked."""
+
+
+def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Name nested parameters by their dotted path.
+
+    Example:
+        >>> flatten({"a": {"b": 1}, "c": 2})
+        {'a.b': 1, 'c': 2}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in params.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{name}.")
+        else:
+            flat[name] = value
+    return flat
