@@ -171,3 +171,33 @@ def test_help_explains_and_loads_no_heavy_package():
     assert "--against INPUT" in result.stdout
     assert "exit status" in result.stdout
     assert result.stdout.splitlines()[-1] == "set()"
+
+
+def test_a_tune_worker_becomes_the_search_of_the_tuning_pipeline(monkeypatch):
+    class Replaced(Exception):  # noqa: N818 - the real call never returns
+        pass
+
+    def execv(program, command):
+        raise Replaced(program, command)
+
+    monkeypatch.setattr("os.execv", execv)
+    with pytest.raises(Replaced) as replaced:
+        main(["tune-worker", "--env", "tiny", "--params", "tuning.minutes=5"])
+    program, command = replaced.value.args
+    assert program == command[0] == sys.executable
+    assert command[1:] == [
+        "-m",
+        "kedro",
+        "run",
+        "--env=tiny",
+        "--pipelines=tuning",
+        "--nodes=tuning.search_parameters",
+        "--params=tuning.minutes=5",
+    ]
+
+
+def test_a_tune_worker_needs_an_experiment(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["tune-worker"])
+    assert stopped.value.code == 2
+    assert "--env" in capsys.readouterr().err

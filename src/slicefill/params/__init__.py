@@ -11,11 +11,13 @@ from slicefill.params.comparison import (
     ACQUIRED_ONLY,
     ComparedMethod,
     ComparisonParams,
+    EngineName,
     Preset,
     ScoringParams,
 )
 from slicefill.params.computing import HardwareParams, WindowParams
 from slicefill.params.evaluation import EvaluationParams, StatisticsParams
+from slicefill.params.execution import SERIAL, ExecutorParams
 from slicefill.params.imputation import ImputationParams
 from slicefill.params.ingestion import IngestionParams, LabelParams, SplitParams
 from slicefill.params.segmentation import (
@@ -33,6 +35,7 @@ from slicefill.params.super_resolution import (
     SuperResolutionParams,
 )
 from slicefill.params.synthesis import (
+    TUNED,
     GroupParams,
     LossWeights,
     NetworkParams,
@@ -40,16 +43,22 @@ from slicefill.params.synthesis import (
     SynthesisParams,
     Variant,
 )
+from slicefill.params.tuning import Choices, Range, TuningParams
 
 __all__ = [
     "ACQUIRED_ONLY",
+    "SERIAL",
+    "TUNED",
     "AnisotropizationParams",
     "AugmentationParams",
     "AxisName",
+    "Choices",
     "ComparedMethod",
     "ComparisonParams",
     "DynUNet3DParams",
+    "EngineName",
     "EvaluationParams",
+    "ExecutorParams",
     "GroupParams",
     "HardwareParams",
     "ImputationParams",
@@ -62,6 +71,7 @@ __all__ = [
     "NnUNetParams",
     "OptimisationParams",
     "Preset",
+    "Range",
     "ScoringParams",
     "SegmentationOptimisation",
     "SegmentationParams",
@@ -72,6 +82,7 @@ __all__ = [
     "SuperResolutionParams",
     "SynthesisParams",
     "TransformParams",
+    "TuningParams",
     "UNet2DParams",
     "Variant",
     "WindowParams",

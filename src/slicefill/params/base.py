@@ -5,7 +5,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-AxisName = Literal["auto", "S", "A", "L"]
+AxisName = Annotated[
+    Literal["auto", "S", "A", "L"],
+    Field(description="slices lie across the axis nearest to it; auto: the largest spacing"),
+]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]

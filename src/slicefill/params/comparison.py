@@ -49,18 +49,18 @@ class ComparedMethod(Params):
 class Preset(Params):
     """An experiment: the methods of one table."""
 
-    title: str
+    title: str = Field(description="of the table")
     engine: EngineName = Field(description="of the methods that name none")
-    methods: list[str] = Field(min_length=1)
+    methods: list[str] = Field(min_length=1, description="its rows")
     reference: str = Field(description="the method that the others are tested against")
 
 
 class ComparisonParams(Params):
     """The methods of one table, run side by side."""
 
-    preset: str
-    presets: dict[str, Preset]
-    methods: dict[str, ComparedMethod]
+    preset: str = Field(description="the table that is made")
+    presets: dict[str, Preset] = Field(description="tables, by name")
+    methods: dict[str, ComparedMethod] = Field(description="rows that tables may have, by name")
 
     @model_validator(mode="after")
     def _names_are_defined(self) -> Self:

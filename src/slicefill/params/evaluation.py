@@ -8,9 +8,9 @@ from slicefill.params.base import Count, Fraction, Params
 class StatisticsParams(Params):
     """How methods are compared: by person, paired, with intervals."""
 
-    bootstrap_samples: Count
-    confidence: Fraction
-    seed: int
+    bootstrap_samples: Count = Field(description="drawn for every interval")
+    confidence: Fraction = Field(description="of the intervals")
+    seed: int = Field(description="of the bootstrap")
 
 
 class EvaluationParams(StatisticsParams):
@@ -20,4 +20,4 @@ class EvaluationParams(StatisticsParams):
     body_quantile: Fraction = Field(description="body mask: above this share of the data range")
     label_names: dict[int, str] = Field(description="id → name; 0, the background, is not scored")
     figure_cases: Count = Field(description="cases drawn in full")
-    figure_methods: list[str]
+    figure_methods: list[str] = Field(description="drawn beside the truth")

@@ -11,8 +11,10 @@ from slicefill.params.computing import HardwareParams, WindowParams
 class ImputationParams(Params):
     """How the gaps are filled."""
 
-    methods: list[str] = Field(min_length=1)
-    cases: Literal["test", "all"]
+    methods: list[str] = Field(min_length=1, description="classical methods and trained models")
+    cases: Literal["test", "all"] = Field(
+        description="which are filled: those of the test persons, or all"
+    )
     through_plane: AxisName
     count: Annotated[int, Field(ge=0)] | Literal["N_A"] | None = Field(
         description="synthetic slices per gap: fixed, or eq. (20); null: use target_spacing"

@@ -11,12 +11,12 @@ class SplitParams(Params):
     """How cases are divided, always by person."""
 
     file: str | None = Field(description="CSV with columns case, split (and fold); null: seeded")
-    train: Fraction
-    validation: Fraction
-    test: Fraction
+    train: Fraction = Field(description="share of the persons")
+    validation: Fraction = Field(description="share of the persons")
+    test: Fraction = Field(description="share of the persons")
     folds: Annotated[int, Field(ge=2)] = Field(description="k of the k-fold column")
     stratify: bool = Field(description="balance persons with and without labels")
-    seed: int
+    seed: int = Field(description="of the draw of persons and cases")
 
     @model_validator(mode="after")
     def _fractions_sum_to_one(self) -> Self:
@@ -30,7 +30,9 @@ class SplitParams(Params):
 class LabelParams(Params):
     """Which label ids are expected and how they are merged."""
 
-    need: Literal["required", "optional", "ignored"]
+    need: Literal["required", "optional", "ignored"] = Field(
+        description="must a case have a label map?"
+    )
     names: dict[int, str] = Field(description="id after merging → name; 0 is the background")
     groups: dict[int, list[int]] | None = Field(description="new id → ids in the file; null: as is")
     unlisted: Literal["refuse", "background", "keep"] = Field(description="ids in no group or name")
@@ -39,7 +41,9 @@ class LabelParams(Params):
 class IngestionParams(Params):
     """What the raw folder looks like and what a good case is."""
 
-    layout: Literal["folder", "msd", "bids", "dicom"]
+    layout: Literal["folder", "msd", "bids", "dicom"] = Field(
+        description="how the raw folder is laid out"
+    )
     bids_suffix: str = Field(description="BIDS image suffix, e.g. T2w")
     channel: Annotated[int, Field(ge=0)] | Literal["all"] | None = Field(
         description="channel of 4D images: an index, all of them, or null to refuse 4D"

@@ -11,7 +11,7 @@ from slicefill.params.computing import HardwareParams
 class UNet2DParams(Params):
     """A U-Net on slices (Ronneberger et al., 2015), five levels; the published width is 64."""
 
-    width: Annotated[int, Field(ge=4)]
+    width: Annotated[int, Field(ge=4)] = Field(description="channels of the first level")
     patch: tuple[Count, Count] = Field(description="pixels; smaller slices are padded")
 
     @model_validator(mode="after")
@@ -28,7 +28,7 @@ class DynUNet3DParams(Params):
     width: Annotated[int, Field(ge=4)] = Field(description="channels of the first level")
     widest: Annotated[int, Field(ge=4)] = Field(description="most channels of a level")
     patch: tuple[Count, Count, Count] = Field(description="voxels: slices, rows, columns")
-    deep_supervision: bool
+    deep_supervision: bool = Field(description="losses at lower resolutions too")
 
 
 class MeanTeacherParams(Params):
@@ -48,7 +48,7 @@ class MeanTeacherParams(Params):
 class NnUNetParams(Params):
     """The nnU-Net v2 library, where it is installed."""
 
-    configuration: Literal["2d", "3d_fullres"]
+    configuration: Literal["2d", "3d_fullres"] = Field(description="as nnU-Net calls it")
     trainer: str = Field(description="a published trainer class: it fixes the number of epochs")
     processes: Count = Field(description="of preprocessing, augmentation and export")
 
@@ -56,13 +56,13 @@ class NnUNetParams(Params):
 class SegmentationOptimisation(Params):
     """SGD with Nesterov momentum and a polynomial learning rate, as nnU-Net."""
 
-    learning_rate: Positive
-    momentum: Fraction
-    weight_decay: Weight
+    learning_rate: Positive = Field(description="at the start")
+    momentum: Fraction = Field(description="Nesterov")
+    weight_decay: Weight = Field(description="L2")
     power: Positive = Field(description="learning rate × (1 - step / steps) ** power")
     gradient_clip: Positive = Field(description="global norm")
-    batch: Annotated[int, Field(ge=2)]
-    epochs: Count
+    batch: Annotated[int, Field(ge=2)] = Field(description="patches in a step")
+    epochs: Count = Field(description="at most")
     steps_per_epoch: Count = Field(description="the same for every method, whatever its slices")
     patience: Count = Field(description="epochs without a better validation that are waited for")
     foreground_share: Fraction = Field(description="of the patches that are centred on an object")

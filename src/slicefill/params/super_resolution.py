@@ -11,7 +11,7 @@ from slicefill.params.computing import HardwareParams, WindowParams
 class SuperResolutionNetwork(Params):
     """Size of one network."""
 
-    kind: Literal["edsr", "rcan", "esrgan"]
+    kind: Literal["edsr", "rcan", "esrgan"] = Field(description="architecture")
     width: Annotated[int, Field(ge=4)] = Field(description="channels")
     blocks: Count = Field(description="residual blocks; RCAN: per group")
     groups: Count = Field(description="RCAN: residual groups; 1 for the others")
@@ -21,28 +21,30 @@ class SuperResolutionNetwork(Params):
 class SuperResolutionOptimisation(Params):
     """Adam, half the learning rate at half of the epochs."""
 
-    learning_rate: Positive
-    batch: Count
+    learning_rate: Positive = Field(description="at the start")
+    batch: Count = Field(description="pairs of patches")
     patch: tuple[Count, Count] = Field(description="low resolution: slices, pixels")
-    epochs: Count
-    steps_per_epoch: Count
+    epochs: Count = Field(description="on L1")
+    steps_per_epoch: Count = Field(description="optimisation steps")
     adversarial_epochs: Annotated[int, Field(ge=0)] = Field(
         description="ESRGAN: epochs against the discriminator, after those on L1"
     )
     adversarial: Weight = Field(description="ESRGAN: weight of the relativistic loss; 0.005")
     pixel: Weight = Field(description="ESRGAN: weight of L1 beside it; 0.01")
     perceptual: Weight = Field(description="ESRGAN: weight of the VGG loss; 1")
-    cache_gb: Positive
+    cache_gb: Positive = Field(description="bound on the volumes held in memory")
 
 
 class SuperResolutionParams(Params):
     """Baselines that raise the resolution across slices; trained on isotropic cases."""
 
-    networks: dict[str, SuperResolutionNetwork]
-    factor: Count
+    networks: dict[str, SuperResolutionNetwork] = Field(
+        description="by name, as imputation.methods calls them"
+    )
+    factor: Count = Field(description="by which slices become denser")
     through_plane: AxisName
     perceptual: str = Field(description="none, hub (ImageNet VGG16) or a file with its weights")
     optimisation: SuperResolutionOptimisation
-    seed: int
+    seed: int = Field(description="of weights and patches")
     window: WindowParams
     hardware: HardwareParams

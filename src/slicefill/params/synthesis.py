@@ -1,36 +1,47 @@
 """Parameters of the synthesis pipeline."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from slicefill.params.base import AxisName, Count, Fraction, Params, Positive, Weight
 from slicefill.params.computing import HardwareParams, WindowParams
 
+TUNED = "tuned"
+"""The preset whose values are those that tuning found for the experiment, where it was run."""
+
 
 class LossWeights(Params):
     """The λ of eq. (6), for intensities in [0, 1] and flows in pixels."""
 
-    rec: Weight
-    per: Weight
-    warp: Weight
-    smooth: Weight
-    adv: Weight
-    tp_smooth: Weight
+    rec: Weight = Field(description="reconstruction, eq. (7)")
+    per: Weight = Field(description="perceptual, eq. (8)")
+    warp: Weight = Field(description="warping, eq. (9)")
+    smooth: Weight = Field(description="smoothness of the flows, eq. (10)")
+    adv: Weight = Field(description="adversarial, eq. (11)")
+    tp_smooth: Weight = Field(description="smoothness across slices, eq. (12)")
 
 
 class Variant(Params):
     """Which parts of Slice Imputation take part."""
 
-    tp_smooth: bool
-    global_discriminator: bool
-    local_discriminator: bool
+    tp_smooth: bool = Field(description="has the smoothness across slices, eq. (12)")
+    global_discriminator: bool = Field(
+        description="has the discriminator of whole slices, eq. (13)"
+    )
+    local_discriminator: bool = Field(
+        description="has that of attended slices, and the classifier, eq. (14)"
+    )
     classifier: Literal["joint", "pretrained"] = Field(
         description="pretrained: classifier and attention are trained first and apart, as IIA"
     )
     refinement: bool = Field(description="Super-SloMo's second net: residual flows and visibility")
     residual: Fraction = Field(
         description="bound of what refinement may add to intensities in [0, 1]; 0: none, as printed"
+    )
+    preset: str | None = Field(
+        default=None,  # checkpoints written before it was there have none
+        description="λ of its own, a name in `weights`; null: `synthesis.preset`",
     )
 
     @model_validator(mode="after")
@@ -44,8 +55,8 @@ class Variant(Params):
 class NetworkParams(Params):
     """Size of the flow network; the paper's is width 32, depth 5."""
 
-    width: Annotated[int, Field(ge=4)]
-    depth: Annotated[int, Field(ge=1, le=6)]
+    width: Annotated[int, Field(ge=4)] = Field(description="channels of the first level")
+    depth: Annotated[int, Field(ge=1, le=6)] = Field(description="number of halvings")
     time_form: Literal["linear_motion", "printed"] = Field(description="eq. (1): t² or t, see docs")
 
 
@@ -66,32 +77,36 @@ class GroupParams(Params):
 class OptimisationParams(Params):
     """Adam and how long it runs."""
 
-    learning_rate: Positive
-    critic_learning_rate: Positive
-    warmup_steps: Annotated[int, Field(ge=0)]
-    decay: Literal["constant", "cosine"]
+    learning_rate: Positive = Field(description="of the synthesis network")
+    critic_learning_rate: Positive = Field(
+        description="of discriminators, attention and classifier"
+    )
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(
+        description="over which the learning rate rises"
+    )
+    decay: Literal["constant", "cosine"] = Field(description="of the learning rate, after that")
     gradient_clip: Positive | None = Field(description="global norm; null: off")
-    batch: Count
-    epochs: Count
+    batch: Count = Field(description="groups in a step")
+    epochs: Count = Field(description="at most")
     groups_per_epoch: Count | None = Field(description="null: every group once")
     pretraining_epochs: Annotated[int, Field(ge=0)] = Field(
         description="for classifier: pretrained"
     )
     patience: Count = Field(description="epochs without a better validation before stopping")
     validation_groups: Count = Field(description="most held-out groups scored per epoch")
-    seed: int
+    seed: int = Field(description="of weights, groups and their order")
 
 
 class SynthesisParams(Params):
     """Training of the slice synthesis model."""
 
-    variant: str
-    variants: dict[str, Variant]
+    variant: str = Field(description="the one that is trained")
+    variants: dict[str, Variant] = Field(description="by name")
     preset: str = Field(description="which of `weights` is used")
-    weights: dict[str, LossWeights]
+    weights: dict[str, LossWeights] = Field(description="presets of λ, by name")
     perceptual: str = Field(description="none, hub (ImageNet VGG16) or a file with its weights")
     network: NetworkParams
-    critic_width: Count
+    critic_width: Count = Field(description="channels of the critics' first level")
     through_plane: AxisName
     groups: GroupParams
     optimisation: OptimisationParams
@@ -100,13 +115,17 @@ class SynthesisParams(Params):
 
     @model_validator(mode="after")
     def _names_are_defined(self) -> Self:
-        for name, table in ((self.variant, self.variants), (self.preset, self.weights)):
-            if name not in table:
-                msg = f"{name!r} is not defined; there is {', '.join(table)}"
+        presets = {self.preset, *(v.preset for v in self.variants.values() if v.preset)}
+        named = [(self.variant, list(self.variants))]
+        named += [(name, list(self.weights)) for name in sorted(presets)]
+        for name, known in named:
+            if name not in known:
+                msg = f"{name!r} is not defined; there is {', '.join(known)}"
                 raise ValueError(msg)
-        if self.perceptual == "none" and self.weights[self.preset].per > 0:
+        used = self.preset_in_use
+        if self.perceptual == "none" and self.weights[used].per > 0:
             msg = (
-                f"weights.{self.preset}.per is {self.weights[self.preset].per} but perceptual is "
+                f"weights.{used}.per is {self.weights[used].per} but perceptual is "
                 "none: set perceptual to hub or a file, or choose a preset with per: 0"
             )
             raise ValueError(msg)
@@ -118,6 +137,11 @@ class SynthesisParams(Params):
         return self.variants[self.variant]
 
     @property
+    def preset_in_use(self) -> str:
+        """The preset of the chosen variant: its own, or else that of all."""
+        return self.parts.preset or self.preset
+
+    @property
     def pretraining_epochs(self) -> int:
         """Epochs of classifier and attention apart; 0 unless the variant asks for them."""
         apart = self.parts.classifier == "pretrained" and self.parts.local_discriminator
@@ -126,9 +150,16 @@ class SynthesisParams(Params):
     @property
     def lambdas(self) -> dict[str, float]:
         """The λ in force: the preset's, with what the variant leaves out at zero."""
-        lambdas = self.weights[self.preset].model_dump()
+        lambdas = self.weights[self.preset_in_use].model_dump()
         if not self.parts.tp_smooth:
             lambdas["tp_smooth"] = 0.0
         if not (self.parts.global_discriminator or self.parts.local_discriminator):
             lambdas["adv"] = 0.0
         return lambdas
+
+    @property
+    def in_force(self) -> dict[str, Any]:
+        """All that training depends on: variants and presets that are not chosen are left out."""
+        plain = self.model_dump(exclude={"variant", "variants", "preset", "weights"})
+        parts = self.parts.model_dump(exclude={"preset"})
+        return {**plain, "parts": parts, "lambdas": self.lambdas}

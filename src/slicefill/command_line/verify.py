@@ -1,7 +1,7 @@
-"""Command line: `slicefill verify` proves that filling left every acquired slice untouched."""
+"""`slicefill verify` proves that filling left every acquired slice untouched."""
 
 import argparse
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 _IMAGE, _RECORD = "image.nii.gz", "record.json"
@@ -28,31 +28,8 @@ class _UsageError(Exception):
     """The arguments do not fit what is on disk."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Args:
-        argv: Arguments after the program's name; those of the process when omitted.
-
-    Returns:
-        Exit status: 0 if every case passes, 1 if not.
-
-    Raises:
-        SystemExit: With status 2 for wrong usage, 0 after `--help`.
-    """
-    parser = argparse.ArgumentParser(prog="slicefill", description="Slicefill's tools.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    verify = _add_verify(commands)
-    arguments = parser.parse_args(argv)
-    try:
-        return _verify(arguments.output, arguments.against, arguments.label)
-    except _UsageError as error:
-        verify.error(str(error))
-
-
-def _add_verify(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
-) -> argparse.ArgumentParser:
+def add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to those of the program."""
     verify = commands.add_parser(
         "verify",
         help="check that every acquired slice is bit-identical and in its place",
@@ -80,7 +57,14 @@ def _add_verify(
         type=_existing,
         help="label map that belongs to the NIfTI file INPUT; without it only the image is checked",
     )
-    return verify
+    verify.set_defaults(run=partial(_run, verify))
+
+
+def _run(verify: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    try:
+        return _verify(arguments.output, arguments.against, arguments.label)
+    except _UsageError as error:
+        verify.error(str(error))
 
 
 def _existing(text: str) -> Path:

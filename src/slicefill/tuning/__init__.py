@@ -1,0 +1,1 @@
+"""Tuning: which λ and training parameters fill gaps best, found by Optuna."""

@@ -1,0 +1,160 @@
+"""The study: opened in its storage or continued from there, run within its budget."""
+
+import logging
+import time
+import warnings
+from functools import partial
+from pathlib import Path
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import (
+    BaseStorage,
+    JournalStorage,
+    RDBStorage,
+    RetryHeartbeatStaleTrialCallback,
+)
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from slicefill.fingerprint import fingerprint
+from slicefill.params import SynthesisParams, TuningParams
+from slicefill.tuning.folds import Fold, gather_folds
+from slicefill.tuning.objectives import OBJECTIVES, Judging
+from slicefill.tuning.sampling import SeededSampler, count_begun, make_pruner
+from slicefill.tuning.space import apply_values, check_space, starting_values
+from slicefill.tuning.trial import (
+    FAILURE,
+    START,
+    Bench,
+    Watch,
+    followed_term,
+    run_trial,
+    steps_per_fold,
+)
+from slicefill.tuning.workers import retry_lost
+
+logger = logging.getLogger(__name__)
+warnings.filterwarnings("ignore", category=ExperimentalWarning)  # Optuna's, on names and retries
+_MISSED = 4  # heartbeats without which a worker counts as dead
+
+
+def set_up_bench(
+    folds: list[Fold], params: SynthesisParams, tuning: TuningParams, judging: Judging
+) -> Bench:
+    """Check the space, then read every case once.
+
+    Raises:
+        ValueError: If a name or a value of the space does not fit, or a fold has no group.
+    """
+    changed = apply_values(params, {**tuning.overrides, "hardware.devices": 1})
+    check_space(tuning.tuned, changed)
+    perceptual = changed.lambdas["per"] > 0 or "weights.per" in tuning.tuned
+    materials = gather_folds(folds, changed, tuning.features_gb if perceptual else None)
+    return Bench(folds, materials, changed, tuning, judging)
+
+
+def name_study(
+    folds: list[Fold], params: SynthesisParams, tuning: TuningParams, judging: Judging
+) -> str:
+    """Name a study after all that makes its trials comparable.
+
+    With other cases, folds, objectives or training parameters it is another study; with another
+    budget, sampler or pruner it is the same.
+    """
+    cases = [fold.marks for fold in folds]
+    asked = tuning.model_dump(include={"space", "objectives"})
+    trained = apply_values(params, tuning.overrides).in_force
+    trained.pop("hardware")
+    told = all(OBJECTIVES[name].term for name in tuning.objectives)  # by the training itself
+    mark = fingerprint(cases, asked, trained, None if told else judging.marks)
+    return f"{tuning.study}-{mark[:8]}"
+
+
+def open_study(journal: str, name: str, bench: Bench) -> optuna.Study:
+    """Make a study, or go on with the one of that name.
+
+    Args:
+        journal: File that keeps it where `tuning.storage` names no database.
+        name: As `name_study` says.
+        bench: What is tuned.
+    """
+    tuning = bench.tuning
+    names: list[str] = list(tuning.objectives)
+    study = optuna.create_study(
+        storage=make_storage(journal, tuning),
+        study_name=name,
+        load_if_exists=True,
+        directions=[OBJECTIVES[objective].direction for objective in names],
+        sampler=SeededSampler(tuning.seed, tuning.startup_trials),
+        pruner=make_pruner(tuning, steps_per_fold(bench.params) * len(bench.folds)),
+    )
+    study.set_metric_names(names)
+    for preset, values in starting_values(tuning.start, tuning.tuned, bench.params).items():
+        study.enqueue_trial(values, user_attrs={START: preset}, skip_if_exists=True)
+    return study
+
+
+def make_storage(journal: str, tuning: TuningParams) -> BaseStorage:
+    """Open the database of `tuning.storage`, or the journal file where there is none.
+
+    Raises:
+        ValueError: If the journal would have to lie in an object store.
+    """
+    if tuning.storage is None:
+        if "://" in journal:
+            msg = (
+                f"{journal}: expected a path on a disk, for nothing can be appended to an object "
+                "store: name one in the catalog (tuning_journal), or set tuning.storage"
+            )
+            raise ValueError(msg)
+        Path(journal).parent.mkdir(parents=True, exist_ok=True)
+        return JournalStorage(JournalFileBackend(journal))
+    return RDBStorage(
+        tuning.storage.get_secret_value(),
+        engine_kwargs={"pool_pre_ping": True},  # a connection may be gone after a long trial
+        heartbeat_interval=tuning.heartbeat,
+        grace_period=_MISSED * tuning.heartbeat,
+        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(tuning.retries),
+    )
+
+
+def search(study: optuna.Study, bench: Bench, watch: Watch) -> None:
+    """Run trials until the budget of all workers, or the time of this one, is used up.
+
+    A trial that fails is recorded with its reason and the others go on. One whose worker died
+    is begun again.
+
+    Raises:
+        ValueError: If no trial was completed; says why the last one failed.
+    """
+    tuning = bench.tuning
+    if tuning.pruner != "none" and followed_term(tuning) is None:
+        logger.info("no trial is stopped early: that needs psnr or ssim as the only objective")
+    end = time.monotonic() + 60 * (tuning.minutes or float("inf"))
+    run = partial(run_trial, bench=bench, watch=watch)
+    while time.monotonic() < end:
+        recover_lost(study, tuning)
+        if count_begun(study) >= tuning.trials:
+            break
+        study.optimize(run, n_trials=1, catch=(Exception,))
+    _require_completed(study)
+
+
+def _require_completed(study: optuna.Study) -> None:
+    states = [trial.state for trial in study.get_trials(deepcopy=False)]
+    if TrialState.RUNNING in states:
+        logger.info("trials still run elsewhere; run again to have them in the tables")
+    if TrialState.COMPLETE not in states:
+        reasons = [t.user_attrs[FAILURE] for t in study.trials if FAILURE in t.user_attrs]
+        last = reasons[-1] if reasons else "none failed: raise tuning.trials or tuning.minutes"
+        msg = f"no trial of study {study.study_name} was completed; the last reason: {last}"
+        raise ValueError(msg)
+
+
+def recover_lost(study: optuna.Study, tuning: TuningParams) -> None:
+    """Enqueue trials again whose worker died: known by its process, or by its heartbeat."""
+    if tuning.storage is None:
+        retry_lost(study, tuning.retries)
+    else:
+        optuna.storages.fail_stale_trials(study)

@@ -1,0 +1,142 @@
+"""One trial: a training per fold with the values tried, and what it is worth."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import optuna
+
+from slicefill.params import SynthesisParams, TuningParams
+from slicefill.synthesis.train import Material, train_on
+from slicefill.training import Run
+from slicefill.tuning.folds import Fold
+from slicefill.tuning.objectives import OBJECTIVES, Judging, judge
+from slicefill.tuning.space import apply_values, suggest
+from slicefill.tuning.stateless import Stateless
+from slicefill.tuning.workers import WORKER, this_worker
+
+FOLDS, FAILURE, START = "folds", "failure", "start"  # what a trial says of itself
+Report = Callable[[Mapping[str, float], int], None]
+Watch = Callable[[int, Mapping[str, Any]], AbstractContextManager[Callable[[str], Report]]]
+"""From the number of a trial and its values to a context that makes reporters by prefix."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all trials share.
+
+    Attributes:
+        folds: Cases of every fold.
+        materials: What is trained on in every fold.
+        params: Training parameters, `tuning.overrides` in place.
+        tuning: What is tried, and for what.
+        judging: How it is judged.
+    """
+
+    folds: Sequence[Fold]
+    materials: Sequence[Material]
+    params: SynthesisParams
+    tuning: TuningParams
+    judging: Judging
+
+
+@dataclass
+class Course:
+    """How far a trial is, as a pruner sees it.
+
+    The value of a step is what was gained over linear interpolation (the untrained network) so
+    far, summed over the folds and divided by their number: it never falls, and folds that are
+    hard by themselves do not look like bad values.
+
+    Attributes:
+        trial: Told after every epoch.
+        term: What is followed; None: nothing, and the trial is never stopped.
+        folds: Number of folds.
+        span: Steps per fold.
+        gains: Best gain of each fold so far.
+    """
+
+    trial: optuna.Trial
+    term: str | None
+    folds: int
+    span: int
+    gains: dict[int, float] = field(default_factory=dict)
+    _untrained: float = 0.0
+
+    def follow(self, fold: int, report: Report, values: Mapping[str, float], epoch: int) -> None:
+        """Report an epoch of a fold.
+
+        Raises:
+            optuna.TrialPruned: If the trial is not worth going on with.
+        """
+        report(values, epoch)
+        if self.term is None:
+            return
+        if epoch == 0:
+            self._untrained = values[self.term]
+        gain = values[self.term] - self._untrained
+        self.gains[fold] = max(self.gains.get(fold, 0.0), gain)
+        self.trial.report(sum(self.gains.values()) / self.folds, fold * self.span + epoch)
+        if self.trial.should_prune():
+            raise optuna.TrialPruned
+
+
+def run_trial(trial: optuna.Trial, bench: Bench, watch: Watch) -> list[float]:
+    """Cross-validate the values that the sampler suggests.
+
+    Returns:
+        The mean of each objective over the folds.
+
+    Raises:
+        optuna.TrialPruned: If it was stopped because others were better.
+        Exception: Whatever stopped a training; the trial keeps the reason.
+    """
+    trial.set_user_attr(WORKER, this_worker())
+    values = suggest(trial, bench.tuning.tuned, bench.params)
+    try:
+        with watch(trial.number, values) as reporter:
+            scores = _cross_validate(trial, apply_values(bench.params, values), bench, reporter)
+            outcome = {f"objective/{name}": float(np.mean(own)) for name, own in scores.items()}
+            reporter("")(outcome or {"pruned": 1.0}, 0)
+    except Exception as error:
+        trial.set_user_attr(FAILURE, f"{type(error).__name__}: {error}")
+        raise
+    if not scores:
+        raise optuna.TrialPruned
+    trial.set_user_attr(FOLDS, scores)
+    return list(outcome.values())
+
+
+def _cross_validate(
+    trial: optuna.Trial,
+    params: SynthesisParams,
+    bench: Bench,
+    reporter: Callable[[str], Report],
+) -> dict[str, list[float]]:
+    """Scores per objective and fold; empty if the trial was stopped."""
+    names = bench.tuning.objectives
+    course = Course(trial, followed_term(bench.tuning), len(bench.folds), steps_per_fold(params))
+    scores: dict[str, list[float]] = {name: [] for name in names}
+    for number, (fold, material) in enumerate(zip(bench.folds, bench.materials, strict=True)):
+        follow = partial(course.follow, number, reporter(f"fold_{number}/"))
+        try:
+            checkpoint = train_on(material, params, Run(Stateless(), follow), "")
+        except optuna.TrialPruned:
+            return {}
+        for name, value in judge(names, checkpoint, fold, bench.judging).items():
+            scores[name].append(value)
+    return scores
+
+
+def followed_term(tuning: TuningParams) -> str | None:
+    """What pruning follows: the only objective, if every epoch tells of it."""
+    single = len(tuning.objectives) == 1 and tuning.pruner != "none"
+    return OBJECTIVES[tuning.objectives[0]].term if single else None
+
+
+def steps_per_fold(params: SynthesisParams) -> int:
+    """Steps that a fold takes: the untrained network and every epoch."""
+    return params.pretraining_epochs + params.optimisation.epochs + 1
