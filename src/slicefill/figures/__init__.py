@@ -2,6 +2,8 @@
 
 from slicefill.figures.attention import attention_maps
 from slicefill.figures.curves import loss_curves
+from slicefill.figures.filled_grid import filled_spec, grid_spec, slice_origin
+from slicefill.figures.filling_views import filling_views
 from slicefill.figures.label_views import Labelled, label_views
 from slicefill.figures.naming import metric_label
 from slicefill.figures.overlays import overlays
@@ -9,12 +11,16 @@ from slicefill.figures.paired import paired_plots
 from slicefill.figures.planes import ViewSpec
 from slicefill.figures.scores import metric_plots
 from slicefill.figures.training_curves import segmentation_curves
-from slicefill.figures.views import views
+from slicefill.figures.views import first_channel, views
 
 __all__ = [
     "Labelled",
     "ViewSpec",
     "attention_maps",
+    "filled_spec",
+    "filling_views",
+    "first_channel",
+    "grid_spec",
     "label_views",
     "loss_curves",
     "metric_label",
@@ -22,5 +28,6 @@ __all__ = [
     "overlays",
     "paired_plots",
     "segmentation_curves",
+    "slice_origin",
     "views",
 ]

@@ -63,7 +63,7 @@ def label_views(
     for panels, case in zip(axes.T, cases.values(), strict=True):
         for panel, plane in zip(panels, planes, strict=True):
             draw_pixels(panel, plane, plane.cut(case.image), cmap="gray", norm=window)
-            _draw_labels(panel, plane, plane.cut(case.label), styles)
+            draw_labels(panel, plane, plane.cut(case.label), styles)
     label_legend(figure, axes, names)
     return figure
 
@@ -93,7 +93,8 @@ def label_legend(
     figure.legend(handles=[*handles, *further], loc="center left", bbox_to_anchor=(right, 0.5))
 
 
-def _draw_labels(panel: Axes, plane: Plane, ids: Array, styles: LabelStyles) -> None:
+def draw_labels(panel: Axes, plane: Plane, ids: Array, styles: LabelStyles) -> None:
+    """Tint and outline the labels `ids`, `(rows, columns)`, of a plane over what is drawn there."""
     rows, columns = ids.shape
     across = (np.arange(columns) + 0.5) * plane.size[0] / columns
     down = (np.arange(rows) + 0.5) * plane.size[1] / rows

@@ -50,6 +50,8 @@ class Plane:
         ticks: Centres of the acquired slices along the width and along the height, mm from
             the upper left corner; empty along an in-plane direction.
         sides: Anatomical letter of the left and of the upper border.
+        crossing: Where the other two planes cut this one: across and down, mm from the upper left
+            corner.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Plane:
     size: tuple[float, float]
     ticks: tuple[Array, Array]
     sides: tuple[str, str]
+    crossing: tuple[float, float]
     _to_upright: Array
     _axis: int
     _index: int
@@ -117,6 +120,10 @@ def _plane(spec: ViewSpec, shape: tuple[int, ...], to_upright: Array, axis: int)
     def extent(upright: int) -> float:
         return float(shape[stored[upright]] * spec.spacing[stored[upright]])
 
+    def place(upright: int) -> float:
+        before = float((spec.at[stored[upright]] + 0.5) * spec.spacing[stored[upright]])
+        return extent(upright) - before if flipped[upright] else before
+
     at = spec.at[stored[axis]]
     in_plane = stored[axis] == spec.axis
     kind = ("acquired" if spec.acquired[at] else "synthetic",) if in_plane else ()
@@ -126,6 +133,7 @@ def _plane(spec: ViewSpec, shape: tuple[int, ...], to_upright: Array, axis: int)
         size=(extent(columns), extent(rows)),
         ticks=(ticks(columns), ticks(rows)),
         sides=(_OPPOSITE[_UPRIGHT[columns]], _OPPOSITE[_UPRIGHT[rows]]),
+        crossing=(place(columns), place(rows)),
         _to_upright=to_upright,
         _axis=axis,
         _index=shape[stored[axis]] - 1 - at if flipped[axis] else at,

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from slicefill.figures.grid import draw_pixels, panel_grid, side_bar
 from slicefill.figures.planes import ViewSpec, common_shape, upright_planes
 from slicefill.figures.style import styled
-from slicefill.types import Array
+from slicefill.types import Array, Volume
 
 
 @styled
@@ -55,6 +55,12 @@ def grey_window(volume: Array) -> Normalize:
     """Map percentiles 0.5 and 99.5 of a volume to black and white."""
     low, high = np.percentile(volume, (0.5, 99.5))
     return Normalize(float(low), float(high))
+
+
+def first_channel(volume: Volume) -> Array:
+    """Intensities of a volume to draw, `(I, J, K)`: of several channels, those of the first."""
+    values = volume.intensities()
+    return values if values.ndim == 3 else values[..., 0]
 
 
 def _error(pixels: Sequence[Array], truth: Sequence[Array]) -> list[Array]:
