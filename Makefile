@@ -13,7 +13,7 @@ export KEDRO_DISABLE_TELEMETRY := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run where test test-all check viz mlflow lock
+.PHONY: help setup run where test test-all check viz mlflow docs notebooks lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -59,6 +59,21 @@ viz: $(READY) ## the pipelines as a graph in the browser
 
 mlflow: $(READY) ## the runs side by side in the browser
 	$(BIN)/mlflow ui --backend-store-uri '$(STORE)'
+
+# The static kedro-viz holds the sample alone, with pictures where `make run` has made it. Its build
+# reports a broken pipeline without failing, and writes down where the project lies.
+docs: $(READY) ## the documentation as a site: open site/index.html
+	$(BIN)/mkdocs build --strict --quiet
+	rm -rf build/api build/assets build/index.html
+	KEDRO_ENV=base $(BIN)/kedro viz build --include-previews
+	test -s build/api/main
+	find build/api -type f -exec sed -i.bak 's#$(CURDIR)/##g' {} + && find build/api -name '*.bak' -delete
+	mkdir -p site/viz && cp -r build/api build/assets build/index.html build/404.html build/favicon.ico site/viz/
+	@echo 'Documentation    $(CURDIR)/site/index.html'
+	@echo '                 with the pipelines: $(BIN)/python -m http.server -d site -b 127.0.0.1 8000'
+
+notebooks: $(READY) ## look at volumes and comparisons in the browser
+	$(BIN)/jupyter lab notebooks
 
 # Resolves anew from pyproject.toml; the local tag of a torch build is dropped (any build will do).
 lock: ## write constraints.txt from the newest versions that fit

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 import pytest
 from kedro.io import DataCatalog
 
-from slicefill.pipelines import comparison, study
+from slicefill.pipelines import comparison, study, tuning
 
 from .test_params import ENVIRONMENTS, pipelines
 
@@ -43,8 +43,8 @@ def test_every_dataset_of_a_pipeline_is_in_the_catalog(entries, configuration, e
                 assert name in known
 
 
-def test_every_entry_is_used_by_the_study_or_the_comparison(entries):
-    used = study.create_pipeline().datasets() | comparison.create_pipeline().datasets()
+def test_every_entry_is_used_by_a_pipeline(entries):
+    used = set().union(*(p.create_pipeline().datasets() for p in (study, comparison, tuning)))
     assert set(entries("base")) == {name for name in used if not name.startswith("param")}
 
 
@@ -106,7 +106,8 @@ from kedro.framework.project import configure_project, pipelines, settings
 configure_project("slicefill")
 assert {"study", "ingestion", "imputation", "__default__"} <= set(pipelines), list(pipelines)
 assert len(settings.HOOKS) == 3
-print(sorted({"torch", "monai", "mlflow", "matplotlib", "lightning_fabric"} & set(sys.modules)))
+heavy = {"torch", "monai", "mlflow", "matplotlib", "lightning_fabric", "optuna", "plotly"}
+print(sorted(heavy & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stdout + done.stderr

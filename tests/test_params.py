@@ -29,6 +29,8 @@ MODELS = {
     "segmentation": models.SegmentationParams,
     "scoring": models.ScoringParams,
     "comparison": models.ComparisonParams,
+    "tuning": models.TuningParams,
+    "executor": models.ExecutorParams,
 }
 
 

@@ -18,10 +18,11 @@ target = import_module(module)
 target = getattr(target, owner) if owner else target
 original, count = getattr(target, name), [int(times)]
 def work_then_die(*args):
-    original(*args)
+    made = original(*args)
     count[0] -= 1
     if count[0] == 0:
         os.kill(os.getpid(), signal.SIGKILL)
+    return made
 setattr(target, name, work_then_die)
 from kedro.framework.cli import main
 sys.argv[0] = "kedro"
@@ -69,7 +70,7 @@ def test_imputation_that_is_killed_ends_with_the_same_files(unfinished, tiny_run
     whole = tiny_run[0] / "data"
     shutil.copytree(whole / "06_models", unfinished / "data" / "06_models")
     run = (*RUN, "--pipelines=imputation")
-    killer = "slicefill.datasets.case_folder::write_volume:6"  # four volumes each: in the second
+    killer = "slicefill.datasets.case_folder::encode_volume:6"  # four volumes each: in the second
     killed = python(unfinished, "-c", KILLED, killer, *run)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     filled = unfinished / "data" / "07_model_output" / "tiny" / "S_x4" / "filled"

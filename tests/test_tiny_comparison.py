@@ -75,7 +75,7 @@ def test_there_is_an_mlflow_run_per_method_under_one_parent(compared):
     client = MlflowClient(f"sqlite:///{compared[0] / 'data' / 'mlflow' / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("slicefill")
     runs = client.search_runs([experiment.experiment_id])
-    parents = [run for run in runs if run.info.run_name == "tiny comparison"]
+    parents = [run for run in runs if run.info.run_name == "pair · comparison · tiny ×4 S"]
     children = {
         run.info.run_name: run
         for run in runs

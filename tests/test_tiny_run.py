@@ -96,7 +96,12 @@ def test_the_run_is_in_mlflow(data):
     experiment = client.get_experiment_by_name("slicefill")
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
-    assert run.data.tags["experiment"] == "tiny"
+    assert run.info.run_name == "slice_imputation · study · tiny ×4 S"
+    tags = {"dataset": "tiny", "axis": "S", "factor": "4", "seed": "0", "stage": "study"}
+    assert tags.items() <= run.data.tags.items()
+    assert run.data.tags["mlflow.source.name"] == "kedro run --env=tiny"
+    inputs = {one.tags[0].value: one.dataset.name for one in run.inputs.dataset_inputs}
+    assert inputs == dict.fromkeys(("training", "validation", "test"), "tiny")
     assert run.data.params["synthesis.network.width"] == "4"
     assert run.data.params["imputation.count"] == "N_A"
     for metric in ("train/raw/rec", "train/weighted/rec", "validation/psnr"):
@@ -104,6 +109,9 @@ def test_the_run_is_in_mlflow(data):
         assert steps[-2:] == [1, 2]  # epochs
     artifacts = {one.path for one in client.list_artifacts(run.info.run_id)}
     assert {"scores.csv", "report.html", "figures", "verification.csv"} <= artifacts
+    assert {"manifest.csv", "environment"} <= artifacts
+    (model,) = client.search_model_versions("name = 'tiny_S_x4-slice_imputation'")
+    assert model.run_id == run.info.run_id
 
 
 def test_kedro_has_no_complaint(tiny_run):

@@ -1,0 +1,91 @@
+"""Tables of all parameters: types and bounds from the models, values from `conf/base`."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from project import ROOT, configuration, parameter_models
+
+Schema = dict[str, Any]
+_TABLE = "| parameter | type | default | meaning |\n|---|---|---|---|\n"
+_BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+_COMMENTED = """
+??? note "{file}, with its comments"
+
+    ```yaml
+    --8<-- "{file}"
+    ```
+"""
+
+
+def parameter_tables() -> str:
+    """A section per section of the parameters: a table, and one for every model inside it."""
+    values = configuration("parameters")
+    return "\n".join(
+        _section(name, model, values[name]) for name, model in parameter_models().items()
+    )
+
+
+def _section(name: str, model: type[Any], values: Schema) -> str:
+    schema = model.model_json_schema()
+    text = "\n".join(_tables(name, schema, schema.get("$defs", {}), values))
+    file = f"conf/base/parameters/{name}.yml"
+    return f"## {name}\n\n{text}" + (_COMMENTED.format(file=file) if (ROOT / file).exists() else "")
+
+
+def _tables(path: str, model: Schema, models: Schema, values: Schema) -> Iterator[str]:
+    """Write the table of a model, then those of the models inside it."""
+    fields = model["properties"]
+    rows = [_row(name, field, values.get(name, ""), models) for name, field in fields.items()]
+    yield f"{model['description']}\n\n{_TABLE}{''.join(rows)}"
+    for name, field in fields.items():
+        for inner, named in _inner_models(field):
+            where = f"{path}.{name}.<name>" if named else f"{path}.{name}"
+            yield f"### `{where}`\n"
+            yield from _tables(where, models[inner], models, {} if named else values.get(name, {}))
+
+
+def _inner_models(field: Schema) -> Iterator[tuple[str, bool]]:
+    """Models that a field holds, and whether it holds many of them by name."""
+    for option in (field, *field.get("anyOf", ())):
+        for named, inner in ((False, option), (True, option.get("additionalProperties"))):
+            if isinstance(inner, dict) and "$ref" in inner:
+                yield inner["$ref"].rpartition("/")[2], named
+
+
+def _row(name: str, field: Schema, value: object, models: Schema) -> str:
+    inner = list(_inner_models(field))
+    shown = _value(value, [named for _, named in inner])
+    meaning = field.get("description") or "".join(models[one]["description"] for one, _ in inner)
+    cells = [f"`{name}`", _type(field), shown, meaning.partition("\n")[0]]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+
+
+def _value(value: object, holds: list[bool]) -> str:
+    """Show a value; empty where it stands under a name that is not known here."""
+    if value == "":
+        return ""
+    if holds and isinstance(value, dict):
+        return ", ".join(f"`{name}`" for name in value) if any(holds) else "below"
+    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+
+
+def _type(field: Schema) -> str:
+    """Say in words what a field takes.
+
+    Example:
+        >>> _type({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]})
+        'integer ≥ 1 or null'
+    """
+    if "anyOf" in field:
+        return " or ".join(_type(option) for option in field["anyOf"])
+    if "enum" in field or "const" in field:
+        return ", ".join(f"`{choice}`" for choice in field.get("enum", [field.get("const")]))
+    if "prefixItems" in field:
+        return f"[{', '.join(_type(item) for item in field['prefixItems'])}]"
+    if field.get("type") == "array":
+        return f"list of {_type(field['items'])}"
+    if isinstance(field.get("additionalProperties"), dict):
+        return f"name → {_type(field['additionalProperties'])}"
+    bounds = [f"{sign} {field[key]:g}" for key, sign in _BOUNDS.items() if key in field]
+    return " ".join([field.get("type", "section" if "$ref" in field else "any"), *bounds])
