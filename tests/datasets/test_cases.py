@@ -73,6 +73,11 @@ def test_a_case_of_the_same_fingerprint_is_not_made_again(dataset, promise):
     assert {k: p.fingerprint for k, p in dataset.load().items()} == {"a": "1", "b": "2"}
 
 
+def test_a_case_without_a_fingerprint_is_never_taken_for_made(dataset, promise):
+    dataset.save({"m/a": promise("m/a"), "n/b": promise("n/b", None, fingerprint="")})
+    assert dataset.failures() == {"n/b": "ValueError: no luck"}
+
+
 def test_a_failing_case_is_listed_and_the_others_go_on(dataset, promise):
     dataset.save({name: promise(name, None if name == "b" else 0) for name in "abc"})
     assert list(dataset.load()) == ["a", "c"]

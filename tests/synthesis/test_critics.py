@@ -12,7 +12,8 @@ from slicefill.synthesis.critics import Critics, adversarial, classification, cr
 
 NAN = float("nan")
 CONF = Path(__file__).parents[2] / "conf" / "base" / "parameters" / "synthesis.yml"
-VARIANTS = yaml.safe_load(CONF.read_text())["synthesis"]["variants"]
+PARTS = yaml.safe_load(CONF.read_text())["synthesis"]["variants"]
+VARIANTS = {name: parts | {"preset": None} for name, parts in PARTS.items()}  # λ are the test's
 JUDGED = {
     "slice_imputation": {"global", "local", "classifier"},
     "iia": {"global", "local", "classifier"},

@@ -18,6 +18,7 @@ from slicefill.types import Case, Prediction, Volume
 
 RECORD = "record.json"
 _SUFFIX = ".nii.gz"
+_GZIP = b"\x1f\x8b"  # how such a file begins
 _COMPRESSION = 1  # nibabel's; more takes several times as long for a few percent
 
 
@@ -85,12 +86,13 @@ def read_record(folder: Location) -> dict[str, Any]:
 
 
 def read_volume(path: Location) -> Volume:
-    """Read a NIfTI file as stored: no scaling is applied to the numbers.
+    """Read a NIfTI file, compressed or not, as stored: no scaling is applied to the numbers.
 
     Raises:
         gzip.BadGzipFile, EOFError, zlib.error: If the file is damaged, by its checksum.
     """
-    with gzip.open(io.BytesIO(read_file(path))) as stream:
+    content = io.BytesIO(read_file(path))
+    with gzip.open(content) if content.getbuffer()[:2] == _GZIP else content as stream:
         is_nifti2 = nib.Nifti2Header.may_contain_header(stream.read(nib.Nifti2Header.sizeof_hdr))
         image_class: Any = nib.Nifti2Image if is_nifti2 else nib.Nifti1Image
         image = image_class.from_stream(stream)

@@ -182,7 +182,11 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
     def _missing(self, data: Mapping[str, Lazy[Any]]) -> dict[str, Lazy[Any]]:
         """Return what does not lie on disk with its fingerprint."""
         marks = self._marks(data)
-        return {c: promise for c, promise in data.items() if marks[c] != promise.fingerprint}
+        return {
+            case: promise
+            for case, promise in data.items()
+            if not marks[case] or marks[case] != promise.fingerprint
+        }
 
     def _marks(self, cases: Iterable[str]) -> dict[str, str]:
         """Return the fingerprints on disk, by id; "" where there is none."""
