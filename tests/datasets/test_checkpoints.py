@@ -105,6 +105,7 @@ replace_file(Path(sys.argv[1]), b"what cannot be read")
     assert epochs(models) == {"iia": 1}
     models.save({"iia": model(2, "2")})
     assert epochs(models) == {"iia": 2}
+    assert not list(file.parent.glob(".*.partial"))
 
 
 def test_slots_of_other_names_are_other_files(tmp_path):

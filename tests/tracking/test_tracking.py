@@ -273,7 +273,13 @@ def test_a_run_that_is_interrupted_is_closed(untracked, store, tmp_path, monkeyp
 
 def test_no_password_is_written_down(tmp_path):
     way = channel.Channel("https://user:secret@host.org:5000/mlflow", tmp_path)
-    assert way.unsent.name == "unsent_host_org_5000.jsonl"
+    assert way.unsent.name.startswith("unsent_host_org_5000_")
+    assert way.unsent == channel.Channel("https://host.org:5000/mlflow", tmp_path).unsent
+
+
+def test_servers_of_one_host_do_not_share_what_waits(tmp_path):
+    one, other = (channel.Channel(f"https://host.org/{name}", tmp_path) for name in "ab")
+    assert one.unsent != other.unsent
 
 
 @pytest.mark.slow

@@ -10,7 +10,13 @@ from typing import Any, NoReturn
 from kedro.io import AbstractDataset, DatasetError
 
 from slicefill.datasets.promises import FAILED, inside, make_each, read_failures
-from slicefill.datasets.storage import Location, location, read_file, replace_file
+from slicefill.datasets.storage import (
+    Location,
+    location,
+    read_file,
+    remove_leftovers,
+    replace_file,
+)
 from slicefill.machines import machine_rank
 from slicefill.params import SERIAL
 from slicefill.types import Checkpoint, ModelPromise
@@ -27,7 +33,8 @@ class Slot:
     path: Location
 
     def load(self) -> Checkpoint | None:
-        """Return what was saved last, or None."""
+        """Return what was saved last, or None; what a killed process half wrote goes."""
+        remove_leftovers([self.path])
         try:
             return read_checkpoint(self.path)
         except FileNotFoundError:

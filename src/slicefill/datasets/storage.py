@@ -107,14 +107,18 @@ def _put_in_place(new: Path, folder: Path) -> None:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def remove_leftovers(folders: Iterable[Location]) -> None:
-    """Remove what killed processes left beside these folders; each parent is listed once."""
-    written = {folder for folder in folders if isinstance(folder, Path)}
-    for parent in {folder.parent for folder in written}:
+def remove_leftovers(paths: Iterable[Location]) -> None:
+    """Remove what killed processes left beside these files or folders; lists each parent once."""
+    written = {path for path in paths if isinstance(path, Path)}
+    for parent in {path.parent for path in written}:
         for left in parent.glob(f".*{_PARTIAL}"):
             name = left.name[1:].removesuffix(_PARTIAL).rpartition(".")[0]
-            if parent / name in written:
+            if parent / name not in written:
+                continue
+            if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
 
 def remove_folder(folder: Location, marker: str) -> None:

@@ -1,5 +1,6 @@
 """The way to a tracking server that may go away: what it cannot take is kept in a file."""
 
+import hashlib
 import json
 import logging
 import re
@@ -50,8 +51,10 @@ class Channel:
     @property
     def unsent(self) -> Path:
         """The file of calls that wait, one JSON object in a line, oldest first."""
-        host = urlsplit(self.uri).netloc.rpartition("@")[2]  # without user and password
-        return self.folder / f"unsent_{re.sub(r'[^0-9A-Za-z]+', '_', host) or 'local'}.jsonl"
+        address = _without_password(self.uri)
+        host = re.sub(r"[^0-9A-Za-z]+", "_", urlsplit(address).netloc) or "local"
+        digest = hashlib.sha256(address.encode()).hexdigest()[:6]  # several may share a host
+        return self.folder / f"unsent_{host}_{digest}.jsonl"
 
     def send(self, call: Call) -> None:
         """Tell the server, or keep the call if the server is away or others wait before it.
@@ -113,7 +116,7 @@ class Channel:
             logger.warning(
                 "tracking: the server does not answer (%s…); the run goes on, and what it logs is "
                 "kept in %s until the server is back or the next run starts",
-                str(error)[:150],
+                _without_password(str(error))[:150],
                 self.unsent,
             )
         _next_try[self.uri] = time.monotonic() + _PAUSE
@@ -127,6 +130,16 @@ class Channel:
 
     def _lock(self) -> FileLock:
         return FileLock(self.unsent.with_suffix(".lock"))
+
+
+def _without_password(text: str) -> str:
+    """Take user and password out of addresses.
+
+    Example:
+        >>> _without_password("no answer from https://me:secret@host/a")
+        'no answer from https://host/a'
+    """
+    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
 
 
 def _read(path: Path) -> list[Call]:
