@@ -13,10 +13,10 @@ export KEDRO_DISABLE_TELEMETRY := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run where test test-all check viz mlflow docs notebooks lock
+.PHONY: help setup run where test test-servers test-all check viz mlflow docs notebooks lock
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 setup: $(READY) ## create .venv with the locked versions
 
@@ -45,7 +45,10 @@ where: ## say where the results of `make run` are
 test: $(READY) ## fast tests
 	$(BIN)/pytest
 
-test-all: $(READY) ## fast and slow tests
+test-servers: $(READY) ## against real servers, browsers and clusters; what is not there is skipped
+	$(BIN)/pytest -m server -rs
+
+test-all: $(READY) ## all tests
 	$(BIN)/pytest -m 'slow or not slow'
 
 check: $(READY) ## lint, formatting, types, import contracts

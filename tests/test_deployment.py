@@ -79,7 +79,7 @@ def test_the_image_has_no_packages_for_development():
     assert set(wanted.split(",")) == {"s3", "postgres"}
 
 
-@pytest.mark.slow
+@pytest.mark.server
 def test_the_image_builds_and_runs():
     if shutil.which("docker") is None:
         pytest.skip("docker is not installed")

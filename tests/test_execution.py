@@ -50,7 +50,7 @@ def test_a_lost_worker_is_replaced_and_its_item_started_again(kind, tmp_path):
     assert dict(os.environ) == before  # Dask changes it for its workers
 
 
-@pytest.mark.parametrize("kind", ["processes", pytest.param("dask", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["processes", pytest.param("dask", marks=pytest.mark.server)])
 def test_an_item_that_kills_its_workers_fails_alone(kind):
     done, failed = run_each(die, {"a": 1, "always": None, "b": 2}, by(kind), "die")
     assert list(done) == ["a", "b"]
@@ -111,8 +111,8 @@ def wait_until(condition, seconds=60):
     [
         ("processes", signal.SIGINT),
         ("processes", signal.SIGKILL),
-        pytest.param("dask", signal.SIGINT, marks=pytest.mark.slow),
-        pytest.param("dask", signal.SIGKILL, marks=pytest.mark.slow),
+        pytest.param("dask", signal.SIGINT, marks=pytest.mark.server),
+        pytest.param("dask", signal.SIGKILL, marks=pytest.mark.server),
     ],
 )
 def test_workers_go_with_the_run(kind, how, tmp_path):
@@ -138,7 +138,7 @@ def test_a_scheduler_that_does_not_answer_is_told_with_what_to_do():
         run_each(square, {"a": 1}, nobody, "")
 
 
-@pytest.mark.slow
+@pytest.mark.server
 def test_the_workers_of_a_scheduler_elsewhere_do_the_work():
     from distributed import LocalCluster
 

@@ -125,7 +125,7 @@ def serial(filled, tmp_path_factory):
     return save(folder, "serial", {**filled, "shape_based/bad": Lazy(fail, "mark")})
 
 
-@pytest.mark.slow
+@pytest.mark.server
 @pytest.mark.parametrize("kind", ["processes", "dask"])
 def test_filled_cases_are_the_same_bits_though_a_worker_is_killed(kind, filled, serial, tmp_path):
     name = next(reversed(filled))
@@ -138,7 +138,7 @@ def test_filled_cases_are_the_same_bits_though_a_worker_is_killed(kind, filled, 
     assert parallel.failures() == {"shape_based/bad": "ValueError: no luck"}
 
 
-@pytest.mark.slow
+@pytest.mark.server
 @pytest.mark.parametrize("kind", ["processes", "dask"])
 def test_scores_are_the_same_bits(kind, serial, cases, splits, parameters):
     params = EvaluationParams(**parameters["evaluation"])

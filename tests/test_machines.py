@@ -92,7 +92,7 @@ def history(project):
     return [row for row in read_checkpoint(path)["history"] if row["epoch"] > 0]
 
 
-@pytest.mark.slow
+@pytest.mark.server
 def test_two_machines_train_as_one_with_the_doubled_batch(tiny_run, kedro, tmp_path):
     made, _ = tiny_run
     projects = [shutil.copytree(made, tmp_path / name) for name in ("first", "second", "alone")]

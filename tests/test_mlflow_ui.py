@@ -24,7 +24,7 @@ localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
 """
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.server,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine's PATH"),
 ]
 

@@ -207,7 +207,7 @@ def test_a_saved_model_is_code_and_a_checkpoint_without_pickled_classes(saved, k
     assert f"slicefill=={__version__}" in requirements
 
 
-@pytest.mark.slow
+@pytest.mark.server
 def test_a_served_model_answers_a_request_with_the_filled_volume(saved, volume):
     model = ("models", "serve", "--model-uri", str(saved / "imputation"), "--env-manager", "local")
     with serving(*model, port=free_port(), health="/ping") as address:

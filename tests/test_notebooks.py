@@ -112,13 +112,13 @@ def test_without_a_comparison_the_study_is_shown_and_said_so(studied):
         assert len(pictures(cells[name])) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.server
 def test_a_store_without_runs_is_told_with_the_command_that_makes_one(project):
     with pytest.raises(CellExecutionError, match="kedro run --pipelines=comparison"):
         execute(project, COMPARISON)
 
 
-@pytest.mark.slow
+@pytest.mark.server
 def test_a_comparison_is_read_with_its_nested_runs(studied, kedro):
     done = kedro(studied, "run", "--env=tiny", "--pipelines=comparison", SLICEFILL_TRACKING="on")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 
 from slicefill.datasets.checkpoints import read_checkpoint
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.server
 TRIALS = 3  # conf/tiny
 
 

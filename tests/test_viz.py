@@ -146,7 +146,7 @@ def errors(said):
     return [said.text] if said.type == "error" and "127.0.0.1" in said.location["url"] else []
 
 
-@pytest.mark.slow
+@pytest.mark.server
 def test_the_page_shows_boxes_layers_and_a_filled_volume(viz, page):
     page.goto(viz)
     page.wait_for_selector(BOX)
@@ -162,7 +162,7 @@ def test_the_page_shows_boxes_layers_and_a_filled_volume(viz, page):
     assert page.complaints == []
 
 
-@pytest.mark.slow
+@pytest.mark.server
 def test_what_is_not_made_yet_leaves_the_page_whole(viz, page):
     """The comparison was not run: its predictions have nothing to show."""
     page.goto(f"{viz}/?pid=comparison")
@@ -173,7 +173,7 @@ def test_what_is_not_made_yet_leaves_the_page_whole(viz, page):
     assert page.complaints == []
 
 
-@pytest.mark.slow
+@pytest.mark.server
 def test_the_static_site_holds_no_data_unless_asked_for(made, kedro):
     done = kedro(made, "viz", "build", KEDRO_ENV="tiny")
     nodes = [json.loads(path.read_text()) for path in (made / "build/api/nodes").iterdir()]

@@ -215,7 +215,7 @@ replace_file(location("s3://slicefill/shared/b.pt"), b"")
     assert list(models.load()) == ["a", "b"]
 
 
-@pytest.mark.slow
+@pytest.mark.server
 def test_the_whole_study_runs_in_a_store(store, project, kedro):
     root = UPath("s3://slicefill/study")
     run = ("run", "--env=tiny")

@@ -137,7 +137,7 @@ def test_runs_at_the_same_time_fill_one_folder(tmp_path):
     assert not list(tmp_path.rglob(".*"))
 
 
-@pytest.mark.slow
+@pytest.mark.server
 def test_two_kedro_runs_fill_the_tiny_study(tiny_run, tmp_path, kedro):
     project = shutil.copytree(tiny_run[0], tmp_path / "project")
     filled = project / "data" / "07_model_output" / "tiny" / "S_x4" / "filled"

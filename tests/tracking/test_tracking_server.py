@@ -14,7 +14,7 @@ from slicefill.tracking import calls, channel, runs
 from ..mlflow_server import free_port, tracking_server
 
 TAGS = {"dataset": "tiny"}
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.server
 
 
 @pytest.fixture

@@ -174,7 +174,7 @@ def postgresql():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.slow
+@pytest.mark.server
 def test_of_two_workers_on_postgresql_one_is_killed_and_nothing_is_lost(
     start, tmp_path, tuning, postgresql
 ):
