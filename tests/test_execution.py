@@ -78,8 +78,9 @@ def test_workers_together_have_no_more_threads_than_cores():
 
 
 INTERRUPTED = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 from slicefill.execution.each import run_each
 from slicefill.params import ExecutorParams
 def sleep(name, folder):
@@ -123,9 +124,12 @@ def test_workers_go_with_the_run(kind, how, tmp_path):
         [sys.executable, str(script), kind, str(tmp_path)], env=environment
     ) as run:
         pids = [tmp_path / name for name in "ab"]
-        assert wait_until(lambda: all(p.exists() and p.read_text() for p in pids))
-        run.send_signal(how)
-        run.wait(60)
+        try:
+            assert wait_until(lambda: all(p.exists() and p.read_text() for p in pids))
+            run.send_signal(how)
+            run.wait(60)
+        finally:
+            run.kill()
     assert wait_until(lambda: not any(running(p.read_text()) for p in pids), 20)
 
 
