@@ -3,11 +3,13 @@
 from kedro.pipeline import Node, Pipeline
 
 from slicefill.pipelines.anisotropization.nodes import thicken_cases
+from slicefill.stage import stage
 
 
 def create_pipeline(**_: object) -> Pipeline:
     """Build the anisotropization pipeline (`kedro run --pipelines=anisotropization`)."""
-    return Pipeline(
+    return stage(
+        "anisotropization",
         [
             Node(
                 thicken_cases,
@@ -16,7 +18,4 @@ def create_pipeline(**_: object) -> Pipeline:
                 name="thicken_cases",
             )
         ],
-        tags="anisotropization",
-        namespace="anisotropization",
-        prefix_datasets_with_namespace=False,
     )

@@ -3,11 +3,13 @@
 from kedro.pipeline import Node, Pipeline
 
 from slicefill.pipelines.augmentation.nodes import assemble_scans, list_slices
+from slicefill.stage import stage
 
 
 def create_pipeline(**_: object) -> Pipeline:
     """Build the augmentation pipeline (`kedro run --pipelines=augmentation`)."""
-    return Pipeline(
+    return stage(
+        "augmentation",
         [
             Node(
                 list_slices,
@@ -28,7 +30,4 @@ def create_pipeline(**_: object) -> Pipeline:
                 name="assemble_scans",
             ),
         ],
-        tags="augmentation",
-        namespace="augmentation",
-        prefix_datasets_with_namespace=False,
     )

@@ -18,6 +18,7 @@ from slicefill.pipelines.comparison.nodes import (
     verify_for_methods,
     write_comparison_report,
 )
+from slicefill.stage import stage
 
 
 def create_pipeline(**_: object) -> Pipeline:
@@ -29,19 +30,15 @@ def create_pipeline(**_: object) -> Pipeline:
         (
             ingestion.create_pipeline(),
             anisotropization.create_pipeline(),
-            _stage("synthesis", [_train_variants()]),
+            stage("synthesis", [_train_variants()]),
             super_resolution.create_pipeline(),
-            _stage("imputation", _imputation()),
+            stage("imputation", _imputation()),
             augmentation.create_pipeline(),
             segmentation.create_pipeline(),
-            _stage("evaluation", _evaluation()),
+            stage("evaluation", _evaluation()),
         ),
         Pipeline([]),
     )
-
-
-def _stage(name: str, nodes: list[Node]) -> Pipeline:
-    return Pipeline(nodes, tags=name, namespace=name, prefix_datasets_with_namespace=False)
 
 
 def _train_variants() -> Node:

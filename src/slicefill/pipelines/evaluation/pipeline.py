@@ -8,16 +8,12 @@ from slicefill.pipelines.evaluation.nodes import (
     summarise_scores,
     write_report,
 )
+from slicefill.stage import stage
 
 
 def create_pipeline(**_: object) -> Pipeline:
     """Build the evaluation pipeline (`kedro run --pipelines=evaluation`)."""
-    return Pipeline(
-        [*_scoring(), *_telling()],
-        tags="evaluation",
-        namespace="evaluation",
-        prefix_datasets_with_namespace=False,
-    )
+    return stage("evaluation", [*_scoring(), *_telling()])
 
 
 def _scoring() -> list[Node]:

@@ -3,11 +3,13 @@
 from kedro.pipeline import Node, Pipeline
 
 from slicefill.pipelines.imputation.nodes import fill_cases, verify_filled
+from slicefill.stage import stage
 
 
 def create_pipeline(**_: object) -> Pipeline:
     """Build the imputation pipeline (`kedro run --pipelines=imputation`)."""
-    return Pipeline(
+    return stage(
+        "imputation",
         [
             Node(
                 fill_cases,
@@ -28,7 +30,4 @@ def create_pipeline(**_: object) -> Pipeline:
                 name="verify_filled",
             ),
         ],
-        tags="imputation",
-        namespace="imputation",
-        prefix_datasets_with_namespace=False,
     )

@@ -3,11 +3,13 @@
 from kedro.pipeline import Node, Pipeline
 
 from slicefill.pipelines.ingestion.nodes import check_raw_cases, import_cases, split_manifest
+from slicefill.stage import stage
 
 
 def create_pipeline(**_: object) -> Pipeline:
     """Build the ingestion pipeline (`kedro run --pipelines=ingestion`)."""
-    return Pipeline(
+    return stage(
+        "ingestion",
         [
             Node(
                 check_raw_cases,
@@ -28,7 +30,4 @@ def create_pipeline(**_: object) -> Pipeline:
                 name="import_cases",
             ),
         ],
-        tags="ingestion",
-        namespace="ingestion",
-        prefix_datasets_with_namespace=False,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -146,7 +147,7 @@ def score_predictions(
     index = prediction_index.to_dict("records")
     pairs = {
         row["prediction"]: (predictions[row["prediction"]], thick_cases[row["case"]])
-        for row in index
+        for row in sorted(index, key=itemgetter("case"))  # so that a process reads a case once
         if row["prediction"] in predictions
     }
     scores, failed = run_each(partial(_score_prediction, params), pairs, executor, "score")
@@ -164,5 +165,5 @@ def _score_prediction(
     """Scores of a prediction; none where the truth is unknown."""
     from slicefill.segmentation.prediction import score_prediction
 
-    prediction, truth = pair[0], pair[1].make().label
+    prediction, truth = pair[0], prepared(pair[1]).label
     return {} if truth is None else score_prediction(prediction.make(), truth, params)

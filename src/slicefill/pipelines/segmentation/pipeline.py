@@ -8,16 +8,12 @@ from slicefill.pipelines.segmentation.nodes import (
     score_predictions,
     train_segmenters,
 )
+from slicefill.stage import stage
 
 
 def create_pipeline(**_: object) -> Pipeline:
     """Build the segmentation pipeline (`kedro run --pipelines=augmentation,segmentation`)."""
-    return Pipeline(
-        [*_learning(), *_scoring()],
-        tags="segmentation",
-        namespace="segmentation",
-        prefix_datasets_with_namespace=False,
-    )
+    return stage("segmentation", [*_learning(), *_scoring()])
 
 
 def _learning() -> list[Node]:

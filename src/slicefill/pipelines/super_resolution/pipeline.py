@@ -3,11 +3,13 @@
 from kedro.pipeline import Node, Pipeline
 
 from slicefill.pipelines.super_resolution.nodes import train_super_resolution
+from slicefill.stage import stage
 
 
 def create_pipeline(**_: object) -> Pipeline:
     """Build the super-resolution pipeline (`kedro run --pipelines=super_resolution`)."""
-    return Pipeline(
+    return stage(
+        "super_resolution",
         [
             Node(
                 train_super_resolution,
@@ -22,7 +24,4 @@ def create_pipeline(**_: object) -> Pipeline:
                 name="train_super_resolution",
             )
         ],
-        tags="super_resolution",
-        namespace="super_resolution",
-        prefix_datasets_with_namespace=False,
     )

@@ -3,11 +3,13 @@
 from kedro.pipeline import Node, Pipeline
 
 from slicefill.pipelines.synthesis.nodes import record_history, train_synthesis
+from slicefill.stage import stage
 
 
 def create_pipeline(**_: object) -> Pipeline:
     """Build the synthesis pipeline (`kedro run --pipelines=synthesis`)."""
-    return Pipeline(
+    return stage(
+        "synthesis",
         [
             Node(
                 train_synthesis,
@@ -28,7 +30,4 @@ def create_pipeline(**_: object) -> Pipeline:
                 name="record_history",
             ),
         ],
-        tags="synthesis",
-        namespace="synthesis",
-        prefix_datasets_with_namespace=False,
     )

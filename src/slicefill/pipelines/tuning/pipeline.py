@@ -7,11 +7,13 @@ from slicefill.pipelines.tuning.nodes import (
     search_parameters,
     write_tuning_report,
 )
+from slicefill.stage import stage
 
 
 def create_pipeline(**_: object) -> Pipeline:
     """Build the tuning pipeline (`kedro run --pipelines=tuning`)."""
-    return Pipeline(
+    return stage(
+        "tuning",
         [
             Node(
                 search_parameters,
@@ -38,7 +40,4 @@ def create_pipeline(**_: object) -> Pipeline:
                 name="write_tuning_report",
             ),
         ],
-        tags="tuning",
-        namespace="tuning",
-        prefix_datasets_with_namespace=False,
     )
