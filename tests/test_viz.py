@@ -33,6 +33,11 @@ LAYERS = [  # from top to bottom
 ]
 WAY = ["ingestion", "anisotropization", "synthesis", "imputation", "evaluation"]
 BOX = ".pipeline-node--modularPipeline"
+BOXES_IN_ORDER = """([box, way]) => {  // they slide to their places after they appear
+    const place = (element) => element.getBoundingClientRect().y;
+    const boxes = [...document.querySelectorAll(box)].sort((a, b) => place(a) - place(b));
+    return JSON.stringify(boxes.map((element) => element.textContent)) === JSON.stringify(way);
+}"""
 CHROMIUM = shutil.which("chromium")
 COMPOSED = ("study", "comparison")
 
@@ -150,8 +155,7 @@ def errors(said):
 def test_the_page_shows_boxes_layers_and_a_filled_volume(viz, page):
     page.goto(viz)
     page.wait_for_selector(BOX)
-    places = {box.text_content(): box.bounding_box()["y"] for box in page.query_selector_all(BOX)}
-    assert sorted(places, key=places.get) == WAY
+    page.wait_for_function(BOXES_IN_ORDER, arg=[BOX, WAY])
     names = [layer.text_content() for layer in page.query_selector_all(".pipeline-layer-name")]
     assert names == [layer for layer in LAYERS if layer in names]
     assert {"raw", "thick", "filled", "report"} <= set(names)
