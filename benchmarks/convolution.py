@@ -46,9 +46,13 @@ class Meter:
             self.flop += 2 * output.numel() * layer.weight[0].numel()
 
 
-def convolution_peak(dtype: torch.dtype) -> float:
-    """Return the most operations per second that any of several large convolutions reaches."""
-    return max(_speed(shape, dtype) for shape in _SHAPES)
+def measure_peaks(threads: int) -> dict[str, float]:
+    """Return the most operations per second of several large convolutions, by precision."""
+    torch.set_num_threads(threads)
+    precisions = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    return {
+        name: max(_speed(shape, dtype) for shape in _SHAPES) for name, dtype in precisions.items()
+    }
 
 
 @torch.inference_mode()

@@ -57,16 +57,18 @@ def promises(env: str, method: str, limit: int | None) -> dict[str, Any]:
     from kedro.config import OmegaConfigLoader
     from kedro.io import DataCatalog
 
-    from slicefill.params import ImputationParams
+    from slicefill.params import ImputationParams, SynthesisParams
     from slicefill.pipelines.imputation.nodes import fill_cases
     from slicefill.settings import CONFIG_LOADER_ARGS
 
     root = Path(__file__).parents[1]
     conf = OmegaConfigLoader(str(root / "conf"), env, **CONFIG_LOADER_ARGS)
     catalog = DataCatalog.from_config(dict(conf["catalog"]))
-    params = ImputationParams(**{**conf["parameters"]["imputation"], "methods": [method]})
+    parameters, chosen = conf["parameters"], {"methods": [method], "weights": "own"}
+    params = ImputationParams(**{**parameters["imputation"], **chosen})
     names = ("thick_cases", "splits", "synthesis_models", "super_resolution_models")
-    filled = fill_cases(*(catalog.load(name) for name in names), params)
+    found = [catalog.load(name) for name in names]
+    filled, _ = fill_cases(*found, params, SynthesisParams(**parameters["synthesis"]))
     return dict(list(filled.items())[:limit])
 
 

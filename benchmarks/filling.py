@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import torch
 from kedro.config import OmegaConfigLoader
+from made_case import body
 from scipy.ndimage import gaussian_filter
 
 from slicefill.hardware import launch_fabric
@@ -17,11 +18,10 @@ from slicefill.imputation import Imputer, learned_imputer
 from slicefill.params import ImputationParams, SynthesisParams
 from slicefill.settings import CONFIG_LOADER_ARGS
 from slicefill.synthesis.checkpoint import Checkpoint, load_model
-from slicefill.synthesis.model import SynthesisModel
+from slicefill.synthesis.model import Pair, SynthesisModel
 from slicefill.types import Filling, Stack, Volume
 
 _CONF = Path(__file__).parents[1] / "conf"
-_BODY = (0.37, 0.30, 0.46)  # semi-axes of the body as shares of the volume: a head in its field
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,7 @@ def make_scan(setting: Setting) -> Volume:
     """Make smooth blobs in an ellipsoid on a background of zeros, int16, always the same."""
     noise = np.random.default_rng(0).standard_normal(setting.size)
     blobs = gaussian_filter(noise, (4, 4, 1.5))
-    grid = np.meshgrid(*[np.linspace(-0.5, 0.5, n) for n in setting.size], indexing="ij")
-    inside = sum((x / radius) ** 2 for x, radius in zip(grid, _BODY, strict=True)) < 1
-    stored = (inside * (500 + 150 * blobs / blobs.std()).clip(50)).astype(np.int16)
+    stored = (body(setting.size) * (500 + 150 * blobs / blobs.std()).clip(50)).astype(np.int16)
     image = nib.Nifti1Image(stored, np.diag([1.0, 1.0, setting.factor, 1.0]))
     return Volume(stored, image.header)
 
@@ -72,11 +70,11 @@ def base_training(setting: Setting, **optimisation: int) -> SynthesisParams:
     return SynthesisParams(**values)
 
 
-def base_params(setting: Setting, **changes: Any) -> ImputationParams:
+def base_params(factor: int, **changes: Any) -> ImputationParams:
     """Parameters as in conf/base, with factor - 1 slices per gap, on the CPU, without ensemble."""
     values = _base("imputation")
     values["hardware"] |= {"accelerator": "cpu"}
-    values |= {"count": setting.factor - 1, "target_spacing": None, "ensemble": False}
+    values |= {"count": factor - 1, "target_spacing": None, "ensemble": False}
     return ImputationParams(**{**values, **changes})
 
 
@@ -107,9 +105,9 @@ def fill_pair_by_pair(model: SynthesisModel, stack: Stack, positions: Sequence[f
     image, trust = np.empty(shape, np.float32), np.empty((*shape[:2], *shape[3:]), np.float32)
     for gap in range(len(shown) - 1):
         first, last = slice(gap, gap + 1), slice(gap + 1, gap + 2)
-        flows = model.flows(shown[first], shown[last])
+        flows = model.flows(Pair(shown[first], shown[last]))
         for n, t in enumerate(positions):
-            motion = model.motion(shown[first], shown[last], flows, torch.tensor(t))
+            motion = model.motion(Pair(shown[first], shown[last]), flows, torch.tensor(t))
             image[gap, n] = motion.blend(stored[first], stored[last])[0].numpy()
             trust[gap, n] = motion.agreement(shown[first], shown[last])[0].numpy()
     return Filling(image, trust)

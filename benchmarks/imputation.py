@@ -9,20 +9,14 @@ a process of its own, so that peak memories do not mix, and the two take turns.
 import argparse
 import json
 import os
-import resource
-import sys
 import tempfile
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
-from convolution import Meter, convolution_peak
+from apart import Numbers, apart, median_run, peak_memory
+from convolution import Meter, measure_peaks
 from filling import (
     Setting,
     base_params,
@@ -31,7 +25,7 @@ from filling import (
     make_scan,
     our_precision,
 )
-from table import Numbers, render
+from table import render
 
 from slicefill.datasets.case_folder import read_volume, write_case, write_volume
 from slicefill.imputation import fill_case
@@ -52,11 +46,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         scan = Path(name) / "scan.nii.gz"
         write_volume(make_scan(setting), scan)
-        turns = [(v, _apart(fill_once, setting, v, scan)) for _ in range(repeats) for v in VARIANTS]
-        pairs = _apart(scan_pairs, setting, scan)
-    peaks = _apart(measure_peaks, setting)
+        turns = [(v, apart(fill_once, setting, v, scan)) for _ in range(repeats) for v in VARIANTS]
+        pairs = apart(scan_pairs, setting, scan)
+    peaks = apart(measure_peaks, setting.threads)
     results = {
-        variant: _median([run for name, run in turns if name == variant]) for variant in VARIANTS
+        variant: median_run([run for name, run in turns if name == variant]) for variant in VARIANTS
     }
     print(render(setting, results, peaks, pairs))
     if target:
@@ -78,20 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _apart(task: Callable[..., Any], setting: Setting, *arguments: Any) -> Any:
-    """Run a task in a fresh process."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(task, setting, *arguments).result()
-
-
-def _median(runs: list[Numbers]) -> Numbers:
-    """Return the run of median duration, whole, so that its parts add up."""
-    return sorted(runs, key=lambda run: run["seconds"])[(len(runs) - 1) // 2]
-
-
 def fill_once(setting: Setting, variant: str, scan: Path) -> Numbers:
     """Fill the volume from file to file: seconds in all and in parts, memory, operations."""
-    params = base_params(setting)
+    params = base_params(setting.factor)
     imputer = make_imputer(variant, make_checkpoint(setting), params)
     meter = Meter(UNet)
     busy, clock = time.process_time(), [time.perf_counter()]
@@ -111,7 +94,7 @@ def fill_once(setting: Setting, variant: str, scan: Path) -> Numbers:
         "write": write,
         "cpu_seconds": time.process_time() - busy,
         "slices_per_second": synthetic / (read + fill + write),
-        "peak_memory": _peak_memory(),
+        "peak_memory": peak_memory(),
         "flop": meter.flop,
         "flop_per_second": meter.flop / meter.seconds,
         "precision": our_precision(params) if variant == "slicefill" else "fp32",
@@ -121,7 +104,7 @@ def fill_once(setting: Setting, variant: str, scan: Path) -> Numbers:
 def scan_pairs(setting: Setting, scan: Path) -> dict[int, float]:
     """Return seconds per pair to fill gaps of the volume in batches of so many pairs."""
     case, checkpoint = Case(read_volume(scan)), make_checkpoint(setting)
-    whole = stack_case(case, 2, base_params(setting).window)
+    whole = stack_case(case, 2, base_params(setting.factor).window)
     start = max(0, (len(whole.image) - max(_PAIRS)) // 2)
     stack = Stack(whole.image[start : start + max(_PAIRS) + 1], whole.window)
     positions = [n / setting.factor for n in range(1, setting.factor)]
@@ -129,26 +112,13 @@ def scan_pairs(setting: Setting, scan: Path) -> dict[int, float]:
     pixels = (np.ptp(rows) + 1) * (np.ptp(columns) + 1)  # what of a slice goes into a batch
     seconds = {}
     for pairs in _PAIRS:
-        params = base_params(setting, batch_pixels=int(pairs * pixels))
+        params = base_params(setting.factor, batch_pixels=int(pairs * pixels))
         imputer = make_imputer("slicefill", checkpoint, params)
         imputer.method(stack, positions)
         begun = time.perf_counter()
         imputer.method(stack, positions)
         seconds[pairs] = (time.perf_counter() - begun) / (len(stack.image) - 1)
     return seconds
-
-
-def measure_peaks(setting: Setting) -> Numbers:
-    """Return the operations per second of the fastest convolution, by precision."""
-    torch.set_num_threads(setting.threads)
-    names = {"fp32": torch.float32, "bf16": torch.bfloat16}
-    return {name: convolution_peak(dtype) for name, dtype in names.items()}
-
-
-def _peak_memory() -> float:
-    """Return the largest resident set of this process so far, bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 if __name__ == "__main__":

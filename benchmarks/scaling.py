@@ -36,7 +36,7 @@ def main() -> None:
     options = _parser().parse_args()
     torch.set_num_threads(1)
     setting = Setting((240, 240, 39), 4, 32, 5, threads=1)
-    params = base_params(setting)
+    params = base_params(setting.factor)
     checkpoint = read_checkpoint(options.model) if options.model else make_checkpoint(setting)
     imputers = [classical_imputer("linear", params), learned_imputer("learned", checkpoint, params)]
     measured = {imputer.name: _measure(imputer, setting, options.repeats) for imputer in imputers}
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _measure(imputer: Imputer, setting: Setting, repeats: int) -> dict[str, float]:
     """Fill from folder to folder: seconds of one core, bytes and requests per volume."""
-    params = base_params(setting)
+    params = base_params(setting.factor)
     with tempfile.TemporaryDirectory() as name:
         source, target = Path(name, "thick"), Path(name, "filled")
         write_case(Case(make_scan(setting), record={"fingerprint": "0"}), source)

@@ -1,11 +1,8 @@
 """The result of the imputation benchmark as Markdown."""
 
-from typing import Any
-
+from apart import Numbers
 from filling import Setting
 from tabulate import tabulate
-
-Numbers = dict[str, Any]
 
 
 def render(

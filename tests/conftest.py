@@ -15,7 +15,7 @@ from kedro.config import OmegaConfigLoader
 
 from slicefill.params import AnisotropizationParams, ImputationParams, SynthesisParams
 from slicefill.settings import CONFIG_LOADER_ARGS
-from slicefill.types import Case, Volume
+from slicefill.types import Case, Checkpoint, Volume
 
 ROOT = Path(__file__).parents[1]
 TURNED = nib.affines.from_matvec(
@@ -53,6 +53,20 @@ def thinning() -> Callable[..., AnisotropizationParams]:
 def synthesis_params() -> SynthesisParams:
     """Parameters of conf/tiny."""
     return SynthesisParams(**_configuration("tiny")["parameters"]["synthesis"])
+
+
+@pytest.fixture(scope="session")
+def untrained(synthesis_params: SynthesisParams) -> Checkpoint:
+    """What a training of conf/tiny writes, with the random weights that it starts from."""
+    from slicefill.hardware import launch_fabric
+    from slicefill.synthesis.checkpoint import best_checkpoint
+    from slicefill.synthesis.state import start_training
+
+    training = start_training(launch_fabric(synthesis_params.hardware), 1, synthesis_params)
+    scores = {"validation/psnr": 30.0, "validation/ssim": 0.9}
+    training.keep_best(scores)
+    training.log(scores)
+    return best_checkpoint(training, synthesis_params, "abc")
 
 
 def _volume(
@@ -102,6 +116,12 @@ def _project(folder: Path) -> Path:
 def project(tmp_path: Path) -> Path:
     """A copy of the project without data."""
     return _project(tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def shared_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project without data, for all tests of a module."""
+    return _project(tmp_path_factory.mktemp("shared") / "project")
 
 
 def _python(project: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

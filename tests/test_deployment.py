@@ -42,9 +42,10 @@ def commands(path):
 def check_run(arguments):
     given = options(arguments)
     assert arguments[0] == "run"
-    assert set(given) <= {"env", "pipelines", "to-outputs", "params"}
-    assert set(given["pipelines"].split(",")) <= set(pipelines())
-    made = set().union(*(pipelines()[name].all_outputs() for name in given["pipelines"].split(",")))
+    assert set(given) <= {"env", "pipelines", "namespaces", "to-outputs", "params"}
+    chosen = given.get("namespaces", given.get("pipelines")).split(",")
+    assert set(chosen) <= set(pipelines())
+    made = set().union(*(pipelines()[name].all_outputs() for name in chosen))
     assert set(given.get("to-outputs", "").split(",")) - {""} <= made
     return given
 

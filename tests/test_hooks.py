@@ -108,6 +108,13 @@ def test_a_run_is_called_after_method_stage_and_data(run):
     )
 
 
+def test_a_run_of_one_box_is_called_after_the_box(run):
+    _, logged = run(DataCatalog({}), namespaces=["imputation", "evaluation"])
+    assert logged["name"] == "slice_imputation · imputation+evaluation · tiny ×4 S"
+    command = "kedro run --env=tiny --namespaces=imputation,evaluation"
+    assert logged["tags"]["mlflow.source.name"] == command
+
+
 def test_variants_and_presets_that_are_not_used_are_not_logged(run, synthesis_params):
     other = synthesis_params.model_copy(update={"variant": "si_without_gd"})
     for params in (synthesis_params, other):

@@ -202,17 +202,21 @@ def test_the_record_says_where_every_slice_comes_from(case, fill, tmp_path):
     source = case()
     write_case(fill(source, "slice_imputation", count=1), tmp_path / "filled")
     record = read_case(tmp_path / "filled").record
-    assert record["slices"][:3] == [
+    assert [record["slices"][k] for k in (0, 2)] == [
         {"index": 0, "acquired": 0},
-        {"index": 1, "between": [0, 1], "t": 0.5},
         {"index": 2, "acquired": 1},
     ]
+    synthetic = dict(record["slices"][1])
+    trust = read_case(tmp_path / "filled").maps["trust"].intensities()[..., 1]
+    assert synthetic.pop("trust") == pytest.approx(trust.mean(), abs=1e-3)
+    assert synthetic == {"index": 1, "between": [0, 1], "t": 0.5}
+    assert (record["trust"], record["abstained"]) == ("agreement", None)
     assert [one["index"] for one in record["slices"]] == list(range(7))
     assert (record["axis"], record["count"], record["method"]) == (2, 1, "slice_imputation")
     assert len(record["model_sha256"]) == 64
     assert set(record["versions"]) >= {"slicefill", "torch", "numpy"}
     assert record["source"] == source.record
-    assert record["parameters"]["label_field"] in ("one_hot", "signed_distance")
+    assert record["parameters"]["label_field"] in ("one_hot", "signed_distance", "adaptive")
     assert record["parameters"]["hardware"]["precision"] == "auto"
     low, high = np.percentile(source.image.stored, [0.5, 99.5])
     np.testing.assert_allclose(record["window_stored"], [[low, high]], rtol=1e-6)
@@ -320,3 +324,48 @@ def test_super_resolution_at_another_factor_or_of_other_channels_is_refused(case
         super_resolve(case(), count=3)
     with pytest.raises(ValueError, match="the model takes 1 channels, the image has 2"):
         super_resolve(case(shape=(12, 10, 4, 2)))
+
+
+# --- calibrated trust ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def calibrated(checkpoint):
+    """The model, of which 0.3 of error is expected everywhere, and of linear interpolation 0.1."""
+    maps = {
+        name: {"weights": {"apart": 1.0}, "scores": [0.0, 1.0], "errors": [error, error]}
+        for name, error in {"model": 0.3, "linear": 0.1, "cubic": 0.2}.items()
+    }
+    trust = {"smoothing": 0, "gaps": [2], "with_cycle": maps, "without_cycle": maps}
+    window = {"kind": "fixed", "low": -1000, "high": 1000}  # shows what a spline overshoots, too
+    return {**checkpoint, "params": {**checkpoint["params"], "window": window}, "trust": trust}
+
+
+def test_the_record_of_a_calibrated_model_says_what_is_expected_and_who_was_believed(
+    case, calibrated, imputation_params
+):
+    filled = {}
+    for threshold in (0.0, 0.9):
+        trust = {"cycle": False, "threshold": threshold, "margin": 1.0}
+        params = imputation_params(through_plane="auto", count=1, trust=trust)
+        filled[threshold] = fill_case(case(), learned_imputer("x", calibrated, params), params)
+    never, always = filled[0.0].record, filled[0.9].record
+    assert never["trust"] == always["trust"] == "expected_error"
+    assert (never["abstained"], always["abstained"]) == (0.0, 1.0)
+    assert never["slices"][1]["trust"] == pytest.approx(0.7)
+    assert always["slices"][1]["trust"] == pytest.approx(0.9)
+    assert filled[0.9].maps["trust"].intensities()[0, 0].tolist() == pytest.approx(
+        [1, 0.9] * 3 + [1]
+    )
+    assert verify_filling(filled[0.9], case()) == []
+
+
+def test_what_trust_does_is_part_of_the_mark_of_calibrated_models_alone(
+    checkpoint, calibrated, imputation_params
+):
+    def mark(checkpoint, threshold):
+        trust = {"cycle": False, "threshold": threshold, "margin": 1.0}
+        return learned_imputer("x", checkpoint, imputation_params(trust=trust)).mark
+
+    assert mark(checkpoint, 0.5) == mark(checkpoint, 0.9)
+    assert len({mark(calibrated, 0.5), mark(calibrated, 0.9), mark(checkpoint, 0.9)}) == 3

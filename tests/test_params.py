@@ -24,6 +24,8 @@ MODELS = {
     "synthesis": models.SynthesisParams,
     "imputation": models.ImputationParams,
     "evaluation": models.EvaluationParams,
+    "pretraining": models.PretrainingParams,
+    "adaptation": models.AdaptationParams,
     "super_resolution": models.SuperResolutionParams,
     "augmentation": models.AugmentationParams,
     "segmentation": models.SegmentationParams,

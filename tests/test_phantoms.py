@@ -5,7 +5,8 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 from scipy.ndimage import label as components
 
-from slicefill.phantoms import LABEL_NAMES, _smooth_field, virtual_subject
+from slicefill.phantoms import LABEL_NAMES, virtual_subject
+from slicefill.random_fields import smooth_field
 
 SMALL = (48, 56, 40)
 
@@ -92,9 +93,9 @@ def test_a_crop_that_is_too_small_is_refused():
         virtual_subject(0, (48, 56, 8))
 
 
-def test_smooth_fields_have_unit_variance_and_the_correlation_of_a_gaussian_filter():
+def testsmooth_fields_have_unit_variance_and_the_correlation_of_a_gaussian_filter():
     rng = np.random.default_rng(0)
-    fields = np.stack([_smooth_field((40, 40, 40), 5.0, rng) for _ in range(20)])
+    fields = np.stack([smooth_field((40, 40, 40), 5.0, rng) for _ in range(20)])
     assert fields.std() == pytest.approx(1, abs=0.05)
     # Noise filtered with sigma s correlates as exp(-d² / 4 s²): at d = s, exp(-1/4) = 0.78.
     correlation = np.mean(fields[:, 5:] * fields[:, :-5]) / np.mean(fields**2)

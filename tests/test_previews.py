@@ -99,6 +99,13 @@ def test_the_chosen_group_is_shown_if_it_is_there(filled, drawn):
     assert [arguments[-1].title for arguments in drawn] == ["iia/a", "linear/a", "linear/a"]
 
 
+def test_until_the_chosen_group_is_there_that_of_the_shipped_weights_is_shown(filled, drawn):
+    cases = promises(dict.fromkeys(("linear/a", "pretrained/a", "iia/a"), filled))
+    for group in ("iia", "slice_imputation"):
+        preview_case(cases, group)
+    assert [arguments[-1].title for arguments in drawn] == ["iia/a", "pretrained/a"]
+
+
 def test_a_prediction_lies_on_the_image_it_is_of(filled, prediction, tmp_path, drawn):
     write_case(filled, tmp_path / "linear" / "a")
     names = ("none/unet2d_0/a", "linear/unet2d_0/a")

@@ -4,7 +4,6 @@ from operator import itemgetter
 
 from project import configuration, pipelines
 
-_SUMS = {"study", "comparison"}  # of other pipelines
 _OVERRIDES = {name: f"<{name}>" for name in ("axis", "factor", "variant", "preset", "seed")}
 _DESIGN = ("<experiment>/<axis>_x<factor>", "<design>")
 _HEAD = "| dataset | in `data/` | made by | read by |\n|---|---|---|---|\n"
@@ -15,7 +14,7 @@ def dataset_table() -> str:
     entries = configuration("catalog", **_OVERRIDES)
     paths = {name: _path(entry) for name, entry in entries.items() if isinstance(entry, dict)}
     rows = [
-        f"| `{name}` | {path} | {_users(name, 'all_outputs')} | {_users(name, 'all_inputs')} |"
+        f"| `{name}` | {path} | {_users(name, 'outputs')} | {_users(name, 'inputs')} |"
         for name, path in sorted(paths.items(), key=itemgetter(1))
     ]
     return _HEAD + "\n".join(rows)
@@ -28,6 +27,12 @@ def _path(entry: dict[str, str]) -> str:
 
 
 def _users(dataset: str, side: str) -> str:
-    """Name the pipelines that have it among their inputs or outputs; sums of others come last."""
-    found = [name for name, one in pipelines().items() if dataset in getattr(one, side)()]
-    return ", ".join([name for name in found if name not in _SUMS] or found)
+    """Name the pipelines with it among the inputs or outputs of their own nodes, or of any."""
+    users = [
+        (name, node.namespace == name)
+        for name, one in pipelines().items()
+        for node in one.nodes
+        if dataset in getattr(node, side)
+    ]
+    own = [name for name, its_own in users if its_own]
+    return ", ".join(dict.fromkeys(own or [name for name, _ in users]))

@@ -42,7 +42,8 @@ def _tables(path: str, model: Schema, models: Schema, values: Schema) -> Iterato
         for inner, named in _inner_models(field):
             where = f"{path}.{name}.<name>" if named else f"{path}.{name}"
             yield f"### `{where}`\n"
-            yield from _tables(where, models[inner], models, {} if named else values.get(name, {}))
+            own = {} if named else values.get(name) or {}  # null: the section is left out
+            yield from _tables(where, models[inner], models, own)
 
 
 def _inner_models(field: Schema) -> Iterator[tuple[str, bool]]:

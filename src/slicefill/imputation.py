@@ -1,5 +1,6 @@
 """Filling one case: the acquired slices as they are, synthetic ones between them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -8,23 +9,28 @@ import numpy as np
 import torch
 
 from slicefill import __version__
+from slicefill.dense_grid import DenseGrid
 from slicefill.fingerprint import fingerprint
 from slicefill.geometry import (
     adaptive_count,
-    slices_back,
-    slices_first,
+    anisotropy,
     spacing_count,
-    step_map,
     through_plane_axis,
 )
 from slicefill.hardware import launch_fabric
 from slicefill.interpolation.classical import CLASSICAL
 from slicefill.params import ImputationParams, WindowParams
-from slicefill.stacks import stack_case, to_dtype
-from slicefill.super_resolution.infer import fill_by_super_resolution, load_engine
-from slicefill.synthesis.checkpoint import load_model, weights_digest
-from slicefill.synthesis.infer import Engine, fill_by_flow
+from slicefill.pretrained import ADAPTED, PRETRAINED
+from slicefill.provenance import trust_record
+from slicefill.stacks import stack_case
+from slicefill.super_resolution import infer as super_resolution
+from slicefill.synthesis.checkpoint import weights_digest
+from slicefill.synthesis.domain import check_domain
+from slicefill.synthesis.infer import fill_by_flow, load_engine
+from slicefill.synthesis.trust import Judge, fill_and_judge, load_judge
 from slicefill.types import Array, Case, Checkpoint, Filling, Method, Stack, Volume
+
+_TRUST_STEPS = 1000  # errors of a hundredth matter: the 255 steps of a byte are too coarse
 
 
 @dataclass(frozen=True)
@@ -36,17 +42,33 @@ class Imputer:
         method: Fills the gaps of a stack.
         window: Which intensities its network, or its trust, sees as 0 and 1.
         model: SHA-256 of the weights, or None for a classical method.
+        version: Of the package that trained them, or None.
+        judge: What the method does about its trust, if it is calibrated.
+        domain: What its weights have seen (`synthesis.domain`), if that is known.
+        adaptation: What came of adapting its weights (`synthesis.adaptation`), if they were.
     """
 
     name: str
     method: Method
     window: WindowParams
     model: str | None = None
+    version: str | None = None
+    judge: Judge | None = None
+    domain: Mapping[str, Any] | None = None
+    adaptation: Mapping[str, Any] | None = None
+
+    @property
+    def weights(self) -> str | None:
+        """Whose weights fill: `pretrained`, `adapted` or `own`; None where there are none."""
+        if self.model is None:
+            return None
+        return self.name if self.name in (PRETRAINED, ADAPTED) else "own"
 
     @property
     def mark(self) -> str:
         """Digest of what the method's output depends on besides the case."""
-        return fingerprint(self.name, self.window, self.model)
+        judged = () if self.judge is None else (self.judge.calibration, self.judge.params)
+        return fingerprint(self.name, self.window, self.model, *judged)
 
 
 def classical_imputer(name: str, params: ImputationParams) -> Imputer:
@@ -60,24 +82,33 @@ def learned_imputer(name: str, checkpoint: Checkpoint, params: ImputationParams)
     Args:
         name: As in `imputation.methods`.
         checkpoint: Of a synthesis model, or of kind `super_resolution`.
-        params: Hardware, and how much is computed at a time.
+        params: Hardware, how much is computed at a time, and what is done where trust is low, if
+            the model is calibrated.
     """
     prepare = _super_resolution if checkpoint.get("kind") == "super_resolution" else _flow
     method = prepare(checkpoint, params)
     window = WindowParams.model_validate(checkpoint["params"]["window"])
-    return Imputer(name, method, window, weights_digest(checkpoint["weights"]))
+    digest = weights_digest(checkpoint["weights"])
+    judge = load_judge(checkpoint, params.trust)
+    version, domain, adaptation = map(checkpoint.get, ("version", "domain", "adaptation"))
+    return Imputer(name, method, window, digest, version, judge, domain, adaptation)
 
 
 def _flow(checkpoint: Checkpoint, params: ImputationParams) -> Method:
     fabric = launch_fabric(params.hardware)
-    model = load_model(checkpoint).to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    engine = Engine(model, fabric, params.batch_pixels, params.label_field, params.ensemble)
+    engine = load_engine(
+        checkpoint, fabric, params.batch_pixels, params.label_field, params.ensemble
+    )
+    judge = load_judge(checkpoint, params.trust)
+    if judge is not None:
+        return partial(fill_and_judge, engine, judge)
     return partial(fill_by_flow, engine)
 
 
 def _super_resolution(checkpoint: Checkpoint, params: ImputationParams) -> Method:
     fabric = launch_fabric(params.hardware)
-    return partial(fill_by_super_resolution, load_engine(checkpoint, fabric, params.batch_pixels))
+    engine = super_resolution.load_engine(checkpoint, fabric, params.batch_pixels)
+    return partial(super_resolution.fill_by_super_resolution, engine)
 
 
 def fill_case(case: Case, imputer: Imputer, params: ImputationParams) -> Case:
@@ -94,25 +125,25 @@ def fill_case(case: Case, imputer: Imputer, params: ImputationParams) -> Case:
         the input, every acquired slice bit-identical unless the method replaces it (the record
         says `acquired_slices`: `kept` or `replaced`); no label where the method fills none (the
         record says `labels`: `filled` or `none`); maps
-        `synthetic_mask` (1 = synthetic) and `trust` (agreement of both neighbours' predictions,
-        [0, 1], acquired slices 1); a record with the origin of every slice.
+        `synthetic_mask` (1 = synthetic) and `trust` ([0, 1], acquired slices 1; the record says
+        of what: `trust`: `agreement` or `expected_error`); a record with the origin of every slice.
     """
     axis = through_plane_axis(case.image.affine, params.through_plane)
     count = slices_per_gap(case.image.spacing, axis, params)
     positions = [n / (count + 1) for n in range(1, count + 1)]
     stack = stack_case(case, axis, imputer.window)
     filling = imputer.method(stack, positions)
-    grid = _Grid(case.image, axis, count)
+    grid = DenseGrid(case.image, axis, count)
     replaced = None if params.restore_acquired else filling.acquired
     acquired = case.image if replaced is None else grid.replace(replaced)
     image = grid.interleave(acquired, grid.as_stored(filling.image))
     label = None
     if case.label is not None and filling.label is not None:
         label = grid.interleave(case.label, filling.label)
-    record = _record(case, stack, imputer, grid)
+    record = _record(case, stack, imputer, grid, filling)
     record["acquired_slices"] = "kept" if replaced is None else "replaced"
     record["labels"] = "none" if label is None else "filled"
-    record["parameters"] = params.model_dump(exclude={"methods", "cases"})
+    record["parameters"] = params.model_dump(exclude={"methods", "weights", "adapt", "cases"})
     return Case(image, label, _maps(filling, grid), record)
 
 
@@ -125,75 +156,41 @@ def slices_per_gap(spacing: Array, axis: int, params: ImputationParams) -> int:
     return int(params.count or 0)
 
 
-@dataclass(frozen=True)
-class _Grid:
-    """The denser grid: slice k · (count + 1) is acquired slice k."""
-
-    source: Volume
-    axis: int
-    count: int
-
-    @property
-    def index_map(self) -> Array:
-        return step_map(self.axis, 1 / (self.count + 1))
-
-    def interleave(self, acquired: Volume, synthetic: Array) -> Volume:
-        """Put synthetic slices `(D - 1, N, H, W[, C])` between the acquired ones."""
-        stored = self._merge(acquired.stored, synthetic)
-        return acquired.with_stored(stored, self.index_map)
-
-    def overlay(self, acquired: Array, synthetic: Array, slope: float) -> Volume:
-        """Make a map on the denser grid from its values on both kinds of slice."""
-        stored = self._merge(acquired, synthetic)
-        return self.source.with_stored(stored, self.index_map, (slope, 0.0))
-
-    def as_stored(self, slices: Array) -> Array:
-        """Turn `(..., C, H, W)` into `(..., H, W[, C])`."""
-        moved = np.moveaxis(slices, -3, -1)
-        return moved if self.source.stored.ndim == 4 else moved[..., 0]
-
-    def replace(self, acquired: Array) -> Volume:
-        """Put other numbers `(D, C, H, W)` in the place of the acquired slices."""
-        stored = to_dtype(self.as_stored(acquired), self.source.stored.dtype)
-        return self.source.with_stored(slices_back(stored, self.axis))
-
-    def _merge(self, acquired: Array, synthetic: Array) -> Array:
-        first = slices_first(acquired, self.axis)
-        step = self.count + 1
-        merged = np.empty(((len(first) - 1) * step + 1, *first.shape[1:]), first.dtype)
-        merged[::step] = first
-        for n in range(self.count):
-            merged[n + 1 :: step] = to_dtype(synthetic[:, n], first.dtype)
-        return slices_back(merged, self.axis)
-
-
-def _maps(filling: Filling, grid: _Grid) -> dict[str, Volume]:
+def _maps(filling: Filling, grid: DenseGrid) -> dict[str, Volume]:
     """Map where slices are synthetic, and how far they are trusted."""
-    ones = np.ones(grid.source.stored.shape[:3], np.uint8)
+    shape = grid.source.stored.shape[:3]
+    zeros, full = np.zeros(shape, np.uint8), np.full(shape, _TRUST_STEPS, np.uint16)
     return {
-        "synthetic_mask": grid.overlay(ones * 0, np.ones_like(filling.trust), 1.0),
-        "trust": grid.overlay(ones * 255, filling.trust * 255, 1 / 255),
+        "synthetic_mask": grid.overlay(zeros, np.ones_like(filling.trust), 1.0),
+        "trust": grid.overlay(full, filling.trust * _TRUST_STEPS, 1 / _TRUST_STEPS),
     }
 
 
-def _record(case: Case, stack: Stack, imputer: Imputer, grid: _Grid) -> dict[str, Any]:
-    """Say where every slice comes from."""
-    step = grid.count + 1
-    slices = [
-        {"index": k, "acquired": k // step}
-        if k % step == 0
-        else {"index": k, "between": [k // step, k // step + 1], "t": (k % step) / step}
-        for k in range((len(stack.image) - 1) * step + 1)
-    ]
+def _record(
+    case: Case, stack: Stack, imputer: Imputer, grid: DenseGrid, filling: Filling
+) -> dict[str, Any]:
+    """Say how the case was filled, and where every slice comes from."""
     return {
         "axis": grid.axis,
         "count": grid.count,
         "method": imputer.name,
+        "weights": imputer.weights,
         "model_sha256": imputer.model,
+        "model_version": imputer.version,
+        "adaptation": imputer.adaptation,
+        "domain": _domain(stack, imputer, grid),
         "window_stored": stack.window,
         "window": imputer.window.model_dump(),
-        "slice_spacing_mm": float(case.image.spacing[grid.axis]) / step,
-        "slices": slices,
+        "slice_spacing_mm": float(case.image.spacing[grid.axis]) / (grid.count + 1),
+        **trust_record(stack, filling),
         "versions": {"slicefill": __version__, "torch": torch.__version__, "numpy": np.__version__},
         "source": dict(case.record),
     }
+
+
+def _domain(stack: Stack, imputer: Imputer, grid: DenseGrid) -> dict[str, Any] | None:
+    """Hold the channel that guides the motion against what the weights have seen."""
+    if imputer.domain is None:
+        return None
+    gap = anisotropy(grid.source.spacing, grid.axis)
+    return check_domain(stack.normalised()[:, 0], gap, imputer.domain)

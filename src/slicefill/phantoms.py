@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from scipy.special import expit
 
+from slicefill.random_fields import displaced_grid, smooth_field
 from slicefill.types import Array, Case, Floats, Volume
 
 LABEL_NAMES = {1: "grey_matter", 2: "white_matter", 3: "lesion"}
@@ -53,6 +54,21 @@ def virtual_subject(seed: int, crop: tuple[int, int, int] = (112, 128, 96)) -> C
     return Case(_volume(image, affine), _volume(label, affine), record=record)
 
 
+def virtual_brain(shape: tuple[int, int, int], rng: np.random.Generator) -> Floats:
+    """Cut a deformed and scaled part out of the MNI152 average brain.
+
+    Returns:
+        Intensities in [0, 1] of a voxel of 0.7 to 1.4 mm, `shape`; 0 outside the brain.
+    """
+    brain, tissue, _ = _template()
+    middle = rng.choice(np.argwhere(tissue > 0)[::97])
+    voxel = np.exp(rng.uniform(np.log(0.7), np.log(1.4)))
+    grid = displaced_grid(shape, *_DEFORMATION, rng) - np.array(shape)[:, None, None, None] / 2
+    where = middle[:, None, None, None] + voxel * grid
+    part: Floats = map_coordinates(brain, where.astype(np.float32), order=1)
+    return part
+
+
 @cache
 def _template() -> tuple[Floats, NDArray[np.uint8], NDArray[np.float64]]:
     """Intensity in [0, 1], tissue (0 neither, 1 grey, 2 white), both at 1 mm, and the affine."""
@@ -73,9 +89,7 @@ def _deformed_brain(
     brain, tissue, _ = _template()
     middle = np.mean([np.min(np.nonzero(tissue), 1), np.max(np.nonzero(tissue), 1)], axis=0)
     start = np.floor(middle - np.array(crop) / 2)
-    deviation, scale = _DEFORMATION
-    motion = [deviation * _smooth_field(crop, scale, rng) for _ in crop]
-    where = np.indices(crop, dtype=np.float32) + start[:, None, None, None] + np.stack(motion)
+    where = displaced_grid(crop, *_DEFORMATION, rng) + start[:, None, None, None]
     return start, map_coordinates(brain, where, order=1), map_coordinates(tissue, where, order=0)
 
 
@@ -87,7 +101,7 @@ def _lesion_level(tissue: Array, rng: np.random.Generator) -> Array:
     radius = rng.uniform(7, 14)  # mm
     squares = [(np.arange(n) - c) ** 2 for n, c in zip(tissue.shape, centre, strict=True)]
     distance = np.sqrt(sum(np.ix_(*squares), start=np.zeros(1)))
-    roughness = 0.45 * _smooth_field(tissue.shape, 5.0, rng)
+    roughness = 0.45 * smooth_field(tissue.shape, 5.0, rng)
     level: Array = 1 - distance / radius + roughness * (distance < 2 * radius)
     return level
 
@@ -104,26 +118,11 @@ def _scan(intensity: Array, rng: np.random.Generator) -> NDArray[np.int16]:
     steps = rng.dirichlet(np.full(5, 10.0))  # the rises of a monotone curve from 0 to 1
     signal = np.interp(intensity, np.linspace(0, 1, 6), np.concatenate([[0], np.cumsum(steps)]))
     deviation, scale = _BIAS
-    signal = signal * np.exp(deviation * _smooth_field(intensity.shape, scale, rng))
+    signal = signal * np.exp(deviation * smooth_field(intensity.shape, scale, rng))
     noise = rng.uniform(0.01, 0.03) * rng.standard_normal((2, *intensity.shape), np.float32)
     magnitude = np.hypot(signal + noise[0], noise[1])  # Rician
     stored: NDArray[np.int16] = np.rint(rng.uniform(400, 1200) * magnitude).astype(np.int16)
     return stored
-
-
-def _smooth_field(shape: tuple[int, ...], scale: float, rng: np.random.Generator) -> Floats:
-    """Random field of unit variance: Gaussians of sigma `scale` on a grid of that pitch.
-
-    As white noise after a Gaussian filter, but as three small matrix products.
-    """
-    field = rng.standard_normal([int(n // scale) + 4 for n in shape])
-    for axis, size in enumerate(shape):
-        knots = (np.arange(field.shape[axis]) - 1.5) * scale
-        bells = np.exp(-(((np.arange(size)[:, None] - knots) / scale) ** 2) / 2)
-        field = np.moveaxis(np.tensordot(bells, field, axes=(1, axis)), 0, axis)
-    # Sum of the squared bells per axis, √π for unit pitch: the variance does not depend on chance.
-    smooth: Floats = (field / np.pi ** (len(shape) / 4)).astype(np.float32)
-    return smooth
 
 
 def _volume(stored: Array, affine: NDArray[np.float64]) -> Volume:

@@ -9,6 +9,11 @@ from slicefill.figures import metric_label
 from slicefill.metrics.statistics import merit
 from slicefill.report import ReportTable
 
+_SLICES = 5  # listed of each method
+
+TRUST = ("trust_rank", "trust_bias", "risk_area")
+"""The metrics of the trust itself."""
+
 HEADLINE = (
     "psnr_body",
     "ssim_body",
@@ -90,6 +95,33 @@ def comparison_table(comparison: pd.DataFrame, caption: str) -> ReportTable:
         "corrected over all rows. Cases harmed: share in which the method is worse."
     )
     return ReportTable(caption, frame, note)
+
+
+def least_trusted(slices: pd.DataFrame) -> list[ReportTable]:
+    """List the slices to look at first: of calibrated methods, or of all if there are none.
+
+    Args:
+        slices: What `metrics.trust.slice_trust` returns, with `method` and `case`.
+
+    Returns:
+        One table, the least trusted slices of each method first; none where there is no trust.
+    """
+    trusted = slices.dropna(subset="trust") if "trust" in slices else slices[:0]
+    if trusted.empty:
+        return []
+    calibrated = trusted["measure"] == "expected_error"
+    trusted = trusted[calibrated] if calibrated.any() else trusted
+    worst = trusted.sort_values("trust").groupby("method", sort=False).head(_SLICES)
+    worst = worst.sort_values(["method", "trust"], kind="stable")
+    frame = worst[["method", "case", "slice", "trust", "abstained", "error"]].rename(
+        columns={"error": "true error", "abstained": "abstained from"}
+    )
+    note = (
+        "Trust: mean over the slice; of a calibrated method 1 - the expected absolute error, a "
+        "share of the window, of others the agreement of both neighbours. True error: mean "
+        "absolute error in the body, share of the window; n/a where no slice was removed."
+    )
+    return [ReportTable("Least trusted slices: look at these first.", frame, note)]
 
 
 def mean_sd(mean: float, sd: float) -> str:

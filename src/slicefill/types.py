@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import nibabel as nib
 import numpy as np
@@ -168,16 +168,25 @@ class Filling:
 
     Attributes:
         image: In stored numbers, not yet rounded, `(D - 1, N, C, H, W)`.
-        trust: Agreement of the two neighbours' predictions, `(D - 1, N, H, W)`, in [0, 1].
+        trust: In [0, 1], `(D - 1, N, H, W)`; `measure` says of what.
         label: Label ids, `(D - 1, N, H, W)`, or None.
         acquired: The acquired slices as the method changed them, in stored numbers, not yet
             rounded, `(D, C, H, W)`; None: left as they are.
+        measure: What trust is: `agreement` of the two neighbours' predictions, or 1 minus the
+            `expected_error`, a share of the window's width.
+        error: Absolute error that the model itself predicts, not calibrated, in [0, 1] units,
+            `(D - 1, N, H, W)`; None where it predicts none.
+        abstained: Where a classical method was believed instead, bool, `(D - 1, N, H, W)`; None
+            where the method is not able to abstain.
     """
 
     image: Floats
     trust: Floats
     label: Array | None = None
     acquired: Floats | None = None
+    measure: Literal["agreement", "expected_error"] = "agreement"
+    error: Floats | None = None
+    abstained: NDArray[np.bool_] | None = None
 
 
 Method = Callable[[Stack, Sequence[float]], Filling]

@@ -143,7 +143,7 @@ def test_two_kedro_runs_fill_the_tiny_study(tiny_run, tmp_path, kedro):
     filled = project / "data" / "07_model_output" / "tiny" / "S_x4" / "filled"
     before = {p.relative_to(filled): p.read_bytes() for p in filled.rglob("*") if p.is_file()}
     shutil.rmtree(filled)
-    run = ("run", "--env=tiny", "--pipelines=imputation", "--to-outputs=filled_cases")
+    run = ("run", "--env=tiny", "--namespaces=imputation", "--to-outputs=filled_cases")
     with ThreadPoolExecutor(2) as pool:
         done = list(pool.map(lambda k: kedro(project, *run, f"--params=shard={k}/2"), range(2)))
     assert [each.returncode for each in done] == [0, 0], done[0].stderr[-2000:]

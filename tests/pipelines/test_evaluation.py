@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,8 +8,10 @@ from slicefill.anisotropy import thicken
 from slicefill.imputation import classical_imputer, fill_case
 from slicefill.params import SERIAL, EvaluationParams
 from slicefill.phantoms import virtual_subject
+from slicefill.pipelines.evaluation.gains import tabulate_adaptation
 from slicefill.pipelines.evaluation.nodes import (
     draw_figures,
+    judge_trust,
     score_cases,
     summarise_scores,
     write_report,
@@ -115,6 +119,31 @@ def test_when_no_case_can_be_scored_the_run_stops(filled, params):
         score_cases(filled, {}, SPLITS, params, SERIAL)
 
 
+def test_every_synthetic_slice_is_listed_with_its_trust_and_its_error(filled, cases, params):
+    slices, curves = judge_trust(filled, cases, SPLITS, params, SERIAL)
+    record = filled["linear/a"].make().record
+    own = slices.query("method == 'linear' and case == 'a'")
+    expected = [one for one in record["slices"] if "trust" in one]
+    assert own["slice"].tolist() == [one["index"] for one in expected]
+    assert own["trust"].tolist() == [one["trust"] for one in expected]
+    assert (own["person"] == "p").all()
+    assert (own["error"] > 0).all()
+    whole = curves.query("method == 'linear' and case == 'a' and coverage == 1")
+    assert whole["risk"].item() == pytest.approx(whole["random"].item())
+
+
+def test_slices_are_listed_without_a_truth_too_and_of_test_persons_alone_there_are_curves(
+    filled, cases, params
+):
+    half = SPLITS.assign(split=["test", "train"])
+    slices, curves = judge_trust(filled, cases, half, params, SERIAL)
+    assert set(curves["case"]) == {"a"}
+    assert slices.query("case == 'b'")["error"].isna().all()
+    assert slices.query("case == 'b'")["trust"].notna().all()
+    nothing = judge_trust({}, cases, SPLITS, params, SERIAL)
+    assert all(table.empty and "case" in table for table in nothing)
+
+
 def test_the_summary_names_every_method(scores, params):
     summary, comparisons, _, text = summarise_scores(scores, params)
     assert set(summary["method"]) == {"nearest", "linear"}
@@ -124,9 +153,10 @@ def test_the_summary_names_every_method(scores, params):
 
 
 def test_figures_show_the_first_cases_and_the_scores(filled, cases, scores, params):
-    figures = draw_figures(filled, cases, scores, {}, params)
-    assert set(figures) == {"views_a", "labels_a", "scores"}  # figure_cases is 1
-    without_truth = draw_figures(filled, {"b": cases["b"]}, scores, {}, params)
+    curves = judge_trust(filled, cases, SPLITS, params, SERIAL)[1]
+    figures = draw_figures(filled, cases, scores, curves, {}, params)
+    assert set(figures) == {"views_a", "labels_a", "scores", "risk_coverage"}  # figure_cases is 1
+    without_truth = draw_figures(filled, {"b": cases["b"]}, scores, curves[:0], {}, params)
     assert set(without_truth) == {"views_b", "labels_b", "scores"}
 
 
@@ -134,7 +164,8 @@ def test_models_that_are_not_shown_are_not_read(filled, cases, scores, params):
     def unread():
         pytest.fail("the model was read")
 
-    assert draw_figures(filled, cases, scores, {"another": unread}, params)
+    nothing = pd.DataFrame()
+    assert draw_figures(filled, cases, scores, nothing, {"another": unread}, params)
 
 
 @pytest.fixture(scope="module")
@@ -144,9 +175,17 @@ def parameters(configuration):
 
 def report(scores, params, parameters, refused):
     summary, comparisons, _, _ = summarise_scores(scores, params)
-    return write_report(summary, comparisons, refused, {"scores": PNG}, parameters)
+    slices = pd.DataFrame(SLICES)
+    gains = tabulate_adaptation({})
+    return write_report(summary, comparisons, slices, gains, refused, {"scores": PNG}, parameters)
 
 
+SLICES = [
+    {"method": "linear", "case": name, "measure": "agreement", "slice": k, "trust": 0.9 - k / 10}
+    | {"abstained": np.nan, "error": 0.04}
+    for name in "ab"
+    for k in (1, 2, 3)
+]
 REFUSED = pd.DataFrame(
     [["case-2", "images/case-2.nii.gz", "a whole file", "half of it", "copy it again"]],
     columns=["case", "file", "expected", "found", "remedy"],
@@ -155,7 +194,7 @@ REFUSED = pd.DataFrame(
 
 def test_the_report_holds_scores_settings_and_refused_cases(scores, params, parameters):
     page = report(scores, params, parameters, REFUSED)
-    for expected in ("tiny", "linear", "case-2", "copy it again", "data:image/png;base64"):
+    for expected in ("tiny", "linear", "case-2", "copy it again", "data:image/png;base64", "Least"):
         assert expected in page
 
 
@@ -171,6 +210,15 @@ def test_the_report_is_the_same_whichever_parameters_kedro_has_turned_into_model
         return [line for line in page.splitlines() if "UTC" not in line]
 
     assert without_time(typed) == without_time(plain)
+
+
+def test_the_headline_is_of_the_model_that_filled(scores, params, parameters):
+    """`linear` stands in for a model here: `nearest` is what it is better than."""
+    evaluation = {**parameters["evaluation"], "reference_methods": ["nearest"]}
+    shown = {**parameters, "evaluation": evaluation}
+    for name in ("slice_imputation", "pretrained"):
+        page = report(scores.replace({"method": {"linear": name}}), params, shown, REFUSED[:0])
+        assert re.search(rf"{name}: [\d.]+ dB .*best classical method \(nearest\)", page)
 
 
 def test_without_scores_there_is_a_report_all_the_same(params, parameters):

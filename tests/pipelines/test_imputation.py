@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from slicefill.params import SERIAL, SuperResolutionNetwork
+from slicefill.pipelines.imputation import nodes
 from slicefill.pipelines.imputation.nodes import fill_cases, verify_filled
 from slicefill.super_resolution.networks import build_generator
 from slicefill.types import Promise
@@ -26,42 +27,106 @@ def params(imputation_params):
     )
 
 
-def test_test_cases_are_filled_by_every_method(thick, params):
-    filled = fill_cases(thick, SPLITS, {}, {}, params())
+@pytest.fixture
+def fill(synthesis_params):
+    """Promise fillings; by name, the models of this experiment."""
+
+    def promise(thick, params, models=None, super_resolution=None, adapted=None):
+        found = (models or {}, super_resolution or {}, adapted or {})
+        return fill_cases(thick, SPLITS, *found, params, synthesis_params)
+
+    return promise
+
+
+@pytest.fixture
+def shipped(untrained, monkeypatch):
+    """Random weights in the place of the shipped ones."""
+    monkeypatch.setattr(nodes, "load_pretrained", lambda: untrained)
+
+
+def test_test_cases_are_filled_by_every_method(thick, params, fill):
+    filled, methods = fill(thick, params())
+    assert methods == ["linear", "nearest"]
     assert list(filled) == ["linear/b", "linear/c", "nearest/b", "nearest/c"]
     made = filled["nearest/b"].make()
     assert made.record["method"] == "nearest"
     np.testing.assert_array_equal(made.image.stored[..., 1], made.image.stored[..., 0])
 
 
-def test_all_cases_are_filled_where_asked_for(thick, params):
-    filled = fill_cases(thick, SPLITS, {}, {}, params(methods=["linear"], cases="all"))
+def test_all_cases_are_filled_where_asked_for(thick, params, fill):
+    filled, _ = fill(thick, params(methods=["linear"], cases="all"))
     assert list(filled) == ["linear/a", "linear/b", "linear/c"]
 
 
-def test_a_case_that_failed_before_is_left_out(thick, params):
+def test_a_case_that_failed_before_is_left_out(thick, params, fill):
     del thick["b"]
-    assert list(fill_cases(thick, SPLITS, {}, {}, params())) == ["linear/c", "nearest/c"]
+    assert list(fill(thick, params())[0]) == ["linear/c", "nearest/c"]
 
 
-def test_nothing_is_read_before_a_promise_is_kept(params):
+def test_nothing_is_read_before_a_promise_is_kept(params, fill):
     def unkept():
         pytest.fail("a promise was kept before its case was saved")
 
     thick = {name: Promise(unkept, name) for name in "abc"}
-    assert len(fill_cases(thick, SPLITS, {}, {}, params())) == 4
+    assert len(fill(thick, params())[0]) == 4
 
 
-def test_a_model_that_is_not_there_is_refused_with_what_to_do(thick, params):
-    with pytest.raises(ValueError, match=r"no trained model 'iia' \(found: gan\).*variant=iia"):
-        fill_cases(thick, SPLITS, {"gan": dict}, {}, params(methods=["linear", "iia"]))
+@pytest.mark.parametrize(
+    ("name", "weights"), [("iia", "own"), ("edsr", "pretrained"), ("lineer", "pretrained")]
+)
+def test_a_model_that_is_not_there_is_refused_with_what_to_do(thick, params, fill, name, weights):
+    """Shipped weights stand in for nothing but a variant that could be trained."""
+    rule = params(methods=["linear", name], weights=weights)
+    with pytest.raises(ValueError, match=rf"no trained model '{name}' \(found: gan\).*={name}"):
+        fill(thick, rule, {"gan": dict})
 
 
-def test_only_the_models_asked_for_are_read(thick, params):
+@pytest.mark.usefixtures("shipped")
+def test_shipped_weights_stand_in_for_what_is_not_trained_yet(thick, params, fill, caplog):
+    with caplog.at_level("INFO", logger=nodes.__name__):
+        filled, methods = fill(thick, params(methods=["linear", "iia"]))
+    assert methods == ["linear", "pretrained"]
+    assert list(filled) == ["linear/b", "linear/c", "pretrained/b", "pretrained/c"]
+    assert "kedro run --pipelines=synthesis --params variant=iia" in caplog.text
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.usefixtures("shipped")
+def test_the_model_of_the_experiment_fills_as_soon_as_there_is_one(
+    thick, params, fill, untrained, caplog
+):
+    rule = params(methods=["iia", "pretrained"])
+    filled, methods = fill(thick, rule, {"iia": lambda: untrained})
+    assert methods == ["iia", "pretrained"]
+    assert not caplog.records
+    records = {name: filled[f"{name}/b"].make().record for name in methods}
+    assert {name: record["method"] for name, record in records.items()} == dict(
+        zip(methods, methods, strict=True)
+    )
+    assert {name: record["weights"] for name, record in records.items()} == {
+        "iia": "own",
+        "pretrained": "pretrained",
+    }
+
+
+def test_a_case_says_that_no_weights_filled_it(thick, params, fill):
+    record = fill(thick, params())[0]["linear/b"].make().record
+    assert (record["weights"], record["model_sha256"], record["model_version"]) == (None,) * 3
+
+
+@pytest.mark.usefixtures("shipped")
+def test_what_shipped_weights_filled_is_verified_under_their_name(thick, params, fill):
+    filled, methods = fill(thick, params(methods=["iia"]))
+    table = verify_filled(filled, thick, methods, SERIAL)
+    assert list(table["method"]) == ["pretrained", "pretrained"]
+    assert table["passed"].all()
+
+
+def test_only_the_models_asked_for_are_read(thick, params, fill):
     def unread():
         pytest.fail("the model was read")
 
-    assert fill_cases(thick, SPLITS, {"iia": unread}, {}, params())
+    assert fill(thick, params(), {"iia": unread})
 
 
 @pytest.mark.parametrize(
@@ -70,6 +135,7 @@ def test_only_the_models_asked_for_are_read(thick, params):
         ({"batch_pixels": 1}, False),
         ({"cases": "all"}, False),
         ({"methods": ["linear"]}, False),
+        ({"weights": "own"}, False),
         ({"count": 3}, True),
         ({"restore_acquired": True}, True),
         ({"through_plane": "S"}, True),
@@ -80,32 +146,33 @@ def test_only_the_models_asked_for_are_read(thick, params):
     ],
 )
 def test_a_case_is_made_again_when_something_that_it_depends_on_changes(
-    thick, params, changes, again
+    thick, params, fill, changes, again
 ):
     def mark(**changes):
         rule = params(**{"label_field": "signed_distance", **changes})
-        return fill_cases(thick, SPLITS, {}, {}, rule)["linear/b"].fingerprint
+        return fill(thick, rule)[0]["linear/b"].fingerprint
 
     assert (mark() != mark(**changes)) is again
 
 
-def test_a_case_is_made_again_when_its_source_changes(thick, params):
-    before = fill_cases(thick, SPLITS, {}, {}, params())
+def test_a_case_is_made_again_when_its_source_changes(thick, params, fill):
+    before, _ = fill(thick, params())
     thick["b"] = replace(thick["b"], fingerprint="another")
-    after = fill_cases(thick, SPLITS, {}, {}, params())
+    after, _ = fill(thick, params())
     changed = {name for name in before if before[name].fingerprint != after[name].fingerprint}
     assert changed == {"linear/b", "nearest/b"}
 
 
-def test_what_was_filled_passes_verification(thick, params):
-    table = verify_filled(fill_cases(thick, SPLITS, {}, {}, params()), thick, params(), SERIAL)
+def test_what_was_filled_passes_verification(thick, params, fill):
+    filled, methods = fill(thick, params())
+    table = verify_filled(filled, thick, methods, SERIAL)
     assert list(table.columns) == ["method", "case", "passed", "differences"]
     assert list(table["case"]) == ["b", "c", "b", "c"]
     assert table["passed"].all()
 
 
 def test_a_super_resolution_model_fills_and_is_not_verified_for_what_it_says_it_replaced(
-    thick, params
+    thick, params, fill
 ):
     shape = SuperResolutionNetwork(kind="rcan", width=4, blocks=1, groups=1, residual_scale=1)
     checkpoint = {
@@ -117,25 +184,25 @@ def test_a_super_resolution_model_fills_and_is_not_verified_for_what_it_says_it_
         "factor": 3,
     }
     rule = params(methods=["linear", "rcan"])
-    filled = fill_cases(thick, SPLITS, {}, {"rcan": lambda: checkpoint}, rule)
+    filled, methods = fill(thick, rule, {}, {"rcan": lambda: checkpoint})
     made = filled["rcan/b"].make()
     assert (made.record["method"], made.record["acquired_slices"]) == ("rcan", "replaced")
-    assert set(verify_filled(filled, thick, rule, SERIAL)["method"]) == {"linear"}
+    assert set(verify_filled(filled, thick, methods, SERIAL)["method"]) == {"linear"}
 
 
-def test_one_changed_voxel_fails_verification(thick, params):
-    filled = fill_cases(thick, SPLITS, {}, {}, params())
+def test_one_changed_voxel_fails_verification(thick, params, fill):
+    filled, methods = fill(thick, params())
     damaged = filled["linear/c"].make()
     damaged.image.stored[0, 0, 3] += 1  # acquired slice 1
     filled["linear/c"] = Promise(lambda: damaged, "")
     with pytest.raises(ValueError, match=r"verification failed:[\s\S]*linear *c.*acquired slice 1"):
-        verify_filled(filled, thick, params(), SERIAL)
+        verify_filled(filled, thick, methods, SERIAL)
 
 
-def test_what_another_run_filled_is_left_alone(thick, params):
-    filled = fill_cases(thick, SPLITS, {}, {}, params())
+def test_what_another_run_filled_is_left_alone(thick, params, fill):
+    filled, _ = fill(thick, params())
     damaged = filled["nearest/c"].make()
     damaged.image.stored[0, 0, 3] += 1
     filled["nearest/c"] = Promise(lambda: damaged, "")
-    table = verify_filled(filled, thick, params(methods=["linear"]), SERIAL)
+    table = verify_filled(filled, thick, ["linear"], SERIAL)
     assert set(table["method"]) == {"linear"}

@@ -51,7 +51,7 @@ def fill(imputation_params):
 def with_trust(filled, value, axis=2):
     """The filled case with that trust everywhere, acquired slices included."""
     trust = filled.maps["trust"]
-    stored = np.full_like(trust.stored, round(value * 255))
+    stored = np.full_like(trust.stored, round(value * 1000))
     return replace(filled, maps={**filled.maps, "trust": trust.with_stored(stored)})
 
 
@@ -117,7 +117,7 @@ def test_distrusted_voxels_lose_their_weight_on_synthetic_slices_only(thick, fil
     case, *_ = thick()
     filled = with_trust(fill(case), 1.0)
     trust = filled.maps["trust"].stored
-    trust[2, 3, :] = 102  # of 255: 0.4, on every slice
+    trust[2, 3, :] = 400  # of 1000: 0.4, on every slice
     for threshold in (0.5, 1.0):  # what reaches it is trusted
         scan = make_scan(case, filled, None, params(trust_threshold=threshold))
         expected = np.ones((DEPTH, 12, 10))

@@ -11,6 +11,7 @@ from slicefill.synthesis.checkpoint import (
     load_params,
     weights_digest,
 )
+from slicefill.synthesis.model import Pair
 from slicefill.synthesis.state import start_training
 
 SCORES = {"validation/psnr": 30.0, "validation/ssim": 0.9}
@@ -50,8 +51,8 @@ def test_a_model_comes_back_from_a_file(variant, make):
     t = torch.tensor([0.5])
     assert not model.training
     with torch.no_grad():
-        flows, (motion,) = model(first, last, t)
-        before, (same,) = training.synthesis.network.eval()(first, last, t)
+        flows, (motion,) = model(Pair(first, last), t)
+        before, (same,) = training.synthesis.network.eval()(Pair(first, last), t)
     assert flows.forward.abs().max() > 0.01
     assert torch.allclose(flows.forward, before.forward, atol=1e-5)  # in another memory format
     assert torch.allclose(motion.blend(first, last), same.blend(first, last), atol=1e-5)

@@ -156,13 +156,13 @@ def test_one_group_is_enough(params):
 
 def test_warm_up_is_linear_and_the_constant_rate_stays(params):
     options = params(optimisation={"warmup_steps": 3, "decay": "constant"}).optimisation
-    factors = [schedule(step, 100, options) for step in (0, 1, 2, 3, 50, 99)]
+    factors = [schedule(step, step / 100, options) for step in (0, 1, 2, 3, 50, 99)]
     assert factors == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1])
 
 
 def test_cosine_falls_to_a_hundredth(params):
     options = params(optimisation={"warmup_steps": 0, "decay": "cosine"}).optimisation
-    assert schedule(0, 100, options) == pytest.approx(1)
-    assert schedule(50, 100, options) == pytest.approx(0.505)
-    assert schedule(25, 100, options) == pytest.approx(0.01 + 0.99 * (1 + cos(pi / 4)) / 2)
-    assert schedule(100, 100, options) == schedule(500, 100, options) == pytest.approx(0.01)
+    assert schedule(0, 0.0, options) == pytest.approx(1)
+    assert schedule(50, 0.5, options) == pytest.approx(0.505)
+    assert schedule(25, 0.25, options) == pytest.approx(0.01 + 0.99 * (1 + cos(pi / 4)) / 2)
+    assert schedule(100, 1.0, options) == schedule(500, 5.0, options) == pytest.approx(0.01)

@@ -39,7 +39,7 @@ def make_engine(fabric):
         if stirred:
             nn.init.normal_(model.flow_network.out.weight, std=20)  # flows of some pixels
         if move is not None:
-            model.flows = move
+            model.flows = lambda pair: move(pair.first, pair.last)
         return Engine(model, fabric, batch_pixels, field, ensemble)
 
     return make

@@ -7,13 +7,14 @@ import torch
 from slicefill.synthesis.critics import Critics
 from slicefill.synthesis.groups import Batch
 from slicefill.synthesis.losses import (
+    error_likelihood,
     perceptual,
     reconstruction,
     smoothness,
     through_plane_smoothness,
     warping,
 )
-from slicefill.synthesis.model import Flows, Motion, SynthesisModel
+from slicefill.synthesis.model import Flows, Motion, Pair, SynthesisModel
 from slicefill.synthesis.steps import Judged, synthesis_terms, synthesise
 
 STILL = torch.zeros(1, 2, 4, 4)
@@ -114,9 +115,10 @@ def test_gradients_of_the_terms_are_right(seeded):
 
 def judged(params, features=None, judges=True):
     batch = batch_of(torch.rand(2, 3, 1, 16, 16))
-    made = synthesise(SynthesisModel(1, params.network, params.parts), batch)
+    network = SynthesisModel(1, params.network, params.parts)
+    made = synthesise(network, batch)
     critics = Critics(1, 4, params.parts) if judges else None
-    return Judged(batch, made, critics, features)
+    return Judged(batch, network, made, critics, features)
 
 
 def test_only_terms_with_a_weight_are_computed(params):
@@ -136,3 +138,54 @@ def test_every_term_of_the_network_pulls_on_it(params):
         pull = torch.autograd.grad(term, flows, retain_graph=True)
         if name != "smooth":  # flat flows are at its minimum
             assert all(gradient.abs().sum() > 0 for gradient in pull), name
+
+
+def test_the_likeliest_predicted_error_is_the_mean_absolute_one(seeded):
+    real = torch.rand(1, 1, 1, 30, 30, generator=seeded)
+    synthetic = real + 0.1 * torch.randn(real.shape, generator=seeded)
+    expected = (synthetic - real).abs().mean()
+
+    def cost(factor):
+        error = torch.full_like(real[:, 0], float(expected) * factor)
+        return error_likelihood(
+            synthetic, real, [Motion(STILL, STILL, torch.tensor(0.5), error=error)]
+        )
+
+    assert cost(1.0) < min(cost(0.9), cost(1.1))
+
+
+def test_the_slices_do_not_learn_from_the_predicted_error():
+    synthetic = torch.full((1, 1, 1, 2, 2), 0.5, requires_grad=True)
+    error = torch.full((1, 1, 2, 2), 0.2, requires_grad=True)
+    motion = Motion(STILL, STILL, torch.tensor(0.5), error=error)
+    error_likelihood(synthetic, torch.zeros_like(synthetic), [motion]).backward()
+    assert synthetic.grad is None
+    assert error.grad.abs().sum() > 0
+
+
+def test_cycle_is_what_the_network_makes_of_what_it_made(params, seeded):
+    """Half-way to both neighbours, and from these back, each by a call of its own."""
+    given = params(variant="refined")
+    network = SynthesisModel(1, given.network, given.parts)
+    batch = batch_of(torch.rand(2, 3, 1, 16, 16, generator=seeded))
+    judged = Judged(batch, network, synthesise(network, batch), None, None)
+    (made,) = synthesis_terms(judged, {"cycle": 1.0}).values()
+
+    def half(first, last):
+        _, (motion,) = network(Pair(first, last), torch.tensor([0.5]))
+        return motion.render(first, last)
+
+    before, real, after = batch.slices.unbind(1)
+    expected = (half(half(before, real), half(real, after)) - real).abs().mean()
+    torch.testing.assert_close(made, expected)
+    gradients = torch.autograd.grad(made, network.flow_network.out.bias)
+    assert gradients[0].abs().sum() > 0
+
+
+def test_cycle_is_of_three_neighbouring_slices_alone(params):
+    network = SynthesisModel(1, params().network, params().parts)
+    for inner, terms in ((1, {"cycle"}), (2, set())):
+        batch = batch_of(torch.rand(1, inner + 2, 1, 16, 16))
+        judged = Judged(batch, network, synthesise(network, batch), None, None)
+        assert set(synthesis_terms(judged, {"cycle": 1.0})) == terms
+    assert "cycle" not in params().lambdas  # nothing changes where it is not asked for

@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from slicefill.synthesis.networks import Attention, Discriminator, ObjectClassifier, UNet
+from slicefill.synthesis.networks import (
+    Attention,
+    BlockUNet,
+    Discriminator,
+    ObjectClassifier,
+    UNet,
+)
 
 
 def test_paper_size_unet_has_the_layers_of_super_slomo():
@@ -58,3 +64,19 @@ def test_discriminator_and_classifier_have_the_layers_of_the_paper():
     discriminator, classifier = Discriminator(1, 8), ObjectClassifier(8, 8)
     assert (count(discriminator, nn.Conv2d), count(discriminator, nn.Linear)) == (3, 1)
     assert (count(classifier, nn.Conv2d), count(classifier, nn.Linear)) == (0, 2)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (8, 24)])
+def test_a_net_on_blocks_starts_at_zero_and_keeps_the_size(size, seeded):
+    network = BlockUNet(3, 5, width=4, depth=2, block=2)
+    made = network(torch.rand(2, 3, *size, generator=seeded))
+    assert made.shape == (2, 5, *size)
+    assert not made.any()
+
+
+def test_a_net_on_blocks_moves_with_its_input_by_its_multiple(seeded):
+    network = BlockUNet(1, 1, width=4, depth=1, block=2)
+    torch.nn.init.normal_(network.out.weight)
+    image = torch.rand(1, 1, 64, 64, generator=seeded)
+    there = network(image.roll(4, 3))[..., 24:40]
+    assert torch.allclose(there, network(image).roll(4, 3)[..., 24:40], atol=1e-5)

@@ -3,13 +3,18 @@
 import io
 import logging
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from slicefill.synthesis.checkpoint import load_model
+from slicefill.synthesis.epoch import schedule
+from slicefill.synthesis.groups import summarise
+from slicefill.synthesis.model import Pair, SynthesisModel
 from slicefill.synthesis.train import TrainingData, train, training_mark
+from slicefill.synthesis.validation import validate, validation_groups
 from slicefill.synthesis.views import ViewCache
 from slicefill.training import Run
 
@@ -79,7 +84,10 @@ def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(variant, kil
     checkpoint = train(data(), made, Run(slot, reporter))
     assert reporter.values[0][0] == kill_in  # goes on with the epoch that was not saved
     assert equal(checkpoint, expected)
-    assert equal(slot.load(), whole.load())
+    states = slot.load(), whole.load()
+    assert states[0].keys() == states[1].keys()
+    timeless = [{k: v for k, v in state.items() if k != "minutes"} for state in states]
+    assert equal(*timeless)
 
 
 def test_a_finished_run_is_not_repeated(data, params):
@@ -184,7 +192,95 @@ def test_a_trained_model_beats_linear_interpolation_on_moving_discs(data, params
     slices = ViewCache(sets.validation, "auto", made)["case8"]["through_plane"].slices
     first, real, last = torch.from_numpy(slices[:-2]), slices[1:-1], torch.from_numpy(slices[2:])
     with torch.no_grad():
-        _, (motion,) = load_model(checkpoint)(first, last, torch.tensor([0.5]))
+        _, (motion,) = load_model(checkpoint)(Pair(first, last), torch.tensor([0.5]))
         filled = motion.blend(first, last).numpy()
     linear = (slices[:-2] + slices[2:]) / 2
     assert np.abs(filled - real).mean() < 0.5 * np.abs(linear - real).mean()
+
+
+def shipped(params):
+    """A checkpoint whose flow network sees one pixel of motion everywhere."""
+    made = params(variant="plain")
+    model = SynthesisModel(1, made.network, made.parts)
+    with torch.no_grad():
+        model.flow_network.out.bias.fill_(1.0)
+    return {"weights": model.state_dict(), "params": made.model_dump(), "channels": 1}
+
+
+def test_training_goes_on_from_weights_that_are_given(data, params):
+    start, reporter = shipped(params), Reporter()
+    still = params(variant="plain", optimisation={"epochs": 1, "learning_rate": 1e-12})
+    plain = data()
+    given = replace(plain, start=start)
+    made = train(given, still, Run(MemorySlot(), reporter))
+    assert torch.equal(made["weights"]["flow_network.out.bias"], torch.ones(4))
+    cache = ViewCache(given.validation, "auto", still)
+    groups = validation_groups(summarise(cache, sorted(given.validation)), still)
+    bar = validate(load_model(start), cache, groups)
+    assert reporter.values[0] == (0, pytest.approx(bar, abs=1e-5))
+    assert len({training_mark(d, still) for d in (plain, given, replace(plain, start=None))}) == 2
+
+
+class Clock:
+    """Every look at it takes a second."""
+
+    def __init__(self, monkeypatch, begin=0.0):
+        self.now = begin
+        monkeypatch.setattr("slicefill.synthesis.state.time", SimpleNamespace(monotonic=self.look))
+
+    def look(self):
+        self.now += 1.0
+        return self.now
+
+
+LIMITED = {"epochs": 10**6, "minutes": 1.0, "patience": 10**6}
+
+
+def test_training_ends_with_its_time_and_with_a_low_rate(data, params, monkeypatch):
+    rates = []
+
+    def remember(step, done, options):
+        rates.append((step, schedule(step, done, options)))
+        return rates[-1][1]
+
+    monkeypatch.setattr("slicefill.synthesis.epoch.schedule", remember)
+    Clock(monkeypatch)
+    made = params(variant="plain", optimisation={**LIMITED, "warmup_steps": 0})
+    checkpoint = train(data(), made, Run(MemorySlot(), Reporter()))
+    steps = [row["value"] for row in checkpoint["history"] if row["term"] == "train/steps"]
+    assert steps == sorted(steps)
+    assert steps[-1] == len(rates) == 1 + rates[-1][0]
+    assert 30 < len(rates) < 60  # a look at the clock before every step, some between epochs
+    factors = [factor for _, factor in rates]
+    assert factors == sorted(factors, reverse=True)
+    assert factors[0] > 0.98
+    assert factors[-1] < 0.02
+
+
+def test_only_the_time_that_was_spent_counts_when_a_run_goes_on(data, params, monkeypatch):
+    made, slot = params(variant="plain", optimisation=LIMITED), MemorySlot()
+    Clock(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        train(data(), made, Run(slot, Reporter(kill_in=3)))
+    spent = slot.load()["minutes"]
+    assert 0 < spent < 0.5
+    clock = Clock(monkeypatch, begin=10**9)
+    train(data(), made, Run(slot, Reporter()))
+    assert clock.now - 10**9 == pytest.approx(60 * (1 - spent), abs=5)
+
+
+def test_a_run_whose_time_was_over_is_not_repeated(data, params, monkeypatch):
+    made, slot = params(variant="plain", optimisation=LIMITED), MemorySlot()
+    Clock(monkeypatch)
+    first = train(data(), made, Run(slot, Reporter()))
+    reporter = Reporter()
+    assert equal(train(data(), made, Run(slot, reporter)), first)
+    assert reporter.values == []
+
+
+def test_a_limit_of_time_marks_a_model_and_none_leaves_its_mark(data, params):
+    marks = {
+        training_mark(data(), params(optimisation=limit))
+        for limit in ({}, {"minutes": None}, {"minutes": 1.0}, {"minutes": 2.0})
+    }
+    assert len(marks) == 3

@@ -17,8 +17,8 @@ class Shift(SynthesisModel):
 
     step = 0.0
 
-    def flows(self, first, last):
-        columns = torch.full_like(first, self.step)
+    def flows(self, pair):
+        columns = torch.full_like(pair.first, self.step)
         flow = torch.cat([torch.zeros_like(columns), columns], 1)
         return Flows(flow, -flow)
 

@@ -29,6 +29,7 @@ from slicefill.datasets.storage import (
     remove_folder,
     remove_leftovers,
 )
+from slicefill.execution.in_turn import MakeThenWrite
 from slicefill.params import SERIAL, ExecutorParams
 from slicefill.types import Lazy
 
@@ -45,10 +46,11 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
     """Cases under a folder, each in a folder of its own (`slicefill.datasets.case_folder`).
 
     Saving takes promises: each is made and written by a worker of the executor, which has one
-    case in memory at a time. A case on disk with the promise's fingerprint is skipped; any other
-    is made again. A case that fails is listed in `_failed.json` and the others go on. Only when
-    all are there does the dataset exist for `kedro run --only-missing-outputs`. Several runs may
-    make a share of the cases each, all in one folder; the last one marks it complete.
+    case in memory at a time; in turn, one is written while the next is made. A case on disk with
+    the promise's fingerprint is skipped; any other is made again. A case that fails is listed in
+    `_failed.json` and the others go on. Only when all are there does the dataset exist for
+    `kedro run --only-missing-outputs`. Several runs may make a share of the cases each, all in
+    one folder; the last one marks it complete.
 
     Example:
         ```yaml
@@ -127,7 +129,8 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
         (self._path / _COMPLETE).unlink(missing_ok=True)
         if others:
             replace_json(self._path / _COMPLETE, others)
-        save_one = partial(save_case, self._path, self._content)
+        write_one = partial(_write_case, self._path, self._content)
+        save_one = MakeThenWrite(_make_case, write_one)
         due = self._missing({case: data[case] for case in share_of(data, self._shard)})
         failed = make_each(due, save_one, self._drop_case, self._failed, self._executor)
         remove_leftovers(inside(self._path, case) for case in due)  # of workers that were killed
@@ -211,16 +214,12 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
         return {"path": str(self._path), "content": self._content, "shard": self._shard}
 
 
-def save_case(folder: Location, content: str, case: str, promise: Lazy[Any]) -> None:
-    """Make and write one case, in whichever process it is called.
-
-    Args:
-        folder: Holds the case folders.
-        content: What the promise makes: `case` or `prediction`.
-        case: Id.
-        promise: Its fingerprint goes into the record.
-    """
+def _make_case(case: str, promise: Lazy[Any]) -> Any:
+    """Make one case, in whichever process it is called; its record gets the fingerprint."""
     made = promise.make()
-    record = {**made.record, "fingerprint": promise.fingerprint}
+    return replace(made, record={**made.record, "fingerprint": promise.fingerprint})
+
+
+def _write_case(folder: Location, content: str, case: str, made: Any) -> None:
     _, write = _CONTENTS[content]
-    write(replace(made, record=record), inside(folder, case))
+    write(made, inside(folder, case))

@@ -124,6 +124,8 @@ class ModelsDataset(
 
     def save(self, data: Mapping[str, ModelPromise]) -> None:
         """Train and write what is not there yet; models of other names stay."""
+        if not data:
+            return
         for name in data:
             if not self._owns(name):
                 msg = (

@@ -10,6 +10,7 @@ from kedro_datasets._typing import ImagePreview
 
 from slicefill.datasets.case_folder import read_volume
 from slicefill.datasets.storage import Location
+from slicefill.pretrained import PRETRAINED
 from slicefill.types import Array, Case, Lazy, Prediction, Volume
 
 if TYPE_CHECKING:
@@ -27,14 +28,15 @@ def preview_case(cases: Mapping[str, Lazy[Case]], group: str | None) -> ImagePre
 
     Args:
         cases: By id; one is read.
-        group: Of ids `group/case`, the group to show if it is there; otherwise the first id.
+        group: Of ids `group/case`, the group to show if it is there; otherwise that of the
+            shipped weights, or the first id.
 
     Raises:
         FileNotFoundError: If there is none.
     """
     from slicefill.figures import first_channel, overlays
 
-    wanted = [name for name in cases if group is not None and name.startswith(f"{group}/")]
+    wanted = [name for one in (group, PRETRAINED) for name in cases if name.startswith(f"{one}/")]
     name = _first(wanted or cases)
     case = cases[name].make()
     image = first_channel(case.image)

@@ -31,7 +31,8 @@ def make_each(
         drop_one: Removes what lies on disk under a name: after a failure it is the stale result
             of an earlier setting, which must not pass for this one.
         record: File in the folder that holds the results, where the failures are recorded.
-        executor: Each of its workers has one result in memory at a time.
+        executor: Each of its workers has one result in memory at a time; in turn, there are two
+            where `save_one` can write one while the next is made.
 
     Returns:
         The reason of each failure, by name.

@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from functools import partial
 from typing import TypeVar
 
-from slicefill.execution.outcome import Failure, Outcomes, attempt
+from slicefill.execution.in_turn import in_turn
+from slicefill.execution.outcome import Failure
 from slicefill.params import ExecutorParams
 
 logger = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ def run_each(
 
     Args:
         work: Called with the name and the item; large results are better written than returned.
+            `MakeThenWrite` lets one be written while the next is made.
         items: By name.
         executor: Where.
         title: Stands before the progress bar and in messages.
@@ -46,8 +47,8 @@ def run_each(
     from slicefill.execution.dask import on_dask
     from slicefill.execution.processes import in_processes
 
-    ways = {"serial": _in_turn, "processes": in_processes, "dask": on_dask}
-    outcomes = (ways[executor.kind] if items else _in_turn)(work, items, executor)
+    ways = {"serial": in_turn, "processes": in_processes, "dask": on_dask}
+    outcomes = (ways[executor.kind] if items else in_turn)(work, items, executor)
     shown = tqdm(outcomes, title, len(items), unit="case", disable=len(items) < 2)
     done: dict[str, R] = {}
     failed: dict[str, str] = {}
@@ -60,8 +61,3 @@ def run_each(
             else:
                 done[name] = outcome
     return {n: done[n] for n in items if n in done}, {n: failed[n] for n in items if n in failed}
-
-
-def _in_turn(work: Callable[[str, A], R], items: Mapping[str, A], _: ExecutorParams) -> Outcomes:
-    for name, item in items.items():
-        yield name, attempt(partial(work, name, item))

@@ -9,6 +9,7 @@ from slicefill.figures.naming import metric_label
 from slicefill.figures.overlays import overlays
 from slicefill.figures.paired import paired_plots
 from slicefill.figures.planes import ViewSpec
+from slicefill.figures.risk_coverage import risk_coverage
 from slicefill.figures.scores import metric_plots
 from slicefill.figures.training_curves import segmentation_curves
 from slicefill.figures.views import first_channel, views
@@ -27,6 +28,7 @@ __all__ = [
     "metric_plots",
     "overlays",
     "paired_plots",
+    "risk_coverage",
     "segmentation_curves",
     "slice_origin",
     "views",

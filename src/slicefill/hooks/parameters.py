@@ -11,6 +11,8 @@ _SECTIONS = (
     "anisotropization",
     "synthesis",
     "super_resolution",
+    "pretraining",
+    "adaptation",
     "imputation",
     "evaluation",
     "augmentation",

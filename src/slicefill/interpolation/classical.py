@@ -54,8 +54,8 @@ def fill_classically(kind: str, stack: Stack, positions: Sequence[float]) -> Fil
         msg = f"a stack of {depth} slice has no gap to fill: give at least 2 slices"
         raise ValueError(msg)
     shape = (depth - 1, len(positions))
-    where = np.add.outer(np.arange(depth - 1), np.asarray(positions, dtype=np.float64)).ravel()
-    operator = _OPERATORS[kind](depth, where)
+    where = _places(depth, positions)
+    operator = slice_weights(kind, depth, positions)
     label = None
     if stack.label is not None:
         by_shape = kind == "shape_based"
@@ -64,6 +64,21 @@ def fill_classically(kind: str, stack: Stack, positions: Sequence[float]) -> Fil
         label = label.reshape(*shape, *stack.label.shape[1:])
     image = _apply(operator, stack.image).reshape(*shape, *stack.image.shape[1:])
     return Filling(image, _agreement(stack, len(positions)), label)
+
+
+def slice_weights(kind: str, depth: int, positions: Sequence[float]) -> Floats:
+    """Share of each of D slices in every synthetic one, `((D - 1) · N, D)`, gap after gap.
+
+    Example:
+        >>> slice_weights("linear", 3, [0.25]).tolist()
+        [[0.75, 0.25, 0.0], [0.0, 0.75, 0.25]]
+    """
+    return _OPERATORS[kind](depth, _places(depth, positions))
+
+
+def _places(depth: int, positions: Sequence[float]) -> NDArray[np.float64]:
+    """Positions of the synthetic slices in units of the slice index, `((D - 1) · N,)`."""
+    return np.add.outer(np.arange(depth - 1), np.asarray(positions, dtype=np.float64)).ravel()
 
 
 def _nearest(depth: int, where: Array) -> Floats:

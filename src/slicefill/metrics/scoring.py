@@ -137,13 +137,9 @@ def _image_scores(
     prediction: Array, volume: Array, covered: _Covered, params: EvaluationParams
 ) -> dict[str, float]:
     """Score one channel: covered slices `(D, H, W)` against the whole real volume."""
-    low = float(volume.min())
-    data_range = float(np.percentile(volume, 99.9)) - low
-    if data_range <= 0:
-        msg = f"the truth is {low:g} almost everywhere: it has no scale to score against"
-        raise ValueError(msg)
+    data_range = _scale(volume)[1]
     truth = volume[covered.truth]
-    body = _fill_holes(truth > low + params.body_quantile * data_range)
+    body = body_mask(volume, covered.truth, params.body_quantile)
     everywhere = np.ones_like(body)
     synthetic = everywhere & covered.synthetic[:, None, None]
     similarity = ssim_map(prediction, truth, data_range)
@@ -161,8 +157,27 @@ def _image_scores(
     return scores
 
 
-def _fill_holes(mask: Array) -> Array:
-    return np.stack([binary_fill_holes(one) for one in mask])
+def body_mask(volume: Array, chosen: Indices, quantile: float) -> Array:
+    """Where some slices of a real volume show the body, bool, `(n, H, W)`.
+
+    Args:
+        volume: All of its slices, `(D, H, W)`: their scale decides.
+        chosen: Indices of slices, `(n,)`.
+        quantile: As `body_quantile` of `EvaluationParams`.
+    """
+    low, data_range = _scale(volume)
+    above = volume[chosen] > low + quantile * data_range
+    return np.stack([binary_fill_holes(one) for one in above])
+
+
+def _scale(volume: Array) -> tuple[float, float]:
+    """Minimum and data range of a volume."""
+    low = float(volume.min())
+    data_range = float(np.percentile(volume, 99.9)) - low
+    if data_range <= 0:
+        msg = f"the truth is {low:g} almost everywhere: it has no scale to score against"
+        raise ValueError(msg)
+    return low, data_range
 
 
 def _label_scores(

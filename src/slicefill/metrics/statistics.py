@@ -16,7 +16,7 @@ from scipy import stats
 
 from slicefill.params import StatisticsParams
 
-HIGHER_IS_BETTER = ("psnr", "ssim", "dice", "nsd")
+HIGHER_IS_BETTER = ("psnr", "ssim", "dice", "nsd", "trust_rank")
 """Metrics, by the start of their name, of which more is better."""
 
 IDEAL = {
@@ -29,11 +29,14 @@ IDEAL = {
     "hd95": 0,
     "gradient_ratio": 1,
     "alternation": 1,
+    "trust_bias": 0,
+    "risk_area": 0,
 }
 """All other metrics, by the start of their name, and the value that is best."""
 
 _KEYS = ["case", "person", "method"]
 _RUN = ["seed", "engine", "prediction"]  # which training a row comes from
+_UNTESTED = ("trust_rank", "trust_bias", "risk_area")  # what they are of differs by method
 _COUNTS = ("slices", "both_empty", "prediction_empty", "truth_empty", "ml")  # also with a suffix
 
 
@@ -128,8 +131,8 @@ def compare(scores: pd.DataFrame, references: list[str], params: StatisticsParam
     Metrics are turned so that more is better (`merit`), case by case; the reference is the one
     of `references` with the best mean over persons. Both sides are paired by
     case, averaged by person and tested by Wilcoxon's signed-rank test, two-sided; p is
-    corrected by Holm over all rows of the table. The `..._all_slices` values are not compared,
-    nor is a signed RAVD where its magnitude is: one test for both.
+    corrected by Holm over all rows of the table. The `..._all_slices` values and those of trust
+    are not compared, nor is a signed RAVD where its magnitude is: one test for both.
 
     Args:
         scores: One row per case and method, and seed if there are several: averaged first.
@@ -160,7 +163,8 @@ def _metrics(scores: pd.DataFrame) -> list[str]:
 
 def _tested(metrics: list[str]) -> list[str]:
     signed = {name.replace("ravd_abs", "ravd") for name in metrics if _named(name, ("ravd_abs",))}
-    return [name for name in metrics if not name.endswith("_all_slices") and name not in signed]
+    left_out = {*signed, *_UNTESTED}
+    return [name for name in metrics if not name.endswith("_all_slices") and name not in left_out]
 
 
 def _named(metric: str, names: tuple[str, ...]) -> bool:

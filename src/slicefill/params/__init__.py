@@ -4,6 +4,7 @@ Kedro builds these before any node runs, so an unknown key or a value out of bou
 the run at once with the name of the field.
 """
 
+from slicefill.params.adaptation import AdaptationParams, AdaptParams
 from slicefill.params.anisotropization import AnisotropizationParams
 from slicefill.params.augmentation import AugmentationParams, TransformParams
 from slicefill.params.base import AxisName, as_plain
@@ -16,10 +17,12 @@ from slicefill.params.comparison import (
     ScoringParams,
 )
 from slicefill.params.computing import HardwareParams, WindowParams
+from slicefill.params.domain import DomainParams
 from slicefill.params.evaluation import EvaluationParams, StatisticsParams
 from slicefill.params.execution import SERIAL, ExecutorParams
 from slicefill.params.imputation import ImputationParams
 from slicefill.params.ingestion import IngestionParams, LabelParams, SplitParams
+from slicefill.params.pretraining import PretrainingParams
 from slicefill.params.segmentation import (
     DynUNet3DParams,
     InferenceParams,
@@ -43,18 +46,23 @@ from slicefill.params.synthesis import (
     SynthesisParams,
     Variant,
 )
+from slicefill.params.trust import CalibrationParams, TrustParams
 from slicefill.params.tuning import Choices, Range, TuningParams
 
 __all__ = [
     "ACQUIRED_ONLY",
     "SERIAL",
     "TUNED",
+    "AdaptParams",
+    "AdaptationParams",
     "AnisotropizationParams",
     "AugmentationParams",
     "AxisName",
+    "CalibrationParams",
     "Choices",
     "ComparedMethod",
     "ComparisonParams",
+    "DomainParams",
     "DynUNet3DParams",
     "EngineName",
     "EvaluationParams",
@@ -71,6 +79,7 @@ __all__ = [
     "NnUNetParams",
     "OptimisationParams",
     "Preset",
+    "PretrainingParams",
     "Range",
     "ScoringParams",
     "SegmentationOptimisation",
@@ -82,6 +91,7 @@ __all__ = [
     "SuperResolutionParams",
     "SynthesisParams",
     "TransformParams",
+    "TrustParams",
     "TuningParams",
     "UNet2DParams",
     "Variant",

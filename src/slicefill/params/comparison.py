@@ -16,11 +16,13 @@ class ComparedMethod(Params):
     """A row of the table: how gaps are filled and what segments the result."""
 
     title: str = Field(description="as the table names it")
-    fill: str = Field(description="none, a classical method, a variant, or a super-resolution net")
+    fill: str = Field(
+        description="none, a classical method, pretrained, a variant, or a super-resolution net"
+    )
     count: Annotated[int, Field(ge=0)] | Literal["N_A"] | None = Field(
         description="synthetic slices per gap; null: as imputation says"
     )
-    label_field: Literal["one_hot", "signed_distance"] | None = Field(
+    label_field: Literal["one_hot", "signed_distance", "adaptive"] | None = Field(
         description="how a model warps labels; null: as imputation says"
     )
     engine: EngineName | None = Field(description="null: the preset's")

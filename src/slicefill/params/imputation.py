@@ -4,14 +4,24 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from slicefill.params.adaptation import AdaptParams
 from slicefill.params.base import AxisName, Count, Params, Positive
 from slicefill.params.computing import HardwareParams, WindowParams
+from slicefill.params.trust import TrustParams
 
 
 class ImputationParams(Params):
     """How the gaps are filled."""
 
-    methods: list[str] = Field(min_length=1, description="classical methods and trained models")
+    methods: list[str] = Field(
+        min_length=1, description="classical methods, trained models, pretrained"
+    )
+    weights: Literal["pretrained", "own"] = Field(
+        description="of a variant that is not trained yet: the shipped ones stand in, or an error"
+    )
+    adapt: AdaptParams | None = Field(
+        description="shipped weights first learn from the scans that are filled; null: they do not"
+    )
     cases: Literal["test", "all"] = Field(
         description="which are filled: those of the test persons, or all"
     )
@@ -21,13 +31,14 @@ class ImputationParams(Params):
     )
     target_spacing: Positive | None = Field(description="mm; the nearest grid that keeps slices")
     batch_pixels: Count = Field(description="most pixels (pairs × rows × columns) in one batch")
-    label_field: Literal["one_hot", "signed_distance"] = Field(
+    label_field: Literal["one_hot", "signed_distance", "adaptive"] = Field(
         description="how a model warps labels: eq. (5), or by shape"
     )
     ensemble: bool = Field(description="average a model's motion over mirrored slices: 4 × slower")
     restore_acquired: bool = Field(
         description="super-resolution changes acquired slices: put them back"
     )
+    trust: TrustParams
     window: WindowParams = Field(description="for classical methods; a model brings its own")
     hardware: HardwareParams
 

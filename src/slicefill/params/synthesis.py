@@ -20,6 +20,16 @@ class LossWeights(Params):
     smooth: Weight = Field(description="smoothness of the flows, eq. (10)")
     adv: Weight = Field(description="adversarial, eq. (11)")
     tp_smooth: Weight = Field(description="smoothness across slices, eq. (12)")
+    error: Weight = Field(
+        default=0.0,  # presets written before it was there have none
+        exclude_if=lambda weight: weight == 0,
+        description="likelihood of the predicted error; for variants that have it",
+    )
+    cycle: Weight = Field(
+        default=0.0,
+        exclude_if=lambda weight: weight == 0,
+        description="re-prediction of acquired slices from synthetic ones, at gap 1",
+    )
 
 
 class Variant(Params):
@@ -39,16 +49,34 @@ class Variant(Params):
     residual: Fraction = Field(
         description="bound of what refinement may add to intensities in [0, 1]; 0: none, as printed"
     )
+    # Checkpoints written before these were there have none of them.
+    mix: bool = Field(
+        default=False,
+        exclude_if=lambda has: not has,
+        description="refinement chooses between motion and plain linear interpolation",
+    )
+    context: bool = Field(
+        default=False,
+        exclude_if=lambda has: not has,
+        description="both nets see the slices beyond the two as well: four in all",
+    )
+    error: bool = Field(
+        default=False,
+        exclude_if=lambda has: not has,
+        description="refinement predicts its own absolute error",
+    )
     preset: str | None = Field(
         default=None,  # checkpoints written before it was there have none
         description="λ of its own, a name in `weights`; null: `synthesis.preset`",
     )
 
     @model_validator(mode="after")
-    def _residual_needs_refinement(self) -> Self:
-        if self.residual > 0 and not self.refinement:
-            msg = f"residual {self.residual} needs refinement: true"
-            raise ValueError(msg)
+    def _parts_of_refinement_need_it(self) -> Self:
+        for name in ("residual", "mix", "error"):
+            value = getattr(self, name)
+            if value and not self.refinement:
+                msg = f"{name}: {str(value).lower()} needs refinement: true"
+                raise ValueError(msg)
         return self
 
 
@@ -58,6 +86,11 @@ class NetworkParams(Params):
     width: Annotated[int, Field(ge=4)] = Field(description="channels of the first level")
     depth: Annotated[int, Field(ge=1, le=6)] = Field(description="number of halvings")
     time_form: Literal["linear_motion", "printed"] = Field(description="eq. (1): t² or t, see docs")
+    block: Count = Field(
+        1,
+        exclude_if=lambda size: size == 1,
+        description="pixels a side that are one position of the nets; 1: as Super-SloMo's",
+    )
 
 
 class GroupParams(Params):
@@ -88,6 +121,11 @@ class OptimisationParams(Params):
     gradient_clip: Positive | None = Field(description="global norm; null: off")
     batch: Count = Field(description="groups in a step")
     epochs: Count = Field(description="at most")
+    minutes: Positive | None = Field(
+        default=None,  # models made before it was there had no limit
+        exclude_if=lambda minutes: minutes is None,
+        description="at most, validation included; what is learnt then depends on the machine",
+    )
     groups_per_epoch: Count | None = Field(description="null: every group once")
     pretraining_epochs: Annotated[int, Field(ge=0)] = Field(
         description="for classifier: pretrained"
@@ -150,7 +188,8 @@ class SynthesisParams(Params):
     @property
     def lambdas(self) -> dict[str, float]:
         """The λ in force: the preset's, with what the variant leaves out at zero."""
-        lambdas = self.weights[self.preset_in_use].model_dump()
+        weights = self.weights[self.preset_in_use]
+        lambdas = weights.model_dump() | ({"error": weights.error} if self.parts.error else {})
         if not self.parts.tp_smooth:
             lambdas["tp_smooth"] = 0.0
         if not (self.parts.global_discriminator or self.parts.local_discriminator):

@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from slicefill.hardware import mean_over_processes
+from slicefill.hardware import first_for_all, mean_over_processes
 from slicefill.params import OptimisationParams, SynthesisParams
 from slicefill.synthesis.critics import Critics
 from slicefill.synthesis.groups import ViewSummary, batch_groups, draw_groups, load_batch
@@ -59,6 +59,7 @@ def run_epoch(training: Training, setting: Setting) -> dict[str, float]:
 
     Every process draws the same groups with the same random numbers, in batches for all, and
     takes its share of each: what is learned is what one process learns from the larger batch.
+    Where time is limited, the epoch ends with it.
 
     Raises:
         ValueError: If no case gives a group.
@@ -76,15 +77,21 @@ def run_epoch(training: Training, setting: Setting) -> dict[str, float]:
     quiet = not fabric.is_global_zero
     with tqdm(batches, desc=title, unit="batch", mininterval=1, disable=quiet) as bar:
         for members in bar:
+            spent = time_spent(training, fabric, options)
+            if spent >= 1:
+                break
+            steps = training.step / (options.epochs * len(batches))
+            _set_learning_rates(training, options, max(spent, steps))
             whole = load_batch(members, setting.cache, params.groups, rng).to(fabric.device)
             share = take_share(whole, fabric.global_rank, processes)
-            _set_learning_rates(training, options, len(batches))
             for name, value in step(training, setting, share).items():
                 logged[name].append(value)
             bar.set_postfix({name: f"{v[-1]:.3g}" for name, v in logged.items() if "raw" in name})
             training.step += 1
     training.epoch += 1
     means = {name: float(np.mean(values)) for name, values in logged.items()}
+    if options.minutes is not None:
+        means["train/steps"] = float(training.step)
     return mean_over_processes(fabric, means)
 
 
@@ -110,12 +117,13 @@ def _train_classifier(training: Training, setting: Setting, share: Share) -> dic
 def _train_all(training: Training, setting: Setting, share: Share) -> dict[str, float]:
     """Alternate: critics on what the network makes now, then the network against them."""
     lambdas, batch = setting.params.lambdas, share.batch
-    made = synthesise(training.synthesis.network, batch)
+    network = training.synthesis.network
+    made = synthesise(network, batch)
     logged, judge = {}, None
     if training.critics is not None:
         logged = critic_step(setting.fabric, training.critics, share, made)
         judge = partial(_judge, setting.fabric, training.critics)
-    terms = synthesis_terms(Judged(batch, made, judge, setting.features), lambdas)
+    terms = synthesis_terms(Judged(batch, network, made, judge, setting.features), lambdas)
     weighed = share.weigh(terms)
     return logged | synthesis_step(setting.fabric, training.synthesis, weighed, lambdas)
 
@@ -127,8 +135,15 @@ def _judge(fabric: Fabric, critics: Side, slices: Tensor) -> dict[str, Tensor]:
     return logits
 
 
-def _set_learning_rates(training: Training, options: OptimisationParams, per_epoch: int) -> None:
-    factor = schedule(training.step, options.epochs * per_epoch, options)
+def time_spent(training: Training, fabric: Fabric, options: OptimisationParams) -> float:
+    """Share of its time that a run has used up, for all processes alike; 0 without a limit."""
+    if options.minutes is None:
+        return 0.0
+    return first_for_all(fabric, lambda: training.minutes) / options.minutes
+
+
+def _set_learning_rates(training: Training, options: OptimisationParams, done: float) -> None:
+    factor = schedule(training.step, done, options)
     rates = {"synthesis": options.learning_rate, "critics": options.critic_learning_rate}
     for name, rate in rates.items():
         side = getattr(training, name)
@@ -136,16 +151,20 @@ def _set_learning_rates(training: Training, options: OptimisationParams, per_epo
             group["lr"] = rate * factor
 
 
-def schedule(step: int, steps: int, options: OptimisationParams) -> float:
+def schedule(step: int, done: float, options: OptimisationParams) -> float:
     """Factor on the learning rate: linear warm-up, then constant or down a half cosine to 1 %.
 
     Stateless, so that a resumed run needs no scheduler state.
+
+    Args:
+        step: Number of the step, from 0.
+        done: Share of the run that is over.
+        options: Warm-up and decay.
     """
     warm = min(1.0, (step + 1) / (options.warmup_steps + 1))
     if options.decay == "constant":
         return warm
-    done = min(1.0, step / max(1, steps))
-    return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+    return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
 
 def require_groups(count: int, what: str, params: SynthesisParams) -> None:

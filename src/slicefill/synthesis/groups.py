@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from slicefill.params import GroupParams
+from slicefill.synthesis.model import Pair
 from slicefill.synthesis.views import THROUGH_PLANE, View, ViewCache
 from slicefill.types import Array, Floats
 
@@ -30,14 +31,28 @@ class Batch:
     Attributes:
         slices: `(B, N + 2, C, h, w)`, intensities in [0, 1].
         shows_object: Y of the inner slices, `(B, N)`; nan where unknown.
+        outer: Slices as far before the first and after the last as these are apart, or these
+            themselves at the ends of a view, `(B, 2 C, h, w)`; None: not cut.
     """
 
     slices: Tensor
     shows_object: Tensor
+    outer: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """Move to a device."""
-        return Batch(self.slices.to(device), self.shows_object.to(device))
+        outer = None if self.outer is None else self.outer.to(device)
+        return Batch(self.slices.to(device), self.shows_object.to(device), outer)
+
+    def take(self, chosen: slice) -> "Batch":
+        """Some of the groups."""
+        outer = None if self.outer is None else self.outer[chosen]
+        return Batch(self.slices[chosen], self.shows_object[chosen], outer)
+
+    @property
+    def pair(self) -> Pair:
+        """What a network sees: I_0, I_{N+1} and the slices beyond."""
+        return Pair(self.first, self.last, self.outer)
 
     @property
     def first(self) -> Tensor:
@@ -112,12 +127,18 @@ def _candidates(
         inner = view.gap - 1
         if name == THROUGH_PLANE:
             room = min(largest, length - start - 2)
-            inner = int(rng.integers(smallest, room + 1)) if room >= smallest else length
+            inner = _draw_inner(smallest, room, rng) if room >= smallest else length
         stop = start + inner + 2
         if stop > length:
             continue
         if view.occupied[start:stop].any() or rng.random() < params.background_keep:
             yield Group(case, name, start, inner)
+
+
+def _draw_inner(smallest: int, largest: int, rng: np.random.Generator) -> int:
+    """Draw N so that every N gives as many inner slices."""
+    counts = np.arange(smallest, largest + 1)
+    return int(rng.choice(counts, p=1 / counts / (1 / counts).sum()))
 
 
 def _choose(groups: list[Group], count: int, rng: np.random.Generator) -> list[Group]:
@@ -151,17 +172,37 @@ def load_batch(
 ) -> Batch:
     """Cut, augment and stack the slices of a batch."""
     cut = [_cut(cache[group.case][group.view], group, params, rng) for group in groups]
-    slices = torch.from_numpy(np.stack([slices for slices, _ in cut]))
-    shows = torch.from_numpy(np.stack([shows for _, shows in cut]))
-    return Batch(slices, shows[:, 1:-1])
+    slices, shows = (torch.from_numpy(np.stack(part)) for part in zip(*cut, strict=True))
+    return as_batch(slices, shows)
+
+
+def as_batch(slices: Tensor, shows_object: Tensor) -> Batch:
+    """Divide slices before, 0 … N + 1, after, `(B, N + 4, C, h, w)`, and the Y of all."""
+    return Batch(slices[:, 1:-1], shows_object[:, 2:-2], slices[:, [0, -1]].flatten(1, 2))
+
+
+def reach(group: Group, depth: int) -> list[int]:
+    """Places in a view of `depth` slices: before, start … start + inner + 1, after.
+
+    Before and after are as far from the group as its ends are apart; where the view does not
+    reach so far, the ends themselves.
+
+    Example:
+        >>> reach(Group("a", "rows", 2, 1), 8), reach(Group("a", "rows", 1, 1), 4)
+        ([0, 2, 3, 4, 6], [1, 1, 2, 3, 3])
+    """
+    first, last = group.start, group.start + group.inner + 1
+    before, after = 2 * first - last, 2 * last - first
+    middle = range(first, last + 1)
+    return [before if before >= 0 else first, *middle, after if after < depth else last]
 
 
 def _cut(
     view: View, group: Group, params: GroupParams, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """Crop one group at random, flip and reverse it: `(N + 2, C, h, w)` and `(N + 2,)`."""
-    chosen = slice(group.start, group.start + group.inner + 2)
-    slices, shows = view.slices[chosen], view.shows_object[chosen]
+    """Crop one group at random, flip and reverse it: `(N + 4, C, h, w)` and `(N + 4,)`."""
+    places = reach(group, len(view.slices))
+    slices, shows = view.slices[places], view.shows_object[places]
     for dim, size in ((2, params.crop[0]), (3, params.crop[1])):
         slices = _crop_or_pad(slices, dim, size, rng)
         if params.flip and rng.random() < 0.5:

@@ -1,19 +1,19 @@
 """Filling the gaps of a stack with a trained model: the second step of Slice Imputation."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from slicefill.synthesis.labels import Fields, label_fields, vote
-from slicefill.synthesis.model import Motion, SynthesisModel
-from slicefill.types import Filling, Stack
-
-_GAPS_PER_BOX = 4  # on a CPU, larger batches gain nothing (benchmarks/imputation.py)
+from slicefill.synthesis.boxes import Box, batches
+from slicefill.synthesis.checkpoint import load_model
+from slicefill.synthesis.label_motion import labels_follow, smooth_motion, without_motion
+from slicefill.synthesis.labels import ADAPTIVE, FOLLOWING, Fields, label_fields, vote
+from slicefill.synthesis.model import Motion, Pair, SynthesisModel
+from slicefill.types import Checkpoint, Filling, Stack
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Engine:
         model: In evaluation mode, on the device of `fabric`.
         fabric: Device and precision.
         batch_pixels: Most pixels (pairs × rows × columns) in one batch.
-        label_field: How labels are warped: `one_hot` or `signed_distance`.
+        label_field: How labels are warped: `one_hot`, `signed_distance` or `adaptive`, as in
+            `synthesis.labels`; adaptive ones do so only where that explains the acquired labels.
         ensemble: Average the motion found on the slices and on their three mirror images.
     """
 
@@ -35,23 +36,12 @@ class Engine:
     ensemble: bool
 
 
-@dataclass(frozen=True)
-class _Box:
-    """Rows and columns that show more than background, and the size of the whole slice."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
-    height: int
-    width: int
-
-    def cut(self, slices: Tensor) -> Tensor:
-        return slices[..., self.top : self.bottom, self.left : self.right]
-
-    def paste(self, inside: Tensor, outside: float = 0.0) -> Tensor:
-        margins = (self.left, self.width - self.right, self.top, self.height - self.bottom)
-        return F.pad(inside, margins, value=outside)
+def load_engine(
+    checkpoint: Checkpoint, fabric: Fabric, batch_pixels: int, label_field: str, ensemble: bool
+) -> Engine:
+    """Put a trained model on the device of `fabric`; the rest as in `Engine`."""
+    model = load_model(checkpoint).to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Engine(model, fabric, batch_pixels, label_field, ensemble)
 
 
 @torch.no_grad()
@@ -81,19 +71,32 @@ def fill_by_flow(engine: Engine, stack: Stack, positions: Sequence[float]) -> Fi
     shown = torch.from_numpy(stack.normalised()[:, : model.channels])
     stored = torch.from_numpy(stack.image)
     ids = None if stack.label is None else torch.from_numpy(stack.label.astype(np.int64))
-    filling = _allocate(stack, len(positions))
+    filling = _allocate(stack, len(positions), model.parts.error)
+    lead = _label_motion(engine, stack)
     width = torch.from_numpy(np.diff(stack.window).astype(np.float32)).to(device)
-    for gaps, box in _batches(shown, engine.batch_pixels):
-        inside = box.cut(shown)
-        pair = _prepare(inside[gaps], device), _prepare(inside[_next(gaps)], device)
+    for gaps, box in batches(shown, engine.batch_pixels):
+        pair = _pair(box.cut(shown), gaps, device)
         whole = _Pair.of(shown, stored, ids, gaps, engine)
-        for n, (t, found) in enumerate(_motions(engine, pair, positions)):
+        for n, (t, found) in enumerate(motions(engine, pair, positions)):
             motion = _whole(found, box, t)
             filling.image[gaps, n] = _render(motion, whole.stored, width).cpu().numpy()
             filling.trust[gaps, n] = motion.agreement(*whole.shown).cpu().numpy()
+            if filling.error is not None and motion.error is not None:
+                filling.error[gaps, n] = motion.error[:, 0].cpu().numpy()
             if filling.label is not None:
-                filling.label[gaps, n] = vote(motion, whole.fields, t).cpu().numpy()
+                filling.label[gaps, n] = vote(lead(motion, t), whole.fields, t).cpu().numpy()
     return filling
+
+
+def _label_motion(engine: Engine, stack: Stack) -> Callable[[Motion, float], Motion]:
+    """Choose the motion that labels take from that of the image."""
+    if engine.label_field not in (ADAPTIVE, FOLLOWING):
+        return lambda motion, _: motion
+    following = replace(engine, label_field=FOLLOWING)
+    follows = engine.label_field == FOLLOWING or labels_follow(
+        lambda thin: fill_by_flow(following, thin, [0.5]), stack
+    )
+    return smooth_motion if follows else without_motion
 
 
 @dataclass(frozen=True)
@@ -117,22 +120,27 @@ class _Pair:
         return cls(both(shown), both(stored), fields)
 
 
-def _motions(
-    engine: Engine, pair: tuple[Tensor, Tensor], positions: Sequence[float]
+def motions(
+    engine: Engine, pair: Pair, positions: Sequence[float]
 ) -> Iterator[tuple[float, Motion]]:
-    """Find the flows once and yield the motion from every position t."""
+    """Find the flows once and yield every position t and the motion from there."""
     mirrors = ((), (2,), (3,), (2, 3)) if engine.ensemble else ((),)
     with engine.fabric.autocast():
-        mirrored = [(pair[0].flip(dims), pair[1].flip(dims)) for dims in mirrors]
-        flows = [engine.model.flows(*slices) for slices in mirrored]
+        mirrored = [_mirror(pair, dims) for dims in mirrors]
+        flows = [engine.model.flows(slices) for slices in mirrored]
     for t in positions:
-        position = torch.tensor(t, device=pair[0].device)
+        position = torch.tensor(t, device=pair.first.device)
         with engine.fabric.autocast():
             found = [
-                _mirror_back(engine.model.motion(*slices, flow, position), dims)
+                _mirror_back(engine.model.motion(slices, flow, position), dims)
                 for slices, flow, dims in zip(mirrored, flows, mirrors, strict=True)
             ]
         yield t, _mean(found)
+
+
+def _mirror(pair: Pair, dims: tuple[int, ...]) -> Pair:
+    outer = None if pair.outer is None else pair.outer.flip(dims)
+    return Pair(pair.first.flip(dims), pair.last.flip(dims), outer)
 
 
 def _mirror_back(motion: Motion, dims: tuple[int, ...]) -> Motion:
@@ -141,25 +149,18 @@ def _mirror_back(motion: Motion, dims: tuple[int, ...]) -> Motion:
         return motion
     signs = [-1.0 if dim in dims else 1.0 for dim in (2, 3)]
     sign = motion.to_first.new_tensor(signs).view(1, 2, 1, 1)
-    share, residual = motion.first_share, motion.residual
-    return Motion(
-        motion.to_first.flip(dims) * sign,
-        motion.to_last.flip(dims) * sign,
-        share.flip(dims) if share.ndim == 4 else share,
-        None if residual is None else residual.flip(dims),
-    )
+    maps = {name: field for name, field in motion._asdict().items() if _is_map(field)}
+    back = motion._replace(**{name: field.flip(dims) for name, field in maps.items()})
+    return back._replace(to_first=back.to_first * sign, to_last=back.to_last * sign)
 
 
 def _mean(motions: Sequence[Motion]) -> Motion:
     """Mean of every field of motions; one motion is returned as it is."""
     if len(motions) == 1:
         return motions[0]
-    to_first, to_last, share = (
-        torch.stack(fields).mean(0)
-        for fields in zip(*((m.to_first, m.to_last, m.first_share) for m in motions), strict=True)
-    )
-    residuals = [motion.residual for motion in motions if motion.residual is not None]
-    return Motion(to_first, to_last, share, torch.stack(residuals).mean(0) if residuals else None)
+    given = [name for name, field in motions[0]._asdict().items() if field is not None]
+    means = {name: torch.stack([getattr(m, name) for m in motions]).mean(0) for name in given}
+    return motions[0]._replace(**means)
 
 
 def _render(motion: Motion, stored: tuple[Tensor, Tensor], width: Tensor) -> Tensor:
@@ -171,62 +172,37 @@ def _render(motion: Motion, stored: tuple[Tensor, Tensor], width: Tensor) -> Ten
     return image
 
 
-def _allocate(stack: Stack, count: int) -> Filling:
+def _allocate(stack: Stack, count: int, predicts_error: bool) -> Filling:
     depth, channels, height, width = stack.image.shape
-    gaps = (depth - 1, count)
-    label = None
-    if stack.label is not None:
-        label = np.zeros((*gaps, height, width), stack.label.dtype)
-    image = np.zeros((*gaps, channels, height, width), np.float32)
-    return Filling(image, np.zeros((*gaps, height, width), np.float32), label)
-
-
-def _occupied(shown: Tensor) -> _Box:
-    """Box of all that is above 0 in any slice; outside, all slices agree on background."""
-    height, width = shown.shape[-2:]
-    mask = (shown > 0).any(dim=0).any(dim=0)
-    if not mask.any():
-        return _Box(0, min(2, height), 0, min(2, width), height, width)  # nothing moves
-    top, bottom = _span(mask.any(1))
-    left, right = _span(mask.any(0))
-    return _Box(top, bottom, left, right, height, width)
-
-
-def _span(shows: Tensor) -> tuple[int, int]:
-    """First and last + 1 of what shows something; at least two pixels, as warping needs."""
-    places = torch.nonzero(shows).flatten()
-    last = min(max(int(places[-1]) + 1, int(places[0]) + 2), len(shows))
-    return min(int(places[0]), max(last - 2, 0)), last
-
-
-def _batches(shown: Tensor, pixels: int) -> Iterator[tuple[slice, _Box]]:
-    """Divide the gaps into batches of at most `pixels`, each with the box that shows something.
-
-    A box is shared by a fixed number of neighbouring gaps, so that results do not depend on
-    `pixels`: the ends of a body cost less than its middle.
-    """
-    gaps = len(shown) - 1
-    for start in range(0, gaps, _GAPS_PER_BOX):
-        stop = min(start + _GAPS_PER_BOX, gaps)
-        box = _occupied(shown[start : stop + 1])
-        size = max(1, pixels // box.cut(shown)[0, 0].numel())
-        for first in range(start, stop, size):
-            yield slice(first, min(first + size, stop)), box
+    shape = (depth - 1, count, height, width)
+    image = np.zeros((depth - 1, count, channels, height, width), np.float32)
+    label = None if stack.label is None else np.zeros(shape, stack.label.dtype)
+    error = np.zeros(shape, np.float32) if predicts_error else None
+    return Filling(image, np.zeros(shape, np.float32), label, error=error)
 
 
 def _next(gaps: slice) -> slice:
     return slice(gaps.start + 1, gaps.stop + 1)
 
 
-def _prepare(slices: Tensor, device: torch.device) -> Tensor:
-    return slices.to(device).contiguous(memory_format=torch.channels_last)
+def _pair(inside: Tensor, gaps: slice, device: torch.device) -> Pair:
+    """Slices on both sides of the gaps and, where the stack reaches, those beyond them."""
+
+    def at(offset: int) -> Tensor:
+        places = torch.arange(gaps.start, gaps.stop) + offset
+        chosen = inside[places.clamp(0, len(inside) - 1)].to(device)
+        return chosen.contiguous(memory_format=torch.channels_last)
+
+    return Pair(at(0), at(1), torch.cat([at(-1), at(2)], 1))
 
 
-def _whole(motion: Motion, box: _Box, t: float) -> Motion:
-    """Extend motion in the box to whole slices: no motion outside."""
-    share, residual = motion.first_share, motion.residual
-    if share.ndim == 4:
-        share = box.paste(share, 1 - t)
-    if residual is not None:
-        residual = box.paste(residual)
-    return Motion(box.paste(motion.to_first), box.paste(motion.to_last), share, residual)
+def _whole(motion: Motion, box: Box, t: float) -> Motion:
+    """Extend motion in the box to whole slices: no motion outside, and no error."""
+    outside = {"first_share": 1 - t, "moved": 1.0}
+    maps = {name: field for name, field in motion._asdict().items() if _is_map(field)}
+    pasted = {name: box.paste(field, outside.get(name, 0.0)) for name, field in maps.items()}
+    return motion._replace(**pasted)
+
+
+def _is_map(field: Tensor | None) -> bool:
+    return field is not None and field.ndim == 4

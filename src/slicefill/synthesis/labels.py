@@ -11,6 +11,10 @@ from slicefill.types import Array, Floats
 Fields = dict[int, tuple[Tensor, Tensor]]
 """Per label id, its field on the first and on the last slices, `(B, 1, H, W)` each."""
 
+ADAPTIVE, FOLLOWING = "adaptive", "following"
+"""Labels that follow the motion if that explains the acquired ones, and whether or not it does."""
+
+_YIELD = 0.3  # pixels that the background steps back: blended distances shrink what is round
 _TIE = 1e-4  # added to the share of the nearer slice, so that it decides ties between labels
 
 
@@ -22,14 +26,16 @@ def label_fields(first: Tensor, last: Tensor, kind: str) -> Fields:
         last: Label ids of the last slices.
         kind: `one_hot` is the paper's (eq. 5). `signed_distance` is the distance to the outline
             in pixels, positive inside, so that what motion leaves unexplained is interpolated by
-            shape; an object that only one of both slices shows ends half-way.
+            shape; an object that only one of both slices shows ends half-way. `adaptive` is
+            the same with a background that yields a little.
     """
-    convert = {"one_hot": _one_hot_pair, "signed_distance": distance_pair}[kind]
+    convert = _one_hot_pair if kind == "one_hot" else distance_pair
     pair = [ids.cpu().numpy() for ids in (first, last)]
     fields = {}
     for label in np.union1d(*pair).tolist():
+        behind = _YIELD if kind in (ADAPTIVE, FOLLOWING) and label == 0 else 0.0
         one, other = (
-            torch.from_numpy(field)[:, None].to(first.device)
+            torch.from_numpy(field)[:, None].to(first.device) - behind
             for field in convert(pair[0] == label, pair[1] == label)
         )
         fields[label] = (one, other)
@@ -43,7 +49,7 @@ def vote(motion: Motion, fields: Fields, t: float) -> Tensor:
     of the two slices.
     """
     nearer = motion.first_share + (_TIE if t <= 0.5 else -_TIE)
-    decisive = Motion(motion.to_first, motion.to_last, nearer)
+    decisive = motion._replace(first_share=nearer)
     labels = torch.tensor(list(fields), device=motion.to_first.device)
     best = labels[0].expand(motion.to_first[:, 0].shape)
     highest = torch.full_like(motion.to_first[:, 0], -torch.inf)

@@ -1,4 +1,6 @@
-"""The terms of the synthesis loss, eq. (7) to (12). Lower is better, 0 is perfect, for all.
+"""The terms of the synthesis loss: eq. (7) to (12), the predicted error, cycle consistency.
+
+Lower is better; 0 is perfect, save for `error_likelihood`.
 
 Shapes: slices `(B, N, C, H, W)` in [0, 1]; flows `(B, 2, H, W)` in pixels.
 """
@@ -10,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from slicefill.synthesis.groups import Batch
-from slicefill.synthesis.model import Flows, Motion
+from slicefill.synthesis.model import Flows, Motion, Pair
 from slicefill.synthesis.warping import warp
 
 
@@ -80,6 +82,52 @@ def through_plane_smoothness(first: Tensor, synthetic: Tensor, last: Tensor) -> 
     stack = cat_stack(first, synthetic, last)
     across, rows, columns = (stack.diff(dim=dim).square().mean() for dim in (1, 3, 4))
     return 2 * across + rows + columns
+
+
+def error_likelihood(synthetic: Tensor, real: Tensor, motions: list[Motion]) -> Tensor:
+    """How unlikely the errors are at the predicted size: Laplace, mean over voxels.
+
+    |e| / b + log b is least where b is the expected absolute error. Only b learns from it: the
+    slices are taken as they are.
+
+    Example:
+        Where every error is 0.5, predicting 0.5 costs 1 + log 0.5:
+
+        >>> import torch
+        >>> flat = torch.zeros(1, 1, 2, 2)
+        >>> motion = Motion(flat, flat, flat, error=flat + 0.5)
+        >>> round(float(error_likelihood(flat[:, None] + 0.5, flat[:, None], [motion])), 4)
+        0.3069
+    """
+    error = (synthetic - real).detach().abs().mean(2, keepdim=True)
+    expected = torch.stack([m.error for m in motions if m.error is not None], 1).clamp(min=1e-3)
+    return (error / expected + expected.log()).mean()
+
+
+def cycle(batch: Batch, halfway: Callable[[Pair], Tensor]) -> Tensor:
+    """Mean absolute error of the middle slice, re-predicted from synthetic ones beside it.
+
+    The slices half-way to both neighbours are synthesised, and from these two the middle one: the
+    model works at the distance of acquired slices, where nothing in between is known.
+
+    Args:
+        batch: Groups of three slices, N = 1.
+        halfway: Synthesises the slice half-way between two, `(B, C, H, W)`.
+
+    Example:
+        Linear interpolation of 0, 1, 0 gives 1/2 and 1/2, and 1/2 between these:
+
+        >>> import torch
+        >>> slices = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1, 1).expand(1, 3, 1, 2, 2)
+        >>> batch = Batch(slices, torch.zeros(1, 1))
+        >>> cycle(batch, lambda pair: (pair.first + pair.last) / 2)
+        tensor(0.5000)
+    """
+    real = batch.inner[:, 0]
+    outer = torch.cat([batch.first, batch.last], 1)
+    before = halfway(Pair(batch.first, real, outer))
+    after = halfway(Pair(real, batch.last, outer))
+    return F.l1_loss(halfway(Pair(before, after)), real)
 
 
 def cat_stack(first: Tensor, synthetic: Tensor, last: Tensor) -> Tensor:

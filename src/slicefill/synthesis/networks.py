@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from slicefill.params import NetworkParams
+
 _SLOPE = 0.1  # leaky ReLU, as in Super-SloMo
 
 
@@ -56,6 +58,59 @@ class UNet(nn.Module):
             x = F.leaky_relu(merge(torch.cat([x, skips.pop()], 1)), _SLOPE)
         output: Tensor = self.out(x)
         return output
+
+
+class BlockUNet(nn.Module):
+    """U-Net on blocks of pixels: each `block` × `block` pixels are channels of one position.
+
+    Full-size convolutions are what a U-Net of slices spends its time on; here there are none,
+    all kernels are 3 × 3, channels grow by half the width per level, and what comes out is put
+    back on the pixels. As in `UNet` the last layer starts at zero.
+
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        width: Channels of the first level.
+        depth: Number of halvings after that of blocks.
+        block: Pixels a side; H and W must be multiples of block · 2 ** depth.
+
+    Reference:
+        Shi et al., Real-time single image super-resolution using sub-pixel convolution, CVPR 2016.
+    """
+
+    def __init__(self, inputs: int, outputs: int, width: int, depth: int, block: int) -> None:
+        super().__init__()
+        self.block = block
+        channels = [width + level * width // 2 for level in range(depth)]
+        channels.append(channels[-1])
+        before = [inputs * block**2, *channels[:-1]]
+        self.down = nn.ModuleList(_pair(i, o, 3) for i, o in zip(before, channels, strict=True))
+        steps = zip(channels[:0:-1], channels[-2::-1], strict=True)
+        self.merge = nn.ModuleList(nn.Conv2d(i + o, o, 3, padding=1) for i, o in steps)
+        self.out = nn.Conv2d(width, outputs * block**2, 3, padding=1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]  # Conv2d has a bias by default
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, inputs, H, W)` → `(B, outputs, H, W)`."""
+        x = F.pixel_unshuffle(x, self.block)
+        skips: list[Tensor] = []
+        for level, pair in enumerate(self.down):
+            x = pair(F.avg_pool2d(x, 2) if level else x)
+            skips.append(x)
+        skips.pop()
+        for merge in self.merge:
+            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+            x = F.leaky_relu(merge(torch.cat([x, skips.pop()], 1)), _SLOPE)
+        output: Tensor = F.pixel_shuffle(self.out(x), self.block)
+        return output
+
+
+def build_unet(inputs: int, outputs: int, params: NetworkParams) -> nn.Module:
+    """Build the U-Net of the configured size: Super-SloMo's, or one on blocks of pixels."""
+    if params.block == 1:
+        return UNet(inputs, outputs, params.width, params.depth)
+    return BlockUNet(inputs, outputs, params.width, params.depth, params.block)
 
 
 def _pair(inputs: int, outputs: int, kernel: int) -> nn.Sequential:

@@ -1,5 +1,6 @@
 """Everything a training run is: networks, optimisers, progress; saved and restored whole."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +12,11 @@ from slicefill.params import SynthesisParams
 from slicefill.synthesis.critics import Critics
 from slicefill.synthesis.model import SynthesisModel
 from slicefill.synthesis.steps import Side
+from slicefill.types import Checkpoint
 
 State = dict[str, Any]
 _HISTORY = "history"
+_MINUTES = "minutes"
 
 
 @dataclass
@@ -24,6 +27,7 @@ class Training:
         synthesis: Synthesis network and its optimiser.
         critics: Discriminators, attention and classifier, or None if the variant has none.
         channels: Image channels.
+        began: When it would have begun had it never been interrupted, by the monotonic clock, s.
         epoch: Epochs done.
         step: Steps done.
         best: Best validation so far: psnr, epoch, and the weights that reached it.
@@ -33,10 +37,16 @@ class Training:
     synthesis: Side
     critics: Side | None
     channels: int
+    began: float
     epoch: int = 0
     step: int = 0
     best: State = field(default_factory=lambda: {"psnr": float("-inf"), "epoch": 0})
     history: list[dict[str, float | str]] = field(default_factory=list)
+
+    @property
+    def minutes(self) -> float:
+        """Time spent on it so far, in all runs."""
+        return (time.monotonic() - self.began) / 60
 
     def state(self) -> State:
         """Return plain values and tensors that `restore` continues from."""
@@ -46,6 +56,7 @@ class Training:
             "step": self.step,
             "best": self.best,
             _HISTORY: self.history,
+            _MINUTES: self.minutes,
             "sides": {
                 name: {
                     "network": side.network.state_dict(),
@@ -60,6 +71,8 @@ class Training:
         """Continue from a state that `state` returned."""
         self.epoch, self.step, self.best = state["epoch"], state["step"], state["best"]
         self.history = state[_HISTORY]
+        # States written before it was there are of runs without a limit.
+        self.began = time.monotonic() - 60 * state.get(_MINUTES, 0.0)
         for name, saved in state["sides"].items():
             side: Side = getattr(self, name)
             side.network.load_state_dict(saved["network"])
@@ -89,11 +102,15 @@ class Training:
         return {"synthesis": self.synthesis.network, **critics}
 
 
-def start_training(fabric: Fabric, channels: int, params: SynthesisParams) -> Training:
-    """Build networks and optimisers from the seed."""
+def start_training(
+    fabric: Fabric, channels: int, params: SynthesisParams, start: Checkpoint | None = None
+) -> Training:
+    """Build networks and optimisers from the seed; the synthesis network from `start`, if given."""
     torch.manual_seed(params.optimisation.seed)
     options = params.optimisation
     model = SynthesisModel(channels, params.network, params.parts)
+    if start is not None:
+        model.load_state_dict(start["weights"])
     synthesis = set_up_side(fabric, model, options.learning_rate, options.gradient_clip)
     parts = params.parts
     critics = None
@@ -101,7 +118,7 @@ def start_training(fabric: Fabric, channels: int, params: SynthesisParams) -> Tr
         judges = Critics(channels, params.critic_width, parts)
         rate = options.critic_learning_rate
         critics = set_up_side(fabric, judges, rate, options.gradient_clip)
-    return Training(synthesis, critics, channels)
+    return Training(synthesis, critics, channels, time.monotonic())
 
 
 def set_up_side(fabric: Fabric, network: nn.Module, rate: float, clip: float | None) -> Side:

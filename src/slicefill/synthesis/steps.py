@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from lightning_fabric import Fabric
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from slicefill.synthesis import losses
 from slicefill.synthesis.critics import adversarial, classification, critic_losses
 from slicefill.synthesis.groups import Batch
-from slicefill.synthesis.model import Flows, Motion
+from slicefill.synthesis.model import Flows, Motion, Pair
 
 Features = Callable[[Tensor], Tensor]
 
@@ -71,7 +72,7 @@ def take_share(whole: Batch, rank: int, processes: int) -> Share:
     count, known = len(whole.slices[mine]), ~whole.shows_object.isnan()
     taken = mine if count else slice(1)  # a process without a group repeats one, for nothing
     return Share(
-        Batch(whole.slices[taken], whole.shows_object[taken]),
+        whole.take(taken),
         processes * count / len(whole.slices),
         processes * int(known[mine].sum()) / max(1, int(known.sum())),
     )
@@ -88,9 +89,16 @@ class Synthesis:
 
 def synthesise(network: nn.Module, batch: Batch) -> Synthesis:
     """Synthesise the inner slices of a batch: eq. (1) to (3)."""
-    flows, motions = network(batch.first, batch.last, batch.positions)
+    flows, motions = network(batch.pair, batch.positions)
     slices = torch.stack([motion.render(batch.first, batch.last) for motion in motions], 1)
     return Synthesis(flows, motions, slices)
+
+
+def halfway(network: nn.Module, pair: Pair) -> Tensor:
+    """Synthesise the slice half-way between two, `(B, C, h, w)`."""
+    _, (motion,) = network(pair, pair.first.new_tensor([0.5]))
+    made: Tensor = motion.render(pair.first, pair.last)
+    return made
 
 
 def critic_step(fabric: Fabric, critics: Side, share: Share, made: Synthesis) -> dict[str, float]:
@@ -129,16 +137,17 @@ def synthesis_step(
 
 @dataclass(frozen=True)
 class Judged:
-    """A batch, what was made of it, and who judges it."""
+    """A batch, which network made what of it, and who judges it."""
 
     batch: Batch
+    network: nn.Module
     made: Synthesis
     critics: Callable[[Tensor], dict[str, Tensor]] | None
     features: Features | None
 
 
 def synthesis_terms(judged: Judged, lambdas: Mapping[str, float]) -> dict[str, Tensor]:
-    """Compute the terms of eq. (6) whose λ is above zero."""
+    """Compute the terms of eq. (6) whose λ is above zero; `cycle` on groups of three slices."""
     batch, made = judged.batch, judged.made
     critics, features = judged.critics, judged.features
     terms: dict[str, Callable[[], Tensor]] = {
@@ -147,11 +156,15 @@ def synthesis_terms(judged: Judged, lambdas: Mapping[str, float]) -> dict[str, T
         "smooth": lambda: losses.smoothness(made.flows),
         "tp_smooth": lambda: losses.through_plane_smoothness(batch.first, made.slices, batch.last),
     }
+    if made.motions[0].error is not None:
+        terms["error"] = lambda: losses.error_likelihood(made.slices, batch.inner, made.motions)
+    if batch.inner.shape[1] == 1:
+        terms["cycle"] = lambda: losses.cycle(batch, partial(halfway, judged.network))
     if features is not None:
         terms["per"] = lambda: losses.perceptual(made.slices, batch.inner, features)
     if critics is not None:
         terms["adv"] = lambda: adversarial(critics(made.slices.flatten(0, 1)))
-    return {name: term() for name, term in terms.items() if lambdas[name] > 0}
+    return {name: term() for name, term in terms.items() if lambdas.get(name, 0.0) > 0}
 
 
 def require_finite(terms: Mapping[str, Tensor]) -> None:

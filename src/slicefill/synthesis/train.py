@@ -10,8 +10,8 @@ from lightning_fabric import Fabric
 from slicefill.fingerprint import fingerprint
 from slicefill.hardware import first_for_all, launch, launch_fabric
 from slicefill.params import AxisName, SynthesisParams
-from slicefill.synthesis.checkpoint import best_checkpoint
-from slicefill.synthesis.epoch import Setting, require_groups, run_epoch
+from slicefill.synthesis.checkpoint import best_checkpoint, weights_digest
+from slicefill.synthesis.epoch import Setting, require_groups, run_epoch, time_spent
 from slicefill.synthesis.groups import Group, ViewSummary, summarise
 from slicefill.synthesis.perceptual import PerceptualFeatures
 from slicefill.synthesis.state import Training, start_training
@@ -25,20 +25,29 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Thick cases for training and for validation (other persons), and their slice axis."""
+    """What a run learns from.
+
+    Attributes:
+        training: Thick cases.
+        validation: Those that choose the epoch: of other persons, or other parts of the scans.
+        axis: Their slice axis.
+        start: The checkpoint whose synthesis network training goes on from; None: from the seed.
+    """
 
     training: Mapping[str, Promise]
     validation: Mapping[str, Promise]
     axis: AxisName
+    start: Checkpoint | None = None
 
 
 def training_mark(data: TrainingData, params: SynthesisParams) -> str:
-    """Digest of all that determines a trained model: parameters, cases and slice axis.
+    """Digest of all that determines a trained model: parameters, cases, slice axis and start.
 
     It is the checkpoint's `fingerprint`, and the mark by which a run knows its own last state.
     """
     cases = _marks(data.training), _marks(data.validation)
-    return fingerprint(params.in_force, *cases, data.axis)
+    start = [] if data.start is None else [weights_digest(data.start["weights"])]
+    return fingerprint(params.in_force, *cases, data.axis, *start)
 
 
 def train(data: TrainingData, params: SynthesisParams, run: Run) -> Checkpoint:
@@ -46,7 +55,7 @@ def train(data: TrainingData, params: SynthesisParams, run: Run) -> Checkpoint:
 
     The state is saved after every epoch together with a fingerprint of the parameters and the
     cases; a run with the same fingerprint continues from it and ends with the same weights as
-    one that was never interrupted.
+    one that was never interrupted, unless its time is limited.
 
     Args:
         data: Thick cases; needs no isotropic data, and labels only for the object classifier.
@@ -79,6 +88,7 @@ class Material:
         held_out: Views of the validation cases.
         scored: The validation groups that every epoch is scored on.
         features: φ of the perceptual loss; None: not used.
+        start: The checkpoint that training goes on from; None: from the seed.
     """
 
     cache: ViewCache
@@ -86,6 +96,7 @@ class Material:
     held_out: ViewCache
     scored: Sequence[Group]
     features: PerceptualFeatures | None
+    start: Checkpoint | None = None
 
 
 def gather(data: TrainingData, params: SynthesisParams) -> Material:
@@ -101,7 +112,7 @@ def gather(data: TrainingData, params: SynthesisParams) -> Material:
     scored = validation_groups(summarise(held_out, sorted(data.validation)), params)
     require_groups(len(scored), "validation", params)
     features = PerceptualFeatures(params.perceptual) if params.lambdas["per"] > 0 else None
-    return Material(cache, summaries, held_out, scored, features)
+    return Material(cache, summaries, held_out, scored, features, data.start)
 
 
 def train_on(material: Material, params: SynthesisParams, run: Run, mark: str) -> Checkpoint:
@@ -119,12 +130,12 @@ def _train(
     run = share_run(fabric, run)
     features = None if material.features is None else material.features.to(fabric.device)
     setting = Setting(fabric, params, features, material.cache, material.summaries)
-    training = start_training(fabric, material.cache.channels, params)
+    training = start_training(fabric, material.cache.channels, params, material.start)
     state = last_state(run.slot, mark)
     if state is not None:
         training.restore(state)
-    while not _finished(training, params):
-        # Epoch 0 is the untrained network, which interpolates linearly: the bar to pass.
+    while not _finished(training, fabric, params):
+        # Epoch 0 is what it starts from, linear interpolation or the weights given: the bar.
         values = run_epoch(training, setting) if training.history else {}
         values |= first_for_all(
             fabric,
@@ -136,8 +147,9 @@ def _train(
         run.slot.save({**training.state(), "fingerprint": mark})
     if training.best["epoch"] <= params.pretraining_epochs:
         logger.warning(
-            "no epoch was better than linear interpolation on the held-out slices: the model "
-            "interpolates linearly; train longer, or lower the learning rate"
+            "no epoch was better on the held-out slices than the start (%s), which is kept; "
+            "train longer, or lower the learning rate",
+            "linear interpolation" if material.start is None else "the weights given",
         )
     return best_checkpoint(training, params, mark)
 
@@ -146,7 +158,11 @@ def _marks(cases: Mapping[str, Promise]) -> dict[str, str]:
     return {case: promise.fingerprint for case, promise in cases.items()}
 
 
-def _finished(training: Training, params: SynthesisParams) -> bool:
-    options = params.optimisation
-    waited = training.epoch - max(training.best["epoch"], params.pretraining_epochs)
-    return training.epoch >= params.pretraining_epochs + options.epochs or waited > options.patience
+def _finished(training: Training, fabric: Fabric, params: SynthesisParams) -> bool:
+    options, apart = params.optimisation, params.pretraining_epochs
+    waited = training.epoch - max(training.best["epoch"], apart)
+    return (
+        training.epoch >= apart + options.epochs
+        or waited > options.patience
+        or time_spent(training, fabric, options) >= 1
+    )

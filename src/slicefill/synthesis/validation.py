@@ -12,7 +12,7 @@ from torchmetrics.functional.image import (
 )
 
 from slicefill.params import SynthesisParams
-from slicefill.synthesis.groups import Batch, Group, ViewSummary, draw_groups
+from slicefill.synthesis.groups import Group, ViewSummary, as_batch, draw_groups, reach
 from slicefill.synthesis.steps import synthesise
 from slicefill.synthesis.views import IN_PLANE, ViewCache
 
@@ -29,7 +29,6 @@ def validation_groups(
     return draw_groups(summaries, fixed, params.optimisation.validation_groups, rng)
 
 
-@torch.no_grad()
 def validate(network: nn.Module, cache: ViewCache, groups: Sequence[Group]) -> dict[str, float]:
     """Score whole inner slices, intensities in [0, 1], data range 1.
 
@@ -37,14 +36,31 @@ def validate(network: nn.Module, cache: ViewCache, groups: Sequence[Group]) -> d
         `validation/psnr` (dB) and `validation/ssim`, means over the kinds of group, and each
         per kind: `validation/psnr/through_plane`, `validation/psnr/in_plane`.
     """
+    values = score_groups(network, cache, groups)
+    means = {f"validation/{name}": float(np.mean(v)) for name, v in values.items()}
+    for metric in ("psnr", "ssim"):
+        kinds = [v for name, v in means.items() if name.startswith(f"validation/{metric}/")]
+        means[f"validation/{metric}"] = float(np.mean(kinds))
+    return means
+
+
+@torch.no_grad()
+def score_groups(
+    network: nn.Module, cache: ViewCache, groups: Sequence[Group]
+) -> dict[str, list[float]]:
+    """Score the inner slices of every group, in an order that only the groups fix.
+
+    Returns:
+        A value per group by metric and kind: `psnr/through_plane` (dB), `ssim/in_plane`, ...
+    """
     network.eval()
     device = next(network.parameters()).device
     values: dict[str, list[float]] = defaultdict(list)
     for group in sorted(groups, key=lambda g: (g.case, g.view, g.start)):
         view = cache[group.case][group.view]
-        chosen = slice(group.start, group.start + group.inner + 2)
-        slices = torch.from_numpy(np.ascontiguousarray(view.slices[chosen]))[None].to(device)
-        batch = Batch(slices, slices.new_zeros(1, group.inner))
+        places = reach(group, len(view.slices))
+        slices = torch.from_numpy(np.ascontiguousarray(view.slices[places]))[None].to(device)
+        batch = as_batch(slices, slices.new_zeros(1, len(places)))
         made, real = synthesise(network, batch).slices[0], batch.inner[0]
         kind = "in_plane" if group.view in IN_PLANE else group.view
         psnr = peak_signal_noise_ratio(made, real, data_range=1.0)
@@ -52,8 +68,4 @@ def validate(network: nn.Module, cache: ViewCache, groups: Sequence[Group]) -> d
         ssim = structural_similarity_index_measure(made, real, data_range=1.0)
         values[f"ssim/{kind}"].append(float(ssim))  # type: ignore[arg-type]  # a tuple only on request
     network.train()
-    means = {f"validation/{name}": float(np.mean(v)) for name, v in values.items()}
-    for metric in ("psnr", "ssim"):
-        kinds = [v for name, v in means.items() if name.startswith(f"validation/{metric}/")]
-        means[f"validation/{metric}"] = float(np.mean(kinds))
-    return means
+    return dict(values)

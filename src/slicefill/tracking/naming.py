@@ -72,6 +72,8 @@ def kedro_command(run_params: Mapping[str, Any]) -> str:
         words.append(f"--env={run_params['env']}")
     if run_params["pipeline_names"]:
         words.append(f"--pipelines={','.join(run_params['pipeline_names'])}")
+    if run_params.get("namespaces"):
+        words.append(f"--namespaces={','.join(run_params['namespaces'])}")
     overrides = flatten(run_params["runtime_params"] or {})
     if overrides:
         words.append("--params=" + ",".join(f"{name}={value}" for name, value in overrides.items()))
@@ -79,7 +81,7 @@ def kedro_command(run_params: Mapping[str, Any]) -> str:
 
 
 def _stages(run_params: Mapping[str, Any]) -> list[str]:
-    return list(run_params["pipeline_names"] or ["study"])
+    return list(run_params.get("namespaces") or run_params["pipeline_names"] or ["study"])
 
 
 def _method(design: Mapping[str, Any], run_params: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from slicefill.params import (
 )
 from slicefill.pipelines.imputation.nodes import promise_fillings, verify_groups
 from slicefill.pipelines.synthesis.nodes import train_synthesis
+from slicefill.pretrained import PRETRAINED
 from slicefill.types import Checkpoint, Lazy, ModelPromise, Models, Prediction, Promise
 
 _MOST_REGIONS = 4  # classes and mean side by side, in what is read; the CSV has all
@@ -40,7 +41,7 @@ def train_variants(  # noqa: PLR0913, PLR0917 - one per dataset
     fills = dict.fromkeys(method.fill for method in comparison.chosen.values())
     promises: dict[str, ModelPromise] = {}
     for variant in fills:
-        if variant in params.variants:
+        if variant in params.variants and variant != PRETRAINED:
             own = SynthesisParams.model_validate({**params.model_dump(), "variant": variant})
             trained = train_synthesis(thick_cases, splits, slots, best_lambdas, own)
             for name, promise in trained.items():

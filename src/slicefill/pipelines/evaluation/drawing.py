@@ -16,6 +16,7 @@ from slicefill.figures import (
     label_views,
     loss_curves,
     metric_plots,
+    risk_coverage,
     views,
 )
 from slicefill.geometry import slices_first
@@ -75,6 +76,11 @@ def draw_scores(scores: pd.DataFrame) -> dict[str, Figure]:
     """Box plots of the headline metrics, with every case."""
     shown = [metric for metric in _PLOTTED if metric in scores]
     return {"scores": metric_plots(scores, shown)} if shown else {}
+
+
+def draw_trust(curves: pd.DataFrame) -> dict[str, Figure]:
+    """Risk-coverage curves of every method, where the truth is known."""
+    return {} if curves.empty else {"risk_coverage": risk_coverage(curves)}
 
 
 def draw_training(

@@ -59,6 +59,7 @@ def _score_case(
     """Scores of a filled case; None where no slice was removed, so that nothing is known."""
     from slicefill.metrics.correspondence import corresponding_slices
     from slicefill.metrics.scoring import score_filling
+    from slicefill.metrics.trust import trust_scores, trusted_errors
 
     filled, truth = pair[0].make(), pair[1]
     scored = corresponding_slices(filled.record, params.label_names)
@@ -67,7 +68,63 @@ def _score_case(
     if truth is None:
         msg = f"{name}: the case that it was thinned from is not there; run ingestion again"
         raise ValueError(msg)
-    return score_filling(filled, truth.make(), scored, params)
+    real = truth.make()
+    known = trusted_errors(filled, real, scored, params.body_quantile)
+    return score_filling(filled, real, scored, params) | trust_scores(known)
+
+
+def judge_trust(
+    filled_cases: dict[str, Promise],
+    cases: dict[str, Promise],
+    splits: pd.DataFrame,
+    params: EvaluationParams,
+    executor: ExecutorParams,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tell how far synthetic slices are trusted and, where the truth is known, if rightly so.
+
+    Returns:
+        All synthetic slices, as `metrics.trust.slice_trust`, and the risk-coverage curves of test
+        cases, as `metrics.risk.risk_curves`; both with `method`, `case` and `person`. Cases that
+        cannot be read are in the log.
+    """
+    from slicefill.execution.each import run_each
+
+    persons = dict(zip(splits["case"], splits["person"], strict=True))
+    tested = set(splits.query("split == 'test'")["case"])
+    pairs = {
+        name: (promise, cases.get(case) if case in tested else None)
+        for name, promise in filled_cases.items()
+        if (case := name.rpartition("/")[2]) in persons
+    }
+    judged, _ = run_each(partial(_judge_case, params), pairs, executor, "judge")
+    slices, curves = ({name: each[part] for name, each in judged.items()} for part in (0, 1))
+    return _join(slices, persons), _join(curves, persons)
+
+
+def _judge_case(
+    params: EvaluationParams, name: str, pair: tuple[Promise, Promise | None]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Trust of every synthetic slice, and the risk-coverage curve; empty without a truth."""
+    from slicefill.metrics.correspondence import corresponding_slices
+    from slicefill.metrics.risk import risk_curves
+    from slicefill.metrics.trust import slice_trust, trusted_errors
+
+    filled, truth = pair[0].make(), pair[1]
+    scored = corresponding_slices(filled.record, params.label_names)
+    if scored is None or truth is None:
+        return slice_trust(filled.record, None), pd.DataFrame()
+    known = trusted_errors(filled, truth.make(), scored, params.body_quantile)
+    return slice_trust(filled.record, known), risk_curves(known.trust, known.error)
+
+
+def _join(tables: dict[str, pd.DataFrame], persons: dict[str, str]) -> pd.DataFrame:
+    """Stack the tables of all filled cases, `method/case`, and say whose each row is."""
+    rows = [pd.DataFrame(columns=["method", "case", "person"])]
+    for name, table in tables.items():
+        method, _, case = name.rpartition("/")
+        whose = {"method": method, "case": case, "person": persons[case]}
+        rows.append(table.assign(**whose)[[*whose, *table]])
+    return pd.concat([each for each in rows if not each.empty] or rows)
 
 
 def summarise_scores(
@@ -93,27 +150,36 @@ def summarise_scores(
     )
 
 
-def draw_figures(
+def draw_figures(  # noqa: PLR0913, PLR0917 - one per dataset
     filled_cases: dict[str, Promise],
     cases: dict[str, Promise],
     scores: pd.DataFrame,
+    risk_coverage: pd.DataFrame,
     models: Models,
     params: EvaluationParams,
 ) -> dict[str, Any]:
-    """Views of cases and labels, score plots, loss curves and attention maps."""
-    from slicefill.pipelines.evaluation.drawing import draw_cases, draw_scores, draw_training
+    """Views of cases and labels, plots of scores and trust, loss curves and attention maps."""
+    from slicefill.pipelines.evaluation.drawing import (
+        draw_cases,
+        draw_scores,
+        draw_training,
+        draw_trust,
+    )
 
     trained = {name: read() for name, read in models.items() if name in params.figure_methods}
     return {
         **draw_cases(filled_cases, cases, params),
         **draw_scores(scores),
+        **draw_trust(risk_coverage),
         **draw_training(trained, filled_cases),
     }
 
 
-def write_report(
+def write_report(  # noqa: PLR0913, PLR0917 - one per dataset
     summary: pd.DataFrame,
     comparisons: pd.DataFrame,
+    slice_trust: pd.DataFrame,
+    adaptation_gains: pd.DataFrame,
     ingestion_report: pd.DataFrame,
     figures: dict[str, bytes],
     parameters: dict[str, Any],
@@ -122,5 +188,11 @@ def write_report(
     from slicefill.pipelines.evaluation.reporting import compose_report
     from slicefill.report import render_report
 
-    tables = {"summary": summary, "comparisons": comparisons, "refused": ingestion_report}
+    tables = {
+        "summary": summary,
+        "comparisons": comparisons,
+        "slice_trust": slice_trust,
+        "adaptation": adaptation_gains,
+        "refused": ingestion_report,
+    }
     return render_report(compose_report(tables, figures, as_plain(parameters)))

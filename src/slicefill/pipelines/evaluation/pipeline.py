@@ -2,8 +2,10 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from slicefill.pipelines.evaluation.gains import tabulate_adaptation
 from slicefill.pipelines.evaluation.nodes import (
     draw_figures,
+    judge_trust,
     score_cases,
     summarise_scores,
     write_report,
@@ -25,6 +27,18 @@ def _scoring() -> list[Node]:
             name="score_cases",
         ),
         Node(
+            judge_trust,
+            inputs=["filled_cases", "cases", "splits", "params:evaluation", "params:executor"],
+            outputs=["slice_trust", "risk_coverage"],
+            name="judge_trust",
+        ),
+        Node(
+            tabulate_adaptation,
+            inputs="filled_cases",
+            outputs="adaptation_gains",
+            name="tabulate_adaptation",
+        ),
+        Node(
             summarise_scores,
             inputs=["scores", "params:evaluation"],
             outputs=[
@@ -42,7 +56,14 @@ def _telling() -> list[Node]:
     return [
         Node(
             draw_figures,
-            inputs=["filled_cases", "cases", "scores", "synthesis_models", "params:evaluation"],
+            inputs=[
+                "filled_cases",
+                "cases",
+                "scores",
+                "risk_coverage",
+                "synthesis_models",
+                "params:evaluation",
+            ],
             outputs="figures",
             name="draw_figures",
         ),
@@ -51,6 +72,8 @@ def _telling() -> list[Node]:
             inputs=[
                 "evaluation_summary",
                 "comparisons",
+                "slice_trust",
+                "adaptation_gains",
                 "ingestion_report",
                 "figures",
                 "parameters",

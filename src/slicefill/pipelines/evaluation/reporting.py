@@ -9,17 +9,27 @@ import pandas as pd
 
 from slicefill import __version__
 from slicefill.params import EvaluationParams
+from slicefill.pretrained import PRETRAINED, SHIPPED
 from slicefill.report import ReportContent, ReportFigure, ReportTable
-from slicefill.report_tables import comparison_table, headline_metrics, summary_table
+from slicefill.report_tables import (
+    TRUST,
+    comparison_table,
+    headline_metrics,
+    least_trusted,
+    summary_table,
+)
 
 _CAPTIONS = {
     "views": "{}: truth, each method and its absolute difference, on one colour scale. Marks at "
     "the border are acquired slices; the cut across slices shows a synthetic one.",
     "labels": "{}: label maps, true and synthetic.",
+    "risk_coverage": "Mean absolute error of the synthetic voxels that are kept, those trusted "
+    "most first: mean over persons. The lower, the better trust tells where the errors are.",
     "scores": "Every test case (dots, joined per case) and its method.",
     "loss_curves": "{}: loss terms and validation on held-out inner slices; best epoch marked.",
     "attention": "{}: where the attention of the multitask model looks.",
 }
+_TRUST_CAPTION = "Trust in the body: how it ranks errors, how much too high it is, its risk."
 
 
 def compose_report(
@@ -28,15 +38,23 @@ def compose_report(
     """Compose the report.
 
     Args:
-        tables: `summary`, `comparisons`, `refused`; empty where there is nothing to say.
+        tables: `summary`, `comparisons`, `slice_trust`, `adaptation`, `refused`; empty where
+            there is nothing to say.
         figures: PNG by name, `<kind>_<of what>`.
         parameters: All parameters of the run.
     """
     summary, refused = tables["summary"], tables["refused"]
-    made = [*_score_tables(summary, tables["comparisons"], parameters), *_refusals(refused)]
+    made = [
+        *_score_tables(summary, tables["comparisons"], parameters),
+        *least_trusted(tables["slice_trust"]),
+        *_gains(tables["adaptation"]),
+        *_refusals(refused),
+    ]
     warnings = [] if refused.empty else [f"{len(refused)} raw case(s) were refused, see below."]
     if summary.empty:
         warnings.append("No synthetic slice lies where one was removed: nothing scored.")
+    if (tables["adaptation"]["used"] == SHIPPED).any():
+        warnings.append("Adaptation did not pay on held-out slices: the shipped weights were kept.")
     return ReportContent(
         title=f"Slicefill: {parameters['experiment']}",
         headline=_headline(summary, parameters),
@@ -48,12 +66,24 @@ def compose_report(
     )
 
 
+def _gains(adaptation: pd.DataFrame) -> list[ReportTable]:
+    """What adapted weights were worth on the slices that judged them."""
+    if adaptation.empty:
+        return []
+    note = (
+        "PSNR of inner slices that were held out, pair by pair; better: share of the groups; "
+        "used: whether the adapted or the shipped weights filled as `adapted`."
+    )
+    return [ReportTable("Adaptation against the shipped weights.", adaptation, note)]
+
+
 def _score_tables(
     summary: pd.DataFrame, comparisons: pd.DataFrame, parameters: Mapping[str, Any]
 ) -> list[ReportTable]:
     if summary.empty:
         return []
     shown = headline_metrics(summary)
+    trust = [metric for metric in TRUST if metric in set(summary["metric"])]
     copied = [m for m in summary["metric"].unique() if m.endswith("_all_slices")]
     level = parameters["evaluation"]["confidence"]
     references = ", ".join(parameters["evaluation"]["reference_methods"]).replace("_", " ")
@@ -64,6 +94,7 @@ def _score_tables(
             f"Each method against the best of {references}, metric by metric; "
             f"{level:.0%} interval.",
         ),
+        *([summary_table(summary, trust, _TRUST_CAPTION)] if trust else []),
         replace(
             summary_table(summary, copied, "All slices, the copied ones counted, as papers do."),
             aside=True,
@@ -79,17 +110,18 @@ def _headline(summary: pd.DataFrame, parameters: Mapping[str, Any]) -> str:
     if summary.empty:
         return "Gaps filled; there is no truth to score against."
     means = summary.pivot(index="method", columns="metric", values="mean")
-    variant = parameters["synthesis"]["variant"]
+    learned = (parameters["synthesis"]["variant"], PRETRAINED)
+    variant = next((name for name in learned if name in means.index), None)
     known = [m for m in parameters["evaluation"]["reference_methods"] if m in means.index]
-    if variant not in means.index or not known:
+    if variant is None or not known:
         return "PSNR on synthetic slices: " + ", ".join(
             f"{method} {value:.2f} dB" for method, value in means["psnr_body"].items()
         )
-    best = means.loc[known, "psnr_body"].idxmax()
-    gain = means.loc[variant, "psnr_body"] - means.loc[best, "psnr_body"]
+    psnr = {str(method): float(value) for method, value in means["psnr_body"].items()}
+    best = str(means.loc[known, "psnr_body"].idxmax())
     return (
-        f"{variant}: {means.loc[variant, 'psnr_body']:.2f} dB on synthetic slices inside the body, "
-        f"{gain:+.2f} dB against the best classical method ({best})."
+        f"{variant}: {psnr[variant]:.2f} dB on synthetic slices inside the body, "
+        f"{psnr[variant] - psnr[best]:+.2f} dB against the best classical method ({best})."
     )
 
 

@@ -1,5 +1,6 @@
 """Imputation nodes: choose cases and methods, promise filled cases, verify what was written."""
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -7,30 +8,71 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from slicefill.fingerprint import fingerprint
-from slicefill.params import ExecutorParams, ImputationParams
+from slicefill.params import ExecutorParams, ImputationParams, SynthesisParams
 from slicefill.preparation import prepared
+from slicefill.pretrained import ADAPTED, PRETRAINED, load_pretrained
+from slicefill.pretrained.stand_in import stand_in
 from slicefill.types import Case, Checkpoint, Lazy, Models, Promise
 
 if TYPE_CHECKING:
     from slicefill.imputation import Imputer
 
+logger = logging.getLogger(__name__)
 
-def fill_cases(
+
+def fill_cases(  # noqa: PLR0913, PLR0917 - one per dataset
     thick_cases: dict[str, Promise],
     splits: pd.DataFrame,
     synthesis_models: Models,
     super_resolution_models: Models,
+    adapted_models: Models,
     params: ImputationParams,
-) -> dict[str, Promise]:
-    """Promise one filled case per method and case, as `method/case`."""
-    wanted = splits["case"] if params.cases == "all" else splits.query("split == 'test'")["case"]
-    chosen = {case: thick_cases[case] for case in wanted if case in thick_cases}
-    models = {**synthesis_models, **super_resolution_models}
-    return {
+    synthesis: SynthesisParams,
+) -> tuple[dict[str, Promise], list[str]]:
+    """Promise one filled case per method and case, as `method/case`.
+
+    Returns:
+        The promises, and the methods: as in the parameters, but for the shipped weights where
+        they stand in, and for `adapted` where that was asked for.
+    """
+    chosen = choose_cases(thick_cases, splits, params)
+    models = {**synthesis_models, **super_resolution_models, **adapted_models}
+    methods = _methods(models, params, synthesis)
+    promises = {
         f"{name}/{case}": promise
-        for name in params.methods
+        for name in methods
         for case, promise in promise_fillings(chosen, name, models, params).items()
     }
+    return promises, methods
+
+
+def choose_cases(
+    thick_cases: dict[str, Promise], splits: pd.DataFrame, params: ImputationParams
+) -> dict[str, Promise]:
+    """Return the cases that are filled."""
+    wanted = splits["case"] if params.cases == "all" else splits.query("split == 'test'")["case"]
+    return {case: thick_cases[case] for case in wanted if case in thick_cases}
+
+
+def _methods(models: Models, params: ImputationParams, synthesis: SynthesisParams) -> list[str]:
+    """Let the shipped weights stand in for variants without a model, unless `weights` is `own`.
+
+    Adapted ones do where adaptation was asked for and did not fail; they fill in any case then.
+    """
+    variants = synthesis.variants if params.weights == PRETRAINED else ()
+    adapted = [ADAPTED] if params.adapt and ADAPTED in models else []
+    substitute = adapted[0] if adapted else PRETRAINED
+    methods = stand_in([*params.methods, *adapted], models, variants, substitute)
+    for name in params.methods:
+        if name not in methods:
+            logger.info(
+                "%s is not trained here: the shipped weights fill instead, as %s; to train it: "
+                "kedro run --pipelines=synthesis --params variant=%s",
+                name,
+                substitute,
+                name,
+            )
+    return methods
 
 
 def promise_fillings(
@@ -39,15 +81,18 @@ def promise_fillings(
     """Promise every case filled by one method.
 
     Raises:
-        ValueError: If the method is neither classical nor trained.
+        ValueError: If the method is neither classical, nor pretrained, nor trained.
     """
     prepare = _preparation(name, models, params)
     mark = prepare().mark  # what cannot be prepared is refused now, not case by case
     imputer = Lazy(prepare, fingerprint(mark, params))
-    rule = params.model_dump(exclude={"methods", "cases", "batch_pixels"})  # these change no case
+    # What changes no case is left out; trust is part of the mark where it changes something.
+    rule = params.model_dump(
+        exclude={"methods", "weights", "adapt", "cases", "batch_pixels", "trust"}
+    )
     return {
         case: Promise(
-            partial(_fill, promise, imputer, params),
+            partial(_fill, case, promise, imputer, params),
             fingerprint(promise.fingerprint, mark, rule),
         )
         for case, promise in thick_cases.items()
@@ -61,11 +106,15 @@ def _preparation(name: str, models: Models, params: ImputationParams) -> "Callab
 
     if name in CLASSICAL:
         return partial(classical_imputer, name, params)
+    if name == PRETRAINED:
+        return partial(_load, name, load_pretrained, params)
     if name not in models:
+        how = "adaptation" if name == ADAPTED else f"synthesis --params variant={name}"
         msg = (
             f"imputation.methods: no trained model {name!r} (found: {', '.join(models) or 'none'});"
-            f" train it with `kedro run --pipelines=synthesis --params variant={name}`, or choose "
-            f"among {', '.join(CLASSICAL)}: `--params 'imputation.methods=[linear]'`"
+            f" train it with `kedro run --pipelines={how}`, or choose "
+            f"among {', '.join(CLASSICAL)} and {PRETRAINED}: "
+            f"`--params 'imputation.methods=[{PRETRAINED}]'`"
         )
         raise ValueError(msg)
     return partial(_load, name, models[name], params)
@@ -77,20 +126,28 @@ def _load(name: str, read: Callable[[], Checkpoint], params: ImputationParams) -
     return learned_imputer(name, read(), params)
 
 
-def _fill(promise: Promise, imputer: "Lazy[Imputer]", params: ImputationParams) -> Case:
+def _fill(name: str, promise: Promise, imputer: "Lazy[Imputer]", params: ImputationParams) -> Case:
     from slicefill.imputation import fill_case
 
-    return fill_case(promise.make(), prepared(imputer), params)
+    filled = fill_case(promise.make(), prepared(imputer), params)
+    for difference in (filled.record["domain"] or {}).get("outside", ()):
+        logger.warning(
+            "%s is unlike what the weights have seen: %s; look at the result, or let them learn "
+            "from it: kedro run --pipelines=adaptation",
+            name,
+            difference,
+        )
+    return filled
 
 
 def verify_filled(
     filled_cases: dict[str, Promise],
     thick_cases: dict[str, Promise],
-    params: ImputationParams,
+    methods: list[str],
     executor: ExecutorParams,
 ) -> pd.DataFrame:
     """Compare every case that this run wrote with its source, slice by slice."""
-    return verify_groups(filled_cases, thick_cases, params.methods, executor)
+    return verify_groups(filled_cases, thick_cases, methods, executor)
 
 
 def verify_groups(

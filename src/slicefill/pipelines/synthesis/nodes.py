@@ -38,7 +38,7 @@ def train_synthesis(
             msg = (
                 f"ingestion.split: expected cases of a person in {name}, got {sizes}; give more "
                 "scans, change the fractions, or fill without training: "
-                "--params 'imputation.methods=[linear]' and no synthesis"
+                "kedro run --pipelines=imputation"
             )
             raise ValueError(msg)
     data = TrainingData(parts["train"], parts["validation"], params.through_plane)

@@ -1,0 +1,157 @@
+"""What each term of adaptation gives: on and off, on development persons of real data sets.
+
+    SLICEFILL_DATA=~/data python benchmarks/adaptation.py --minutes 5
+    python benchmarks/adaptation.py --data ~/data --sets brain_t1 --terms conf "no cycle" --limit 3
+
+Per set, factor and row, the shipped weights learn for so many minutes from the thinned scans of
+development persons (halves.yml) alone, and fill these; labels and removed slices are not seen.
+Prints the gain in PSNR on synthetic slices inside the body over the shipped weights, and writes it
+as adaptation.csv. Models are kept: what is there is not trained again.
+"""
+
+import argparse
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from real_sets import FACTORS, Design, Scan, find_scans, load_design, read_pair, score_method
+from synthetic_slices import Forgetful
+
+from slicefill.datasets.checkpoints import Slot, read_checkpoint
+from slicefill.datasets.storage import location
+from slicefill.fingerprint import fingerprint
+from slicefill.imputation import Imputer, learned_imputer
+from slicefill.params import AdaptationParams
+from slicefill.pretrained import ADAPTED, PRETRAINED, load_pretrained
+from slicefill.synthesis.adaptation import Scans, adapt, adaptation_mark
+from slicefill.training import Run
+from slicefill.types import Case, Checkpoint, Promise
+
+Changes = Mapping[str, Mapping[str, float]]
+TERMS: dict[str, Changes] = {
+    "conf": {},
+    "no in-plane": {"groups": {"in_plane": 0.0}},
+    "no through-plane": {"groups": {"through_plane": 0.0}},  # nor a cycle: it needs its groups
+    "no cycle": {"weights": {"cycle": 0.0}},
+    "more cycle": {"weights": {"cycle": 1.0}},
+    "all of SI": {"weights": {"warp": 0.1, "smooth": 0.003, "adv": 2.5e-4, "tp_smooth": 2.3e-3}},
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Adapt, fill, score; print the table."""
+    options = _options(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    present = [name for name in options.sets if (options.data / name).is_dir()]
+    rows = []
+    for design in (load_design(options.data / name, n) for name in present for n in FACTORS[name]):
+        rows += measure(design, options)
+        pd.DataFrame(rows).to_csv(options.out / "adaptation.csv", index=False)
+    print(tabulate(pd.DataFrame(rows)).to_markdown(index=False))
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    data = os.environ.get("SLICEFILL_DATA")
+    add = parser.add_argument
+    add("--data", type=Path, default=data, required=data is None, help="(SLICEFILL_DATA)")
+    add("--sets", nargs="+", choices=FACTORS, default=[*FACTORS], help="(all)")
+    add("--terms", nargs="+", choices=TERMS, default=[*TERMS], help="(all)")
+    add("--minutes", type=float, default=5.0, help="of training, each (%(default)s)")
+    add("--limit", type=int, help="only so many persons of each set")
+    add("--checkpoint", type=Path, help="other weights than the shipped ones")
+    out = Path(__file__).parents[1] / "data/08_reporting/adaptation"
+    add("--out", type=Path, default=out, help="folder of the results (%(default)s)")
+    return parser.parse_args(arguments)
+
+
+def measure(design: Design, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Score the shipped and every adapted model on every scan of a set: a row for each."""
+    scans, _ = find_scans(design, "development", options.limit)
+    file = options.checkpoint
+    shipped = read_checkpoint(location(str(file))) if file else load_pretrained()
+    fillers = {PRETRAINED: learned_imputer(PRETRAINED, shipped, design.imputation)}
+    for name in options.terms:
+        made = _adapted(design, scans, shipped, (name, options))
+        fillers[name] = learned_imputer(ADAPTED, made, design.imputation)
+    rows = []
+    for case, scan in scans.items():
+        truth, thick = read_pair(scan, design)
+        for name, filler in fillers.items():
+            psnr = score_method(truth, thick, filler, design)["psnr_body"]
+            whose = {"where": str(design), "person": scan.person, "case": case}
+            rows.append({**whose, "terms": name, "psnr": psnr, **_found(filler)})
+    return rows
+
+
+def _adapted(
+    design: Design,
+    scans: Mapping[str, Scan],
+    start: Checkpoint,
+    asked: tuple[str, argparse.Namespace],
+) -> Checkpoint:
+    """Adapt with other terms, or read what an earlier run adapted so."""
+    name, options = asked
+    thick = {
+        case: Promise(partial(_thick, scan, design), fingerprint(case, design.thinning))
+        for case, scan in scans.items()
+    }
+    given = Scans(thick, {case: scan.person for case, scan in scans.items()})
+    params = change(design.adaptation.within(options.minutes), TERMS[name])
+    mark = adaptation_mark(given, start, params)
+    slot = Slot(location(str(options.out / f"{design.name}_x{design.factor}_{mark}.pt")))
+    kept = slot.load()
+    if kept is None:
+        kept = adapt(given, start, params, Run(Forgetful(), lambda values, epoch: None))
+        slot.save(kept)
+    return kept
+
+
+def change(params: AdaptationParams, changes: Changes) -> AdaptationParams:
+    """The same parameters with some numbers of some sections replaced."""
+    plain = params.model_dump()
+    changed = {section: {**plain[section], **values} for section, values in changes.items()}
+    return AdaptationParams(**{**plain, **changed})
+
+
+def _thick(scan: Scan, design: Design) -> Case:
+    thick = read_pair(scan, design)[1]
+    return Case(thick.image, record=thick.record)  # labels are not there to learn from
+
+
+def _found(filler: Imputer) -> dict[str, Any]:
+    found = filler.adaptation or {}
+    return {"used": found.get("used"), "judged": found.get("gain_db"), "steps": found.get("steps")}
+
+
+def tabulate(scores: pd.DataFrame) -> pd.DataFrame:
+    """Gain over the shipped weights: mean ± sd over persons, and what held-out slices promised."""
+    rows = []
+    for where, own in scores.groupby("where", sort=False):
+        wide = own.pivot(index=["person", "case"], columns="terms", values="psnr")
+        gains = wide.sub(wide[PRETRAINED], axis=0)
+        for name, told in own.groupby("terms", sort=False):
+            if name == PRETRAINED:
+                continue
+            persons = gains[name].groupby("person").mean()
+            rows.append(
+                {
+                    "where": where,
+                    "terms": name,
+                    "gain, dB": f"{persons.mean():+.2f} ± {persons.std():.2f}",
+                    "cases better": f"{(gains[name] > 0).mean():.0%}",
+                    "on held-out slices, dB": f"{told['judged'].iloc[0]:+.2f}",
+                    "steps": int(told["steps"].iloc[0]),
+                    "used": told["used"].iloc[0],
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+if __name__ == "__main__":
+    main()

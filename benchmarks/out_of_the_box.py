@@ -1,0 +1,268 @@
+"""How well scans of any kind are filled without training: the shipped weights on real data sets.
+
+    SLICEFILL_DATA=~/data python benchmarks/out_of_the_box.py
+    python benchmarks/out_of_the_box.py --data ~/data --adapt 5
+    python benchmarks/out_of_the_box.py --data ~/data --half development --checkpoint mine.pt
+
+The folder holds the sets (`brain_t1`, `hippocampus`, … as docs/datasets.md lays them out); those
+that are absent are left out. Slices are removed, filled in again by every method and compared with
+what was there. Persons are halved by halves.yml: choose on `development`, report on `report`.
+`--adapt` also lets the weights learn from the thick scans themselves, set by set.
+
+Writes `scores.csv` (set, factor, method, person, case, metric, value) and `tables.md`. What stands
+in scores.csv with the same weights and parameters is not computed again: after a change of code,
+begin a new folder.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from real_sets import FACTORS, Design, Scan, find_scans, load_design, read_pair, score_method
+from synthetic_slices import Forgetful
+
+from slicefill.datasets.checkpoints import Slot, read_checkpoint
+from slicefill.datasets.storage import location
+from slicefill.execution.each import run_each
+from slicefill.fingerprint import fingerprint
+from slicefill.imputation import Imputer, classical_imputer, learned_imputer
+from slicefill.interpolation.classical import CLASSICAL
+from slicefill.params import SERIAL
+from slicefill.pretrained import PRETRAINED, load_pretrained
+from slicefill.report_tables import mean_sd, signed
+from slicefill.synthesis.adaptation import ADAPTED, Scans, adapt, adaptation_mark
+from slicefill.training import Run
+from slicefill.types import Case, Checkpoint, Promise
+
+SHOWN = {
+    "psnr_body": "PSNR, dB",
+    "ssim_body": "SSIM",
+    "dice_mean": "Dice",
+    "volume_bias_mean": "volume bias",
+    "trust_mean": "trust",
+    "trust_due": "trust due",
+    "trust_rank": "trust rank",
+}
+JUDGED = ("psnr_body", "dice_mean")
+LEAST_GAIN = {("brain_t1", 4, "psnr_body"): 0.7, ("hippocampus", 4, "psnr_body"): 0.7}  # dB
+LEAST_SHARE = 0.8  # of cases that are better
+_WHOSE = ["set", "factor", "method", "person", "case"]
+_COLUMNS = [*_WHOSE, "metric", "value", "weights", "mark"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Long table of the scores of a set at a factor, and which cases have none, and why."""
+
+    design: Design
+    scores: pd.DataFrame
+    dropped: dict[str, str]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure every set that is there, print the tables and write them."""
+    options = _options(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    present = [name for name in options.sets if (options.data / name).is_dir()]
+    designs = [load_design(options.data / name, n) for name in present for n in FACTORS[name]]
+    measured = [measure(design, options) for design in designs]
+    absent = [name for name in options.sets if name not in present]
+    text = render(measured, options.half, absent)
+    (options.out / "tables.md").write_text(text)
+    print(text)
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    data, methods = os.environ.get("SLICEFILL_DATA"), [*CLASSICAL, PRETRAINED]
+    add = parser.add_argument
+    add("--data", type=Path, default=data, required=data is None, help="(SLICEFILL_DATA)")
+    add("--sets", nargs="+", choices=FACTORS, default=[*FACTORS], help="(all)")
+    add("--half", choices=["development", "report"], default="report", help="(report)")
+    add("--methods", nargs="+", choices=methods, default=methods, help="(all)")
+    add("--checkpoint", type=Path, help="other weights than the shipped ones for `pretrained`")
+    add(
+        "--adapt", type=float, metavar="MINUTES", help="also adapt to the scans, per set and factor"
+    )
+    add("--limit", type=int, help="only so many persons of each set")
+    out = Path(__file__).parents[1] / "data/08_reporting/out_of_the_box"
+    add("--out", type=Path, default=out, help="folder of the results (%(default)s)")
+    options = parser.parse_args(arguments)
+    if not options.data.is_dir():
+        parser.error(f"--data: expected the folder of the data sets, got {options.data}")
+    return options
+
+
+def fillers(design: Design, options: argparse.Namespace) -> dict[str, Imputer]:
+    """Make the methods ready for a set; what learns from scans of the set learns here."""
+    params = design.imputation
+    ready = {name: classical_imputer(name, params) for name in options.methods if name in CLASSICAL}
+    if PRETRAINED in options.methods:
+        file = options.checkpoint
+        weights = read_checkpoint(location(str(file))) if file else load_pretrained()
+        ready[PRETRAINED] = learned_imputer(PRETRAINED, weights, params)
+        if options.adapt:
+            adapted = _adapted(design, weights, options)
+            ready[ADAPTED] = learned_imputer(ADAPTED, adapted, params)
+    return ready
+
+
+def _adapted(design: Design, start: Checkpoint, options: argparse.Namespace) -> Checkpoint:
+    """Adapt weights to the thick scans themselves, and keep them beside the scores."""
+    found, _ = find_scans(design, options.half, options.limit)
+    thick = {
+        case: Promise(partial(_thick, scan, design), fingerprint(case, design.thinning))
+        for case, scan in found.items()
+    }
+    scans = Scans(thick, {case: scan.person for case, scan in found.items()})
+    params = design.adaptation.within(options.adapt)
+    slot = Slot(location(str(options.out / f"adapted_{design.name}_x{design.factor}.pt")))
+    kept = slot.load()
+    if kept is None or kept["fingerprint"] != adaptation_mark(scans, start, params):
+        kept = adapt(scans, start, params, Run(Forgetful(), lambda values, epoch: None))
+        slot.save(kept)
+    return kept
+
+
+def _thick(scan: Scan, design: Design) -> Case:
+    thick = read_pair(scan, design)[1]
+    return Case(thick.image, record=thick.record)  # labels are not there to learn from
+
+
+def measure(design: Design, options: argparse.Namespace) -> Measured:
+    """Score every method on every scan; what scores.csv holds already is not done again."""
+    scans, left_out = find_scans(design, options.half, options.limit)
+    ready = {_mark(imputer, design): imputer for imputer in fillers(design, options).values()}
+    target = options.out / "scores.csv"
+    known = _read(target)
+    done = set(zip(known["case"], known["mark"], strict=True))
+
+    def score(case: str, scan: Scan) -> None:
+        missing = {mark: imputer for mark, imputer in ready.items() if (case, mark) not in done}
+        if not missing:
+            return
+        truth, thick = read_pair(scan, design)
+        for mark, imputer in missing.items():
+            scores = score_method(truth, thick, imputer, design)
+            whose = [design.name, design.factor, imputer.name, scan.person, case]
+            how = [(imputer.model or "")[:12], mark]
+            rows = [[*whose, metric, value, *how] for metric, value in scores.items()]
+            table = pd.DataFrame(rows, columns=_COLUMNS)
+            table.to_csv(target, mode="a", header=not target.exists(), index=False)
+
+    _, failed = run_each(score, scans, SERIAL, str(design))
+    scores = _read(target)
+    complete = scores["case"].isin(scans.keys() - failed.keys())
+    return Measured(design, scores[complete & scores["mark"].isin(ready)], left_out | failed)
+
+
+def _mark(imputer: Imputer, design: Design) -> str:
+    """Digest of all that scores depend on besides the case and the code."""
+    filling = design.imputation.model_dump(exclude={"methods", "cases", "batch_pixels"})
+    steps = (design.ingestion, design.thinning, design.evaluation)
+    return fingerprint(design.name, imputer.mark, filling, *steps)
+
+
+def _read(target: Path) -> pd.DataFrame:
+    if not target.exists():
+        return pd.DataFrame(columns=_COLUMNS)
+    text = dict.fromkeys(("person", "case", "weights", "mark"), str)
+    return pd.read_csv(target, dtype=text, keep_default_na=False, na_values={"value": [""]})
+
+
+def render(measured: list[Measured], half: str, absent: list[str]) -> str:
+    """Write all tables as Markdown: one per set and factor, then the bar."""
+    note = (
+        "Synthetic slices only, inside the body; mean ± standard deviation over persons. *Trust "
+        "due*: what the mean trust should be, 1 - mean absolute error / width of the window. "
+        "*Trust rank*: Spearman's correlation of 1 - trust with the absolute error."
+    )
+    parts = [f"# Out of the box: {half} half", note]
+    if absent:
+        parts.append(f"Not there and left out: {', '.join(absent)}.")
+    parts += [_section(each) for each in measured]
+    verdicts = [verdict for each in measured for verdict in judge(each)]
+    bar = _markdown(pd.DataFrame(verdicts)) if verdicts else "No model was measured."
+    return "\n\n".join([*parts, "## The bar", bar]) + "\n"
+
+
+def _section(measured: Measured) -> str:
+    scores = measured.scores
+    persons, cases = scores["person"].nunique(), scores["case"].nunique()
+    title = f"## {measured.design} ({persons} persons, {cases} cases)"
+    weights = scores.loc[scores["weights"] != "", ["method", "weights"]].drop_duplicates()
+    notes = [f"Weights of `{method}`: {digest}." for method, digest in weights.to_numpy()]
+    notes += [f"Dropped: {case} ({reason})." for case, reason in measured.dropped.items()]
+    return "\n\n".join([title, _markdown(summarise(scores)), *notes])
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    return str(table.to_markdown(index=False, disable_numparse=True))
+
+
+def summarise(scores: pd.DataFrame) -> pd.DataFrame:
+    """Lay `mean ± sd` out: a row per method, a column per metric; the person is the unit."""
+    cells: dict[str, list[str]] = {"method": list(scores["method"].unique())}
+    for metric, name in SHOWN.items():
+        persons = _by_person(_wide(scores, metric))
+        cells[name] = [mean_sd(*pair) for pair in zip(persons.mean(), persons.std(), strict=True)]
+    return pd.DataFrame(cells)
+
+
+def judge(measured: Measured) -> list[dict[str, str]]:
+    """Hold every model against the best classical method, and `adapted` against `pretrained`.
+
+    A model must reach the mean of the best classical method, in some places exceed it by
+    `LEAST_GAIN`, and be better in `LEAST_SHARE` of the cases; adaptation must not lower the mean.
+    """
+    verdicts = []
+    for metric in JUDGED:
+        wide = _wide(measured.scores, metric)
+        means = _by_person(wide).mean()
+        classical = means.filter(items=[*CLASSICAL]).dropna()
+        if classical.empty:
+            continue
+        design, best = measured.design, classical.idxmax()
+        least = LEAST_GAIN.get((design.name, design.factor, metric), 0.0)
+        models = [name for name in wide if name not in CLASSICAL]
+        contests = [(name, best, least, LEAST_SHARE) for name in models]
+        if {ADAPTED, PRETRAINED} <= {*models}:
+            contests.append((ADAPTED, PRETRAINED, 0.0, 0.0))
+        for name, other, *needed in contests:
+            share = (wide[name] > wide[other])[wide[[name, other]].notna().all(axis=1)].mean()
+            found = means[name] - means[other], share
+            where = {"where": str(design), "metric": SHOWN[metric], "method": name}
+            verdicts.append({**where, "against": other, **_verdict(found, needed)})
+    return verdicts
+
+
+def _verdict(found: Sequence[float], needed: Sequence[float]) -> dict[str, str]:
+    """Say how far a gain and a share of cases are what is needed."""
+    return {
+        "gain": signed(found[0]),
+        "cases better": f"{found[1]:.0%}",
+        "needed": f"{needed[0]:g}, {needed[1]:.0%}",
+        "met": "yes" if all(a >= b for a, b in zip(found, needed, strict=True)) else "no",
+    }
+
+
+def _wide(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """One metric: a row per person and case, a column per method in the order of the scores."""
+    own = scores[scores["metric"] == metric]
+    wide = own.pivot(index=["person", "case"], columns="method", values="value").astype(float)
+    return wide.replace([np.inf, -np.inf], np.nan).reindex(columns=scores["method"].unique())
+
+
+def _by_person(wide: pd.DataFrame) -> pd.DataFrame:
+    return wide.groupby("person").mean()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Real data sets, thinned: which persons, how their scans are read, filled back and scored.
+
+What a set is like (layout, label groups, intensity window) stands in its environment in conf/, who
+belongs to which half in halves.yml. Filling is set up as in conf/base, the same for all sets.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from kedro.config import OmegaConfigLoader
+from scipy.ndimage import binary_fill_holes
+from scipy.stats import spearmanr
+
+from slicefill.anisotropy import thicken
+from slicefill.geometry import slices_first
+from slicefill.imputation import Imputer, fill_case
+from slicefill.ingestion.layouts import RawCase, find_cases
+from slicefill.ingestion.manifest import person_of
+from slicefill.ingestion.reading import read_case
+from slicefill.metrics.correspondence import corresponding_slices
+from slicefill.metrics.scoring import Scored, score_filling
+from slicefill.params import (
+    AdaptationParams,
+    AnisotropizationParams,
+    EvaluationParams,
+    ImputationParams,
+    IngestionParams,
+)
+from slicefill.settings import CONFIG_LOADER_ARGS
+from slicefill.types import Case
+
+FACTORS = {
+    "brain_t1": (2, 4),
+    "hippocampus": (2, 4),
+    "sts_ct": (2, 4),
+    "mouse_brain": (2, 4),
+    "cine_sax": (2,),  # ten slices: every fourth would leave three
+}
+HALVES = Path(__file__).with_name("halves.yml")
+_CONF = Path(__file__).parents[1] / "conf"
+
+
+@dataclass(frozen=True)
+class Design:
+    """A set of which every factor-th slice is kept, and the parameters of every step."""
+
+    folder: Path
+    ingestion: IngestionParams
+    thinning: AnisotropizationParams
+    adaptation: AdaptationParams
+    imputation: ImputationParams
+    evaluation: EvaluationParams
+
+    @property
+    def name(self) -> str:
+        """The set, which is also its environment."""
+        return self.folder.name
+
+    @property
+    def factor(self) -> int:
+        """Every how many slices one is kept."""
+        return self.thinning.factor
+
+    def __str__(self) -> str:
+        return f"{self.name} ×{self.factor}"
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A scan that is not read yet, and whose it is."""
+
+    person: str
+    raw: RawCase
+
+
+def load_design(folder: Path, factor: int) -> Design:
+    """Read the parameters of a set from the environment of its name.
+
+    Filling puts back as many slices as were removed. Of how it is done, only the window and the
+    axis are the set's own; the rest is what a user finds in conf/base.
+    """
+    own, anybody = (_parameters(env, factor) for env in (folder.name, "base"))
+    filling = {key: own["imputation"][key] for key in ("window", "through_plane")}
+    filling |= {"count": factor - 1, "target_spacing": None}
+    return Design(
+        folder,
+        IngestionParams(**own["ingestion"]),
+        AnisotropizationParams(**own["anisotropization"]),
+        AdaptationParams(**own["adaptation"]),
+        ImputationParams(**{**anybody["imputation"], **filling}),
+        EvaluationParams(**own["evaluation"]),
+    )
+
+
+def find_scans(
+    design: Design, half: str, limit: int | None
+) -> tuple[dict[str, Scan], dict[str, str]]:
+    """List the scans of a half, or of its first `limit` persons, by case.
+
+    Returns:
+        The scans; and the reasons by which others are left out of both halves.
+    """
+    halves = yaml.safe_load(HALVES.read_text())[design.name]
+    cases, bad = find_cases(design.folder, design.ingestion)
+    scans = {raw.id: Scan(person_of(raw.id, design.ingestion), raw) for raw in cases}
+    there = {scan.person for scan in scans.values()}
+    chosen = [person for person in halves[half] if person in there][:limit]
+    left_out = {error.case: str(error) for error in bad}
+    for case, scan in scans.items():
+        if scan.person not in {*halves["report"], *halves["development"]}:
+            left_out[case] = f"person {scan.person} is in no half of {HALVES.name}"
+    return {case: scan for case, scan in scans.items() if scan.person in chosen}, left_out
+
+
+def read_pair(scan: Scan, design: Design) -> tuple[Case, Case]:
+    """Read a scan; return it, and what is left of it when slices are removed."""
+    truth = read_case(scan.raw, design.ingestion)
+    return truth, thicken(truth, design.thinning)
+
+
+def score_method(truth: Case, thick: Case, imputer: Imputer, design: Design) -> dict[str, float]:
+    """Fill a thick case as `kedro run --pipelines=imputation` does, and score what it writes.
+
+    Returns:
+        The scores of `metrics.scoring`, and of the trust map inside the body: `trust_mean`;
+        `trust_due`, what the mean should be, 1 - mean absolute error as a share of the window's
+        width; `trust_rank`, Spearman's correlation of 1 - trust with the absolute error.
+    """
+    filled = fill_case(thick, imputer, design.imputation)
+    scored = corresponding_slices(filled.record, design.evaluation.label_names)
+    scores = score_filling(filled, truth, scored, design.evaluation)
+    return scores | _trust_scores(filled, truth, scored, design.evaluation.body_quantile)
+
+
+def _parameters(env: str, factor: int) -> dict[str, Any]:
+    loader = OmegaConfigLoader(
+        str(_CONF), env, runtime_params={"factor": factor}, **CONFIG_LOADER_ARGS
+    )
+    values: dict[str, Any] = loader["parameters"]
+    return values
+
+
+def _trust_scores(
+    filled: Case, truth: Case, scored: Scored, body_quantile: float
+) -> dict[str, float]:
+    volume, made, trust = (
+        slices_first(each.intensities(), scored.axis)
+        for each in (truth.image, filled.image, filled.maps["trust"])
+    )
+    low, high = volume.min(), np.percentile(volume, 99.9)
+    real = volume[scored.truth_index]
+    # the body as `score_filling` has it
+    body = [binary_fill_holes(one) for one in real > low + body_quantile * (high - low)]
+    error = np.abs(made[scored.filled_index] - real)[np.stack(body)]
+    believed = trust[scored.filled_index][np.stack(body)]
+    width = np.ptp(filled.record["window_stored"]) * abs(filled.image.slope_intercept[0])
+    return {
+        "trust_mean": float(believed.mean(dtype=np.float64)),
+        "trust_due": float(1 - error.mean(dtype=np.float64) / width),
+        "trust_rank": float(spearmanr(1 - believed, error).statistic),
+    }

@@ -1,0 +1,96 @@
+"""The ways of filling a case that the speed benchmark compares, each made ready in its process.
+
+A process imports what its way needs and no more: peak memory counts libraries too.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from slicefill.params import HardwareParams, ImputationParams
+from slicefill.types import Case
+
+Fill = Callable[[Case], Case]
+Preparation = Callable[[ImputationParams, Path | None], Fill]
+SCIPY = "SciPy cubic"
+
+
+@dataclass(frozen=True)
+class Way:
+    """One row of the table.
+
+    Attributes:
+        title: Its name there.
+        family: Its marker in the figure.
+        prepare: Makes it ready, given slices per gap and a checkpoint (None: shipped weights).
+        precision: Of a network on the CPU, whose share of the convolution peak is measured.
+    """
+
+    title: str
+    family: Literal["other libraries", "slicefill, classical", "slicefill, network"]
+    prepare: Preparation
+    precision: Literal["fp32", "bf16"] | None = None
+
+
+def list_ways() -> list[Way]:
+    """Return every way that this machine has."""
+    itk = ("SimpleITK linear", "SimpleITK B-spline", "SimpleITK demons")
+    classical = ("nearest", "linear", "cubic", "shape_based")
+    return [
+        Way(SCIPY, "other libraries", _scipy),
+        *(Way(name, "other libraries", partial(_itk, name)) for name in itk),
+        *(Way(name, "slicefill, classical", partial(_classical, name)) for name in classical),
+        *_network_ways(),
+    ]
+
+
+def _network_ways() -> list[Way]:
+    import torch
+
+    modes = {"fp32": "32-true", "bf16": "bf16-mixed"}
+    ways = []
+    for device in ("cpu", "gpu") if torch.cuda.is_available() else ("cpu",):
+        for name, precision in modes.items():
+            hardware = HardwareParams(accelerator=device, devices=1, precision=precision)
+            title = f"pretrained, {device.upper()} {name}"
+            measured = name if device == "cpu" else None
+            ways.append(Way(title, "slicefill, network", partial(_network, hardware), measured))
+    return ways
+
+
+def _scipy(params: ImputationParams, _: Path | None) -> Fill:
+    import with_scipy
+
+    return partial(with_scipy.cubic, factor=params.count + 1)
+
+
+def _itk(name: str, params: ImputationParams, _: Path | None) -> Fill:
+    import with_itk
+
+    return partial(with_itk.FILLS[name], factor=params.count + 1)
+
+
+def _classical(name: str, params: ImputationParams, _: Path | None) -> Fill:
+    from slicefill.imputation import classical_imputer, fill_case
+
+    return partial(fill_case, imputer=classical_imputer(name, params), params=params)
+
+
+def _network(hardware: HardwareParams, params: ImputationParams, checkpoint: Path | None) -> Fill:
+    from slicefill.imputation import fill_case, learned_imputer
+
+    there = params.model_copy(update={"hardware": hardware})
+    imputer = learned_imputer("pretrained", _load(checkpoint), there)
+    return partial(fill_case, imputer=imputer, params=there)
+
+
+def _load(checkpoint: Path | None) -> Any:
+    if checkpoint:
+        from slicefill.datasets.checkpoints import read_checkpoint
+
+        return read_checkpoint(checkpoint)
+    from slicefill.pretrained import load_pretrained
+
+    return load_pretrained()

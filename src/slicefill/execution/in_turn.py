@@ -1,0 +1,68 @@
+"""Work in this process, in turn; what was made is written while the next is made."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from slicefill.execution.outcome import Failure, Outcomes, attempt
+from slicefill.params import ExecutorParams
+
+A = TypeVar("A")
+M = TypeVar("M")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class MakeThenWrite(Generic[A, M, R]):
+    """Work in two steps, of which the second leaves the processor to others for the most part.
+
+    Compression and waiting for a disk do. Where items are worked on in turn, one is written while
+    the next is made; workers, of which there are several, take one step after the other.
+
+    Attributes:
+        make: Called with the name and the item.
+        write: Called with the name and what was made, in another thread perhaps; one at a time.
+
+    Example:
+        >>> MakeThenWrite(lambda name, n: 2 * n, lambda name, made: f"{name}: {made}")("a", 3)
+        'a: 6'
+    """
+
+    make: Callable[[str, A], M]
+    write: Callable[[str, M], R]
+
+    def __call__(self, name: str, item: A) -> R:
+        """Take one step after the other."""
+        return self.write(name, self.make(name, item))
+
+
+def in_turn(work: Callable[[str, A], Any], items: Mapping[str, A], _: ExecutorParams) -> Outcomes:
+    """Work on one item after the other, in their order."""
+    if isinstance(work, MakeThenWrite):
+        yield from _overlapped(work, items)
+    else:
+        for name, item in items.items():
+            yield name, attempt(partial(work, name, item))
+
+
+def _overlapped(work: MakeThenWrite[A, Any, Any], items: Mapping[str, A]) -> Outcomes:
+    """Hold at most two made items: one that is written, and the next.
+
+    Whatever ends the run, an interruption too, first waits for the one that is being written.
+    """
+    writing: tuple[str, Future[Any]] | None = None
+    with ThreadPoolExecutor(1, "write") as writer:
+        for name, item in items.items():
+            made = attempt(partial(work.make, name, item))
+            if writing:
+                yield writing[0], writing[1].result()
+            writing = name, writer.submit(_write, work, name, made)
+            del made  # the writer alone holds it, and lets go of it when it is written
+        if writing:
+            yield writing[0], writing[1].result()
+
+
+def _write(work: MakeThenWrite[A, M, R], name: str, made: M | Failure) -> R | Failure:
+    return made if isinstance(made, Failure) else attempt(partial(work.write, name, made))

@@ -1,0 +1,49 @@
+"""Parameters of the adaptation pipeline."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from slicefill.params.base import AxisName, Count, Params, Positive, Weight
+from slicefill.params.computing import HardwareParams
+from slicefill.params.synthesis import GroupParams, LossWeights, OptimisationParams
+
+
+class AdaptationParams(Params):
+    """Training of the shipped weights on the scans that are to be filled."""
+
+    cases: Count = Field(description="most scans that are learned from, drawn by the seed")
+    persons: Annotated[int, Field(ge=2)] = Field(
+        description="with at least so many, some persons are held out; else slices of every scan"
+    )
+    held_out: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="share of the persons, or of the slices, that only judge"
+    )
+    least_gain: Weight = Field(
+        description="dB on held-out inner slices; with less, the shipped weights are kept"
+    )
+    weights: LossWeights = Field(description="λ; critics take part where adv is above 0")
+    perceptual: str = Field(description="none, hub (ImageNet VGG16) or a file with its weights")
+    critic_width: Count = Field(description="channels of the critics' first level")
+    through_plane: AxisName
+    groups: GroupParams
+    optimisation: OptimisationParams
+    hardware: HardwareParams
+
+    @model_validator(mode="after")
+    def _time_is_limited(self) -> Self:
+        if self.optimisation.minutes is None:
+            msg = "optimisation.minutes: expected a number of minutes, got null"
+            raise ValueError(msg)
+        return self
+
+    def within(self, minutes: float) -> Self:
+        """The same with another limit of time."""
+        limited = self.optimisation.model_copy(update={"minutes": minutes})
+        return self.model_copy(update={"optimisation": limited})
+
+
+class AdaptParams(Params):
+    """Adaptation before filling."""
+
+    minutes: Positive = Field(description="of training; reading the scans comes before")

@@ -1,0 +1,24 @@
+"""raw scans → scans filled by shipped weights that have learned from these scans, and a report."""
+
+from kedro.pipeline import Node, Pipeline
+
+from slicefill.pipelines import evaluation
+from slicefill.pipelines.adaptation.nodes import ask_for_adaptation
+from slicefill.pipelines.imputation.pipeline import fill_as
+from slicefill.stage import stage
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Build the adaptation pipeline (`kedro run --pipelines=adaptation`).
+
+    The imputation pipeline with `imputation.adapt` set, and the evaluation.
+    """
+    ask = Node(
+        ask_for_adaptation,
+        inputs=["params:imputation", "params:adaptation"],
+        outputs="adapting_imputation",
+        name="ask_for_adaptation",
+    )
+    return (
+        stage("adaptation", [ask]) + fill_as("adapting_imputation") + evaluation.create_pipeline()
+    )

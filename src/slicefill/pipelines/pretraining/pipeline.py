@@ -1,0 +1,34 @@
+"""procedural volumes → the weights that the package ships."""
+
+from kedro.pipeline import Node, Pipeline
+
+from slicefill.pipelines.pretraining.nodes import release_weights, train_on_procedural
+from slicefill.pipelines.synthesis.nodes import record_history
+from slicefill.stage import stage
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Build the pretraining pipeline (`kedro run --pipelines=pretraining --env=pretraining`)."""
+    return stage(
+        "pretraining",
+        [
+            Node(
+                train_on_procedural,
+                inputs=["synthesis_slots", "params:synthesis", "params:pretraining"],
+                outputs="synthesis_models",
+                name="train_on_procedural",
+            ),
+            Node(
+                record_history,
+                inputs=["synthesis_models", "params:synthesis"],
+                outputs="synthesis_history",
+                name="record_history",
+            ),
+            Node(
+                release_weights,
+                inputs=["synthesis_models", "params:synthesis", "params:pretraining"],
+                outputs="released_weights",
+                name="release_weights",
+            ),
+        ],
+    )

@@ -1,0 +1,111 @@
+"""What adaptation learns from and what it is judged by: persons apart, or slices of each scan."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from slicefill.fingerprint import fingerprint
+from slicefill.geometry import AxisName, slices_back, slices_first, through_plane_axis
+from slicefill.types import Case, Promise, Volume
+
+_FEWEST_HELD = 3  # slices: two given, one to predict
+_FEWEST_LEARNED = 2  # slices before and after: one gap each
+SHORTEST = _FEWEST_HELD + 2 * _FEWEST_LEARNED
+"""Slices of a scan of which some can be held out."""
+
+
+@dataclass(frozen=True)
+class Divided:
+    """Scans, or parts of them, of which none is in both.
+
+    Attributes:
+        training: Learned from.
+        held_out: Judged by.
+        by: What was divided, `persons` or `slices`.
+    """
+
+    training: Mapping[str, Promise]
+    held_out: Mapping[str, Promise]
+    by: str
+
+
+def hold_out_persons(
+    cases: Mapping[str, Promise], persons: Mapping[str, str], share: float, seed: int
+) -> Divided:
+    """Hold out the scans of a share of the persons, one person at least.
+
+    Args:
+        cases: Scans of two persons or more.
+        persons: Whose each scan is.
+        share: In (0, 1).
+        seed: Of the choice.
+    """
+    people = sorted({persons[case] for case in cases})
+    count = min(max(1, round(share * len(people))), len(people) - 1)
+    chosen = set(np.random.default_rng(seed).permutation(people)[:count].tolist())
+    parts: tuple[dict[str, Promise], dict[str, Promise]] = {}, {}
+    for case, promise in cases.items():
+        parts[persons[case] in chosen][case] = promise
+    return Divided(*parts, "persons")
+
+
+def hold_out_slices(cases: Mapping[str, Promise], share: float, axis: AxisName) -> Divided:
+    """Hold out the middle slices of every scan that has enough; what lies before and after learns.
+
+    Each part is a scan of its own, with a window and views of its own: no row, no column and no
+    slice of a held-out block is in any group that is learned from.
+
+    Args:
+        cases: Scans; each is read once here for its size.
+        share: Of the slices of a scan, in (0, 1).
+        axis: Their slice axis.
+
+    Returns:
+        Parts named `case[first:last+1]`; scans with too few slices are learned from whole.
+    """
+    training: dict[str, Promise] = {}
+    held_out: dict[str, Promise] = {}
+    for case, promise in cases.items():
+        image = promise.make().image
+        depth = image.stored.shape[through_plane_axis(image.affine, axis)]
+        block = held_out_block(depth, share)
+        if block is None:
+            training[case] = promise
+            continue
+        before, after = slice(0, block.start), slice(block.stop, depth)
+        for part, parts in ((before, training), (after, training), (block, held_out)):
+            name = f"{case}[{part.start}:{part.stop}]"
+            make = partial(_make_part, promise, part, axis)
+            parts[name] = Promise(make, fingerprint(promise.fingerprint, part.start, part.stop))
+    return Divided(training, held_out, "slices")
+
+
+def held_out_block(depth: int, share: float) -> slice | None:
+    """Choose the middle slices of a scan, three at least; None if too few would be left.
+
+    Example:
+        >>> held_out_block(20, 0.2), held_out_block(7, 0.2), held_out_block(6, 0.2)
+        (slice(8, 12, None), slice(2, 5, None), None)
+    """
+    count = max(_FEWEST_HELD, round(share * depth))
+    start = (depth - count) // 2
+    return slice(start, start + count) if start >= _FEWEST_LEARNED else None
+
+
+def cut_slices(case: Case, part: slice, axis: AxisName) -> Case:
+    """Cut some slices out of a case; they stay where they are in the world."""
+    across = through_plane_axis(case.image.affine, axis)
+    shift = np.eye(4)
+    shift[across, 3] = part.start
+
+    def cut(volume: Volume) -> Volume:
+        chosen = slices_first(volume.stored, across)[part]
+        return volume.with_stored(slices_back(chosen, across), shift)
+
+    return Case(cut(case.image), None if case.label is None else cut(case.label))
+
+
+def _make_part(promise: Promise, part: slice, axis: AxisName) -> Case:
+    return cut_slices(promise.make(), part, axis)

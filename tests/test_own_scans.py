@@ -1,0 +1,97 @@
+"""`kedro run --env=scans --pipelines=imputation`: a folder of scans, and nothing else is needed."""
+
+import json
+import shutil
+from importlib import resources
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from slicefill.command_line import main
+
+from .conftest import ROOT, TURNED
+
+pytestmark = pytest.mark.skipif(
+    not resources.files("slicefill.pretrained").joinpath("weights.safetensors").is_file(),
+    reason="no weights are shipped yet",
+)
+RUN = ("run", "--env=scans", "--pipelines=imputation")
+DESIGN = "scans/auto_x1"
+
+
+def blob(seed):
+    """A bright ellipsoid in noise, 7 slices, 4 mm apart, oblique; and where it is."""
+    rows, columns, slices = np.indices((32, 28, 7))
+    inside = ((rows - 16) / 9) ** 2 + ((columns - 13) / 7) ** 2 + ((slices - 3) / 3) ** 2 < 1
+    noise = np.random.default_rng(seed).normal(0, 10, inside.shape)
+    return (100 + 400 * inside + noise).astype("<i2"), inside.astype("u1")
+
+
+@pytest.fixture
+def scans(project):
+    """The project with the environment for scans of one's own; makes scans in a raw folder."""
+    shutil.copytree(ROOT / "conf" / "scans", project / "conf" / "scans")
+    raw = project / "raw"
+
+    def make(**labelled):
+        for seed, (name, has_label) in enumerate(labelled.items()):
+            volumes = dict(zip(("images", "labels"), blob(seed), strict=True))
+            for kind in volumes if has_label else ["images"]:
+                (raw / kind).mkdir(parents=True, exist_ok=True)
+                nib.save(nib.Nifti1Image(volumes[kind], TURNED), raw / kind / f"{name}.nii.gz")
+        return raw
+
+    return make
+
+
+def filled_volume(project, name, file="image"):
+    path = project / "data" / "07_model_output" / DESIGN / "filled" / name / f"{file}.nii.gz"
+    return nib.load(path)
+
+
+def test_scans_are_filled_at_once_and_a_broken_one_stops_no_other(scans, project, kedro, capsys):
+    raw = scans(one=True, two=False, broken=False)
+    broken = raw / "images" / "broken.nii.gz"
+    broken.write_bytes(broken.read_bytes()[:-30])
+    done = kedro(project, *RUN, SLICEFILL_RAW=str(raw))
+    said = done.stdout + done.stderr
+    assert done.returncode == 3, said
+    assert "refused: broken: expected" in said
+    assert "slice_imputation is not trained here: the shipped weights fill instead" in said
+
+    data = project / "data"
+    for name in ("one", "two"):
+        image = filled_volume(project, f"pretrained/{name}")
+        stored = np.asarray(nib.load(raw / "images" / f"{name}.nii.gz").dataobj)
+        step = (image.shape[2] - 1) // 6
+        assert step > 1
+        assert np.asarray(image.dataobj)[..., ::step].tobytes() == stored.tobytes()
+        np.testing.assert_allclose(image.affine @ [3, 2, step, 1], TURNED @ [3, 2, 1, 1], atol=1e-4)
+    label = np.asarray(filled_volume(project, "pretrained/one", "label").dataobj)
+    assert set(np.unique(label)) == {0, 1}
+    table = pd.read_csv(data / "08_reporting" / DESIGN / "verification.csv")
+    assert sorted(table["method"] + "/" + table["case"]) == [
+        "linear/one",
+        "linear/two",
+        "pretrained/one",
+        "pretrained/two",
+    ]
+    chosen = json.loads((data / "07_model_output" / DESIGN / "filled_methods.json").read_text())
+    assert chosen == ["linear", "pretrained"]
+    assert not (data / "06_models").exists()
+    filled = str(data / "07_model_output" / DESIGN / "filled")
+    assert main(["verify", filled, "--against", str(data / "03_primary" / DESIGN / "thick")]) == 0
+    assert "4 of 4 cases ok" in capsys.readouterr().out
+
+
+@pytest.mark.server
+def test_one_scan_is_enough_and_what_is_filled_is_kept(scans, project, kedro):
+    raw = scans(only=False)
+    assert kedro(project, *RUN, SLICEFILL_RAW=str(raw)).returncode == 0
+    folder = project / "data" / "07_model_output" / DESIGN / "filled"
+    made = {path: path.stat().st_mtime_ns for path in folder.rglob("*.nii.gz")}
+    assert len(made) == 6  # image, mask and trust, by two methods
+    assert kedro(project, *RUN, SLICEFILL_RAW=str(raw)).returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.nii.gz")} == made
