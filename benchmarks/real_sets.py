@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import yaml
 from kedro.config import OmegaConfigLoader
-from scipy.ndimage import binary_fill_holes
 from scipy.stats import spearmanr
 
 from slicefill.anisotropy import thicken
@@ -21,7 +20,7 @@ from slicefill.ingestion.layouts import RawCase, find_cases
 from slicefill.ingestion.manifest import person_of
 from slicefill.ingestion.reading import read_case
 from slicefill.metrics.correspondence import corresponding_slices
-from slicefill.metrics.scoring import Scored, score_filling
+from slicefill.metrics.scoring import Scored, body_mask, score_filling
 from slicefill.params import (
     AdaptationParams,
     AnisotropizationParams,
@@ -150,12 +149,9 @@ def _trust_scores(
         slices_first(each.intensities(), scored.axis)
         for each in (truth.image, filled.image, filled.maps["trust"])
     )
-    low, high = volume.min(), np.percentile(volume, 99.9)
-    real = volume[scored.truth_index]
-    # the body as `score_filling` has it
-    body = [binary_fill_holes(one) for one in real > low + body_quantile * (high - low)]
-    error = np.abs(made[scored.filled_index] - real)[np.stack(body)]
-    believed = trust[scored.filled_index][np.stack(body)]
+    body = body_mask(volume, scored.truth_index, body_quantile)
+    error = np.abs(made[scored.filled_index] - volume[scored.truth_index])[body]
+    believed = trust[scored.filled_index][body]
     width = np.ptp(filled.record["window_stored"]) * abs(filled.image.slope_intercept[0])
     return {
         "trust_mean": float(believed.mean(dtype=np.float64)),

@@ -216,7 +216,7 @@ def test_the_record_says_where_every_slice_comes_from(case, fill, tmp_path):
     assert len(record["model_sha256"]) == 64
     assert set(record["versions"]) >= {"slicefill", "torch", "numpy"}
     assert record["source"] == source.record
-    assert record["parameters"]["label_field"] in ("one_hot", "signed_distance", "adaptive")
+    assert record["parameters"]["label_field"] in ("one_hot", "signed_distance", "shape_and_motion")
     assert record["parameters"]["hardware"]["precision"] == "auto"
     low, high = np.percentile(source.image.stored, [0.5, 99.5])
     np.testing.assert_allclose(record["window_stored"], [[low, high]], rtol=1e-6)

@@ -16,6 +16,7 @@ from slicefill.datasets.cases import CasesDataset
 from slicefill.datasets.checkpoints import ModelsDataset, SlotsDataset
 from slicefill.datasets.figures import FiguresDataset
 from slicefill.datasets.raw import RawFolder, VirtualSubjects
+from slicefill.datasets.release import ReleaseDataset
 from slicefill.ingestion.manifest import check_cases
 from slicefill.params import IngestionParams
 from slicefill.types import ModelPromise, Prediction, Promise
@@ -229,3 +230,13 @@ def test_the_whole_study_runs_in_a_store(store, project, kedro):
     again = kedro(project, *run, "--only-missing-outputs", **options)
     assert again.returncode == 0, again.stderr[-3000:]
     assert "fill_cases" not in again.stdout + again.stderr
+
+
+def test_weights_are_released_where_the_data_is(root, untrained):
+    released = ReleaseDataset(path=str(root / "release"))
+    assert not released.exists()
+    released.save(untrained)
+    assert released.exists()
+    assert names(root / "release") == ["model.json", "weights.safetensors"]
+    back = released.load()["weights"]
+    assert all(torch.equal(back[name], value) for name, value in untrained["weights"].items())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from slicefill.synthesis.labels import label_fields, vote
+from slicefill.synthesis.labels import label_fields, label_motion, vote
 from slicefill.synthesis.model import Motion
 
 FIELDS = ("one_hot", "signed_distance")
@@ -101,3 +101,33 @@ def test_pairs_of_a_batch_do_not_see_each_other(field):
     together = vote(Motion(still, still, torch.tensor(0.6)), label_fields(first, last, field), 0.4)
     for k in range(4):
         assert torch.equal(together[k : k + 1], fill(first[[k]], last[[k]], 0.4, field))
+
+
+def cautious(first, last, motion, t=0.5):
+    fields = label_fields(first, last, "shape_and_motion")
+    return vote(label_motion(motion, "shape_and_motion"), fields, t)
+
+
+def test_a_background_that_yields_keeps_volume():
+    """Blended distances of two discs side by side shrink what lies between."""
+    rows, columns = torch.meshgrid(torch.arange(24), torch.arange(40), indexing="ij")
+    first, last = (((rows - 12) ** 2 + (columns - at) ** 2 < 36)[None].long() for at in (15, 22))
+    still = Motion(*torch.zeros(2, 1, 2, 24, 40), torch.tensor(0.5))
+    plain = vote(still, label_fields(first, last, "signed_distance"), 0.5)
+    assert plain.sum() < cautious(first, last, still).sum() <= first.sum()
+
+
+def test_caution_leaves_a_quarter_of_the_motion_that_is_believed():
+    field = torch.zeros(1, 2, 9, 9)
+    believed = Motion(field, field, torch.tensor(0.5), moved=torch.full((1, 1, 9, 9), 0.8))
+    led = label_motion(believed, "shape_and_motion")
+    assert torch.allclose(led.moved, torch.tensor(0.2))
+    assert label_motion(believed, "one_hot") is believed
+
+
+def test_caution_averages_flows_over_five_pixels_a_side():
+    field = torch.zeros(1, 2, 9, 9)
+    field[..., 4, 4] = 25.0
+    led = label_motion(Motion(field, field, torch.tensor(0.5)), "shape_and_motion")
+    assert torch.allclose(led.to_first[..., 2:7, 2:7], torch.tensor(1.0))
+    assert not led.to_first[..., :2, :].any()

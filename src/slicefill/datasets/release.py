@@ -1,10 +1,10 @@
 """Weights as the package ships them: a folder with tensors and a description."""
 
-from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset
 
+from slicefill.datasets.storage import location
 from slicefill.pretrained import read_pretrained, write_pretrained
 from slicefill.types import Checkpoint
 
@@ -13,12 +13,12 @@ class ReleaseDataset(AbstractDataset[Checkpoint, Checkpoint]):
     """`weights.safetensors` and `model.json` in a folder; copy both into `slicefill/pretrained`.
 
     Args:
-        path: The folder, on this machine.
+        path: The folder, on a disk or in an object store.
         metadata: For plugins.
     """
 
     def __init__(self, path: str, metadata: dict[str, Any] | None = None) -> None:
-        self._path = Path(path)
+        self._path = location(path)
         self.metadata = metadata
 
     def load(self) -> Checkpoint:

@@ -22,7 +22,7 @@ class ComparedMethod(Params):
     count: Annotated[int, Field(ge=0)] | Literal["N_A"] | None = Field(
         description="synthetic slices per gap; null: as imputation says"
     )
-    label_field: Literal["one_hot", "signed_distance", "adaptive"] | None = Field(
+    label_field: Literal["one_hot", "signed_distance", "shape_and_motion"] | None = Field(
         description="how a model warps labels; null: as imputation says"
     )
     engine: EngineName | None = Field(description="null: the preset's")

@@ -31,8 +31,8 @@ class ImputationParams(Params):
     )
     target_spacing: Positive | None = Field(description="mm; the nearest grid that keeps slices")
     batch_pixels: Count = Field(description="most pixels (pairs × rows × columns) in one batch")
-    label_field: Literal["one_hot", "signed_distance", "adaptive"] = Field(
-        description="how a model warps labels: eq. (5), or by shape"
+    label_field: Literal["one_hot", "signed_distance", "shape_and_motion"] = Field(
+        description="how a model warps labels: eq. (5), outlines, or outlines with caution"
     )
     ensemble: bool = Field(description="average a model's motion over mirrored slices: 4 × slower")
     restore_acquired: bool = Field(

@@ -12,6 +12,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from upath import UPath
+
 from slicefill import __version__
 from slicefill.types import Checkpoint
 
@@ -38,11 +40,11 @@ def load_pretrained() -> Checkpoint:
     return read_pretrained(resources.files(__name__))
 
 
-def read_pretrained(folder: Traversable) -> Checkpoint:
+def read_pretrained(folder: Traversable | UPath) -> Checkpoint:
     """Read what `write_pretrained` wrote.
 
     Args:
-        folder: On disk, or within an installed package.
+        folder: On a disk, in an object store, or within an installed package.
 
     Raises:
         FileNotFoundError: If one of the two files is not there.
@@ -63,7 +65,7 @@ def read_pretrained(folder: Traversable) -> Checkpoint:
     return checkpoint
 
 
-def write_pretrained(checkpoint: Checkpoint, folder: Path) -> None:
+def write_pretrained(checkpoint: Checkpoint, folder: Path | UPath) -> None:
     """Write a checkpoint as the package ships it.
 
     Args:

@@ -143,10 +143,7 @@ def _describe(trained: Checkpoint, scans: int, held_out: str) -> dict[str, Any]:
 
 
 def _log(found: Mapping[str, Any], params: AdaptationParams) -> None:
-    kinds = ", ".join(
-        f"{name} {kind['gain_db']:+.2f} ± {kind['standard_error'] or 0:.2f} of {kind['groups']}"
-        for name, kind in found["kinds"].items()
-    )
+    kinds = ", ".join(_told(name, kind) for name, kind in found["kinds"].items())
     gain = found["gain_db"], kinds, found["steps"]
     said = "adaptation: %+.2f dB on held-out inner slices (%s) after %d steps: "
     if found["used"] == ADAPTED:
@@ -154,6 +151,12 @@ def _log(found: Mapping[str, Any], params: AdaptationParams) -> None:
     else:
         kept = "expected adaptation.least_gain, %g dB; the shipped weights are kept"
         logger.warning(said + kept, *gain, params.least_gain)
+
+
+def _told(name: str, kind: Mapping[str, Any]) -> str:
+    error = kind["standard_error"]
+    spread = "" if error is None else f" ± {error:.2f}"
+    return f"{name} {kind['gain_db']:+.2f}{spread} of {kind['groups']}"
 
 
 def _guide(promise: Promise, channels: int) -> Case:

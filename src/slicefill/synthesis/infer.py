@@ -1,7 +1,7 @@
 """Filling the gaps of a stack with a trained model: the second step of Slice Imputation."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,8 +10,7 @@ from torch import Tensor
 
 from slicefill.synthesis.boxes import Box, batches
 from slicefill.synthesis.checkpoint import load_model
-from slicefill.synthesis.label_motion import labels_follow, smooth_motion, without_motion
-from slicefill.synthesis.labels import ADAPTIVE, FOLLOWING, Fields, label_fields, vote
+from slicefill.synthesis.labels import Fields, label_fields, label_motion, vote
 from slicefill.synthesis.model import Motion, Pair, SynthesisModel
 from slicefill.types import Checkpoint, Filling, Stack
 
@@ -24,8 +23,8 @@ class Engine:
         model: In evaluation mode, on the device of `fabric`.
         fabric: Device and precision.
         batch_pixels: Most pixels (pairs × rows × columns) in one batch.
-        label_field: How labels are warped: `one_hot`, `signed_distance` or `adaptive`, as in
-            `synthesis.labels`; adaptive ones do so only where that explains the acquired labels.
+        label_field: How labels are warped: `one_hot`, `signed_distance` or `shape_and_motion`, as
+            in `synthesis.labels`.
         ensemble: Average the motion found on the slices and on their three mirror images.
     """
 
@@ -72,7 +71,6 @@ def fill_by_flow(engine: Engine, stack: Stack, positions: Sequence[float]) -> Fi
     stored = torch.from_numpy(stack.image)
     ids = None if stack.label is None else torch.from_numpy(stack.label.astype(np.int64))
     filling = _allocate(stack, len(positions), model.parts.error)
-    lead = _label_motion(engine, stack)
     width = torch.from_numpy(np.diff(stack.window).astype(np.float32)).to(device)
     for gaps, box in batches(shown, engine.batch_pixels):
         pair = _pair(box.cut(shown), gaps, device)
@@ -84,19 +82,9 @@ def fill_by_flow(engine: Engine, stack: Stack, positions: Sequence[float]) -> Fi
             if filling.error is not None and motion.error is not None:
                 filling.error[gaps, n] = motion.error[:, 0].cpu().numpy()
             if filling.label is not None:
-                filling.label[gaps, n] = vote(lead(motion, t), whole.fields, t).cpu().numpy()
+                leading = label_motion(motion, engine.label_field)
+                filling.label[gaps, n] = vote(leading, whole.fields, t).cpu().numpy()
     return filling
-
-
-def _label_motion(engine: Engine, stack: Stack) -> Callable[[Motion, float], Motion]:
-    """Choose the motion that labels take from that of the image."""
-    if engine.label_field not in (ADAPTIVE, FOLLOWING):
-        return lambda motion, _: motion
-    following = replace(engine, label_field=FOLLOWING)
-    follows = engine.label_field == FOLLOWING or labels_follow(
-        lambda thin: fill_by_flow(following, thin, [0.5]), stack
-    )
-    return smooth_motion if follows else without_motion
 
 
 @dataclass(frozen=True)

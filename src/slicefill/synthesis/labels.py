@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from slicefill.interpolation.distances import distance_pair
@@ -11,10 +12,13 @@ from slicefill.types import Array, Floats
 Fields = dict[int, tuple[Tensor, Tensor]]
 """Per label id, its field on the first and on the last slices, `(B, 1, H, W)` each."""
 
-ADAPTIVE, FOLLOWING = "adaptive", "following"
-"""Labels that follow the motion if that explains the acquired ones, and whether or not it does."""
+SHAPE_AND_MOTION = "shape_and_motion"
+"""Signed distances that follow motion with caution: outlines are smooth, the background yields."""
 
 _YIELD = 0.3  # pixels that the background steps back: blended distances shrink what is round
+_FOLLOWED = 0.25  # of how far the image believes in motion: outlines need not move as it does
+_RADIUS = 2  # pixels over which the motion of labels is averaged
+_AVERAGED = ("to_first", "to_last", "first_share", "moved")
 _TIE = 1e-4  # added to the share of the nearer slice, so that it decides ties between labels
 
 
@@ -26,14 +30,14 @@ def label_fields(first: Tensor, last: Tensor, kind: str) -> Fields:
         last: Label ids of the last slices.
         kind: `one_hot` is the paper's (eq. 5). `signed_distance` is the distance to the outline
             in pixels, positive inside, so that what motion leaves unexplained is interpolated by
-            shape; an object that only one of both slices shows ends half-way. `adaptive` is
-            the same with a background that yields a little.
+            shape; an object that only one of both slices shows ends half-way. `shape_and_motion`
+            is the same with a background that yields a little.
     """
     convert = _one_hot_pair if kind == "one_hot" else distance_pair
     pair = [ids.cpu().numpy() for ids in (first, last)]
     fields = {}
     for label in np.union1d(*pair).tolist():
-        behind = _YIELD if kind in (ADAPTIVE, FOLLOWING) and label == 0 else 0.0
+        behind = _YIELD if kind == SHAPE_AND_MOTION and label == 0 else 0.0
         one, other = (
             torch.from_numpy(field)[:, None].to(first.device) - behind
             for field in convert(pair[0] == label, pair[1] == label)
@@ -58,6 +62,26 @@ def vote(motion: Motion, fields: Fields, t: float) -> Tensor:
         best = torch.where(score > highest, label, best)
         highest = torch.maximum(score, highest)
     return best
+
+
+def label_motion(motion: Motion, kind: str) -> Motion:
+    """Choose the motion that labels take from that of the image: it, or with caution.
+
+    Caution averages it over a square around every pixel. Where the model says how far motion is
+    believed, a quarter of that is left; the rest of the label is interpolated by shape.
+    """
+    if kind != SHAPE_AND_MOTION:
+        return motion
+    maps = {name: field for name, field in motion._asdict().items() if name in _AVERAGED}
+    averaged = {n: _average(m) for n, m in maps.items() if m is not None and m.ndim == 4}
+    if motion.moved is not None:
+        averaged["moved"] = _FOLLOWED * averaged["moved"]
+    return motion._replace(**averaged)
+
+
+def _average(field: Tensor) -> Tensor:
+    padded = F.pad(field, (_RADIUS,) * 4, mode="replicate")
+    return F.avg_pool2d(padded, 2 * _RADIUS + 1, 1)
 
 
 def _one_hot_pair(first: Array, last: Array) -> tuple[Floats, Floats]:
