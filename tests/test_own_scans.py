@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from importlib import resources
 
 import nibabel as nib
 import numpy as np
@@ -13,10 +12,6 @@ from slicefill.command_line import main
 
 from .conftest import ROOT, TURNED
 
-pytestmark = pytest.mark.skipif(
-    not resources.files("slicefill.pretrained").joinpath("weights.safetensors").is_file(),
-    reason="no weights are shipped yet",
-)
 RUN = ("run", "--env=scans", "--pipelines=imputation")
 DESIGN = "scans/auto_x1"
 

@@ -18,9 +18,6 @@ from .conftest import ROOT
 
 SHIPPED = resources.files("slicefill.pretrained")
 FILES = ("weights.safetensors", "model.json", "MODEL_CARD.md")
-needs_weights = pytest.mark.skipif(
-    not SHIPPED.joinpath("weights.safetensors").is_file(), reason="no weights are shipped yet"
-)
 
 
 @pytest.fixture
@@ -118,13 +115,11 @@ def test_the_wheel_takes_the_files_along():
     assert not left
 
 
-@needs_weights
 def test_the_shipped_files_are_there_and_small_enough():
     assert all(SHIPPED.joinpath(name).is_file() for name in FILES)
     assert len(SHIPPED.joinpath(FILES[0]).read_bytes()) <= pretrained.MOST_BYTES
 
 
-@needs_weights
 def test_the_shipped_weights_fill_any_scan(case, imputation_params):
     """Turned in space, four slices of random numbers, another dtype."""
     params = imputation_params(through_plane="auto", count=3)

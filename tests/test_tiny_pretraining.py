@@ -8,6 +8,7 @@ import torch
 from slicefill.datasets.checkpoints import read_checkpoint
 from slicefill.pretrained import read_pretrained
 
+pytestmark = pytest.mark.server
 SMALL = (
     "variant=universal,pretraining.size=40,pretraining.training=3,pretraining.validation=1,"
     "pretraining.calibration=2,pretraining.trust.voxels=500,synthesis.preset=universal,"

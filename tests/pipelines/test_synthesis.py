@@ -61,5 +61,5 @@ def test_the_history_is_that_of_the_chosen_variant(synthesis_params):
 @pytest.mark.parametrize("missing", ["train", "validation"])
 def test_too_few_scans_to_train_on_are_refused_with_what_to_do(synthesis_params, slots, missing):
     splits = SPLITS[SPLITS["split"] != missing]
-    with pytest.raises(ValueError, match=rf"in {missing}, got .*'test': 1.*methods=\[linear\]"):
+    with pytest.raises(ValueError, match=rf"in {missing}, got .*'test': 1.*=imputation"):
         train_synthesis(promises("abcd"), splits, slots, {}, synthesis_params)

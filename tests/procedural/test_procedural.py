@@ -93,10 +93,9 @@ def test_brains_are_in_it_as_often_as_asked():
     assert all(np.isfinite(brain).all() and brain.std() > 0.05 for brain in brains)
 
 
-def test_cases_are_named_by_seed_and_marked_by_recipe():
-    params = PretrainingParams(
-        size=SIZE, brain_share=0.0, training=2, validation=1, calibration=1, seed=5
-    )
+def test_cases_are_named_by_seed_and_marked_by_recipe(configuration):
+    base = configuration()["parameters"]["pretraining"]
+    params = PretrainingParams(**{**base, "size": SIZE, "brain_share": 0.0})
     cases = procedural_cases(params, 7, 3)
     assert list(cases) == ["000007", "000008", "000009"]
     assert len({promise.fingerprint for promise in cases.values()}) == 3
