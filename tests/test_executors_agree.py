@@ -63,7 +63,7 @@ def filled(data, thick, splits, imputation_params, synthesis_params):
     """Promises of all cases by a classical method and by the network."""
     models = ModelsDataset(path=str(data / "06_models/tiny/S_x4")).load()
     params = imputation_params(methods=["shape_based", MODEL], cases="all", through_plane="S")
-    return fill_cases(thick, splits, models, {}, params, synthesis_params)[0]
+    return fill_cases(thick, splits, models, {}, {}, params, synthesis_params)[0]
 
 
 def survives(promises):
