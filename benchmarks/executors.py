@@ -66,7 +66,8 @@ def promises(env: str, method: str, limit: int | None) -> dict[str, Any]:
     catalog = DataCatalog.from_config(dict(conf["catalog"]))
     parameters, chosen = conf["parameters"], {"methods": [method], "weights": "own"}
     params = ImputationParams(**{**parameters["imputation"], **chosen})
-    names = ("thick_cases", "splits", "synthesis_models", "super_resolution_models")
+    names = ("thick_cases", "splits")
+    names += ("synthesis_models", "super_resolution_models", "adapted_models")
     found = [catalog.load(name) for name in names]
     filled, _ = fill_cases(*found, params, SynthesisParams(**parameters["synthesis"]))
     return dict(list(filled.items())[:limit])
