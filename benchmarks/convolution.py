@@ -26,21 +26,21 @@ class Meter:
         seconds: Time between entry and exit of the network so far.
     """
 
-    def __init__(self, kind: type[nn.Module]) -> None:
-        """Watch every network of a kind in this process from now on."""
+    def __init__(self, *kinds: type[nn.Module]) -> None:
+        """Watch every network of some kinds in this process from now on."""
         self.flop = 0
         self.seconds = 0.0
-        self._kind = kind
+        self._kinds = kinds
         self._entered = 0.0
         register_module_forward_pre_hook(self._enter)
         register_module_forward_hook(self._leave)
 
     def _enter(self, layer: nn.Module, _: Any) -> None:
-        if isinstance(layer, self._kind):
+        if isinstance(layer, self._kinds):
             self._entered = time.perf_counter()
 
     def _leave(self, layer: nn.Module, _: Any, output: Tensor) -> None:
-        if isinstance(layer, self._kind):
+        if isinstance(layer, self._kinds):
             self.seconds += time.perf_counter() - self._entered
         elif isinstance(layer, nn.Conv2d):
             self.flop += 2 * output.numel() * layer.weight[0].numel()

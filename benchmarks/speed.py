@@ -105,9 +105,9 @@ def fill_once(way: Way, params: ImputationParams, folder: Path, checkpoint: Path
 def _meter():
     from convolution import Meter
 
-    from slicefill.synthesis.networks import UNet
+    from slicefill.synthesis.networks import BlockUNet, UNet
 
-    return Meter(UNet)
+    return Meter(UNet, BlockUNet)
 
 
 def score_files(filled: Path, factor: int) -> dict[str, float]:
