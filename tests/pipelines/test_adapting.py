@@ -1,6 +1,5 @@
 """Adaptation in the pipelines: when it is asked for, what it sees, what fills then."""
 
-import pandas as pd
 import pytest
 
 from slicefill.datasets.checkpoints import Slots
@@ -10,16 +9,6 @@ from slicefill.pipelines.imputation import adapting, nodes
 from slicefill.pipelines.imputation.adapting import adapt_weights
 from slicefill.pipelines.imputation.nodes import fill_cases
 from slicefill.synthesis import adaptation as library
-from slicefill.types import Promise
-
-SPLITS = pd.DataFrame(
-    {"case": ["a", "b", "c"], "split": ["train", "test", "test"], "person": ["1", "2", "3"]}
-)
-
-
-@pytest.fixture
-def thick(case):
-    return {name: Promise(lambda s=s: case(seed=s), f"mark {s}") for s, name in enumerate("abc")}
 
 
 @pytest.fixture
@@ -42,12 +31,12 @@ def shipped(untrained, monkeypatch):
 
 
 @pytest.fixture
-def asked(thick, params, adaptation, tmp_path):
+def asked(thick, splits, params, adaptation, tmp_path):
     """What is promised when the imputation pipeline is asked for it like this."""
 
     def promise(**changes):
         rule = params(**changes)
-        return adapt_weights(thick, SPLITS, Slots(tmp_path), rule, adaptation)
+        return adapt_weights(thick, splits, Slots(tmp_path), rule, adaptation)
 
     return promise
 
@@ -58,10 +47,10 @@ def adapted(untrained):
 
 
 @pytest.fixture
-def fill(thick, synthesis_params):
+def fill(thick, splits, synthesis_params):
     def promise(params, models=None, adapted=None):
         found = {"adapted": lambda: adapted} if adapted else {}
-        return fill_cases(thick, SPLITS, models or {}, {}, found, params, synthesis_params)
+        return fill_cases(thick, splits, models or {}, {}, found, params, synthesis_params)
 
     return promise
 

@@ -1,7 +1,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from slicefill.params import SERIAL, SuperResolutionNetwork
@@ -9,15 +8,6 @@ from slicefill.pipelines.imputation import nodes
 from slicefill.pipelines.imputation.nodes import fill_cases, verify_filled
 from slicefill.super_resolution.networks import build_generator
 from slicefill.types import Promise
-
-SPLITS = pd.DataFrame(
-    {"case": ["a", "b", "c"], "split": ["train", "test", "test"], "person": ["1", "2", "3"]}
-)
-
-
-@pytest.fixture
-def thick(case):
-    return {name: Promise(lambda s=s: case(seed=s), f"mark {s}") for s, name in enumerate("abc")}
 
 
 @pytest.fixture
@@ -28,12 +18,12 @@ def params(imputation_params):
 
 
 @pytest.fixture
-def fill(synthesis_params):
+def fill(splits, synthesis_params):
     """Promise fillings; by name, the models of this experiment."""
 
     def promise(thick, params, models=None, super_resolution=None, adapted=None):
         found = (models or {}, super_resolution or {}, adapted or {})
-        return fill_cases(thick, SPLITS, *found, params, synthesis_params)
+        return fill_cases(thick, splits, *found, params, synthesis_params)
 
     return promise
 

@@ -63,12 +63,12 @@ def _brain(shape: Shape3, rng: np.random.Generator) -> Floats:
     brain = virtual_brain(shape, rng)
     sharp = brain + rng.uniform(0, 3) * (brain - gaussian_filter(brain, 1.0))
     signal = recolour(np.clip(sharp, 0, 1), rng)
-    texture = rng.uniform(0, 0.08) * (brain > 0) * random_texture(shape, rng)
+    texture = rng.uniform(0, 0.08) * (brain > 0) * _folds(shape, rng)
     textured: Floats = signal + texture
     return textured
 
 
-def random_texture(shape: Shape3, rng: np.random.Generator) -> Floats:
+def _folds(shape: Shape3, rng: np.random.Generator) -> Floats:
     """Painted shapes as a texture of zero mean and unit variance: folds that no average has."""
     painted = paint(random_labels(shape, rng), rng)
     texture: Floats = (painted - painted.mean()) / max(float(painted.std()), 1e-3)

@@ -33,11 +33,7 @@ def score_cases(
 
     tested = splits[splits["split"] == "test"]
     person = dict(zip(tested["case"], tested["person"], strict=True))
-    pairs = {
-        name: (promise, cases.get(case))
-        for name, promise in filled_cases.items()
-        if (case := name.rpartition("/")[2]) in person
-    }
+    pairs = _with_truth(filled_cases, cases, person)
     scores, failed = run_each(partial(_score_case, params), pairs, executor, "score")
     if failed and not scores:
         msg = f"none of {len(failed)} filled cases could be scored: {next(iter(failed.values()))}"
@@ -51,6 +47,17 @@ def score_cases(
             rows.append({"case": case, "person": person[case], "method": method, **own})
     table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=["case", "person", "method"])
     return table, pd.DataFrame(failed.items(), columns=["case", "reason"])
+
+
+def _with_truth(
+    filled_cases: dict[str, Promise], cases: dict[str, Promise], persons: dict[str, str]
+) -> dict[str, tuple[Promise, Promise | None]]:
+    """Filled cases, `method/case`, of these persons, each with what it was thinned from."""
+    return {
+        name: (promise, cases.get(case))
+        for name, promise in filled_cases.items()
+        if (case := name.rpartition("/")[2]) in persons
+    }
 
 
 def _score_case(
@@ -90,12 +97,9 @@ def judge_trust(
     from slicefill.execution.each import run_each
 
     persons = dict(zip(splits["case"], splits["person"], strict=True))
-    tested = set(splits.query("split == 'test'")["case"])
-    pairs = {
-        name: (promise, cases.get(case) if case in tested else None)
-        for name, promise in filled_cases.items()
-        if (case := name.rpartition("/")[2]) in persons
-    }
+    tested = splits.query("split == 'test'")["case"]
+    known = {case: cases[case] for case in tested if case in cases}
+    pairs = _with_truth(filled_cases, known, persons)
     judged, _ = run_each(partial(_judge_case, params), pairs, executor, "judge")
     slices, curves = ({name: each[part] for name, each in judged.items()} for part in (0, 1))
     return _join(slices, persons), _join(curves, persons)
