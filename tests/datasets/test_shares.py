@@ -151,4 +151,4 @@ def test_two_kedro_runs_fill_the_tiny_study(tiny_run, tmp_path, kedro):
     assert after == before
     again = kedro(project, *run, "--only-missing-outputs")
     assert again.returncode == 0
-    assert "Running node: imputation.fill_cases" not in again.stdout + again.stderr
+    assert "Running node: fill_cases" not in again.stdout + again.stderr
