@@ -12,23 +12,20 @@ as adaptation.csv. Models are kept: what is there is not trained again.
 import argparse
 import os
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from real_sets import FACTORS, Design, Scan, find_scans, load_design, read_pair, score_method
-from synthetic_slices import Forgetful
+from learning import learn_adapted, thick_scans
+from real_sets import FACTORS, Design, find_scans, load_design, read_pair, score_method
 
 from slicefill.datasets.checkpoints import Slot, read_checkpoint
 from slicefill.datasets.storage import location
-from slicefill.fingerprint import fingerprint
 from slicefill.imputation import Imputer, learned_imputer
 from slicefill.params import AdaptationParams
 from slicefill.pretrained import ADAPTED, PRETRAINED, load_pretrained
-from slicefill.synthesis.adaptation import Scans, adapt, adaptation_mark
-from slicefill.training import Run
-from slicefill.types import Case, Checkpoint, Promise
+from slicefill.synthesis.adaptation import Scans, adaptation_mark
+from slicefill.types import Checkpoint
 
 Changes = Mapping[str, Mapping[str, float]]
 TERMS: dict[str, Changes] = {
@@ -76,8 +73,9 @@ def measure(design: Design, options: argparse.Namespace) -> list[dict[str, Any]]
     file = options.checkpoint
     shipped = read_checkpoint(location(str(file))) if file else load_pretrained()
     fillers = {PRETRAINED: learned_imputer(PRETRAINED, shipped, design.imputation)}
+    thick = thick_scans(design, scans)
     for name in options.terms:
-        made = _adapted(design, scans, shipped, (name, options))
+        made = _adapted(thick, design, shipped, name, options)
         fillers[name] = learned_imputer(ADAPTED, made, design.imputation)
     rows = []
     for case, scan in scans.items():
@@ -90,26 +88,12 @@ def measure(design: Design, options: argparse.Namespace) -> list[dict[str, Any]]
 
 
 def _adapted(
-    design: Design,
-    scans: Mapping[str, Scan],
-    start: Checkpoint,
-    asked: tuple[str, argparse.Namespace],
+    thick: Scans, design: Design, start: Checkpoint, name: str, options: argparse.Namespace
 ) -> Checkpoint:
-    """Adapt with other terms, or read what an earlier run adapted so."""
-    name, options = asked
-    thick = {
-        case: Promise(partial(_thick, scan, design), fingerprint(case, design.thinning))
-        for case, scan in scans.items()
-    }
-    given = Scans(thick, {case: scan.person for case, scan in scans.items()})
+    """Adapt with other terms; every model is kept in a file of its own."""
     params = change(design.adaptation.within(options.minutes), TERMS[name])
-    mark = adaptation_mark(given, start, params)
-    slot = Slot(location(str(options.out / f"{design.name}_x{design.factor}_{mark}.pt")))
-    kept = slot.load()
-    if kept is None:
-        kept = adapt(given, start, params, Run(Forgetful(), lambda values, epoch: None))
-        slot.save(kept)
-    return kept
+    file = f"{design.name}_x{design.factor}_{adaptation_mark(thick, start, params)}.pt"
+    return learn_adapted(thick, start, params, Slot(location(str(options.out / file))))
 
 
 def change(params: AdaptationParams, changes: Changes) -> AdaptationParams:
@@ -117,11 +101,6 @@ def change(params: AdaptationParams, changes: Changes) -> AdaptationParams:
     plain = params.model_dump()
     changed = {section: {**plain[section], **values} for section, values in changes.items()}
     return AdaptationParams(**{**plain, **changed})
-
-
-def _thick(scan: Scan, design: Design) -> Case:
-    thick = read_pair(scan, design)[1]
-    return Case(thick.image, record=thick.record)  # labels are not there to learn from
 
 
 def _found(filler: Imputer) -> dict[str, Any]:

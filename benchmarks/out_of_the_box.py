@@ -7,7 +7,8 @@
 The folder holds the sets (`brain_t1`, `hippocampus`, … as docs/datasets.md lays them out); those
 that are absent are left out. Slices are removed, filled in again by every method and compared with
 what was there. Persons are halved by halves.yml: choose on `development`, report on `report`.
-`--adapt` also lets the weights learn from the thick scans themselves, set by set.
+`--adapt` also lets the weights learn from the thick scans themselves, set by set; `--scratch` also
+trains Slice Imputation on them, from nothing.
 
 Writes `scores.csv` (set, factor, method, person, case, metric, value) and `tables.md`. What stands
 in scores.csv with the same weights and parameters is not computed again: after a change of code,
@@ -18,13 +19,12 @@ import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from learning import SCRATCH, learn_adapted, learn_from_scratch, thick_scans
 from real_sets import FACTORS, Design, Scan, find_scans, load_design, read_pair, score_method
-from synthetic_slices import Forgetful
 
 from slicefill.datasets.checkpoints import Slot, read_checkpoint
 from slicefill.datasets.storage import location
@@ -33,11 +33,9 @@ from slicefill.fingerprint import fingerprint
 from slicefill.imputation import Imputer, classical_imputer, learned_imputer
 from slicefill.interpolation.classical import CLASSICAL
 from slicefill.params import SERIAL
-from slicefill.pretrained import PRETRAINED, load_pretrained
+from slicefill.pretrained import ADAPTED, PRETRAINED, load_pretrained
 from slicefill.report_tables import mean_sd, signed
-from slicefill.synthesis.adaptation import ADAPTED, Scans, adapt, adaptation_mark
-from slicefill.training import Run
-from slicefill.types import Case, Checkpoint, Promise
+from slicefill.types import Checkpoint
 
 SHOWN = {
     "psnr_body": "PSNR, dB",
@@ -69,7 +67,12 @@ def main(arguments: list[str] | None = None) -> None:
     options = _options(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     present = [name for name in options.sets if (options.data / name).is_dir()]
-    designs = [load_design(options.data / name, n) for name in present for n in FACTORS[name]]
+    designs = [
+        load_design(options.data / name, factor)
+        for name in present
+        for factor in FACTORS[name]
+        if factor in options.factors
+    ]
     measured = [measure(design, options) for design in designs]
     absent = [name for name in options.sets if name not in present]
     text = render(measured, options.half, absent)
@@ -91,6 +94,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     add(
         "--adapt", type=float, metavar="MINUTES", help="also adapt to the scans, per set and factor"
     )
+    add("--scratch", type=float, metavar="MINUTES", help="also train the paper's variant so long")
+    add("--factors", nargs="+", type=int, default=[2, 4], help="(all)")
     add("--limit", type=int, help="only so many persons of each set")
     out = Path(__file__).parents[1] / "data/08_reporting/out_of_the_box"
     add("--out", type=Path, default=out, help="folder of the results (%(default)s)")
@@ -104,36 +109,27 @@ def fillers(design: Design, options: argparse.Namespace) -> dict[str, Imputer]:
     """Make the methods ready for a set; what learns from scans of the set learns here."""
     params = design.imputation
     ready = {name: classical_imputer(name, params) for name in options.methods if name in CLASSICAL}
+    models = _models(design, options)
+    return ready | {name: learned_imputer(name, model, params) for name, model in models.items()}
+
+
+def _models(design: Design, options: argparse.Namespace) -> dict[str, Checkpoint]:
+    """Load the weights that are measured; those that learn are kept beside the scores."""
+    thick = thick_scans(design, find_scans(design, options.half, options.limit)[0])
+
+    def slot(name: str) -> Slot:
+        return Slot(location(str(options.out / f"{name}_{design.name}_x{design.factor}.pt")))
+
+    models = {}
     if PRETRAINED in options.methods:
         file = options.checkpoint
-        weights = read_checkpoint(location(str(file))) if file else load_pretrained()
-        ready[PRETRAINED] = learned_imputer(PRETRAINED, weights, params)
+        models[PRETRAINED] = read_checkpoint(location(str(file))) if file else load_pretrained()
         if options.adapt:
-            adapted = _adapted(design, weights, options)
-            ready[ADAPTED] = learned_imputer(ADAPTED, adapted, params)
-    return ready
-
-
-def _adapted(design: Design, start: Checkpoint, options: argparse.Namespace) -> Checkpoint:
-    """Adapt weights to the thick scans themselves, and keep them beside the scores."""
-    found, _ = find_scans(design, options.half, options.limit)
-    thick = {
-        case: Promise(partial(_thick, scan, design), fingerprint(case, design.thinning))
-        for case, scan in found.items()
-    }
-    scans = Scans(thick, {case: scan.person for case, scan in found.items()})
-    params = design.adaptation.within(options.adapt)
-    slot = Slot(location(str(options.out / f"adapted_{design.name}_x{design.factor}.pt")))
-    kept = slot.load()
-    if kept is None or kept["fingerprint"] != adaptation_mark(scans, start, params):
-        kept = adapt(scans, start, params, Run(Forgetful(), lambda values, epoch: None))
-        slot.save(kept)
-    return kept
-
-
-def _thick(scan: Scan, design: Design) -> Case:
-    thick = read_pair(scan, design)[1]
-    return Case(thick.image, record=thick.record)  # labels are not there to learn from
+            limited, start = design.adaptation.within(options.adapt), models[PRETRAINED]
+            models[ADAPTED] = learn_adapted(thick, start, limited, slot(ADAPTED))
+    if options.scratch:
+        models[SCRATCH] = learn_from_scratch(thick, design, options.scratch, slot(SCRATCH))
+    return models
 
 
 def measure(design: Design, options: argparse.Namespace) -> Measured:

@@ -27,6 +27,7 @@ from slicefill.params import (
     EvaluationParams,
     ImputationParams,
     IngestionParams,
+    SynthesisParams,
 )
 from slicefill.settings import CONFIG_LOADER_ARGS
 from slicefill.types import Case
@@ -49,6 +50,7 @@ class Design:
     folder: Path
     ingestion: IngestionParams
     thinning: AnisotropizationParams
+    synthesis: SynthesisParams
     adaptation: AdaptationParams
     imputation: ImputationParams
     evaluation: EvaluationParams
@@ -88,6 +90,7 @@ def load_design(folder: Path, factor: int) -> Design:
         folder,
         IngestionParams(**own["ingestion"]),
         AnisotropizationParams(**own["anisotropization"]),
+        SynthesisParams(**own["synthesis"]),
         AdaptationParams(**own["adaptation"]),
         ImputationParams(**{**anybody["imputation"], **filling}),
         EvaluationParams(**own["evaluation"]),

@@ -27,6 +27,7 @@ from slicefill.synthesis.calibration import compare_known
 from slicefill.synthesis.estimate import fit_estimate
 from slicefill.synthesis.evidence import METHODS
 from slicefill.synthesis.infer import Engine, load_engine
+from slicefill.synthesis.labels import LabelRule
 
 FIRST_SEED = 10**6  # far from the seeds of training
 EVIDENCE = ("apart", "predicted", "cycle", "change", "bend", "noise", "from_linear", "from_cubic")
@@ -61,7 +62,9 @@ def _options() -> argparse.Namespace:
 def _engine(file: Path | None) -> Engine:
     checkpoint = load_pretrained() if file is None else read_checkpoint(location(str(file)))
     hardware = HardwareParams(accelerator="auto", devices=1, precision="auto")
-    return load_engine(checkpoint, launch_fabric(hardware), 2**19, "one_hot", ensemble=False)
+    return load_engine(
+        checkpoint, launch_fabric(hardware), 2**19, LabelRule("one_hot"), ensemble=False
+    )
 
 
 def _measure(options: argparse.Namespace) -> pd.DataFrame:

@@ -27,6 +27,7 @@ from slicefill.super_resolution import infer as super_resolution
 from slicefill.synthesis.checkpoint import weights_digest
 from slicefill.synthesis.domain import check_domain
 from slicefill.synthesis.infer import fill_by_flow, load_engine
+from slicefill.synthesis.labels import LabelRule
 from slicefill.synthesis.trust import Judge, fill_and_judge, load_judge
 from slicefill.types import Array, Case, Checkpoint, Filling, Method, Stack, Volume
 
@@ -97,7 +98,7 @@ def learned_imputer(name: str, checkpoint: Checkpoint, params: ImputationParams)
 def _flow(checkpoint: Checkpoint, params: ImputationParams) -> Method:
     fabric = launch_fabric(params.hardware)
     engine = load_engine(
-        checkpoint, fabric, params.batch_pixels, params.label_field, params.ensemble
+        checkpoint, fabric, params.batch_pixels, LabelRule.of(params), params.ensemble
     )
     judge = load_judge(checkpoint, params.trust)
     if judge is not None:

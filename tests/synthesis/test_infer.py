@@ -10,6 +10,7 @@ from torch import nn
 
 from slicefill.params import NetworkParams, Variant
 from slicefill.synthesis.infer import Engine, fill_by_flow
+from slicefill.synthesis.labels import LabelRule
 from slicefill.synthesis.model import Flows, SynthesisModel
 from slicefill.types import Stack
 
@@ -40,7 +41,7 @@ def make_engine(fabric):
             nn.init.normal_(model.flow_network.out.weight, std=20)  # flows of some pixels
         if move is not None:
             model.flows = lambda pair: move(pair.first, pair.last)
-        return Engine(model, fabric, batch_pixels, field, ensemble)
+        return Engine(model, fabric, batch_pixels, LabelRule(field), ensemble)
 
     return make
 

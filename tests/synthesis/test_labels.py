@@ -1,13 +1,17 @@
 """Labels carried by motion: ties, ids, and what a field does where motion explains nothing."""
 
-import numpy as np
 import pytest
 import torch
 
-from slicefill.synthesis.labels import label_fields, label_motion, vote
+from slicefill.params import CautionParams
+from slicefill.synthesis.label_fields import label_fields
+from slicefill.synthesis.labels import LabelRule, Labels, follow_with_caution
 from slicefill.synthesis.model import Motion
 
 FIELDS = ("one_hot", "signed_distance")
+CAUTION = CautionParams(
+    followed=0.25, averaged=5, yielding=0.2, curvature=0.2, appearance=0.12, nearby=7
+)
 
 
 def flat(label, size=8):
@@ -18,7 +22,19 @@ def fill(first, last, t, field, share=None):
     """Labels at t between two slices that do not move."""
     still = torch.zeros(1, 2, *first.shape[1:])
     share = torch.tensor(1 - t) if share is None else torch.full((1, 1, *first.shape[1:]), share)
-    return vote(Motion(still, still, share), label_fields(first, last, field), t)
+    return carry(torch.cat([first, last]), Motion(still, still, share), LabelRule(field), t=t)
+
+
+def carry(ids, motion, rule, *, t=0.5, shown=None, gaps=slice(0, 1)):
+    """Labels at t in some gaps of a stack, whose synthetic slices are the mean of its slices."""
+    shown = torch.zeros(len(ids), 1, *ids.shape[1:]) if shown is None else shown
+    labels = Labels.around(gaps, ids, shown, rule, ids.device)
+    made = (shown[gaps] + shown[gaps.start + 1 : gaps.stop + 1]) / 2
+    return labels.fill(motion, made, t)
+
+
+def still(size, t=0.5, count=1):
+    return Motion(*torch.zeros(2, count, 2, *size), torch.tensor(1 - t))
 
 
 def round_label(disc, radius, column=24.0):
@@ -65,11 +81,11 @@ def test_equal_slices_stay_as_they_are(t, field, seeded):
 
 def test_one_hot_fields_are_those_of_eq_5():
     first, last = torch.tensor([[[0, 1], [3, 3]]]), torch.tensor([[[0, 0], [1, 3]]])
-    fields = label_fields(first, last, "one_hot")
+    fields = label_fields(torch.cat([first, last]), slice(0, 1), "one_hot")
     assert set(fields) == {0, 1, 3}
-    for label, (one, other) in fields.items():
-        assert torch.equal(one, (first == label)[:, None].float())
-        assert torch.equal(other, (last == label)[:, None].float())
+    for label, field in fields.items():
+        assert torch.equal(field.first, (first == label)[:, None].float())
+        assert torch.equal(field.last, (last == label)[:, None].float())
 
 
 @pytest.mark.parametrize(("t", "radius"), [(0.25, 7.5), (0.5, 10), (0.75, 12.5)])
@@ -92,42 +108,73 @@ def test_by_shape_an_object_on_one_slice_only_ends_half_way(order, disc):
     assert areas[3:] == [0, 0]
 
 
-@pytest.mark.parametrize("field", FIELDS)
-def test_pairs_of_a_batch_do_not_see_each_other(field):
-    rng = np.random.default_rng(0)
-    first, last = (torch.from_numpy(rng.integers(0, 3, (4, 9, 9))) for _ in range(2))
-    first[0], last[0] = 7, 7  # an id that no other pair has
-    still = torch.zeros(4, 2, 9, 9)
-    together = vote(Motion(still, still, torch.tensor(0.6)), label_fields(first, last, field), 0.4)
-    for k in range(4):
-        assert torch.equal(together[k : k + 1], fill(first[[k]], last[[k]], 0.4, field))
+@pytest.mark.parametrize("rule", [*map(LabelRule, FIELDS), LabelRule("signed_distance", CAUTION)])
+def test_gaps_of_a_batch_are_filled_as_each_alone(rule, seeded):
+    ids = torch.randint(0, 3, (6, 9, 9), generator=seeded)
+    ids[2] = 7  # an id that no other slice has
+    shown = torch.rand(6, 1, 9, 9, generator=seeded)
+    together = carry(ids, still((9, 9), 0.4, 3), rule, t=0.4, shown=shown, gaps=slice(1, 4))
+    for k in range(3):
+        alone = carry(ids, still((9, 9), 0.4), rule, t=0.4, shown=shown, gaps=slice(1 + k, 2 + k))
+        assert torch.equal(together[k : k + 1], alone)
 
 
-def cautious(first, last, motion, t=0.5):
-    fields = label_fields(first, last, "shape_and_motion")
-    return vote(label_motion(motion, "shape_and_motion"), fields, t)
+def with_caution(**changes):
+    nothing = {"yielding": 0, "curvature": 0, "appearance": 0}
+    return LabelRule("signed_distance", CAUTION.model_copy(update={**nothing, **changes}))
 
 
 def test_a_background_that_yields_keeps_volume():
     """Blended distances of two discs side by side shrink what lies between."""
     rows, columns = torch.meshgrid(torch.arange(24), torch.arange(40), indexing="ij")
-    first, last = (((rows - 12) ** 2 + (columns - at) ** 2 < 36)[None].long() for at in (15, 22))
-    still = Motion(*torch.zeros(2, 1, 2, 24, 40), torch.tensor(0.5))
-    plain = vote(still, label_fields(first, last, "signed_distance"), 0.5)
-    assert plain.sum() < cautious(first, last, still).sum() <= first.sum()
+    ids = torch.stack([((rows - 12) ** 2 + (columns - at) ** 2 < 36).long() for at in (15, 22)])
+    plain, yielding = (
+        carry(ids, still((24, 40)), with_caution(yielding=by)).sum() for by in (0, 0.3)
+    )
+    assert plain < yielding <= ids[0].sum()
 
 
-def test_caution_leaves_a_quarter_of_the_motion_that_is_believed():
+def test_outlines_follow_their_bend_across_slices(disc):
+    """Through radii 4, 12, 12, 4 a smooth surface bulges between the middle two."""
+    ids = torch.cat([round_label(disc, radius) for radius in (4, 12, 12, 4)])
+    flat, partly, cubic = (
+        carry(ids, still((48, 48)), with_caution(curvature=by), gaps=slice(1, 2)).sum()
+        for by in (0, 0.7, 1)
+    )
+    assert flat == ids[1].sum() < partly < cubic
+    truth = round_label(disc, 13).sum()  # (9 · (12 + 12) - (4 + 4)) / 16
+    assert abs(cubic - truth) < 0.3 * abs(flat - truth)
+
+
+def test_intensities_decide_where_outlines_leave_it_open():
+    """Halves whose border jumps by 4 columns; the image says where it is between the two."""
+    ids, shown = torch.zeros(2, 16, 32, dtype=torch.long), torch.zeros(2, 1, 16, 32)
+    for side, border in enumerate((14, 18)):
+        ids[side, :, border:] = shown[side, ..., border:] = 1
+    labels = Labels.around(slice(0, 1), ids, shown, with_caution(appearance=0.5), ids.device)
+    for border in (15, 16, 17):
+        made = torch.zeros(1, 1, 16, 32)
+        made[..., border:] = 1
+        assert torch.equal(labels.fill(still((16, 32)), made, 0.5), made[:, 0].long())
+
+
+def test_of_equal_slices_caution_leaves_the_labels_as_they_are(seeded):
+    ids = torch.randint(0, 3, (1, 9, 9), generator=seeded).repeat(4, 1, 1)
+    shown = torch.rand(1, 1, 9, 9, generator=seeded).repeat(4, 1, 1, 1)
+    rule = LabelRule("signed_distance", CAUTION)
+    assert torch.equal(carry(ids, still((9, 9)), rule, shown=shown, gaps=slice(1, 2)), ids[:1])
+
+
+def test_caution_leaves_a_part_of_the_motion_that_is_believed():
     field = torch.zeros(1, 2, 9, 9)
     believed = Motion(field, field, torch.tensor(0.5), moved=torch.full((1, 1, 9, 9), 0.8))
-    led = label_motion(believed, "shape_and_motion")
+    led = follow_with_caution(believed, CAUTION)
     assert torch.allclose(led.moved, torch.tensor(0.2))
-    assert label_motion(believed, "one_hot") is believed
 
 
-def test_caution_averages_flows_over_five_pixels_a_side():
+def test_caution_averages_flows_over_a_square():
     field = torch.zeros(1, 2, 9, 9)
     field[..., 4, 4] = 25.0
-    led = label_motion(Motion(field, field, torch.tensor(0.5)), "shape_and_motion")
+    led = follow_with_caution(Motion(field, field, torch.tensor(0.5)), CAUTION)
     assert torch.allclose(led.to_first[..., 2:7, 2:7], torch.tensor(1.0))
     assert not led.to_first[..., :2, :].any()

@@ -14,6 +14,7 @@ from slicefill.synthesis.cycle import cycle_error
 from slicefill.synthesis.estimate import fit_estimate
 from slicefill.synthesis.evidence import METHODS, Filled, gather
 from slicefill.synthesis.infer import Engine, fill_by_flow
+from slicefill.synthesis.labels import LabelRule
 from slicefill.synthesis.model import SynthesisModel
 from slicefill.synthesis.trust import Judge, fill_and_judge, load_judge
 from slicefill.types import Stack
@@ -37,7 +38,7 @@ def engine(fabric):
     torch.manual_seed(0)
     network = NetworkParams(width=4, depth=2, time_form="linear_motion")
     model = SynthesisModel(1, network, Variant(**PARTS)).eval()
-    return Engine(model, fabric, 10**6, "one_hot", ensemble=False)
+    return Engine(model, fabric, 10**6, LabelRule("one_hot"), ensemble=False)
 
 
 @pytest.fixture
@@ -291,7 +292,9 @@ def test_beyond_the_window_no_classical_method_is_believed(stirred):
 def test_trust_does_not_depend_on_the_size_of_batches(stirred, calibrated, batch_pixels):
     stack, positions = noise(depth=7), [1 / 3, 2 / 3]
     judged = judge(calibrated["trust"], cycle=True, margin=0.9)
-    small = Engine(stirred.model, stirred.fabric, batch_pixels, "one_hot", ensemble=False)
+    small = Engine(
+        stirred.model, stirred.fabric, batch_pixels, LabelRule("one_hot"), ensemble=False
+    )
     one, other = (fill_and_judge(each, judged, stack, positions) for each in (stirred, small))
     np.testing.assert_allclose(one.trust, other.trust, atol=1e-4)
     np.testing.assert_allclose(one.image, other.image, atol=1e-4)

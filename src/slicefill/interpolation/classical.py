@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from slicefill.interpolation.distances import distance_pair
+from slicefill.interpolation.distances import across_gaps, signed_distances
 from slicefill.types import Array, Filling, Floats, Method, Stack
 
 _TIE = 1e-4  # votes nearer to each other than this are tied
@@ -124,7 +124,7 @@ def _vote_score(operator: Floats, mask: Array) -> Floats:
 
 def _shape_score(positions: Sequence[float], mask: Array) -> Floats:
     """Interpolated signed distance, `(M, H, W)`, pixels."""
-    first, last = (field[:, None] for field in distance_pair(mask[:-1], mask[1:]))
+    first, last = (field[:, None] for field in across_gaps(mask, signed_distances(mask)))
     t = np.asarray(positions, dtype=np.float32)[:, None, None]
     return np.asarray((1 - t) * first + t * last, dtype=np.float32).reshape(-1, *mask.shape[1:])
 

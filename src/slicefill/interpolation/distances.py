@@ -1,4 +1,4 @@
-"""Signed distances to the outlines of an object on two slices: shape-based interpolation."""
+"""Signed distances to the outlines of an object on the slices of a stack: shape-based labels."""
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
@@ -6,36 +6,65 @@ from scipy.ndimage import distance_transform_edt
 from slicefill.types import Array, Floats
 
 
-def distance_pair(first: Array, last: Array) -> tuple[Floats, Floats]:
-    """Measure the signed distance to the outline on pairs of slices.
+def signed_distances(masks: Array) -> Floats:
+    """Measure the distance to the outline within every slice.
 
     Args:
-        first: Masks of the first slices, `(B, H, W)`.
-        last: Masks of the last slices.
+        masks: `(D, H, W)`.
 
     Returns:
-        Distances in pixels, positive inside, ±0.5 on either side of the outline. A slice without
-        an outline takes the opposite of the other's depth, so that an object that only one of
-        the two shows ends half-way.
+        Distances in pixels, positive inside, ±0.5 on either side of the outline; ± the diagonal
+        in slices without an outline.
+    """
+    diagonal = np.float32(np.hypot(*masks.shape[1:]))
+    distances = np.where(masks, diagonal, -diagonal)
+    for index in np.flatnonzero(~_uniform(masks)):
+        inside = masks[index]
+        distances[index] = distance_transform_edt(inside) - distance_transform_edt(~inside)
+        distances[index] -= np.where(inside, 0.5, -0.5)  # the outline runs between pixels
+    return np.asarray(distances, dtype=np.float32)
+
+
+def across_gaps(masks: Array, distances: Floats) -> tuple[Floats, Floats]:
+    """Pair the distances of neighbouring slices, to be interpolated across the gap between them.
+
+    Args:
+        masks: Of one object, `(D, H, W)`.
+        distances: Their `signed_distances`.
+
+    Returns:
+        Distances of the first and of the last slice of every gap, `(D - 1, H, W)`. A slice
+        without an outline takes the opposite of the other's depth, so that an object that only
+        one of the two shows ends half-way.
 
     Reference:
         Raya & Udupa, IEEE TMI 1990; the rule for slices without an outline is ours.
     """
-    fields = _signed_distance(first), _signed_distance(last)
-    _mirror_depth(first, last, fields)
-    _mirror_depth(last, first, fields[::-1])
-    return fields
+    first, last = distances[:-1].copy(), distances[1:].copy()
+    _mirror_depth(masks[:-1], masks[1:], (first, last))
+    _mirror_depth(masks[1:], masks[:-1], (last, first))
+    return first, last
 
 
-def _signed_distance(masks: Array) -> Floats:
-    """Distance of every pixel, `(B, H, W)`; ± the diagonal in slices without an outline."""
-    diagonal = np.float32(np.hypot(*masks.shape[1:]))
-    distance = np.where(masks, diagonal, -diagonal)
-    for index in np.flatnonzero(~_uniform(masks)):
-        inside = masks[index]
-        distance[index] = distance_transform_edt(inside) - distance_transform_edt(~inside)
-        distance[index] -= np.where(inside, 0.5, -0.5)  # the outline runs between pixels
-    return np.asarray(distance, dtype=np.float32)
+def bends(masks: Array, distances: Floats) -> Floats:
+    """Measure how outlines bend across slices: second differences of their distances.
+
+    Returns:
+        `(D, H, W)`, pixels; 0 at both ends, and where one of the three slices has no outline.
+
+    Example:
+        A bar that is 2, 4 and 4 pixels long bends where it stops growing:
+
+        >>> masks = np.zeros((3, 1, 8), bool)
+        >>> masks[0, 0, 3:5] = masks[1:, 0, 2:6] = True
+        >>> bends(masks, signed_distances(masks))[1, 0].tolist()
+        [-1.0, -1.0, -1.0, -1.0, -1.0, -1.0, -1.0, -1.0]
+    """
+    bent = np.zeros_like(distances)
+    bent[1:-1] = distances[:-2] - 2 * distances[1:-1] + distances[2:]
+    shown = ~_uniform(masks)
+    bent[1:-1][~(shown[:-2] & shown[1:-1] & shown[2:])] = 0
+    return bent
 
 
 def _mirror_depth(masks: Array, others: Array, fields: tuple[Floats, Floats]) -> None:

@@ -22,6 +22,7 @@ from slicefill.params.evaluation import EvaluationParams, StatisticsParams
 from slicefill.params.execution import SERIAL, ExecutorParams
 from slicefill.params.imputation import ImputationParams
 from slicefill.params.ingestion import IngestionParams, LabelParams, SplitParams
+from slicefill.params.labels import CautionParams
 from slicefill.params.pretraining import PretrainingParams
 from slicefill.params.segmentation import (
     DynUNet3DParams,
@@ -59,6 +60,7 @@ __all__ = [
     "AugmentationParams",
     "AxisName",
     "CalibrationParams",
+    "CautionParams",
     "Choices",
     "ComparedMethod",
     "ComparisonParams",

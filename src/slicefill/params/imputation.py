@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from slicefill.params.adaptation import AdaptParams
 from slicefill.params.base import AxisName, Count, Params, Positive
 from slicefill.params.computing import HardwareParams, WindowParams
+from slicefill.params.labels import CautionParams
 from slicefill.params.trust import TrustParams
 
 
@@ -34,6 +35,7 @@ class ImputationParams(Params):
     label_field: Literal["one_hot", "signed_distance", "shape_and_motion"] = Field(
         description="how a model warps labels: eq. (5), outlines, or outlines with caution"
     )
+    label_caution: CautionParams = Field(description="of shape_and_motion")
     ensemble: bool = Field(description="average a model's motion over mirrored slices: 4 × slower")
     restore_acquired: bool = Field(
         description="super-resolution changes acquired slices: put them back"

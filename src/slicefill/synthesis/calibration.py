@@ -13,6 +13,7 @@ from slicefill.synthesis.cycle import cycle_error
 from slicefill.synthesis.estimate import fit_estimate
 from slicefill.synthesis.evidence import METHODS, Evidence, Filled, gather
 from slicefill.synthesis.infer import Engine, fill_by_flow, load_engine
+from slicefill.synthesis.labels import LabelRule
 from slicefill.types import Checkpoint, Floats, Stack
 
 
@@ -38,7 +39,9 @@ def calibrate(
         ValueError: If a volume is too short for its gap, or all voxels look the same.
     """
     fabric = launch_fabric(params.hardware)
-    engine = load_engine(checkpoint, fabric, params.batch_pixels, "one_hot", ensemble=False)
+    engine = load_engine(
+        checkpoint, fabric, params.batch_pixels, LabelRule("one_hot"), ensemble=False
+    )
     rng = np.random.default_rng(params.seed)
     drawn = []
     for place, volume in enumerate(volumes):

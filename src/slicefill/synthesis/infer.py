@@ -10,7 +10,7 @@ from torch import Tensor
 
 from slicefill.synthesis.boxes import Box, batches
 from slicefill.synthesis.checkpoint import load_model
-from slicefill.synthesis.labels import Fields, label_fields, label_motion, vote
+from slicefill.synthesis.labels import LabelRule, Labels
 from slicefill.synthesis.model import Motion, Pair, SynthesisModel
 from slicefill.types import Checkpoint, Filling, Stack
 
@@ -23,24 +23,23 @@ class Engine:
         model: In evaluation mode, on the device of `fabric`.
         fabric: Device and precision.
         batch_pixels: Most pixels (pairs × rows × columns) in one batch.
-        label_field: How labels are warped: `one_hot`, `signed_distance` or `shape_and_motion`, as
-            in `synthesis.labels`.
+        labels: How labels follow the motion of the image.
         ensemble: Average the motion found on the slices and on their three mirror images.
     """
 
     model: SynthesisModel
     fabric: Fabric
     batch_pixels: int
-    label_field: str
+    labels: LabelRule
     ensemble: bool
 
 
 def load_engine(
-    checkpoint: Checkpoint, fabric: Fabric, batch_pixels: int, label_field: str, ensemble: bool
+    checkpoint: Checkpoint, fabric: Fabric, batch_pixels: int, labels: LabelRule, ensemble: bool
 ) -> Engine:
     """Put a trained model on the device of `fabric`; the rest as in `Engine`."""
     model = load_model(checkpoint).to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Engine(model, fabric, batch_pixels, label_field, ensemble)
+    return Engine(model, fabric, batch_pixels, labels, ensemble)
 
 
 @torch.no_grad()
@@ -71,19 +70,20 @@ def fill_by_flow(engine: Engine, stack: Stack, positions: Sequence[float]) -> Fi
     stored = torch.from_numpy(stack.image)
     ids = None if stack.label is None else torch.from_numpy(stack.label.astype(np.int64))
     filling = _allocate(stack, len(positions), model.parts.error)
-    width = torch.from_numpy(np.diff(stack.window).astype(np.float32)).to(device)
+    window = torch.from_numpy(stack.window.astype(np.float32)).to(device)
     for gaps, box in batches(shown, engine.batch_pixels):
         pair = _pair(box.cut(shown), gaps, device)
         whole = _Pair.of(shown, stored, ids, gaps, engine)
         for n, (t, found) in enumerate(motions(engine, pair, positions)):
             motion = _whole(found, box, t)
-            filling.image[gaps, n] = _render(motion, whole.stored, width).cpu().numpy()
+            image = _render(motion, whole.stored, window)
+            filling.image[gaps, n] = image.cpu().numpy()
             filling.trust[gaps, n] = motion.agreement(*whole.shown).cpu().numpy()
             if filling.error is not None and motion.error is not None:
                 filling.error[gaps, n] = motion.error[:, 0].cpu().numpy()
-            if filling.label is not None:
-                leading = label_motion(motion, engine.label_field)
-                filling.label[gaps, n] = vote(leading, whole.fields, t).cpu().numpy()
+            if filling.label is not None and whole.labels is not None:
+                made = _shown(image, window)[:, : model.channels]
+                filling.label[gaps, n] = whole.labels.fill(motion, made, t).cpu().numpy()
     return filling
 
 
@@ -93,7 +93,7 @@ class _Pair:
 
     shown: tuple[Tensor, Tensor]
     stored: tuple[Tensor, Tensor]
-    fields: Fields
+    labels: Labels | None
 
     @classmethod
     def of(
@@ -104,8 +104,10 @@ class _Pair:
         def both(slices: Tensor) -> tuple[Tensor, Tensor]:
             return slices[gaps].to(device), slices[_next(gaps)].to(device)
 
-        fields = {} if ids is None else label_fields(*both(ids), engine.label_field)
-        return cls(both(shown), both(stored), fields)
+        labels = None
+        if ids is not None:
+            labels = Labels.around(gaps, ids, shown, engine.labels, device)
+        return cls(both(shown), both(stored), labels)
 
 
 def motions(
@@ -151,13 +153,20 @@ def _mean(motions: Sequence[Motion]) -> Motion:
     return motions[0]._replace(**means)
 
 
-def _render(motion: Motion, stored: tuple[Tensor, Tensor], width: Tensor) -> Tensor:
-    """Blend stored numbers; a residual is scaled by the window's width, `(C, 1)`."""
+def _render(motion: Motion, stored: tuple[Tensor, Tensor], window: Tensor) -> Tensor:
+    """Blend stored numbers; a residual is scaled by the width of the window, `(C, 2)`."""
     image = motion.blend(*stored)
     if motion.residual is not None:
         guides = motion.residual.shape[1]
-        image[:, :guides] += motion.residual * width[:guides, :, None]
+        width = window[:guides, 1] - window[:guides, 0]
+        image[:, :guides] += motion.residual * width[:, None, None]
     return image
+
+
+def _shown(stored: Tensor, window: Tensor) -> Tensor:
+    """Clip stored numbers to [0, 1] as networks see them."""
+    low, high = window[:, :, None, None].unbind(1)
+    return ((stored - low) / (high - low)).clamp(0, 1)
 
 
 def _allocate(stack: Stack, count: int, predicts_error: bool) -> Filling:

@@ -1,88 +1,135 @@
 """Labels by the motion of the image: one field per id is warped and blended, eq. (5)."""
 
-import numpy as np
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from slicefill.interpolation.distances import distance_pair
+from slicefill.params import CautionParams, ImputationParams
+from slicefill.synthesis.appearance import Look, average_around, log_likelihoods, look_at_labels
+from slicefill.synthesis.label_fields import Field, label_fields
 from slicefill.synthesis.model import Motion
-from slicefill.types import Array, Floats
-
-Fields = dict[int, tuple[Tensor, Tensor]]
-"""Per label id, its field on the first and on the last slices, `(B, 1, H, W)` each."""
 
 SHAPE_AND_MOTION = "shape_and_motion"
-"""Signed distances that follow motion with caution: outlines are smooth, the background yields."""
+"""Signed distances that follow motion with caution."""
 
-_YIELD = 0.3  # pixels that the background steps back: blended distances shrink what is round
-_FOLLOWED = 0.25  # of how far the image believes in motion: outlines need not move as it does
-_RADIUS = 2  # pixels over which the motion of labels is averaged
 _AVERAGED = ("to_first", "to_last", "first_share", "moved")
 _TIE = 1e-4  # added to the share of the nearer slice, so that it decides ties between labels
 
 
-def label_fields(first: Tensor, last: Tensor, kind: str) -> Fields:
-    """Turn label ids `(B, H, W)` into one field per id that can be warped and blended.
+@dataclass(frozen=True)
+class LabelRule:
+    """How labels follow the motion of the image.
 
-    Args:
-        first: Label ids of the first slices.
-        last: Label ids of the last slices.
-        kind: `one_hot` is the paper's (eq. 5). `signed_distance` is the distance to the outline
-            in pixels, positive inside, so that what motion leaves unexplained is interpolated by
-            shape; an object that only one of both slices shows ends half-way. `shape_and_motion`
-            is the same with a background that yields a little.
+    Attributes:
+        field: `one_hot` or `signed_distance`, as in `synthesis.label_fields`.
+        caution: None: labels move as the image does. Otherwise outlines are smooth and need not
+            move as it does: they follow an average of the motion, and that in part; the bend of
+            the outlines across slices; and the synthetic intensities, a little.
     """
-    convert = _one_hot_pair if kind == "one_hot" else distance_pair
-    pair = [ids.cpu().numpy() for ids in (first, last)]
-    fields = {}
-    for label in np.union1d(*pair).tolist():
-        behind = _YIELD if kind == SHAPE_AND_MOTION and label == 0 else 0.0
-        one, other = (
-            torch.from_numpy(field)[:, None].to(first.device) - behind
-            for field in convert(pair[0] == label, pair[1] == label)
-        )
-        fields[label] = (one, other)
-    return fields
+
+    field: str
+    caution: CautionParams | None = None
+
+    @classmethod
+    def of(cls, params: ImputationParams) -> Self:
+        """The rule that `imputation.label_field` names."""
+        if params.label_field == SHAPE_AND_MOTION:
+            return cls("signed_distance", params.label_caution)
+        return cls(params.label_field)
 
 
-def vote(motion: Motion, fields: Fields, t: float) -> Tensor:
+@dataclass(frozen=True)
+class Labels:
+    """What is known of the labels on both sides of some gaps.
+
+    Attributes:
+        fields: By id.
+        looks: What they look like, by id; none where intensities have no say.
+        rule: How they follow the image.
+    """
+
+    fields: Mapping[int, Field]
+    looks: Mapping[int, Look]
+    rule: LabelRule
+
+    @classmethod
+    def around(
+        cls, gaps: slice, ids: Tensor, shown: Tensor, rule: LabelRule, device: torch.device
+    ) -> Self:
+        """Look at the labels around some gaps.
+
+        Args:
+            gaps: Consecutive ones: gap `g` lies between slices `g` and `g + 1`.
+            ids: Of a whole stack, `(D, H, W)`.
+            shown: Its intensities in [0, 1], `(D, C, H, W)`.
+            rule: How labels follow the image.
+            device: What is found is put there.
+        """
+        looks = {}
+        if rule.caution is not None and rule.caution.appearance > 0:
+            both = gaps, slice(gaps.start + 1, gaps.stop + 1)
+            first, last = ((ids[side].to(device), shown[side].to(device)) for side in both)
+            looks = look_at_labels(first, last, rule.caution.nearby)
+        fields = label_fields(ids, gaps, rule.field, rule.caution)
+        return cls({label: field.to(device) for label, field in fields.items()}, looks, rule)
+
+    def fill(self, motion: Motion, made: Tensor, t: float) -> Tensor:
+        """Fill the labels at t, `(B, H, W)`.
+
+        Args:
+            motion: Of the image.
+            made: Synthetic slices in [0, 1], `(B, C, H, W)`.
+            t: In (0, 1).
+        """
+        caution = self.rule.caution
+        if caution is None:
+            return vote(motion, self.fields, t, {})
+        likely = log_likelihoods(made, self.looks)
+        evidence = {label: caution.appearance * value for label, value in likely.items()}
+        return vote(follow_with_caution(motion, caution), self.fields, t, evidence)
+
+
+def vote(
+    motion: Motion, fields: Mapping[int, Field], t: float, evidence: Mapping[int, Tensor]
+) -> Tensor:
     """Warp and blend the fields of all labels and take the highest, `(B, H, W)`.
 
     A tie goes to the nearer slice (to the first at t = 0.5). No id appears that is not in one
     of the two slices.
+
+    Args:
+        motion: Towards both slices.
+        fields: By id.
+        t: In (0, 1).
+        evidence: What speaks for a label besides, `(B, H, W)` in the unit of the fields.
     """
     nearer = motion.first_share + (_TIE if t <= 0.5 else -_TIE)
     decisive = motion._replace(first_share=nearer)
-    labels = torch.tensor(list(fields), device=motion.to_first.device)
-    best = labels[0].expand(motion.to_first[:, 0].shape)
+    best = torch.zeros_like(motion.to_first[:, 0], dtype=torch.long)
     highest = torch.full_like(motion.to_first[:, 0], -torch.inf)
-    for label, pair in zip(labels, fields.values(), strict=True):
-        score = decisive.blend(*pair)[:, 0]
+    for label, field in fields.items():
+        score = (decisive.blend(field.first, field.last) + field.bend(t))[:, 0]
+        score = score + evidence.get(label, 0.0)
         best = torch.where(score > highest, label, best)
         highest = torch.maximum(score, highest)
     return best
 
 
-def label_motion(motion: Motion, kind: str) -> Motion:
-    """Choose the motion that labels take from that of the image: it, or with caution.
+def follow_with_caution(motion: Motion, caution: CautionParams) -> Motion:
+    """Average motion over a square around every pixel, and believe in part of it.
 
-    Caution averages it over a square around every pixel. Where the model says how far motion is
-    believed, a quarter of that is left; the rest of the label is interpolated by shape.
+    The part matters where the model says how far motion is believed; the rest of a label is
+    interpolated by shape.
     """
-    if kind != SHAPE_AND_MOTION:
-        return motion
     maps = {name: field for name, field in motion._asdict().items() if name in _AVERAGED}
-    averaged = {n: _average(m) for n, m in maps.items() if m is not None and m.ndim == 4}
+    averaged = {
+        name: average_around(field, caution.averaged)
+        for name, field in maps.items()
+        if field is not None and field.ndim == 4
+    }
     if motion.moved is not None:
-        averaged["moved"] = _FOLLOWED * averaged["moved"]
+        averaged["moved"] = caution.followed * averaged["moved"]
     return motion._replace(**averaged)
-
-
-def _average(field: Tensor) -> Tensor:
-    padded = F.pad(field, (_RADIUS,) * 4, mode="replicate")
-    return F.avg_pool2d(padded, 2 * _RADIUS + 1, 1)
-
-
-def _one_hot_pair(first: Array, last: Array) -> tuple[Floats, Floats]:
-    return first.astype(np.float32), last.astype(np.float32)

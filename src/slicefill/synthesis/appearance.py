@@ -1,0 +1,91 @@
+"""What labels look like nearby: intensities decide where outlines leave it open."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_NOISE = 0.05  # standard deviation that any label has, in [0, 1] units
+_FEWEST = 1e-4  # share of the neighbourhood below which a label is not there
+_LOWEST = -4.0  # log-likelihood relative to the likeliest label: no voxel rules a label out
+
+
+class Look(NamedTuple):
+    """Intensities of one label around every pixel of some gaps.
+
+    Attributes:
+        mean: `(B, C, H, W)`, in [0, 1].
+        variance: The same.
+        there: Whether the label is nearby at all, `(B, 1, H, W)`.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    there: Tensor
+
+
+def look_at_labels(
+    first: tuple[Tensor, Tensor], last: tuple[Tensor, Tensor], nearby: int
+) -> dict[int, Look]:
+    """Gather mean and variance of every label around every pixel of two neighbouring slices.
+
+    Args:
+        first: Of the first slices, label ids `(B, H, W)` and intensities in [0, 1], `(B, C, H, W)`.
+        last: The same of the last slices.
+        nearby: Pixels a side of the neighbourhood, odd.
+    """
+    looks = {}
+    for label in torch.unique(torch.stack([first[0], last[0]])).tolist():
+        sums = [_sums(ids == label, shown, nearby) for ids, shown in (first, last)]
+        count, total, squares = (one + other for one, other in zip(*sums, strict=True))
+        share = count.clamp(min=_FEWEST)
+        mean = total / share
+        variance = (squares / share - mean**2).clamp(min=0) + _NOISE**2
+        looks[label] = Look(mean, variance, count > _FEWEST)
+    return looks
+
+
+def log_likelihoods(made: Tensor, looks: Mapping[int, Look]) -> dict[int, Tensor]:
+    """How well synthetic intensities suit each label nearby, Gaussian, mean over channels.
+
+    Args:
+        made: Synthetic slices in [0, 1], `(B, C, H, W)`.
+        looks: Labels of the slices on both sides.
+
+    Returns:
+        Relative to the likeliest label, `(B, H, W)` in [-4, 0]; a label that is not nearby is as
+        unlikely as the least likely that is.
+    """
+    found = {label: _log_likelihood(made, look) for label, look in looks.items()}
+    there = {label: look.there[:, 0] for label, look in looks.items()}
+    most, least = torch.full_like(made[:, 0], -torch.inf), torch.full_like(made[:, 0], torch.inf)
+    for label, value in found.items():
+        most = torch.where(there[label], torch.maximum(most, value), most)
+        least = torch.where(there[label], torch.minimum(least, value), least)
+    return {
+        label: (torch.where(there[label], value, least) - most).clamp(min=_LOWEST)
+        for label, value in found.items()
+    }
+
+
+def _log_likelihood(made: Tensor, look: Look) -> Tensor:
+    surprise = (made - look.mean) ** 2 / look.variance + look.variance.log()
+    return -0.5 * surprise.mean(1)
+
+
+def _sums(mask: Tensor, shown: Tensor, nearby: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Number of voxels, sum and sum of squares, all as shares of the neighbourhood."""
+    inside = mask[:, None].float()
+    values = torch.cat([inside, inside * shown, inside * shown**2], 1)
+    channels = shown.shape[1]
+    sums = average_around(values, nearby)
+    count, total, squares = torch.split(sums, [1, channels, channels], 1)
+    return count, total, squares
+
+
+def average_around(field: Tensor, size: int) -> Tensor:
+    """Mean over a square around every pixel of `(B, C, H, W)`; edges are repeated."""
+    padded = F.pad(field, (size // 2,) * 4, mode="replicate")
+    return F.avg_pool2d(padded, size, 1)
