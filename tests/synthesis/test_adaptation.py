@@ -37,6 +37,8 @@ class NoSlot:
         pass
 
 
+LEARNING = {"epochs": 4, "learning_rate": 3e-2, "groups_per_epoch": 64}
+
 RUN = Run(NoSlot(), lambda values, epoch: None)
 
 
@@ -64,6 +66,7 @@ def adaptation(params):
             "persons": 3,
             "held_out": 0.3,
             "least_gain": 0.05,
+            "share": 1.0,
             "weights": WEIGHTS,
             "optimisation": {**optimisation, "epochs": 1, "minutes": 60},
             **{k: given[k] for k in ("perceptual", "critic_width", "through_plane", "groups")},
@@ -89,7 +92,7 @@ def scans(discs):
 
 def test_it_learns_from_the_scans_and_says_how_much_was_gained(scans, start, adaptation, caplog):
     caplog.set_level(logging.INFO)
-    params = adaptation(optimisation={"epochs": 4, "learning_rate": 3e-2, "groups_per_epoch": 64})
+    params = adaptation(optimisation=LEARNING)
     made = adapt(scans(6), start, params, RUN)
     found = made["adaptation"]
     assert found["used"] == "adapted"
@@ -112,7 +115,7 @@ def test_without_a_gain_the_given_weights_are_kept_to_the_bit_and_it_is_said(
     assert all(torch.equal(made["weights"][k], v) for k, v in start["weights"].items())
     assert made["params"] == start["params"]
     (warning,) = [r.message for r in caplog.records if "adaptation:" in r.message]
-    assert "least_gain, 0.05 dB; the shipped weights are kept" in warning
+    assert "least_gain, 0.05 dB, of each; the shipped weights are kept" in warning
 
 
 def test_a_gain_below_the_least_is_none(scans, start, adaptation):
@@ -120,6 +123,42 @@ def test_a_gain_below_the_least_is_none(scans, start, adaptation):
     made = adapt(scans(), start, params, RUN)
     assert made["adaptation"]["gain_db"] < 99
     assert made["adaptation"]["used"] == "shipped"
+
+
+def test_a_gain_counts_only_if_every_kind_of_slice_shows_it(scans, start, adaptation, monkeypatch):
+    params = adaptation(optimisation=LEARNING)
+    for worst, used in ((-0.1, "shipped"), (0.2, "adapted")):
+        others = {"standard_error": None, "groups": 1, "better": 1.0}
+        gains = {"in_plane": 0.9, "through_plane": worst}
+        kinds = {kind: {"gain_db": gain, **others} for kind, gain in gains.items()}
+        found = {"gain_db": 0.5, "kinds": kinds}
+        monkeypatch.setattr("slicefill.synthesis.adaptation.compare", lambda *_, f=found: f)
+        assert adapt(scans(6), start, params, RUN)["adaptation"]["used"] == used
+
+
+def test_it_goes_a_share_of_the_way(scans, start, adaptation):
+    optimisation = {"learning_rate": 3e-2, "epochs": 2}
+    half, whole = (
+        adapt(scans(), start, adaptation(share=s, optimisation=optimisation, least_gain=0), RUN)
+        for s in (0.5, 1.0)
+    )
+    for name, weights in start["weights"].items():
+        middle = (weights + whole["weights"][name]) / 2
+        torch.testing.assert_close(half["weights"][name], middle)
+
+
+def test_frozen_parts_keep_their_weights_to_the_bit(scans, params, adaptation):
+    made = params(variant="refined", groups={"inner": (1, 1)})
+    model = SynthesisModel(1, made.network, made.parts)
+    start = {"weights": model.state_dict(), "params": made.model_dump(), "channels": 1}
+    frozen = {**LEARNING, "frozen": ["flow_network"]}
+    adapted = adapt(scans(6), start, adaptation(optimisation=frozen, least_gain=0), RUN)
+    assert adapted["adaptation"]["used"] == "adapted"
+    same = {
+        name: torch.equal(adapted["weights"][name], w) for name, w in model.state_dict().items()
+    }
+    assert {name.split(".")[0] for name, kept in same.items() if kept} == {"flow_network"}
+    assert not any(kept for name, kept in same.items() if name.startswith("refinement"))
 
 
 def test_gains_are_paired_over_the_same_groups(scans, start, adaptation):

@@ -20,7 +20,10 @@ class AdaptationParams(Params):
         description="share of the persons, or of the slices, that only judge"
     )
     least_gain: Weight = Field(
-        description="dB on held-out inner slices; with less, the shipped weights are kept"
+        description="dB on held-out slices of every kind; with less, the shipped weights are kept"
+    )
+    share: Annotated[float, Field(gt=0, le=1)] = Field(
+        description="of the way from the shipped weights to those that training ends with"
     )
     weights: LossWeights = Field(description="λ; critics take part where adv is above 0")
     perceptual: str = Field(description="none, hub (ImageNet VGG16) or a file with its weights")

@@ -110,6 +110,11 @@ class GroupParams(Params):
 class OptimisationParams(Params):
     """Adam and how long it runs."""
 
+    frozen: tuple[Literal["flow_network", "refinement"], ...] = Field(
+        default=(),  # models made before it was there had none
+        exclude_if=lambda parts: not parts,
+        description="parts of the synthesis network that keep the weights they start with",
+    )
     learning_rate: Positive = Field(description="of the synthesis network")
     critic_learning_rate: Positive = Field(
         description="of discriminators, attention and classifier"

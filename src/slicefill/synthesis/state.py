@@ -111,6 +111,8 @@ def start_training(
     model = SynthesisModel(channels, params.network, params.parts)
     if start is not None:
         model.load_state_dict(start["weights"])
+    for part in options.frozen:
+        model.get_submodule(part).requires_grad_(False)
     synthesis = set_up_side(fabric, model, options.learning_rate, options.gradient_clip)
     parts = params.parts
     critics = None
@@ -124,6 +126,7 @@ def start_training(
 def set_up_side(fabric: Fabric, network: nn.Module, rate: float, clip: float | None) -> Side:
     """Give a network of slices its Adam, on the device of `fabric`."""
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.Adam(network.parameters(), lr=rate, fused=True)
+    learning = [weights for weights in network.parameters() if weights.requires_grad]
+    optimiser = torch.optim.Adam(learning, lr=rate, fused=True)
     wrapped, wrapped_optimiser = fabric.setup(network, optimiser)
     return Side(wrapped, wrapped_optimiser, clip)
