@@ -27,13 +27,15 @@ from slicefill.pretrained import ADAPTED, PRETRAINED, load_pretrained
 from slicefill.synthesis.adaptation import Scans, adaptation_mark
 from slicefill.types import Checkpoint
 
-Changes = Mapping[str, Mapping[str, float]]
+Changes = Mapping[str, Any]
 TERMS: dict[str, Changes] = {
     "conf": {},
     "no in-plane": {"groups": {"in_plane": 0.0}},
     "no through-plane": {"groups": {"through_plane": 0.0}},  # nor a cycle: it needs its groups
     "no cycle": {"weights": {"cycle": 0.0}},
     "more cycle": {"weights": {"cycle": 1.0}},
+    "flows learn": {"optimisation": {"frozen": ()}},
+    "all the way": {"share": 1.0},
     "all of SI": {"weights": {"warp": 0.1, "smooth": 0.003, "adv": 2.5e-4, "tp_smooth": 2.3e-3}},
 }
 
@@ -97,9 +99,12 @@ def _adapted(
 
 
 def change(params: AdaptationParams, changes: Changes) -> AdaptationParams:
-    """The same parameters with some numbers of some sections replaced."""
+    """The same parameters with some numbers, or some of a section, replaced."""
     plain = params.model_dump()
-    changed = {section: {**plain[section], **values} for section, values in changes.items()}
+    changed = {
+        name: {**plain[name], **value} if isinstance(value, Mapping) else value
+        for name, value in changes.items()
+    }
     return AdaptationParams(**{**plain, **changed})
 
 
