@@ -219,6 +219,8 @@ def test_the_headline_is_of_the_model_that_filled(scores, params, parameters):
     for name in ("slice_imputation", "pretrained"):
         page = report(scores.replace({"method": {"linear": name}}), params, shown, REFUSED[:0])
         assert re.search(rf"{name}: [\d.]+ dB .*best classical method \(nearest\)", page)
+        assert ("Variant" in page) == (name == "slice_imputation")
+        assert ("Weights" in page) == (name == "pretrained")
 
 
 def test_without_scores_there_is_a_report_all_the_same(params, parameters):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from slicefill import __version__
 from slicefill.params import EvaluationParams
-from slicefill.pretrained import PRETRAINED, SHIPPED
+from slicefill.pretrained import ADAPTED, PRETRAINED, SHIPPED
 from slicefill.report import ReportContent, ReportFigure, ReportTable
 from slicefill.report_tables import (
     TRUST,
@@ -58,7 +58,7 @@ def compose_report(
     return ReportContent(
         title=f"Slicefill: {parameters['experiment']}",
         headline=_headline(summary, parameters),
-        settings=_settings(parameters),
+        settings=_settings(parameters, _filled_by(tables)),
         tables=made,
         figures=[ReportFigure(_caption(name), png) for name, png in figures.items()],
         warnings=warnings,
@@ -110,7 +110,7 @@ def _headline(summary: pd.DataFrame, parameters: Mapping[str, Any]) -> str:
     if summary.empty:
         return "Gaps filled; there is no truth to score against."
     means = summary.pivot(index="method", columns="metric", values="mean")
-    learned = (parameters["synthesis"]["variant"], PRETRAINED)
+    learned = (parameters["synthesis"]["variant"], ADAPTED, PRETRAINED)
     variant = next((name for name in learned if name in means.index), None)
     known = [m for m in parameters["evaluation"]["reference_methods"] if m in means.index]
     if variant is None or not known:
@@ -125,21 +125,39 @@ def _headline(summary: pd.DataFrame, parameters: Mapping[str, Any]) -> str:
     )
 
 
-def _settings(parameters: Mapping[str, Any]) -> dict[str, str]:
-    synthesis, optimisation = parameters["synthesis"], parameters["synthesis"]["optimisation"]
+def _filled_by(tables: Mapping[str, pd.DataFrame]) -> set[str]:
+    """Methods that filled, whether or not there is a truth to score them against."""
+    named = [tables[name]["method"] for name in ("summary", "slice_trust") if len(tables[name])]
+    return {str(method) for methods in named for method in methods}
+
+
+def _settings(parameters: Mapping[str, Any], filled_by: set[str]) -> dict[str, str]:
     thin = parameters["anisotropization"]
     return {
         "Experiment": str(parameters["experiment"]),
-        "Variant": str(synthesis["variant"]),
-        "λ": f"{synthesis['preset']}: {synthesis['weights'][synthesis['preset']]}",
+        **_models(parameters["synthesis"], filled_by),
         "Thinned": f"×{thin['factor']} along {thin['axis']}, profile {thin['profile']}",
-        "Network": str(synthesis["network"]),
-        "Training": f"{optimisation['epochs']} epochs, batch {optimisation['batch']}, "
-        f"learning rate {optimisation['learning_rate']}",
-        "Seed": str(optimisation["seed"]),
+        "Seed": str(parameters["synthesis"]["optimisation"]["seed"]),
         "Slicefill": __version__,
         "Written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
+
+
+def _models(synthesis: Mapping[str, Any], filled_by: set[str]) -> dict[str, str]:
+    """Say which weights filled; how a variant was trained only where it took part."""
+    told = {}
+    if synthesis["variant"] in filled_by:
+        optimisation = synthesis["optimisation"]
+        told = {
+            "Variant": str(synthesis["variant"]),
+            "λ": f"{synthesis['preset']}: {synthesis['weights'][synthesis['preset']]}",
+            "Network": str(synthesis["network"]),
+            "Training": f"{optimisation['epochs']} epochs, batch {optimisation['batch']}, "
+            f"learning rate {optimisation['learning_rate']}",
+        }
+    shipped = {PRETRAINED: "shipped", ADAPTED: "shipped, adapted to these scans"}
+    weights = [how for name, how in shipped.items() if name in filled_by]
+    return told | ({"Weights": "; ".join(weights)} if weights else {})
 
 
 def _footnotes(parameters: Mapping[str, Any]) -> list[str]:

@@ -130,13 +130,10 @@ def _fill(name: str, promise: Promise, imputer: "Lazy[Imputer]", params: Imputat
     from slicefill.imputation import fill_case
 
     filled = fill_case(promise.make(), prepared(imputer), params)
+    remedy = "" if params.adapt else ", or let them learn from it: kedro run --pipelines=adaptation"
     for difference in (filled.record["domain"] or {}).get("outside", ()):
-        logger.warning(
-            "%s is unlike what the weights have seen: %s; look at the result, or let them learn "
-            "from it: kedro run --pipelines=adaptation",
-            name,
-            difference,
-        )
+        said = "%s is unlike what the shipped weights have seen: %s; look at the result%s"
+        logger.warning(said, name, difference, remedy)
     return filled
 
 
