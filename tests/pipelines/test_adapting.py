@@ -146,5 +146,7 @@ def test_a_scan_unlike_what_the_weights_have_seen_is_told_by_name(
     gap = record["domain"]["gap_pixels"]
     assert gap == pytest.approx(4 / 0.75, rel=0.01)  # 0.7, 0.8 and 4 mm
     (warning,) = caplog.messages
-    assert warning.startswith("b is unlike what the shipped weights have seen: slices are 5.3 pixels apart")
+    assert warning.startswith(
+        "b is unlike what the shipped weights have seen: slices are 5.3 pixels apart"
+    )
     assert "(trained: 20 to 30)" in warning
