@@ -36,7 +36,10 @@ TERMS: dict[str, Changes] = {
     "more cycle": {"weights": {"cycle": 1.0}},
     "flows learn": {"optimisation": {"frozen": ()}},
     "all the way": {"share": 1.0},
-    "all of SI": {"weights": {"warp": 0.1, "smooth": 0.003, "adv": 2.5e-4, "tp_smooth": 2.3e-3}},
+    "all of SI": {  # its losses of motion need flows that learn
+        "weights": {"warp": 0.1, "smooth": 0.003, "adv": 2.5e-4, "tp_smooth": 2.3e-3},
+        "optimisation": {"frozen": ()},
+    },
 }
 
 

@@ -146,6 +146,7 @@ def test_no_value_is_assumed(values, name):
         ("imputation.count", "all"),
         ("imputation.methods", []),
         ("imputation.batch_pixels", 0),
+        ("imputation.label_caution.followed", 1.1),
         ("evaluation.body_quantile", 2),
         ("evaluation.bootstrap_samples", 0),
     ],
@@ -165,6 +166,10 @@ def test_a_value_out_of_bounds_is_refused_by_name(values, path, value):
         ({"synthesis.preset": "best"}, "'best' is not defined; there is "),
         ({"synthesis.window.low": 99.5}, r"low must be below high, got 99\.5 and 99\.5"),
         ({"imputation.count": None}, "set one of count and target_spacing, got None, None"),
+        ({"imputation.label_caution.averaged": 4}, "odd number of pixels, got 4; set 3 or 5"),
+        ({"imputation.label_caution.nearby": 6}, "odd number of pixels, got 6; set 5 or 7"),
+        ({"synthesis.optimisation.frozen": ["refinement"]}, "flow_network; got refinement"),
+        ({"synthesis.optimisation.frozen": ["flow_network"]}, "not all, .* got flow_network"),
         ({"imputation.target_spacing": 1.0}, "set one of count and target_spacing, got N_A, 1"),
     ],
 )

@@ -1,10 +1,13 @@
 """Labels carried by motion: ties, ids, and what a field does where motion explains nothing."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from scipy.interpolate import CubicHermiteSpline
 
 from slicefill.params import CautionParams
-from slicefill.synthesis.label_fields import label_fields
+from slicefill.synthesis.label_fields import Field, label_fields
 from slicefill.synthesis.labels import LabelRule, Labels, follow_with_caution
 from slicefill.synthesis.model import Motion
 
@@ -119,6 +122,19 @@ def test_gaps_of_a_batch_are_filled_as_each_alone(rule, seeded):
         assert torch.equal(together[k : k + 1], alone)
 
 
+@pytest.mark.parametrize(
+    ("named", "rule"),
+    [
+        ("one_hot", LabelRule("one_hot")),
+        ("signed_distance", LabelRule("signed_distance")),
+        ("shape_and_motion", LabelRule("signed_distance", CAUTION)),
+    ],
+)
+def test_caution_is_taken_where_shape_and_motion_is_asked_for(named, rule):
+    asked = SimpleNamespace(label_field=named, label_caution=CAUTION)
+    assert LabelRule.of(asked) == rule
+
+
 def with_caution(**changes):
     nothing = {"yielding": 0, "curvature": 0, "appearance": 0}
     return LabelRule("signed_distance", CAUTION.model_copy(update={**nothing, **changes}))
@@ -132,6 +148,16 @@ def test_a_background_that_yields_keeps_volume():
         carry(ids, still((24, 40)), with_caution(yielding=by)).sum() for by in (0, 0.3)
     )
     assert plain < yielding <= ids[0].sum()
+
+
+def test_a_bend_is_what_a_catmull_rom_cubic_adds_to_a_line():
+    before, first, last, after = 0.0, 1.0, 4.0, 2.0
+    slopes = [(last - before) / 2, (after - first) / 2]
+    cubic = CubicHermiteSpline([0, 1], [first, last], slopes)
+    bends = torch.tensor([before - 2 * first + last, first - 2 * last + after])
+    for t in (0.25, 0.5, 0.75):
+        added = Field(torch.tensor(first), torch.tensor(last), *bends).bend(t)
+        assert first + t * (last - first) + added == pytest.approx(float(cubic(t)))
 
 
 def test_outlines_follow_their_bend_across_slices(disc):

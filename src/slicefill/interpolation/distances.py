@@ -49,6 +49,10 @@ def across_gaps(masks: Array, distances: Floats) -> tuple[Floats, Floats]:
 def bends(masks: Array, distances: Floats) -> Floats:
     """Measure how outlines bend across slices: second differences of their distances.
 
+    Args:
+        masks: Of one object, `(D, H, W)`.
+        distances: Their `signed_distances`.
+
     Returns:
         `(D, H, W)`, pixels; 0 at both ends, and where one of the three slices has no outline.
 

@@ -1,8 +1,21 @@
 """Parameters of how labels follow the motion of the image."""
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from slicefill.params.base import Count, Fraction, Params, Weight
+
+
+def _odd(side: int) -> int:
+    if side % 2 == 0:
+        msg = f"expected an odd number of pixels, got {side}; set {side - 1} or {side + 1}"
+        raise ValueError(msg)
+    return side
+
+
+Side = Annotated[Count, AfterValidator(_odd)]
+"""Pixels a side of a square around a pixel."""
 
 
 class CautionParams(Params):
@@ -11,14 +24,14 @@ class CautionParams(Params):
     followed: Fraction = Field(
         description="of how far the image believes in motion: outlines need not move as it does"
     )
-    averaged: Count = Field(description="pixels a side over which the motion is averaged, odd")
+    averaged: Side = Field(description="pixels a side over which the motion is averaged, odd")
     yielding: Weight = Field(
-        description="pixels that the background steps back: blended distances shrink what is round"
+        description="pixels off the distance of the background: blending shrinks what is round"
     )
     curvature: Weight = Field(
         description="share of the bend of outlines across slices that is followed; 1: cubic"
     )
     appearance: Weight = Field(
-        description="pixels that an outline moves per unit of log-likelihood of the intensities"
+        description="pixels of distance that a unit of log-likelihood of the intensities is worth"
     )
-    nearby: Count = Field(description="pixels a side within which a label is looked at, odd")
+    nearby: Side = Field(description="pixels a side within which a label is looked at, odd")

@@ -174,6 +174,18 @@ class SynthesisParams(Params):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _some_part_learns(self) -> Self:
+        parts = ["flow_network", "refinement"] if self.parts.refinement else ["flow_network"]
+        frozen = self.optimisation.frozen
+        if not set(frozen) < set(parts):
+            msg = (
+                f"optimisation.frozen: expected some, but not all, of the parts of "
+                f"{self.variant}, {', '.join(parts)}; got {', '.join(frozen)}"
+            )
+            raise ValueError(msg)
+        return self
+
     @property
     def parts(self) -> Variant:
         """The parts of the chosen variant."""

@@ -51,6 +51,9 @@ def label_fields(
             pixels, positive inside, so that what motion leaves unexplained is interpolated by
             shape; an object that only one of both slices shows ends half-way.
         caution: Of distances, how far the background yields and outlines bend across slices.
+
+    Returns:
+        By id, ascending, `(B, 1, H, W)` for B gaps; ids that none of their slices shows are absent.
     """
     start = max(gaps.start - 1, 0)
     around = ids[start : gaps.stop + 2].numpy()

@@ -63,7 +63,7 @@ class Labels:
 
         Args:
             gaps: Consecutive ones: gap `g` lies between slices `g` and `g + 1`.
-            ids: Of a whole stack, `(D, H, W)`.
+            ids: Of a whole stack, `(D, H, W)`, on the CPU.
             shown: Its intensities in [0, 1], `(D, C, H, W)`.
             rule: How labels follow the image.
             device: What is found is put there.
