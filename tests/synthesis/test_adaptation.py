@@ -17,7 +17,7 @@ from slicefill.synthesis.adaptation import (
     training_params,
 )
 from slicefill.synthesis.checkpoint import load_model
-from slicefill.synthesis.guard import compare
+from slicefill.synthesis.guard import compare, paid
 from slicefill.synthesis.model import SynthesisModel
 from slicefill.synthesis.train import TrainingData, gather
 from slicefill.synthesis.validation import validate
@@ -67,6 +67,7 @@ def adaptation(params):
             "held_out": 0.3,
             "least_gain": 0.05,
             "share": 1.0,
+            "standard_errors": 2.0,
             "weights": WEIGHTS,
             "optimisation": {**optimisation, "epochs": 1, "minutes": 60},
             **{k: given[k] for k in ("perceptual", "critic_width", "through_plane", "groups")},
@@ -115,7 +116,8 @@ def test_without_a_gain_the_given_weights_are_kept_to_the_bit_and_it_is_said(
     assert all(torch.equal(made["weights"][k], v) for k, v in start["weights"].items())
     assert made["params"] == start["params"]
     (warning,) = [r.message for r in caplog.records if "adaptation:" in r.message]
-    assert "least_gain, 0.05 dB, of each; the shipped weights are kept" in warning
+    assert "expected 0.05 dB (adaptation.least_gain) and 2 standard errors of each" in warning
+    assert "the shipped weights are kept" in warning
 
 
 def test_a_gain_below_the_least_is_none(scans, start, adaptation):
@@ -125,15 +127,22 @@ def test_a_gain_below_the_least_is_none(scans, start, adaptation):
     assert made["adaptation"]["used"] == "shipped"
 
 
-def test_a_gain_counts_only_if_every_kind_of_slice_shows_it(scans, start, adaptation, monkeypatch):
-    params = adaptation(optimisation=LEARNING)
-    for worst, used in ((-0.1, "shipped"), (0.2, "adapted")):
-        others = {"standard_error": None, "groups": 1, "better": 1.0}
-        gains = {"in_plane": 0.9, "through_plane": worst}
-        kinds = {kind: {"gain_db": gain, **others} for kind, gain in gains.items()}
-        found = {"gain_db": 0.5, "kinds": kinds}
-        monkeypatch.setattr("slicefill.synthesis.adaptation.compare", lambda *_, f=found: f)
-        assert adapt(scans(6), start, params, RUN)["adaptation"]["used"] == used
+@pytest.mark.parametrize(
+    ("gain", "error", "enough"),
+    [
+        (0.2, 0.09, True),
+        (0.2, 0.11, False),
+        (0.2, None, False),
+        (0.04, 0.01, False),
+        (-1, 0, False),
+    ],
+)
+def test_a_gain_counts_only_if_every_kind_of_slice_shows_it_for_sure(
+    adaptation, gain, error, enough
+):
+    sure = {"gain_db": 0.9, "standard_error": 0.1}
+    other = {"gain_db": gain, "standard_error": error}
+    assert paid({"in_plane": sure, "through_plane": other}, adaptation()) == enough
 
 
 def test_it_goes_a_share_of_the_way(scans, start, adaptation):

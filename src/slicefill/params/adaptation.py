@@ -22,6 +22,9 @@ class AdaptationParams(Params):
     least_gain: Weight = Field(
         description="dB on held-out slices of every kind; with less, the shipped weights are kept"
     )
+    standard_errors: Weight = Field(
+        description="of the mean over held-out groups, which the gain of every kind must reach too"
+    )
     share: Annotated[float, Field(gt=0, le=1)] = Field(
         description="of the way from the shipped weights to those that training ends with"
     )

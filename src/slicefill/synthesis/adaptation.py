@@ -18,7 +18,7 @@ from slicefill.fingerprint import fingerprint
 from slicefill.params import AdaptationParams, SynthesisParams
 from slicefill.pretrained import ADAPTED, SHIPPED
 from slicefill.synthesis.checkpoint import load_params, weights_digest
-from slicefill.synthesis.guard import compare
+from slicefill.synthesis.guard import compare, paid
 from slicefill.synthesis.holding_out import SHORTEST, Divided, hold_out_persons, hold_out_slices
 from slicefill.synthesis.train import TrainingData, gather, train_on
 from slicefill.training import Run
@@ -64,7 +64,8 @@ def adapt(scans: Scans, start: Checkpoint, params: AdaptationParams, run: Run) -
 
     Returns:
         A checkpoint whose entry `adaptation` says what was found: with the adapted weights, or
-        with the given ones where those are not better by `least_gain` on every kind of group.
+        with the given ones where those are not better on every kind of group, by `least_gain` and
+        by as many `standard_errors`.
 
     Raises:
         ValueError: If nothing can be held out, or no group be drawn.
@@ -78,8 +79,7 @@ def adapt(scans: Scans, start: Checkpoint, params: AdaptationParams, run: Run) -
     trained = train_on(material, synthesis, run, mark)
     trained["weights"] = between(start["weights"], trained["weights"], params.share)
     gains = compare(start, trained, material, synthesis)
-    worst = min(kind["gain_db"] for kind in gains["kinds"].values())
-    better = worst >= params.least_gain and trained["epoch"] > 0
+    better = paid(gains["kinds"], params) and trained["epoch"] > 0
     kept = {**start, **trained} if better else {**start, "history": trained["history"]}
     found = {
         "used": ADAPTED if better else SHIPPED,
@@ -165,8 +165,9 @@ def _log(found: Mapping[str, Any], params: AdaptationParams) -> None:
     if found["used"] == ADAPTED:
         logger.info(said + "the adapted weights are used", *gain)
     else:
-        kept = "expected adaptation.least_gain, %g dB, of each; the shipped weights are kept"
-        logger.warning(said + kept, *gain, params.least_gain)
+        kept = "expected %g dB (adaptation.least_gain) and %g standard errors of each; "
+        asked = params.least_gain, params.standard_errors
+        logger.warning(said + kept + "the shipped weights are kept", *gain, *asked)
 
 
 def _told(name: str, kind: Mapping[str, Any]) -> str:

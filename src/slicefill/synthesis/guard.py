@@ -1,12 +1,13 @@
 """Are other weights better on slices that were held out? Measured pair by pair."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slicefill.hardware import launch_fabric
-from slicefill.params import SynthesisParams
+from slicefill.params import AdaptationParams, SynthesisParams
 from slicefill.synthesis.checkpoint import load_model
 from slicefill.synthesis.train import Material
 from slicefill.synthesis.validation import score_groups
@@ -36,6 +37,28 @@ def compare(
     }
     mean = float(np.mean([kind["gain_db"] for kind in kinds.values()]))
     return {"gain_db": mean, "kinds": kinds}
+
+
+def paid(kinds: Mapping[str, Mapping[str, Any]], params: AdaptationParams) -> bool:
+    """Whether the gain of every kind is large enough, and surely one.
+
+    Args:
+        kinds: As `compare` found them; of a single group nothing is sure.
+        params: The least gain, and how many standard errors it must reach.
+
+    Example:
+        >>> asked = AdaptationParams.model_construct(least_gain=0.05, standard_errors=2.0)
+        >>> paid({"in_plane": {"gain_db": 0.2, "standard_error": 0.09}}, asked)
+        True
+        >>> paid({"in_plane": {"gain_db": 0.2, "standard_error": 0.11}}, asked)
+        False
+    """
+    return all(
+        kind["standard_error"] is not None
+        and kind["gain_db"]
+        >= max(params.least_gain, params.standard_errors * kind["standard_error"])
+        for kind in kinds.values()
+    )
 
 
 def _paired(gains: NDArray[np.float64]) -> dict[str, float | None]:
