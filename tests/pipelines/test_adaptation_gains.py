@@ -9,8 +9,8 @@ from slicefill.pipelines.evaluation.reporting import compose_report
 from slicefill.types import Case, Promise
 
 KINDS = {
-    "in_plane": {"gain_db": 0.4, "standard_error": 0.1, "groups": 30, "better": 0.9},
-    "through_plane": {"gain_db": 0.2, "standard_error": None, "groups": 1, "better": 1.0},
+    "in_plane": {"gain_db": 0.4, "standard_error": 0.1, "groups": 30, "better": 0.9, "p": 1e-4},
+    "through_plane": {"gain_db": 0.2, "standard_error": None, "groups": 1, "better": 1.0, "p": 0.5},
 }
 
 

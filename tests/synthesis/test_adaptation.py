@@ -67,7 +67,7 @@ def adaptation(params):
             "held_out": 0.3,
             "least_gain": 0.05,
             "share": 1.0,
-            "standard_errors": 2.0,
+            "largest_p": 0.01,
             "weights": WEIGHTS,
             "optimisation": {**optimisation, "epochs": 1, "minutes": 60},
             **{k: given[k] for k in ("perceptual", "critic_width", "through_plane", "groups")},
@@ -116,7 +116,7 @@ def test_without_a_gain_the_given_weights_are_kept_to_the_bit_and_it_is_said(
     assert all(torch.equal(made["weights"][k], v) for k, v in start["weights"].items())
     assert made["params"] == start["params"]
     (warning,) = [r.message for r in caplog.records if "adaptation:" in r.message]
-    assert "expected 0.05 dB (adaptation.least_gain) and 2 standard errors of each" in warning
+    assert "expected 0.05 dB (adaptation.least_gain) and p <= 0.01 (largest_p) of each" in warning
     assert "the shipped weights are kept" in warning
 
 
@@ -128,20 +128,10 @@ def test_a_gain_below_the_least_is_none(scans, start, adaptation):
 
 
 @pytest.mark.parametrize(
-    ("gain", "error", "enough"),
-    [
-        (0.2, 0.09, True),
-        (0.2, 0.11, False),
-        (0.2, None, False),
-        (0.04, 0.01, False),
-        (-1, 0, False),
-    ],
+    ("gain", "p", "enough"), [(0.2, 0.001, True), (0.2, 0.02, False), (0.04, 0.001, False)]
 )
-def test_a_gain_counts_only_if_every_kind_of_slice_shows_it_for_sure(
-    adaptation, gain, error, enough
-):
-    sure = {"gain_db": 0.9, "standard_error": 0.1}
-    other = {"gain_db": gain, "standard_error": error}
+def test_a_gain_counts_only_if_every_kind_of_slice_shows_it_for_sure(adaptation, gain, p, enough):
+    sure, other = {"gain_db": 0.9, "p": 1e-6}, {"gain_db": gain, "p": p}
     assert paid({"in_plane": sure, "through_plane": other}, adaptation()) == enough
 
 
@@ -189,7 +179,7 @@ def test_gains_are_paired_over_the_same_groups(scans, start, adaptation):
     assert sum(kind["groups"] for kind in found["kinds"].values()) == len(material.scored)
     same = compare(start, start, material, synthesis)
     assert same["gain_db"] == 0
-    assert {kind["better"] for kind in same["kinds"].values()} == {0.0}
+    assert {(kind["better"], kind["p"]) for kind in same["kinds"].values()} == {(0.0, 1.0)}
 
 
 def test_few_persons_give_slices_of_every_scan_and_one_short_scan_is_refused(

@@ -22,8 +22,8 @@ class AdaptationParams(Params):
     least_gain: Weight = Field(
         description="dB on held-out slices of every kind; with less, the shipped weights are kept"
     )
-    standard_errors: Weight = Field(
-        description="of the mean over held-out groups, which the gain of every kind must reach too"
+    largest_p: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="of a signed-rank test over the held-out groups; every kind needs it"
     )
     share: Annotated[float, Field(gt=0, le=1)] = Field(
         description="of the way from the shipped weights to those that training ends with"

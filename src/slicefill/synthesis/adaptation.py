@@ -65,7 +65,7 @@ def adapt(scans: Scans, start: Checkpoint, params: AdaptationParams, run: Run) -
     Returns:
         A checkpoint whose entry `adaptation` says what was found: with the adapted weights, or
         with the given ones where those are not better on every kind of group, by `least_gain` and
-        by as many `standard_errors`.
+        with a p of at most `largest_p`.
 
     Raises:
         ValueError: If nothing can be held out, or no group be drawn.
@@ -165,15 +165,15 @@ def _log(found: Mapping[str, Any], params: AdaptationParams) -> None:
     if found["used"] == ADAPTED:
         logger.info(said + "the adapted weights are used", *gain)
     else:
-        kept = "expected %g dB (adaptation.least_gain) and %g standard errors of each; "
-        asked = params.least_gain, params.standard_errors
+        kept = "expected %g dB (adaptation.least_gain) and p <= %g (largest_p) of each; "
+        asked = params.least_gain, params.largest_p
         logger.warning(said + kept + "the shipped weights are kept", *gain, *asked)
 
 
 def _told(name: str, kind: Mapping[str, Any]) -> str:
     error = kind["standard_error"]
     spread = "" if error is None else f" ± {error:.2f}"
-    return f"{name} {kind['gain_db']:+.2f}{spread} of {kind['groups']}"
+    return f"{name} {kind['gain_db']:+.2f}{spread} of {kind['groups']}, p = {kind['p']:.2g}"
 
 
 def _guide(promise: Promise, channels: int) -> Case:

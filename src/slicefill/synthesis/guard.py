@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import wilcoxon
 
 from slicefill.hardware import launch_fabric
 from slicefill.params import AdaptationParams, SynthesisParams
@@ -21,7 +22,9 @@ def compare(
 
     Returns:
         `gain_db`, the mean over the kinds of group; and by kind the mean gain in PSNR (dB), its
-        standard error (None of one group), the number of groups and the share that are better.
+        standard error (None of one group), the number of groups, the share that are better, and
+        how likely such gains are by chance (p of Wilcoxon's signed-rank test, one-sided; groups of
+        one scan are not independent, so that it is a yardstick, not a proof).
     """
     fabric = launch_fabric(params.hardware)
     before, after = (
@@ -40,23 +43,21 @@ def compare(
 
 
 def paid(kinds: Mapping[str, Mapping[str, Any]], params: AdaptationParams) -> bool:
-    """Whether the gain of every kind is large enough, and surely one.
+    """Whether the gain of every kind is large enough, and hardly chance.
 
     Args:
-        kinds: As `compare` found them; of a single group nothing is sure.
-        params: The least gain, and how many standard errors it must reach.
+        kinds: As `compare` found them.
+        params: The least gain and the largest p.
 
     Example:
-        >>> asked = AdaptationParams.model_construct(least_gain=0.05, standard_errors=2.0)
-        >>> paid({"in_plane": {"gain_db": 0.2, "standard_error": 0.09}}, asked)
+        >>> asked = AdaptationParams.model_construct(least_gain=0.05, largest_p=0.01)
+        >>> paid({"in_plane": {"gain_db": 0.2, "p": 0.001}}, asked)
         True
-        >>> paid({"in_plane": {"gain_db": 0.2, "standard_error": 0.11}}, asked)
+        >>> paid({"in_plane": {"gain_db": 0.2, "p": 0.02}}, asked)
         False
     """
     return all(
-        kind["standard_error"] is not None
-        and kind["gain_db"]
-        >= max(params.least_gain, params.standard_errors * kind["standard_error"])
+        kind["gain_db"] >= params.least_gain and kind["p"] <= params.largest_p
         for kind in kinds.values()
     )
 
@@ -69,4 +70,5 @@ def _paired(gains: NDArray[np.float64]) -> dict[str, float | None]:
         "standard_error": error,
         "groups": count,
         "better": float((gains > 0).mean()),
+        "p": float(wilcoxon(gains, alternative="greater").pvalue) if gains.any() else 1.0,
     }

@@ -5,7 +5,7 @@ import pandas as pd
 from slicefill.pretrained import ADAPTED
 from slicefill.types import Promise
 
-_GAINS = ("gain_db", "standard_error", "groups", "better")
+_GAINS = ("gain_db", "standard_error", "groups", "better", "p")
 
 
 def tabulate_adaptation(filled_cases: dict[str, Promise]) -> pd.DataFrame:
