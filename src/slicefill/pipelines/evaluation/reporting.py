@@ -155,7 +155,7 @@ def _models(synthesis: Mapping[str, Any], filled_by: set[str]) -> dict[str, str]
             "Training": f"{optimisation['epochs']} epochs, batch {optimisation['batch']}, "
             f"learning rate {optimisation['learning_rate']}",
         }
-    shipped = {PRETRAINED: "shipped", ADAPTED: "shipped, adapted to these scans"}
+    shipped = {PRETRAINED: "shipped", ADAPTED: "shipped, as adaptation left them"}
     weights = [how for name, how in shipped.items() if name in filled_by]
     return told | ({"Weights": "; ".join(weights)} if weights else {})
 
