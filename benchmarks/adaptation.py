@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from learning import learn_adapted, thick_scans
+from learning import learn_adapted, load_weights, thick_scans
 from real_sets import FACTORS, Design, find_scans, load_design, read_pair, score_method
 
-from slicefill.datasets.checkpoints import Slot, read_checkpoint
+from slicefill.datasets.checkpoints import Slot
 from slicefill.datasets.storage import location
 from slicefill.imputation import Imputer, learned_imputer
 from slicefill.params import AdaptationParams
-from slicefill.pretrained import ADAPTED, PRETRAINED, load_pretrained
+from slicefill.pretrained import ADAPTED, PRETRAINED
 from slicefill.synthesis.adaptation import Scans, adaptation_mark
 from slicefill.types import Checkpoint
 
@@ -75,8 +75,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 def measure(design: Design, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Score the shipped and every adapted model on every scan of a set: a row for each."""
     scans, _ = find_scans(design, "development", options.limit)
-    file = options.checkpoint
-    shipped = read_checkpoint(location(str(file))) if file else load_pretrained()
+    shipped = load_weights(options.checkpoint)
     fillers = {PRETRAINED: learned_imputer(PRETRAINED, shipped, design.imputation)}
     thick = thick_scans(design, scans)
     for name in options.terms:

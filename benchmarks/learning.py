@@ -5,13 +5,16 @@ Both see the acquired slices of those very scans alone, and keep what they learn
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 
 from real_sets import Design, Scan, read_pair
 from synthetic_slices import Forgetful
 
-from slicefill.datasets.checkpoints import Slot
+from slicefill.datasets.checkpoints import Slot, read_checkpoint
+from slicefill.datasets.storage import location
 from slicefill.fingerprint import fingerprint
 from slicefill.params import AdaptationParams
+from slicefill.pretrained import load_pretrained
 from slicefill.synthesis.adaptation import Scans, adapt, adaptation_mark, divide
 from slicefill.synthesis.train import TrainingData, train, training_mark
 from slicefill.training import Run
@@ -19,6 +22,11 @@ from slicefill.types import Case, Checkpoint, Promise
 
 SCRATCH = "slice_imputation"
 """The paper's variant, as the environment of the set trains it, but for how long."""
+
+
+def load_weights(file: Path | None) -> Checkpoint:
+    """Read other weights, or the shipped ones."""
+    return read_checkpoint(location(str(file))) if file else load_pretrained()
 
 
 def thick_scans(design: Design, scans: Mapping[str, Scan]) -> Scans:

@@ -17,24 +17,25 @@ begin a new folder.
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from learning import SCRATCH, learn_adapted, learn_from_scratch, thick_scans
+from learning import SCRATCH, learn_adapted, learn_from_scratch, load_weights, thick_scans
 from real_sets import FACTORS, Design, Scan, find_scans, load_design, read_pair, score_method
 
-from slicefill.datasets.checkpoints import Slot, read_checkpoint
+from slicefill.datasets.checkpoints import Slot
 from slicefill.datasets.storage import location
 from slicefill.execution.each import run_each
 from slicefill.fingerprint import fingerprint
 from slicefill.imputation import Imputer, classical_imputer, learned_imputer
 from slicefill.interpolation.classical import CLASSICAL
 from slicefill.params import SERIAL
-from slicefill.pretrained import ADAPTED, PRETRAINED, load_pretrained
+from slicefill.pretrained import ADAPTED, PRETRAINED
 from slicefill.report_tables import mean_sd, signed
+from slicefill.synthesis.adaptation import Scans
 from slicefill.types import Checkpoint
 
 SHOWN = {
@@ -105,25 +106,25 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def fillers(design: Design, options: argparse.Namespace) -> dict[str, Imputer]:
+def fillers(
+    design: Design, scans: Mapping[str, Scan], options: argparse.Namespace
+) -> dict[str, Imputer]:
     """Make the methods ready for a set; what learns from scans of the set learns here."""
     params = design.imputation
     ready = {name: classical_imputer(name, params) for name in options.methods if name in CLASSICAL}
-    models = _models(design, options)
+    models = _models(design, thick_scans(design, scans), options)
     return ready | {name: learned_imputer(name, model, params) for name, model in models.items()}
 
 
-def _models(design: Design, options: argparse.Namespace) -> dict[str, Checkpoint]:
+def _models(design: Design, thick: Scans, options: argparse.Namespace) -> dict[str, Checkpoint]:
     """Load the weights that are measured; those that learn are kept beside the scores."""
-    thick = thick_scans(design, find_scans(design, options.half, options.limit)[0])
 
     def slot(name: str) -> Slot:
         return Slot(location(str(options.out / f"{name}_{design.name}_x{design.factor}.pt")))
 
     models = {}
     if PRETRAINED in options.methods:
-        file = options.checkpoint
-        models[PRETRAINED] = read_checkpoint(location(str(file))) if file else load_pretrained()
+        models[PRETRAINED] = load_weights(options.checkpoint)
         if options.adapt:
             limited, start = design.adaptation.within(options.adapt), models[PRETRAINED]
             models[ADAPTED] = learn_adapted(thick, start, limited, slot(ADAPTED))
@@ -135,7 +136,8 @@ def _models(design: Design, options: argparse.Namespace) -> dict[str, Checkpoint
 def measure(design: Design, options: argparse.Namespace) -> Measured:
     """Score every method on every scan; what scores.csv holds already is not done again."""
     scans, left_out = find_scans(design, options.half, options.limit)
-    ready = {_mark(imputer, design): imputer for imputer in fillers(design, options).values()}
+    made = fillers(design, scans, options).values()
+    ready = {_mark(imputer, design): imputer for imputer in made}
     target = options.out / "scores.csv"
     known = _read(target)
     done = set(zip(known["case"], known["mark"], strict=True))

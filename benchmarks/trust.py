@@ -15,13 +15,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from learning import load_weights
 from scipy.stats import spearmanr
 
-from slicefill.datasets.checkpoints import read_checkpoint
-from slicefill.datasets.storage import location
 from slicefill.hardware import launch_fabric
 from slicefill.params import HardwareParams
-from slicefill.pretrained import load_pretrained
 from slicefill.procedural.volumes import procedural_volume
 from slicefill.synthesis.calibration import compare_known
 from slicefill.synthesis.estimate import fit_estimate
@@ -60,10 +58,9 @@ def _options() -> argparse.Namespace:
 
 
 def _engine(file: Path | None) -> Engine:
-    checkpoint = load_pretrained() if file is None else read_checkpoint(location(str(file)))
     hardware = HardwareParams(accelerator="auto", devices=1, precision="auto")
     return load_engine(
-        checkpoint, launch_fabric(hardware), 2**19, LabelRule("one_hot"), ensemble=False
+        load_weights(file), launch_fabric(hardware), 2**19, LabelRule("one_hot"), ensemble=False
     )
 
 

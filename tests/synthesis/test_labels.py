@@ -7,6 +7,7 @@ import torch
 from scipy.interpolate import CubicHermiteSpline
 
 from slicefill.params import CautionParams
+from slicefill.synthesis.boxes import far_side
 from slicefill.synthesis.label_fields import Field, label_fields
 from slicefill.synthesis.labels import LabelRule, Labels, follow_with_caution
 from slicefill.synthesis.model import Motion
@@ -31,8 +32,9 @@ def fill(first, last, t, field, share=None):
 def carry(ids, motion, rule, *, t=0.5, shown=None, gaps=slice(0, 1)):
     """Labels at t in some gaps of a stack, whose synthetic slices are the mean of its slices."""
     shown = torch.zeros(len(ids), 1, *ids.shape[1:]) if shown is None else shown
-    labels = Labels.around(gaps, ids, shown, rule, ids.device)
-    made = (shown[gaps] + shown[gaps.start + 1 : gaps.stop + 1]) / 2
+    first, last = shown[gaps], shown[far_side(gaps)]
+    labels = Labels.around(gaps, ids, (first, last), rule)
+    made = (first + last) / 2
     return labels.fill(motion, made, t)
 
 
@@ -177,7 +179,8 @@ def test_intensities_decide_where_outlines_leave_it_open():
     ids, shown = torch.zeros(2, 16, 32, dtype=torch.long), torch.zeros(2, 1, 16, 32)
     for side, border in enumerate((14, 18)):
         ids[side, :, border:] = shown[side, ..., border:] = 1
-    labels = Labels.around(slice(0, 1), ids, shown, with_caution(appearance=0.5), ids.device)
+    both = shown[:1], shown[1:]
+    labels = Labels.around(slice(0, 1), ids, both, with_caution(appearance=0.5))
     for border in (15, 16, 17):
         made = torch.zeros(1, 1, 16, 32)
         made[..., border:] = 1

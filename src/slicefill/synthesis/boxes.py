@@ -62,3 +62,13 @@ def batches(shown: Tensor, pixels: int) -> Iterator[tuple[slice, Box]]:
         size = max(1, pixels // box.cut(shown)[0, 0].numel())
         for first in range(start, stop, size):
             yield slice(first, min(first + size, stop)), box
+
+
+def far_side(gaps: slice) -> slice:
+    """Slices after some gaps, whose slices before have the same numbers as the gaps.
+
+    Example:
+        >>> far_side(slice(2, 5))
+        slice(3, 6, None)
+    """
+    return slice(gaps.start + 1, gaps.stop + 1)

@@ -14,6 +14,7 @@ from torch import Tensor
 from slicefill.interpolation.classical import slice_weights
 from slicefill.synthesis.boxes import Box, batches
 from slicefill.synthesis.infer import Engine
+from slicefill.synthesis.window import through_window
 from slicefill.types import Filling, Floats, Stack
 
 MODEL, *ALTERNATIVES = METHODS = ("model", "linear", "cubic")
@@ -52,8 +53,7 @@ class Filled:
     def _scaled(self, stored: Tensor) -> Tensor:
         channels = self.engine.model.channels
         window = torch.from_numpy(self.stack.window[:channels]).to(stored)
-        low, high = window[:, :1, None], window[:, 1:, None]
-        return (stored[..., :channels, :, :] - low) / (high - low)
+        return through_window(stored[..., :channels, :, :], window)
 
     def smooth(self, differences: Tensor) -> Tensor:
         """Average `(..., h, w)` over squares; at the border over what there is of them."""

@@ -8,10 +8,11 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from slicefill.synthesis.boxes import Box, batches
+from slicefill.synthesis.boxes import Box, batches, far_side
 from slicefill.synthesis.checkpoint import load_model
 from slicefill.synthesis.labels import LabelRule, Labels
 from slicefill.synthesis.model import Motion, Pair, SynthesisModel
+from slicefill.synthesis.window import through_window
 from slicefill.types import Checkpoint, Filling, Stack
 
 
@@ -82,7 +83,8 @@ def fill_by_flow(engine: Engine, stack: Stack, positions: Sequence[float]) -> Fi
             if filling.error is not None and motion.error is not None:
                 filling.error[gaps, n] = motion.error[:, 0].cpu().numpy()
             if filling.label is not None and whole.labels is not None:
-                made = _shown(image, window)[:, : model.channels]
+                guiding = image[:, : model.channels]
+                made = through_window(guiding, window[: model.channels]).clamp(0, 1)
                 filling.label[gaps, n] = whole.labels.fill(motion, made, t).cpu().numpy()
     return filling
 
@@ -102,12 +104,11 @@ class _Pair:
         device = engine.fabric.device
 
         def both(slices: Tensor) -> tuple[Tensor, Tensor]:
-            return slices[gaps].to(device), slices[_next(gaps)].to(device)
+            return slices[gaps].to(device), slices[far_side(gaps)].to(device)
 
-        labels = None
-        if ids is not None:
-            labels = Labels.around(gaps, ids, shown, engine.labels, device)
-        return cls(both(shown), both(stored), labels)
+        seen = both(shown)
+        labels = None if ids is None else Labels.around(gaps, ids, seen, engine.labels)
+        return cls(seen, both(stored), labels)
 
 
 def motions(
@@ -163,12 +164,6 @@ def _render(motion: Motion, stored: tuple[Tensor, Tensor], window: Tensor) -> Te
     return image
 
 
-def _shown(stored: Tensor, window: Tensor) -> Tensor:
-    """Clip stored numbers to [0, 1] as networks see them."""
-    low, high = window[:, :, None, None].unbind(1)
-    return ((stored - low) / (high - low)).clamp(0, 1)
-
-
 def _allocate(stack: Stack, count: int, predicts_error: bool) -> Filling:
     depth, channels, height, width = stack.image.shape
     shape = (depth - 1, count, height, width)
@@ -176,10 +171,6 @@ def _allocate(stack: Stack, count: int, predicts_error: bool) -> Filling:
     label = None if stack.label is None else np.zeros(shape, stack.label.dtype)
     error = np.zeros(shape, np.float32) if predicts_error else None
     return Filling(image, np.zeros(shape, np.float32), label, error=error)
-
-
-def _next(gaps: slice) -> slice:
-    return slice(gaps.start + 1, gaps.stop + 1)
 
 
 def _pair(inside: Tensor, gaps: slice, device: torch.device) -> Pair:

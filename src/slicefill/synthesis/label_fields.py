@@ -8,6 +8,7 @@ from torch import Tensor
 
 from slicefill.interpolation.distances import across_gaps, bends, signed_distances
 from slicefill.params import CautionParams
+from slicefill.synthesis.boxes import far_side
 from slicefill.types import Array, Floats
 
 
@@ -81,7 +82,7 @@ def _by_distance(masks: Array, gaps: slice, caution: CautionParams | None, behin
 
 def _ends(slices: Floats, gaps: slice) -> tuple[Floats, Floats]:
     """First and last slices of gaps."""
-    return slices[gaps], slices[gaps.start + 1 : gaps.stop + 1]
+    return slices[gaps], slices[far_side(gaps)]
 
 
 def _as_field(*parts: Floats) -> Field:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from slicefill.params import CautionParams, ImputationParams
 from slicefill.synthesis.appearance import Look, average_around, log_likelihoods, look_at_labels
+from slicefill.synthesis.boxes import far_side
 from slicefill.synthesis.label_fields import Field, label_fields
 from slicefill.synthesis.model import Motion
 
@@ -57,22 +58,21 @@ class Labels:
 
     @classmethod
     def around(
-        cls, gaps: slice, ids: Tensor, shown: Tensor, rule: LabelRule, device: torch.device
+        cls, gaps: slice, ids: Tensor, shown: tuple[Tensor, Tensor], rule: LabelRule
     ) -> Self:
         """Look at the labels around some gaps.
 
         Args:
             gaps: Consecutive ones: gap `g` lies between slices `g` and `g + 1`.
             ids: Of a whole stack, `(D, H, W)`, on the CPU.
-            shown: Its intensities in [0, 1], `(D, C, H, W)`.
+            shown: Intensities in [0, 1] of the first and of the last slices at the gaps,
+                `(B, C, H, W)` each; what is found is put on their device.
             rule: How labels follow the image.
-            device: What is found is put there.
         """
-        looks = {}
+        looks, device = {}, shown[0].device
         if rule.caution is not None and rule.caution.appearance > 0:
-            both = gaps, slice(gaps.start + 1, gaps.stop + 1)
-            first, last = ((ids[side].to(device), shown[side].to(device)) for side in both)
-            looks = look_at_labels(first, last, rule.caution.nearby)
+            both = (ids[gaps].to(device), shown[0]), (ids[far_side(gaps)].to(device), shown[1])
+            looks = look_at_labels(*both, rule.caution.nearby)
         fields = label_fields(ids, gaps, rule.field, rule.caution)
         return cls({label: field.to(device) for label, field in fields.items()}, looks, rule)
 
