@@ -20,11 +20,11 @@ from learning import learn_adapted, load_weights, thick_scans
 from real_sets import FACTORS, Design, find_scans, load_design, read_pair, score_method
 
 from slicefill.datasets.checkpoints import Slot
-from slicefill.datasets.storage import location
-from slicefill.imputation import Imputer, learned_imputer
+from slicefill.imputation.impute import Imputer, learned_imputer
+from slicefill.imputation.methods.adapted.adaptation import Scans, adaptation_mark
+from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
+from slicefill.io.storage import location
 from slicefill.params import AdaptationParams
-from slicefill.pretrained import ADAPTED, PRETRAINED
-from slicefill.synthesis.adaptation import Scans, adaptation_mark
 from slicefill.types import Checkpoint
 
 Changes = Mapping[str, Any]

@@ -6,7 +6,7 @@ from uuid import uuid4
 from moto.server import ThreadedMotoServer
 from upath import UPath
 
-from slicefill.datasets.case_folder import read_case, read_record, write_case
+from slicefill.io.case_folder import read_case, read_record, write_case
 from slicefill.types import Case
 
 

@@ -13,12 +13,12 @@ from kedro.config import OmegaConfigLoader
 from made_case import body
 from scipy.ndimage import gaussian_filter
 
-from slicefill.hardware import launch_fabric
-from slicefill.imputation import Imputer, learned_imputer
+from slicefill.imputation.impute import Imputer, learned_imputer
+from slicefill.imputation.methods.slice_imputation.checkpoint import Checkpoint, load_model
+from slicefill.imputation.methods.slice_imputation.model import Pair, SynthesisModel
 from slicefill.params import ImputationParams, SynthesisParams
 from slicefill.settings import CONFIG_LOADER_ARGS
-from slicefill.synthesis.checkpoint import Checkpoint, load_model
-from slicefill.synthesis.model import Pair, SynthesisModel
+from slicefill.training.hardware import launch_fabric
 from slicefill.types import Filling, Stack, Volume
 
 _CONF = Path(__file__).parents[1] / "conf"

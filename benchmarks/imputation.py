@@ -27,10 +27,10 @@ from filling import (
 )
 from table import render
 
-from slicefill.datasets.case_folder import read_volume, write_case, write_volume
-from slicefill.imputation import fill_case
-from slicefill.stacks import stack_case
-from slicefill.synthesis.networks import UNet
+from slicefill.imputation.impute import fill_case
+from slicefill.imputation.methods.slice_imputation.networks import UNet
+from slicefill.imputation.stacks import stack_case
+from slicefill.io.case_folder import read_volume, write_case, write_volume
 from slicefill.types import Case, Stack
 
 VARIANTS = ("slicefill", "plain")

@@ -11,13 +11,13 @@ from real_sets import Design, Scan, read_pair
 from synthetic_slices import Forgetful
 
 from slicefill.datasets.checkpoints import Slot, read_checkpoint
-from slicefill.datasets.storage import location
 from slicefill.fingerprint import fingerprint
+from slicefill.imputation.methods.adapted.adaptation import Scans, adapt, adaptation_mark, divide
+from slicefill.imputation.methods.pretrained import load_pretrained
+from slicefill.imputation.methods.slice_imputation.train import TrainingData, train, training_mark
+from slicefill.io.storage import location
 from slicefill.params import AdaptationParams
-from slicefill.pretrained import load_pretrained
-from slicefill.synthesis.adaptation import Scans, adapt, adaptation_mark, divide
-from slicefill.synthesis.train import TrainingData, train, training_mark
-from slicefill.training import Run
+from slicefill.training.fit import Run
 from slicefill.types import Case, Checkpoint, Promise
 
 SCRATCH = "slice_imputation"

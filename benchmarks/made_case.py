@@ -8,8 +8,8 @@ import numpy as np
 from slicefill.geometry import step_map
 from slicefill.metrics.image import psnr
 from slicefill.metrics.overlap import dice
-from slicefill.procedural.appearance import paint, scan
-from slicefill.procedural.shapes import random_labels
+from slicefill.simulation.appearance import paint, scan
+from slicefill.simulation.shapes import random_labels
 from slicefill.types import Array, Case, Volume
 
 _BODY = (0.37, 0.30, 0.46)  # semi-axes of the body as shares of the volume: a head in its field

@@ -27,15 +27,15 @@ from learning import SCRATCH, learn_adapted, learn_from_scratch, load_weights, t
 from real_sets import FACTORS, Design, Scan, find_scans, load_design, read_pair, score_method
 
 from slicefill.datasets.checkpoints import Slot
-from slicefill.datasets.storage import location
 from slicefill.execution.each import run_each
 from slicefill.fingerprint import fingerprint
-from slicefill.imputation import Imputer, classical_imputer, learned_imputer
-from slicefill.interpolation.classical import CLASSICAL
+from slicefill.imputation.impute import Imputer, classical_imputer, learned_imputer
+from slicefill.imputation.methods.adapted.adaptation import Scans
+from slicefill.imputation.methods.classical import CLASSICAL
+from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
+from slicefill.io.storage import location
 from slicefill.params import SERIAL
-from slicefill.pretrained import ADAPTED, PRETRAINED
-from slicefill.report_tables import mean_sd, signed
-from slicefill.synthesis.adaptation import Scans
+from slicefill.reporting.tables import mean_sd, signed
 from slicefill.types import Checkpoint
 
 SHOWN = {

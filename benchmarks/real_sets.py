@@ -13,9 +13,8 @@ import yaml
 from kedro.config import OmegaConfigLoader
 from scipy.stats import spearmanr
 
-from slicefill.anisotropy import thicken
 from slicefill.geometry import slices_first
-from slicefill.imputation import Imputer, fill_case
+from slicefill.imputation.impute import Imputer, fill_case
 from slicefill.ingestion.layouts import RawCase, find_cases
 from slicefill.ingestion.manifest import person_of
 from slicefill.ingestion.reading import read_case
@@ -30,6 +29,7 @@ from slicefill.params import (
     SynthesisParams,
 )
 from slicefill.settings import CONFIG_LOADER_ARGS
+from slicefill.simulation.subsampling import thicken
 from slicefill.types import Case
 
 FACTORS = {

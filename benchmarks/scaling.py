@@ -20,11 +20,11 @@ from filling import Setting, base_params, base_training, make_checkpoint, make_s
 from synthetic_slices import Forgetful
 from tabulate import tabulate
 
-from slicefill.datasets.case_folder import read_case, write_case
 from slicefill.datasets.checkpoints import read_checkpoint
-from slicefill.imputation import Imputer, classical_imputer, fill_case, learned_imputer
-from slicefill.synthesis.train import TrainingData, train
-from slicefill.training import Run
+from slicefill.imputation.impute import Imputer, classical_imputer, fill_case, learned_imputer
+from slicefill.imputation.methods.slice_imputation.train import TrainingData, train
+from slicefill.io.case_folder import read_case, write_case
+from slicefill.training.fit import Run
 from slicefill.types import Case, Promise
 
 _MACHINES = (1, 10, 100, 1000)

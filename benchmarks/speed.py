@@ -20,7 +20,7 @@ from made_case import Scan, make_truth, score, thin
 from tabulate import tabulate
 from ways import SCIPY, Way, list_ways
 
-from slicefill.datasets.case_folder import read_case, write_case
+from slicefill.io.case_folder import read_case, write_case
 from slicefill.params import ImputationParams
 
 SCANS = (Scan((240, 240, 39), 4), Scan((512, 512, 60), 5))
@@ -105,7 +105,7 @@ def fill_once(way: Way, params: ImputationParams, folder: Path, checkpoint: Path
 def _meter():
     from convolution import Meter
 
-    from slicefill.synthesis.networks import BlockUNet, UNet
+    from slicefill.imputation.methods.slice_imputation.networks import BlockUNet, UNet
 
     return Meter(UNet, BlockUNet)
 

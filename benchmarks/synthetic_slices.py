@@ -24,7 +24,7 @@ from slicefill.segmentation.interface import SegmentationData, Setting
 from slicefill.segmentation.scans import ScanSet
 from slicefill.segmentation.train import load_network, train_network
 from slicefill.settings import CONFIG_LOADER_ARGS
-from slicefill.training import Run, State
+from slicefill.training.fit import Run, State
 
 _ROOT = Path(__file__).parents[1]
 

@@ -18,14 +18,14 @@ import torch
 from learning import load_weights
 from scipy.stats import spearmanr
 
-from slicefill.hardware import launch_fabric
+from slicefill.imputation.methods.slice_imputation.infer import Engine, load_engine
+from slicefill.imputation.methods.slice_imputation.labels import LabelRule
+from slicefill.imputation.uncertainty.calibration import compare_known
+from slicefill.imputation.uncertainty.error_model import fit_estimate
+from slicefill.imputation.uncertainty.evidence import METHODS
 from slicefill.params import HardwareParams
-from slicefill.procedural.volumes import procedural_volume
-from slicefill.synthesis.calibration import compare_known
-from slicefill.synthesis.estimate import fit_estimate
-from slicefill.synthesis.evidence import METHODS
-from slicefill.synthesis.infer import Engine, load_engine
-from slicefill.synthesis.labels import LabelRule
+from slicefill.simulation.procedural import procedural_volume
+from slicefill.training.hardware import launch_fabric
 
 FIRST_SEED = 10**6  # far from the seeds of training
 EVIDENCE = ("apart", "predicted", "cycle", "change", "bend", "noise", "from_linear", "from_cubic")

@@ -73,13 +73,13 @@ def _itk(name: str, params: ImputationParams, _: Path | None) -> Fill:
 
 
 def _classical(name: str, params: ImputationParams, _: Path | None) -> Fill:
-    from slicefill.imputation import classical_imputer, fill_case
+    from slicefill.imputation.impute import classical_imputer, fill_case
 
     return partial(fill_case, imputer=classical_imputer(name, params), params=params)
 
 
 def _network(hardware: HardwareParams, params: ImputationParams, checkpoint: Path | None) -> Fill:
-    from slicefill.imputation import fill_case, learned_imputer
+    from slicefill.imputation.impute import fill_case, learned_imputer
 
     there = params.model_copy(update={"hardware": hardware})
     imputer = learned_imputer("pretrained", _load(checkpoint), there)
@@ -91,6 +91,6 @@ def _load(checkpoint: Path | None) -> Any:
         from slicefill.datasets.checkpoints import read_checkpoint
 
         return read_checkpoint(checkpoint)
-    from slicefill.pretrained import load_pretrained
+    from slicefill.imputation.methods.pretrained import load_pretrained
 
     return load_pretrained()

@@ -58,9 +58,9 @@ def synthesis_params() -> SynthesisParams:
 @pytest.fixture(scope="session")
 def untrained(synthesis_params: SynthesisParams) -> Checkpoint:
     """What a training of conf/tiny writes, with the random weights that it starts from."""
-    from slicefill.hardware import launch_fabric
-    from slicefill.synthesis.checkpoint import best_checkpoint
-    from slicefill.synthesis.state import start_training
+    from slicefill.imputation.methods.slice_imputation.checkpoint import best_checkpoint
+    from slicefill.imputation.methods.slice_imputation.state import start_training
+    from slicefill.training.hardware import launch_fabric
 
     training = start_training(launch_fabric(synthesis_params.hardware), 1, synthesis_params)
     scores = {"validation/psnr": 30.0, "validation/ssim": 0.9}

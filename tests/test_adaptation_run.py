@@ -6,12 +6,14 @@ from importlib import resources
 import pandas as pd
 import pytest
 
-from slicefill.pretrained import ADAPTED, SHIPPED
+from slicefill.imputation.methods.pretrained import ADAPTED, SHIPPED
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        not resources.files("slicefill.pretrained").joinpath("weights.safetensors").is_file(),
+        not resources.files("slicefill.imputation.methods.pretrained")
+        .joinpath("weights.safetensors")
+        .is_file(),
         reason="no weights are shipped yet",
     ),
 ]

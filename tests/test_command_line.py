@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from slicefill.command_line import main
-from slicefill.datasets.case_folder import write_case
 from slicefill.geometry import step_map
+from slicefill.io.case_folder import write_case
 from slicefill.types import Case, Volume
 
 

@@ -10,6 +10,8 @@ import torch
 from torch.multiprocessing import ProcessExitedException
 
 from slicefill.datasets.checkpoints import Slot
+from slicefill.imputation.methods.slice_imputation.train import TrainingData, train
+from slicefill.imputation.methods.super_resolution.train import train as train_super_resolution
 from slicefill.params import (
     AugmentationParams,
     SegmentationParams,
@@ -19,9 +21,7 @@ from slicefill.params import (
 from slicefill.segmentation.interface import SegmentationData, Setting
 from slicefill.segmentation.scans import Scan
 from slicefill.segmentation.train import train_network
-from slicefill.super_resolution.train import train as train_super_resolution
-from slicefill.synthesis.train import TrainingData, train
-from slicefill.training import Run
+from slicefill.training.fit import Run
 from slicefill.types import Case, Lazy
 
 PLAIN = {"transforms": None}  # every process augments by random numbers of its own

@@ -12,11 +12,11 @@ import torch
 from mlflow import MlflowClient
 
 from slicefill import __version__, tracking
-from slicefill.imputation import learned_imputer
+from slicefill.api import load_imputer
+from slicefill.imputation.impute import learned_imputer
+from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
 from slicefill.params import SegmentationParams
 from slicefill.segmentation.design import build_network, design_unet2d
-from slicefill.serving import load_imputer
-from slicefill.synthesis.model import SynthesisModel
 from slicefill.tracking import ModelFile, calls, channel, runs
 from slicefill.tracking.registry import save_model
 

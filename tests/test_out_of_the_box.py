@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from slicefill.anisotropy import thicken
-from slicefill.imputation import Imputer
+from slicefill.imputation.impute import Imputer
+from slicefill.simulation.subsampling import thicken
 from slicefill.types import Case, Filling
 
 from .conftest import ROOT

@@ -9,12 +9,12 @@ from kedro.io import DatasetError
 from matplotlib.figure import Figure
 from PIL import Image
 
-import slicefill.figures
-from slicefill.datasets.case_folder import write_case, write_prediction
+import slicefill.reporting.figures
 from slicefill.datasets.cases import CasesDataset
 from slicefill.datasets.figures import FiguresDataset
 from slicefill.datasets.history import HistoryDataset
 from slicefill.datasets.previews import preview_case, preview_history, preview_prediction
+from slicefill.io.case_folder import write_case, write_prediction
 from slicefill.types import Case, Lazy, Prediction
 
 STRAIGHT = np.diag([1.0, 1.0, 2.0, 1.0])
@@ -50,7 +50,7 @@ def drawn(monkeypatch):
         seen.append(arguments)
         return Figure(figsize=(1, 1))
 
-    monkeypatch.setattr(slicefill.figures, "overlays", overlays)
+    monkeypatch.setattr(slicefill.reporting.figures, "overlays", overlays)
     return seen
 
 

@@ -73,7 +73,7 @@ def test_imputation_that_is_killed_ends_with_the_same_files(unfinished, tiny_run
     whole = tiny_run[0] / "data"
     shutil.copytree(whole / "06_models", unfinished / "data" / "06_models")
     run = (*RUN, "--pipelines=imputation")
-    killer = "slicefill.datasets.case_folder::encode_volume:6"  # four volumes each: in the second
+    killer = "slicefill.io.case_folder::encode_volume:6"  # four volumes each: in the second
     killed = python(unfinished, "-c", KILLED, killer, *run)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     filled = unfinished / "data" / "07_model_output" / "tiny" / "S_x4" / "filled"

@@ -146,7 +146,7 @@ def test_one_command_measures_writes_and_draws(synthesis_params, tmp_path, monke
     import torch
 
     from slicefill.datasets.checkpoints import write_checkpoint
-    from slicefill.synthesis.model import SynthesisModel
+    from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
 
     torch.manual_seed(0)
     model = SynthesisModel(1, synthesis_params.network, synthesis_params.parts)

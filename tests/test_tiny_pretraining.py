@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from slicefill.datasets.checkpoints import read_checkpoint
-from slicefill.pretrained import read_pretrained
+from slicefill.imputation.methods.pretrained import read_pretrained
 
 pytestmark = pytest.mark.server
 SMALL = (

@@ -9,8 +9,9 @@ from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Node, Pipeline
 from kedro.runner import SequentialRunner
 
-from slicefill.datasets import case_folder, promises
+from slicefill.datasets import promises
 from slicefill.datasets.cases import CasesDataset
+from slicefill.io import case_folder
 from slicefill.types import Lazy, Prediction, Promise
 
 

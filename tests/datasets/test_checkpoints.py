@@ -5,7 +5,6 @@ import pytest
 import torch
 from kedro.io import DatasetError
 
-from slicefill.datasets import storage
 from slicefill.datasets.checkpoints import (
     ModelsDataset,
     Slot,
@@ -13,6 +12,7 @@ from slicefill.datasets.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
+from slicefill.io import storage
 from slicefill.types import ModelPromise
 
 STATE = {
@@ -95,7 +95,7 @@ def test_a_killed_write_leaves_the_old_model(models, python):
     code = """
 import os, sys
 from pathlib import Path
-from slicefill.datasets.storage import replace_file
+from slicefill.io.storage import replace_file
 os.fsync = lambda file: os.kill(os.getpid(), 9)
 replace_file(Path(sys.argv[1]), b"what cannot be read")
 """

@@ -4,7 +4,7 @@ import pytest
 from kedro.io import DatasetError
 
 from slicefill.datasets.raw import RawFolder, VirtualSubjects
-from slicefill.phantoms import virtual_subject
+from slicefill.simulation.virtual_subjects import virtual_subject
 
 CROP = [32, 34, 36]
 

@@ -11,13 +11,13 @@ from kedro.io import DatasetError
 from matplotlib.figure import Figure
 from upath import UPath
 
-from slicefill.datasets import storage
 from slicefill.datasets.cases import CasesDataset
 from slicefill.datasets.checkpoints import ModelsDataset, SlotsDataset
 from slicefill.datasets.figures import FiguresDataset
 from slicefill.datasets.raw import RawFolder, VirtualSubjects
 from slicefill.datasets.release import ReleaseDataset
 from slicefill.ingestion.manifest import check_cases
+from slicefill.io import storage
 from slicefill.params import IngestionParams
 from slicefill.types import ModelPromise, Prediction, Promise
 
@@ -208,7 +208,7 @@ def test_what_another_process_wrote_is_seen(store, tmp_path, python):
     models.save({"a": ModelPromise(dict, "1")})
     assert list(models.load()) == ["a"]
     code = """
-from slicefill.datasets.storage import location, replace_file
+from slicefill.io.storage import location, replace_file
 replace_file(location("s3://slicefill/shared/b.pt"), b"")
 """
     done = python(tmp_path, "-c", code, **store)

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slicefill.pipelines.evaluation.gains import tabulate_adaptation
-from slicefill.pipelines.evaluation.reporting import compose_report
+from slicefill.reporting.evaluation_report import compose_report
+from slicefill.reporting.gains import tabulate_adaptation
 from slicefill.types import Case, Promise
 
 KINDS = {

@@ -3,12 +3,12 @@
 import pytest
 
 from slicefill.datasets.checkpoints import Slots
+from slicefill.imputation.methods.adapted import adaptation as library
 from slicefill.params import AdaptationParams
 from slicefill.pipelines.adaptation.nodes import ask_for_adaptation
 from slicefill.pipelines.imputation import adapting, nodes
 from slicefill.pipelines.imputation.adapting import adapt_weights
 from slicefill.pipelines.imputation.nodes import fill_cases
-from slicefill.synthesis import adaptation as library
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slicefill.imputation import classical_imputer, fill_case
+from slicefill.imputation.impute import classical_imputer, fill_case
 from slicefill.params import AugmentationParams, ComparisonParams
 from slicefill.pipelines.augmentation.nodes import assemble_scans, list_slices
 from slicefill.types import Promise

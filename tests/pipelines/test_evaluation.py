@@ -4,11 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slicefill.anisotropy import thicken
-from slicefill.imputation import classical_imputer, fill_case
+from slicefill.imputation.impute import classical_imputer, fill_case
 from slicefill.params import SERIAL, EvaluationParams
-from slicefill.phantoms import virtual_subject
-from slicefill.pipelines.evaluation.gains import tabulate_adaptation
 from slicefill.pipelines.evaluation.nodes import (
     draw_figures,
     judge_trust,
@@ -16,6 +13,9 @@ from slicefill.pipelines.evaluation.nodes import (
     summarise_scores,
     write_report,
 )
+from slicefill.reporting.gains import tabulate_adaptation
+from slicefill.simulation.subsampling import thicken
+from slicefill.simulation.virtual_subjects import virtual_subject
 from slicefill.types import Case, Promise
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from slicefill.imputation.methods.super_resolution.networks import build_generator
 from slicefill.params import SERIAL, SuperResolutionNetwork
 from slicefill.pipelines.imputation import nodes
 from slicefill.pipelines.imputation.nodes import fill_cases, verify_filled
-from slicefill.super_resolution.networks import build_generator
 from slicefill.types import Promise
 
 

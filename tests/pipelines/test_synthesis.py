@@ -2,8 +2,8 @@ import pandas as pd
 import pytest
 
 from slicefill.datasets.checkpoints import Slots
+from slicefill.imputation.methods.slice_imputation import train as module
 from slicefill.pipelines.synthesis.nodes import record_history, train_synthesis
-from slicefill.synthesis import train as module
 from slicefill.types import Promise
 
 SPLITS = pd.DataFrame(

@@ -12,8 +12,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from slicefill.params import MeanTeacherParams
-from slicefill.segmentation.interface import Batch
-from slicefill.segmentation.mean_teacher import (
+from slicefill.segmentation.engines.mean_teacher import (
     MeanTeacher,
     add_noise,
     consistency_loss,
@@ -21,6 +20,7 @@ from slicefill.segmentation.mean_teacher import (
     gaussian_ramp,
     predictive_entropy,
 )
+from slicefill.segmentation.interface import Batch
 
 STEPS = 40
 

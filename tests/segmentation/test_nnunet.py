@@ -12,11 +12,11 @@ import SimpleITK
 import torch
 
 from slicefill.params import AugmentationParams, SegmentationParams
+from slicefill.segmentation.engines.nnunetv2.engine import load_nnunet, train_nnunet
+from slicefill.segmentation.engines.nnunetv2.files import export_raw
 from slicefill.segmentation.interface import SegmentationData, Setting
-from slicefill.segmentation.nnunet import load_nnunet, train_nnunet
-from slicefill.segmentation.nnunet_files import export_raw
 from slicefill.segmentation.scans import Scan
-from slicefill.training import Run
+from slicefill.training.fit import Run
 from slicefill.types import Lazy
 
 CLASSES = (0, 2, 5)

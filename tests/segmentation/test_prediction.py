@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from slicefill.imputation import classical_imputer, fill_case
+from slicefill.imputation.impute import classical_imputer, fill_case
 from slicefill.params import AugmentationParams, ScoringParams, SegmentationParams
 from slicefill.segmentation.prediction import make_prediction, score_prediction
 from slicefill.segmentation.scans import make_scan

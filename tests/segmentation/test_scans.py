@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from slicefill.imputation import classical_imputer, fill_case
+from slicefill.imputation.impute import classical_imputer, fill_case
 from slicefill.params import AugmentationParams
 from slicefill.segmentation.scans import make_scan
 from slicefill.segmentation.slices import describe_slices

@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from slicefill.hardware import launch_fabric
 from slicefill.params import DynUNet3DParams, HardwareParams, InferenceParams
-from slicefill.segmentation.infer import make_predictor
+from slicefill.segmentation.inference.sliding_window import make_predictor
 from slicefill.segmentation.networks import build_dynunet3d, build_unet2d
 from slicefill.segmentation.planning import plan_levels
 from slicefill.segmentation.sampling import Drawing, Sampler
 from slicefill.segmentation.scans import Scan
+from slicefill.training.hardware import launch_fabric
 from slicefill.types import Lazy
 
 ODD = (5, 35, 21)

@@ -11,11 +11,11 @@ from slicefill.datasets.checkpoints import Slot, read_checkpoint, write_checkpoi
 from slicefill.metrics.overlap import dice
 from slicefill.params import AugmentationParams, SegmentationParams
 from slicefill.segmentation.design import build_network
-from slicefill.segmentation.engines import ENGINES, find_engine
+from slicefill.segmentation.engines.registry import ENGINES, find_engine
 from slicefill.segmentation.interface import SegmentationData, Setting
 from slicefill.segmentation.scans import Scan
 from slicefill.segmentation.train import load_network, train_network, training_mark
-from slicefill.training import Run
+from slicefill.training.fit import Run
 from slicefill.types import Lazy
 
 OWN = ["unet2d", "dynunet3d", "mean_teacher"]

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from slicefill.synthesis.perceptual import PerceptualFeatures
+from slicefill.imputation.methods.slice_imputation.perceptual import PerceptualFeatures
 from slicefill.tuning.features import RememberedFeatures
 
 
@@ -11,7 +11,9 @@ def weights(tmp_path_factory):
     path = tmp_path_factory.mktemp("vgg") / "vgg16.pt"
     empty = object.__new__(PerceptualFeatures)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("slicefill.synthesis.perceptual._load_weights", _any)
+        patch.setattr(
+            "slicefill.imputation.methods.slice_imputation.perceptual._load_weights", _any
+        )
         PerceptualFeatures.__init__(empty, "any")
         torch.save(empty.state_dict(), path)
     return str(path)

@@ -29,7 +29,7 @@ def test_labels_are_judged_by_what_lies_between_the_slices_left_in(
     cases, splits, judging, monkeypatch
 ):
     """Filling that repeats the slice before: its Dice is that of neighbouring slices, by hand."""
-    from slicefill.imputation import Imputer
+    from slicefill.imputation.impute import Imputer
     from slicefill.tuning import objectives
     from slicefill.types import Filling
 

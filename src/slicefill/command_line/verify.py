@@ -128,9 +128,9 @@ def _sources(cases: list[Path], output: Path, against: Path) -> dict[Path, Path]
 def _differences(folder: Path, source: Path, label: Path | None) -> list[str]:
     from dataclasses import replace
 
-    from slicefill.datasets.case_folder import read_case, read_volume
+    from slicefill.imputation.verification import verify_filling
+    from slicefill.io.case_folder import read_case, read_volume
     from slicefill.types import Case
-    from slicefill.verification import verify_filling
 
     try:
         filled = read_case(folder)

@@ -11,7 +11,11 @@ from typing import Any
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import ImagePreview
 
-from slicefill.datasets.case_folder import (
+from slicefill.datasets.previews import preview_case, preview_prediction
+from slicefill.datasets.promises import FAILED, inside, make_each, read_failures, replace_json
+from slicefill.datasets.shares import WHOLE, share_of
+from slicefill.execution.in_turn import MakeThenWrite
+from slicefill.io.case_folder import (
     RECORD,
     read_case,
     read_prediction,
@@ -19,17 +23,13 @@ from slicefill.datasets.case_folder import (
     write_case,
     write_prediction,
 )
-from slicefill.datasets.previews import preview_case, preview_prediction
-from slicefill.datasets.promises import FAILED, inside, make_each, read_failures, replace_json
-from slicefill.datasets.shares import WHOLE, share_of
-from slicefill.datasets.storage import (
+from slicefill.io.storage import (
     Location,
     location,
     read_file,
     remove_folder,
     remove_leftovers,
 )
-from slicefill.execution.in_turn import MakeThenWrite
 from slicefill.params import SERIAL, ExecutorParams
 from slicefill.types import Lazy
 
@@ -43,7 +43,7 @@ _CONTENTS: Mapping[str, tuple[Callable[[Location], Any], Callable[[Any, Location
 
 
 class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]]):
-    """Cases under a folder, each in a folder of its own (`slicefill.datasets.case_folder`).
+    """Cases under a folder, each in a folder of its own (`slicefill.io.case_folder`).
 
     Saving takes promises: each is made and written by a worker of the executor, which has one
     case in memory at a time; in turn, one is written while the next is made. A case on disk with

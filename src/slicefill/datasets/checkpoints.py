@@ -10,15 +10,15 @@ from typing import Any, NoReturn
 from kedro.io import AbstractDataset, DatasetError
 
 from slicefill.datasets.promises import FAILED, inside, make_each, read_failures
-from slicefill.datasets.storage import (
+from slicefill.io.storage import (
     Location,
     location,
     read_file,
     remove_leftovers,
     replace_file,
 )
-from slicefill.machines import machine_rank
 from slicefill.params import SERIAL
+from slicefill.training.ranks import machine_rank
 from slicefill.types import Checkpoint, ModelPromise
 
 logger = logging.getLogger(__name__)

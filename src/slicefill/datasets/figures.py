@@ -7,7 +7,7 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import ImagePreview
 
 from slicefill.datasets.previews import preview_figures
-from slicefill.datasets.storage import location, read_file, replace_file
+from slicefill.io.storage import location, read_file, replace_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from kedro_datasets._typing import ImagePreview
 
-from slicefill.datasets.case_folder import read_volume
-from slicefill.datasets.storage import Location
-from slicefill.pretrained import PRETRAINED
+from slicefill.imputation.methods.pretrained import PRETRAINED
+from slicefill.io.case_folder import read_volume
+from slicefill.io.storage import Location
 from slicefill.types import Array, Case, Lazy, Prediction, Volume
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from slicefill.figures import ViewSpec
+    from slicefill.reporting.figures import ViewSpec
 
 _RESOLUTION = 110  # dots per inch
 _SHEET_WIDTH = 1100  # pixels of the widest figure on a sheet
@@ -34,7 +34,7 @@ def preview_case(cases: Mapping[str, Lazy[Case]], group: str | None) -> ImagePre
     Raises:
         FileNotFoundError: If there is none.
     """
-    from slicefill.figures import first_channel, overlays
+    from slicefill.reporting.figures import first_channel, overlays
 
     wanted = [name for one in (group, PRETRAINED) for name in cases if name.startswith(f"{one}/")]
     name = _first(wanted or cases)
@@ -65,7 +65,7 @@ def preview_prediction(
     Raises:
         FileNotFoundError: If there is no prediction.
     """
-    from slicefill.figures import first_channel, overlays
+    from slicefill.reporting.figures import first_channel, overlays
 
     pictured = (name for name in predictions if _image_of(name, images))
     name = next(pictured, None) or _first(predictions)
@@ -105,7 +105,7 @@ def preview_figures(figures: Mapping[str, bytes]) -> ImagePreview:
 
 def preview_history(history: "pd.DataFrame") -> ImagePreview:
     """Draw learning curves: of a synthesis model, or of the networks of several methods."""
-    from slicefill.figures import loss_curves, segmentation_curves
+    from slicefill.reporting.figures import loss_curves, segmentation_curves
 
     if "network" not in history:
         return _png(loss_curves(history))
@@ -115,7 +115,7 @@ def preview_history(history: "pd.DataFrame") -> ImagePreview:
 
 def _spec(name: str, volume: Volume, record: Mapping[str, Any]) -> "ViewSpec":
     """Cut a volume in the middle, through a synthetic slice where the record knows of some."""
-    from slicefill.figures import grid_spec
+    from slicefill.reporting.figures import grid_spec
 
     axis = record.get("axis", 2 - int(np.argmax(volume.spacing[::-1])))  # isotropic: the last
     return grid_spec(name, volume, axis, _acquired(record))

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from kedro.io import DatasetError
 
-from slicefill.datasets.storage import Location, read_file, replace_file
 from slicefill.execution.each import run_each
+from slicefill.io.storage import Location, read_file, replace_file
 from slicefill.params import ExecutorParams
 from slicefill.types import Lazy
 

@@ -4,7 +4,7 @@ from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
 
-from slicefill.datasets.storage import Location, location
+from slicefill.io.storage import Location, location
 
 
 class RawFolder(AbstractDataset[NoReturn, Location]):
@@ -70,8 +70,8 @@ class VirtualSubjects(RawFolder):
 
     def load(self) -> Location:
         """Simulate what is missing and return the folder."""
-        from slicefill.datasets.case_folder import write_volume
-        from slicefill.phantoms import virtual_subject
+        from slicefill.io.case_folder import write_volume
+        from slicefill.simulation.virtual_subjects import virtual_subject
 
         options: Any = {} if self._crop is None else {"crop": self._crop}
         for number in range(self._subjects):

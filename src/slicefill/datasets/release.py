@@ -4,13 +4,13 @@ from typing import Any
 
 from kedro.io import AbstractDataset
 
-from slicefill.datasets.storage import location
-from slicefill.pretrained import read_pretrained, write_pretrained
+from slicefill.imputation.methods.pretrained import read_pretrained, write_pretrained
+from slicefill.io.storage import location
 from slicefill.types import Checkpoint
 
 
 class ReleaseDataset(AbstractDataset[Checkpoint, Checkpoint]):
-    """`weights.safetensors` and `model.json` in a folder; copy both into `slicefill/pretrained`.
+    """`weights.safetensors` and `model.json` in a folder; copy both into `methods/pretrained`.
 
     Args:
         path: The folder, on a disk or in an object store.

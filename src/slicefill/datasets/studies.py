@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
 
-from slicefill.datasets.storage import location, read_file, replace_file
+from slicefill.io.storage import location, read_file, replace_file
 
 
 class JournalDataset(AbstractDataset[NoReturn, str]):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from slicefill.params import AugmentationParams, SegmentationParams
 from slicefill.segmentation.scans import Scan, ScanPromise
-from slicefill.training import Run, State
+from slicefill.training.fit import Run, State
 from slicefill.types import Checkpoint, Floats
 
 

@@ -11,13 +11,13 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from slicefill.hardware import first_for_all, mean_over_processes
 from slicefill.metrics.overlap import dice
 from slicefill.params import SegmentationOptimisation
 from slicefill.segmentation.interface import Objective, Predictor
 from slicefill.segmentation.sampling import Sampler
 from slicefill.segmentation.scans import ScanPromise
-from slicefill.training import State
+from slicefill.training.fit import State
+from slicefill.training.hardware import first_for_all, mean_over_processes
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Task:
 
 
 class SegmentationLearner:
-    """A network, its optimiser and its task (`slicefill.training.Learner`)."""
+    """A network, its optimiser and its task (`slicefill.training.fit.Learner`)."""
 
     def __init__(
         self,

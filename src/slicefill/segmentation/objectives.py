@@ -10,13 +10,13 @@ import numpy as np
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from slicefill.augmentation import build_transform, transform_batch
 from slicefill.params import TransformParams
+from slicefill.segmentation.engines.mean_teacher import MeanTeacher
 from slicefill.segmentation.interface import Batch, Objective, Setting
 from slicefill.segmentation.losses import Total, deep_supervised, dice_ce
-from slicefill.segmentation.mean_teacher import MeanTeacher
 from slicefill.segmentation.sampling import Sampler
-from slicefill.training import State
+from slicefill.segmentation.transforms.augmentation import build_transform, transform_batch
+from slicefill.training.fit import State
 
 
 class Drawer:

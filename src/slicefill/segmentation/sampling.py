@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from slicefill.cache import BoundedCache
 from slicefill.segmentation.interface import Batch
 from slicefill.segmentation.scans import Scan, ScanPromise
+from slicefill.training.cache import BoundedCache
 from slicefill.types import Array, Floats
 
 VOXELS_PER_CLASS = 4000

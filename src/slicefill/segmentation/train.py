@@ -9,7 +9,6 @@ from torch import nn
 
 from slicefill import __version__
 from slicefill.fingerprint import fingerprint
-from slicefill.hardware import launch, launch_fabric, sum_over_processes
 from slicefill.params import SegmentationParams
 from slicefill.segmentation.design import (
     Design,
@@ -17,12 +16,13 @@ from slicefill.segmentation.design import (
     design_dynunet3d,
     design_unet2d,
 )
-from slicefill.segmentation.infer import make_predictor
+from slicefill.segmentation.inference.sliding_window import make_predictor
 from slicefill.segmentation.interface import Objective, Predictor, SegmentationData, Setting
 from slicefill.segmentation.learner import SegmentationLearner, Task
 from slicefill.segmentation.objectives import Drawer, supervised, with_mean_teacher
 from slicefill.segmentation.sampling import Drawing, Sampler
-from slicefill.training import Run, Schedule, fit, share_run
+from slicefill.training.fit import Run, Schedule, fit, share_run
+from slicefill.training.hardware import launch, launch_fabric, sum_over_processes
 from slicefill.types import Checkpoint
 
 _READS: dict[str, dict[str, Any]] = {  # the parameters that training by an engine depends on

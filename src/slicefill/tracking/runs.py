@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slicefill.machines import machine_rank
 from slicefill.tracking.calls import known_id
 from slicefill.tracking.channel import Channel
+from slicefill.training.ranks import machine_rank
 
 logger = logging.getLogger(__name__)
 _SETTINGS = {  # by itself MLflow waits for minutes before it says that a server is away

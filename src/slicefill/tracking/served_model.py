@@ -14,7 +14,7 @@ class ServedModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read checkpoint and parameters."""
-        from slicefill.serving import load_imputer, load_segmenter
+        from slicefill.api import load_imputer, load_segmenter
 
         config = dict(context.model_config)
         kind, name, path = config.pop("kind"), config.pop("name"), context.artifacts["checkpoint"]
@@ -29,7 +29,7 @@ class ServedModel(PythonModel):
         model_input: np.ndarray,  # any other hint makes MLflow infer another signature from it
         params: dict[str, Any] | None = None,
     ) -> Array:
-        """Fill or segment a volume; see `slicefill.serving`."""
+        """Fill or segment a volume; see `slicefill.api`."""
         return self.serve(np.asarray(model_input, np.float32), **(params or {}))
 
 

@@ -4,7 +4,7 @@ import hashlib
 
 from torch import Tensor
 
-from slicefill.synthesis.perceptual import PerceptualFeatures
+from slicefill.imputation.methods.slice_imputation.perceptual import PerceptualFeatures
 
 
 class RememberedFeatures(PerceptualFeatures):

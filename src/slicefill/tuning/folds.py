@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from slicefill.imputation.methods.slice_imputation.epoch import require_groups
+from slicefill.imputation.methods.slice_imputation.groups import summarise
+from slicefill.imputation.methods.slice_imputation.train import Material
+from slicefill.imputation.methods.slice_imputation.validation import validation_groups
+from slicefill.imputation.methods.slice_imputation.views import ViewCache
 from slicefill.params import SynthesisParams
-from slicefill.synthesis.epoch import require_groups
-from slicefill.synthesis.groups import summarise
-from slicefill.synthesis.train import Material
-from slicefill.synthesis.validation import validation_groups
-from slicefill.synthesis.views import ViewCache
 from slicefill.tuning.features import RememberedFeatures
 from slicefill.types import Promise
 

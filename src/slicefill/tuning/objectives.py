@@ -7,9 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from slicefill.anisotropy import thicken
 from slicefill.geometry import through_plane_axis
-from slicefill.imputation import Imputer, fill_case, learned_imputer
+from slicefill.imputation.impute import Imputer, fill_case, learned_imputer
 from slicefill.metrics.correspondence import corresponding_slices
 from slicefill.metrics.scoring import score_filling
 from slicefill.params import (
@@ -20,11 +19,12 @@ from slicefill.params import (
     ImputationParams,
     SegmentationParams,
 )
-from slicefill.segmentation.engines import find_engine
+from slicefill.segmentation.engines.registry import find_engine
 from slicefill.segmentation.interface import SegmentationData, Setting
 from slicefill.segmentation.scans import Scan, ScanPromise, make_scan
 from slicefill.segmentation.slices import describe_slices
-from slicefill.training import Run
+from slicefill.simulation.subsampling import thicken
+from slicefill.training.fit import Run
 from slicefill.tuning.folds import Fold
 from slicefill.tuning.stateless import Stateless
 from slicefill.types import Checkpoint, Lazy, Promise

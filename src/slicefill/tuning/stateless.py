@@ -1,6 +1,6 @@
 """A slot for trainings that are too short to be continued."""
 
-from slicefill.training import State
+from slicefill.training.fit import State
 
 
 class Stateless:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import optuna
 
+from slicefill.imputation.methods.slice_imputation.train import Material, train_on
 from slicefill.params import SynthesisParams, TuningParams
-from slicefill.synthesis.train import Material, train_on
-from slicefill.training import Run
+from slicefill.training.fit import Run
 from slicefill.tuning.folds import Fold
 from slicefill.tuning.objectives import OBJECTIVES, Judging, judge
 from slicefill.tuning.space import apply_values, suggest

@@ -2,10 +2,9 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from slicefill.pipelines import evaluation
+from slicefill.pipelines import evaluation, stage
 from slicefill.pipelines.adaptation.nodes import ask_for_adaptation
 from slicefill.pipelines.imputation.pipeline import fill_as
-from slicefill.stage import stage
 
 
 def create_pipeline(**_: object) -> Pipeline:

@@ -16,6 +16,6 @@ def thicken_cases(cases: dict[str, Promise], params: AnisotropizationParams) -> 
 
 
 def _thicken(promise: Promise, params: AnisotropizationParams) -> Case:
-    from slicefill.anisotropy import thicken
+    from slicefill.simulation.subsampling import thicken
 
     return thicken(promise.make(), params)

@@ -2,8 +2,8 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from slicefill.pipelines import stage
 from slicefill.pipelines.anisotropization.nodes import thicken_cases
-from slicefill.stage import stage
 
 
 def create_pipeline(**_: object) -> Pipeline:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from slicefill import tracking
 from slicefill.datasets.checkpoints import Slots
+from slicefill.imputation.methods.pretrained import PRETRAINED
 from slicefill.params import (
     ComparedMethod,
     ComparisonParams,
@@ -19,7 +20,6 @@ from slicefill.params import (
 )
 from slicefill.pipelines.imputation.nodes import promise_fillings, verify_groups
 from slicefill.pipelines.synthesis.nodes import train_synthesis
-from slicefill.pretrained import PRETRAINED
 from slicefill.types import Checkpoint, Lazy, ModelPromise, Models, Prediction, Promise
 
 _MOST_REGIONS = 4  # classes and mean side by side, in what is read; the CSV has all
@@ -108,7 +108,9 @@ def tabulate_comparison(
     segmentation_scores: pd.DataFrame, params: ScoringParams, comparison: ComparisonParams
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, str, str]:
     """Summary and paired tests as data; the table as data, as Markdown and as LaTeX."""
-    from slicefill.comparison_tables import (
+    from slicefill.metrics.statistics import summarise
+    from slicefill.reporting.comparison_report import compare_means
+    from slicefill.reporting.comparison_tables import (
         Outcome,
         all_regions,
         preset_numbers,
@@ -116,8 +118,6 @@ def tabulate_comparison(
         to_latex,
         to_markdown,
     )
-    from slicefill.metrics.statistics import summarise
-    from slicefill.pipelines.comparison.reporting import compare_means
 
     summary = summarise(segmentation_scores, params)
     outcome = Outcome(segmentation_scores, summary, params)
@@ -140,7 +140,7 @@ def draw_comparison(
     comparison: ComparisonParams,
 ) -> dict[str, Any]:
     """Box plots, every case against the reference method, learning curves."""
-    from slicefill.pipelines.comparison.drawing import draw_learning, draw_methods
+    from slicefill.reporting.comparison_figures import draw_learning, draw_methods
 
     return {
         **draw_methods(segmentation_scores, comparison),
@@ -156,7 +156,7 @@ def draw_overlays(
     comparison: ComparisonParams,
 ) -> dict[str, Any]:
     """Truth and predictions of the median and the worst test cases, in three views."""
-    from slicefill.pipelines.comparison.drawing import draw_case, telling_cases
+    from slicefill.reporting.comparison_figures import draw_case, telling_cases
 
     return {
         f"overlay_{case}": draw_case(
@@ -177,8 +177,8 @@ def write_comparison_report(
     parameters: dict[str, Any],
 ) -> str:
     """Put tables, tests, figures and the paper's numbers into one HTML file."""
-    from slicefill.pipelines.comparison.reporting import compose_report
-    from slicefill.report import render_report
+    from slicefill.reporting.comparison_report import compose_report
+    from slicefill.reporting.report import render_report
 
     plain = as_plain(parameters)
     preset = plain["comparison"]["preset"]

@@ -7,6 +7,7 @@ from slicefill.pipelines import (
     augmentation,
     ingestion,
     segmentation,
+    stage,
     super_resolution,
 )
 from slicefill.pipelines.comparison.nodes import (
@@ -18,7 +19,6 @@ from slicefill.pipelines.comparison.nodes import (
     verify_for_methods,
     write_comparison_report,
 )
-from slicefill.stage import stage
 
 
 def create_pipeline(**_: object) -> Pipeline:

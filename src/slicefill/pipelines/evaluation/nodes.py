@@ -136,7 +136,7 @@ def summarise_scores(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, str]:
     """Summary, comparison against the best classical method, and the table to read."""
     from slicefill.metrics.statistics import compare, summarise
-    from slicefill.report_tables import headline_metrics, summary_table
+    from slicefill.reporting.tables import headline_metrics, summary_table
 
     if scores.empty:
         nothing = "No synthetic slice lies where a slice was removed: nothing to score against.\n"
@@ -163,7 +163,7 @@ def draw_figures(  # noqa: PLR0913, PLR0917 - one per dataset
     params: EvaluationParams,
 ) -> dict[str, Any]:
     """Views of cases and labels, plots of scores and trust, loss curves and attention maps."""
-    from slicefill.pipelines.evaluation.drawing import (
+    from slicefill.reporting.evaluation_figures import (
         draw_cases,
         draw_scores,
         draw_training,
@@ -189,8 +189,8 @@ def write_report(  # noqa: PLR0913, PLR0917 - one per dataset
     parameters: dict[str, Any],
 ) -> str:
     """Put everything a reader needs into one HTML file."""
-    from slicefill.pipelines.evaluation.reporting import compose_report
-    from slicefill.report import render_report
+    from slicefill.reporting.evaluation_report import compose_report
+    from slicefill.reporting.report import render_report
 
     tables = {
         "summary": summary,

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from slicefill.pipelines.evaluation.gains import tabulate_adaptation
+from slicefill.pipelines import stage
 from slicefill.pipelines.evaluation.nodes import (
     draw_figures,
     judge_trust,
@@ -10,7 +10,7 @@ from slicefill.pipelines.evaluation.nodes import (
     summarise_scores,
     write_report,
 )
-from slicefill.stage import stage
+from slicefill.reporting.gains import tabulate_adaptation
 
 
 def create_pipeline(**_: object) -> Pipeline:

@@ -6,9 +6,9 @@ import pandas as pd
 
 from slicefill import tracking
 from slicefill.datasets.checkpoints import Slots
+from slicefill.imputation.methods.pretrained import ADAPTED, load_pretrained
 from slicefill.params import AdaptationParams, ImputationParams
 from slicefill.pipelines.imputation.nodes import choose_cases
-from slicefill.pretrained import ADAPTED, load_pretrained
 from slicefill.types import ModelPromise, Promise
 
 
@@ -22,8 +22,8 @@ def adapt_weights(
     """Promise adapted weights; nothing unless `imputation.adapt` asks for them."""
     if imputation.adapt is None:
         return {}
-    from slicefill.synthesis.adaptation import Scans, adapt, adaptation_mark
-    from slicefill.training import Run
+    from slicefill.imputation.methods.adapted.adaptation import Scans, adapt, adaptation_mark
+    from slicefill.training.fit import Run
 
     cases = choose_cases(thick_cases, splits, imputation)
     scans = Scans(cases, dict(zip(splits["case"], splits["person"], strict=True)))

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from slicefill.execution.preparation import prepared
 from slicefill.fingerprint import fingerprint
+from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED, load_pretrained
+from slicefill.imputation.methods.pretrained.stand_in import stand_in
 from slicefill.params import ExecutorParams, ImputationParams, SynthesisParams
-from slicefill.preparation import prepared
-from slicefill.pretrained import ADAPTED, PRETRAINED, load_pretrained
-from slicefill.pretrained.stand_in import stand_in
 from slicefill.types import Case, Checkpoint, Lazy, Models, Promise
 
 if TYPE_CHECKING:
-    from slicefill.imputation import Imputer
+    from slicefill.imputation.impute import Imputer
 
 logger = logging.getLogger(__name__)
 
@@ -101,8 +101,8 @@ def promise_fillings(
 
 def _preparation(name: str, models: Models, params: ImputationParams) -> "Callable[[], Imputer]":
     """Return how any process makes the method ready."""
-    from slicefill.imputation import classical_imputer
-    from slicefill.interpolation.classical import CLASSICAL
+    from slicefill.imputation.impute import classical_imputer
+    from slicefill.imputation.methods.classical import CLASSICAL
 
     if name in CLASSICAL:
         return partial(classical_imputer, name, params)
@@ -121,13 +121,13 @@ def _preparation(name: str, models: Models, params: ImputationParams) -> "Callab
 
 
 def _load(name: str, read: Callable[[], Checkpoint], params: ImputationParams) -> "Imputer":
-    from slicefill.imputation import learned_imputer
+    from slicefill.imputation.impute import learned_imputer
 
     return learned_imputer(name, read(), params)
 
 
 def _fill(name: str, promise: Promise, imputer: "Lazy[Imputer]", params: ImputationParams) -> Case:
-    from slicefill.imputation import fill_case
+    from slicefill.imputation.impute import fill_case
 
     filled = fill_case(promise.make(), prepared(imputer), params)
     remedy = "" if params.adapt else ", or let them learn from it: kedro run --pipelines=adaptation"
@@ -181,7 +181,7 @@ def verify_groups(
 
 def _verify(name: str, pair: tuple[Promise, Promise]) -> str | None:
     """Differences of a filled case from its source; None where it does not claim to keep it."""
-    from slicefill.verification import verify_filling
+    from slicefill.imputation.verification import verify_filling
 
     filled, thick = pair[0].make(), pair[1]
     if filled.record["acquired_slices"] != "kept":

@@ -2,10 +2,9 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from slicefill.pipelines import anisotropization, ingestion
+from slicefill.pipelines import anisotropization, ingestion, stage
 from slicefill.pipelines.imputation.adapting import adapt_weights
 from slicefill.pipelines.imputation.nodes import fill_cases, verify_filled
-from slicefill.stage import stage
 
 
 def create_pipeline(**_: object) -> Pipeline:

@@ -2,8 +2,8 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from slicefill.pipelines import stage
 from slicefill.pipelines.ingestion.nodes import check_raw_cases, import_cases, split_manifest
-from slicefill.stage import stage
 
 
 def create_pipeline(**_: object) -> Pipeline:

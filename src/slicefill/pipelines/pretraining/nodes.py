@@ -12,9 +12,13 @@ def train_on_procedural(
     slots: Slots, params: SynthesisParams, volumes: PretrainingParams
 ) -> dict[str, ModelPromise]:
     """Promise the model of the chosen variant, trained on volumes that are made for it."""
-    from slicefill.procedural.volumes import procedural_cases
-    from slicefill.synthesis.train import TrainingData, train, training_mark
-    from slicefill.training import Run
+    from slicefill.imputation.methods.slice_imputation.train import (
+        TrainingData,
+        train,
+        training_mark,
+    )
+    from slicefill.simulation.procedural import procedural_cases
+    from slicefill.training.fit import Run
 
     training = procedural_cases(volumes, volumes.seed, volumes.training)
     validation = procedural_cases(volumes, volumes.seed + volumes.training, volumes.validation)
@@ -31,9 +35,9 @@ def release_weights(
     Raises:
         ValueError: If its training failed.
     """
-    from slicefill.procedural.volumes import procedural_volume
-    from slicefill.synthesis.calibration import calibrate
-    from slicefill.synthesis.domain import summarise_domain
+    from slicefill.imputation.uncertainty.calibration import calibrate
+    from slicefill.imputation.uncertainty.domain import summarise_domain
+    from slicefill.simulation.procedural import procedural_volume
 
     if params.variant not in models:
         msg = f"the training of {params.variant} failed, the log above says where; run again"

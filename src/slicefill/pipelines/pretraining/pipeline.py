@@ -2,9 +2,9 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from slicefill.pipelines import stage
 from slicefill.pipelines.pretraining.nodes import release_weights, train_on_procedural
 from slicefill.pipelines.synthesis.nodes import record_history
-from slicefill.stage import stage
 
 
 def create_pipeline(**_: object) -> Pipeline:

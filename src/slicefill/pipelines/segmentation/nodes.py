@@ -9,9 +9,9 @@ import pandas as pd
 
 from slicefill import tracking
 from slicefill.datasets.checkpoints import Slots
+from slicefill.execution.preparation import prepared
 from slicefill.fingerprint import fingerprint
 from slicefill.params import AugmentationParams, ExecutorParams, ScoringParams, SegmentationParams
-from slicefill.preparation import prepared
 from slicefill.segmentation.scans import ScanPromise, ScanSet
 from slicefill.types import Checkpoint, Lazy, ModelPromise, Models, Prediction, Promise
 
@@ -49,8 +49,8 @@ def train_segmenters(
 def _train(
     name: str, engine: str, data: "SegmentationData", setting: "Setting", slots: Slots
 ) -> Checkpoint:
-    from slicefill.segmentation.engines import find_engine
-    from slicefill.training import Run
+    from slicefill.segmentation.engines.registry import find_engine
+    from slicefill.training.fit import Run
 
     method, _, member = name.partition("/")
     with tracking.child_run(method):
@@ -109,7 +109,7 @@ def _networks(
 
 
 def _load(engine: str, read: Callable[[], Checkpoint], params: SegmentationParams) -> "Predictor":
-    from slicefill.segmentation.engines import find_engine
+    from slicefill.segmentation.engines.registry import find_engine
 
     return find_engine(engine).load(read(), params)
 

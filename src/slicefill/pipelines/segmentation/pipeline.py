@@ -2,13 +2,13 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from slicefill.pipelines import stage
 from slicefill.pipelines.segmentation.nodes import (
     predict_cases,
     record_learning,
     score_predictions,
     train_segmenters,
 )
-from slicefill.stage import stage
 
 
 def create_pipeline(**_: object) -> Pipeline:

@@ -24,8 +24,8 @@ def train_super_resolution(
     wanted = [m.fill for m in comparison.chosen.values() if m.fill in params.networks]
     if not wanted:
         return {}
+    from slicefill.imputation.methods.super_resolution.train import training_mark
     from slicefill.ingestion.splits import by_split
-    from slicefill.super_resolution.train import training_mark
 
     parts = by_split(cases, splits)
     training, validation = parts["train"], parts["validation"]
@@ -45,8 +45,8 @@ def _train(
     params: SuperResolutionParams,
     slots: Slots,
 ) -> Checkpoint:
-    from slicefill.super_resolution.train import train
-    from slicefill.training import Run
+    from slicefill.imputation.methods.super_resolution.train import train
+    from slicefill.training.fit import Run
 
     with tracking.child_run(name):
         run = Run(slots[name], tracking.reporter("super_resolution/"))

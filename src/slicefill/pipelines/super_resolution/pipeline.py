@@ -2,8 +2,8 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from slicefill.pipelines import stage
 from slicefill.pipelines.super_resolution.nodes import train_super_resolution
-from slicefill.stage import stage
 
 
 def create_pipeline(**_: object) -> Pipeline:

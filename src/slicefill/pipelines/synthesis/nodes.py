@@ -25,9 +25,13 @@ def train_synthesis(
     Raises:
         ValueError: If no case is left for training, or for validation.
     """
+    from slicefill.imputation.methods.slice_imputation.train import (
+        TrainingData,
+        train,
+        training_mark,
+    )
     from slicefill.ingestion.splits import by_split
-    from slicefill.synthesis.train import TrainingData, train, training_mark
-    from slicefill.training import Run
+    from slicefill.training.fit import Run
     from slicefill.tuning.tuned import use_best
 
     params = use_best(params, best_lambdas)

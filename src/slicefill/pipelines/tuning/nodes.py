@@ -88,7 +88,7 @@ def write_tuning_report(
     parameters: dict[str, Any],
 ) -> str:
     """Put what was found, the best trials and the figures into one HTML file."""
-    from slicefill.pipelines.tuning.reporting import compose_report
-    from slicefill.report import render_report
+    from slicefill.reporting.report import render_report
+    from slicefill.reporting.tuning_report import compose_report
 
     return render_report(compose_report(trials, best, figures, tuning, as_plain(parameters)))

@@ -2,12 +2,12 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from slicefill.pipelines import stage
 from slicefill.pipelines.tuning.nodes import (
     draw_tuning,
     search_parameters,
     write_tuning_report,
 )
-from slicefill.stage import stage
 
 
 def create_pipeline(**_: object) -> Pipeline:

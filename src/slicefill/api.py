@@ -1,0 +1,105 @@
+"""Trained models for arrays: what a caller without files, headers and worlds can use."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+
+from slicefill.imputation.impute import fill_case, learned_imputer
+from slicefill.params import AugmentationParams, ImputationParams, SegmentationParams
+from slicefill.params.base import AxisName
+from slicefill.segmentation.engines.registry import find_engine
+from slicefill.segmentation.prediction import make_prediction
+from slicefill.segmentation.scans import make_scan
+from slicefill.types import Array, Case, Checkpoint, Floats, Volume
+
+_AXES: dict[int, AxisName] = {-1: "auto", 0: "L", 1: "A", 2: "S"}  # of an array that is not turned
+
+
+def load_imputer(name: str, path: str | Path, params: dict[str, Any]) -> Callable[..., Floats]:
+    """Prepare a synthesis model.
+
+    Args:
+        name: The method's name.
+        path: Its checkpoint.
+        params: Fields of `ImputationParams`, plain values.
+
+    Returns:
+        A function `fill(volume, spacing, axis=-1, count=-1)`: volume `(I, J, K)`, float32, any
+        intensities; spacing of its voxels, mm; `axis` across the slices, -1 for the one with the
+        largest spacing; `count` of synthetic slices in a gap, -1 for as many as make the voxels
+        nearly cubic. It returns the filled volume, float32; every slice of the input is in it
+        unchanged. It raises ValueError where there is nothing to fill.
+    """
+    base = ImputationParams.model_validate(params)
+    imputer = learned_imputer(name, _read(path), base)
+
+    def fill(volume: Floats, spacing: Sequence[float], axis: int = -1, count: int = -1) -> Floats:
+        case = _case(volume, spacing)
+        wanted = {"count": "N_A" if count < 0 else count, "target_spacing": None}
+        own = base.model_copy(update={**wanted, "through_plane": _axis(axis)})
+        filled = fill_case(case, imputer, own)
+        if filled.record["count"] == 0:
+            msg = (
+                f"nothing to fill: spacing {list(spacing)} mm, axis {axis}, count {count}; "
+                "give the true spacing of the voxels, or count, the synthetic slices in a gap"
+            )
+            raise ValueError(msg)
+        return np.asarray(filled.image.stored)
+
+    return fill
+
+
+def load_segmenter(path: str | Path, params: dict[str, Any]) -> Callable[..., Array]:
+    """Prepare a segmentation model.
+
+    Args:
+        path: Its checkpoint.
+        params: Fields of `AugmentationParams`, plain values: which intensities a network sees.
+
+    Returns:
+        A function `segment(volume, spacing, axis=-1)`: volume `(I, J, K)`, float32, as dense
+        along `axis` as those that the model learned from (filled, if it learned from filled
+        volumes); see `load_imputer` for the rest. It returns label ids, `(I, J, K)`, uint8 where
+        they fit.
+    """
+    checkpoint = _read(path)
+    learned = SegmentationParams.model_validate(checkpoint["params"])
+    base = AugmentationParams.model_validate(params)
+    predictor = find_engine(checkpoint["engine"]).load(checkpoint, learned)
+
+    def segment(volume: Floats, spacing: Sequence[float], axis: int = -1) -> Array:
+        case = _case(volume, spacing)
+        own = base.model_copy(update={"through_plane": _axis(axis)})
+        scan = make_scan(case, None, None, own)
+        return make_prediction(predictor, scan, case, learned).label.stored
+
+    return segment
+
+
+def _case(volume: Floats, spacing: Sequence[float]) -> Case:
+    if volume.ndim != 3 or min(volume.shape) < 2:
+        msg = f"volume: expected an array (I, J, K) of 2 or more along each, got {volume.shape}"
+        raise ValueError(msg)
+    if len(spacing) != 3 or min(spacing) <= 0:
+        msg = f"spacing: expected three numbers above 0 (mm), got {list(spacing)}"
+        raise ValueError(msg)
+    header = nib.Nifti1Header()
+    header.set_data_shape(volume.shape)
+    header.set_data_dtype(np.float32)
+    header.set_sform(np.diag([*map(float, spacing), 1.0]), code=1)
+    return Case(Volume(volume, header))
+
+
+def _axis(axis: int) -> AxisName:
+    if axis not in _AXES:
+        msg = f"axis: expected 0, 1, 2 or -1 (the largest spacing), got {axis}"
+        raise ValueError(msg)
+    return _AXES[axis]
+
+
+def _read(path: str | Path) -> Checkpoint:
+    return dict(torch.load(path, map_location="cpu", weights_only=True))

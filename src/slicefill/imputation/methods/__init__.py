@@ -1,0 +1,1 @@
+"""The imputation methods: one file or package per kind."""

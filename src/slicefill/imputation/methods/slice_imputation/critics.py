@@ -1,0 +1,124 @@
+"""Global discriminator and multitask model, and their losses: equations (11), (13), (14)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from slicefill.imputation.methods.slice_imputation.networks import (
+    Attention,
+    Discriminator,
+    ObjectClassifier,
+)
+from slicefill.params import Variant
+
+
+class Critics(nn.Module):
+    """What competes with the synthesis network, as far as the variant has it.
+
+    The local discriminator and the object classifier see the slice through one attention.
+
+    Args:
+        channels: Image channels.
+        width: Channels of the attention and of the discriminators' first level.
+        parts: Which critics take part.
+    """
+
+    def __init__(self, channels: int, width: int, parts: Variant) -> None:
+        super().__init__()
+        self.global_discriminator = (
+            Discriminator(channels, width) if parts.global_discriminator else None
+        )
+        self.multitask = (
+            nn.ModuleDict(
+                {
+                    "attention": Attention(channels, width),
+                    "local_discriminator": Discriminator(width, width),
+                    "classifier": ObjectClassifier(width, width),
+                }
+            )
+            if parts.local_discriminator
+            else None
+        )
+
+    def forward(self, slices: Tensor) -> dict[str, Tensor]:
+        """Judge slices `(B, C, H, W)`: logits `(B,)` of `global`, `local` and `classifier`."""
+        logits = {}
+        if self.global_discriminator is not None:
+            logits["global"] = self.global_discriminator(slices)
+        if self.multitask is not None:
+            attended = self.multitask["attention"](slices)
+            logits["local"] = self.multitask["local_discriminator"](attended)
+            logits["classifier"] = self.multitask["classifier"](attended)
+        return {name: value.float() for name, value in logits.items()}
+
+    def begin_stage(self, apart: bool) -> None:
+        """Choose who learns, as IIA does: attention and classifier apart, then all the others."""
+        if self.multitask is not None:
+            self.multitask["attention"].requires_grad_(apart)
+            self.multitask["classifier"].requires_grad_(apart)
+            self.multitask["local_discriminator"].requires_grad_(not apart)
+        if self.global_discriminator is not None:
+            self.global_discriminator.requires_grad_(not apart)
+
+
+def adversarial(judged: dict[str, Tensor]) -> Tensor:
+    """Generator's term, eq. (11), non-saturating as printed: both discriminators summed.
+
+    Args:
+        judged: Logits of synthetic slices; zero if there is no discriminator among them.
+
+    Example:
+        A discriminator that cannot tell costs log 2.
+
+        >>> round(float(adversarial({"global": torch.zeros(3)})), 4)
+        0.6931
+    """
+    terms = [_real(judged[name]) for name in ("global", "local") if name in judged]
+    return torch.stack(terms).sum() if terms else torch.zeros(())
+
+
+def critic_losses(
+    on_real: dict[str, Tensor], on_synthetic: dict[str, Tensor], shows_object: Tensor
+) -> dict[str, Tensor]:
+    """Losses of the critics, eq. (13) and (14), with both terms of the cross-entropy.
+
+    Args:
+        on_real: Logits of real slices, `(B,)` each.
+        on_synthetic: Logits of the synthetic slices that stand for them, detached.
+        shows_object: Y, `(B,)`: 1 with the object, 0 without, nan where there is no label.
+            A synthetic slice takes the Y of the slice it stands for.
+
+    Returns:
+        `global`, `local` and `classifier`, as far as they were judged.
+    """
+    losses: dict[str, Tensor] = {
+        name: _real(on_real[name]) + _synthetic(on_synthetic[name])
+        for name in ("global", "local")
+        if name in on_real
+    }
+    if "classifier" in on_real:
+        losses["classifier"] = classification(on_real["classifier"], shows_object) + (
+            classification(on_synthetic["classifier"], shows_object)
+        )
+    return losses
+
+
+def classification(logits: Tensor, shows_object: Tensor) -> Tensor:
+    """Cross-entropy of the object classifier over the slices that have a label; 0 if none has.
+
+    Example:
+        >>> classification(torch.tensor([0.0, 9.0]), torch.tensor([1.0, float("nan")]))
+        tensor(0.6931)
+    """
+    known = ~shows_object.isnan()
+    target = shows_object.nan_to_num()
+    losses = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return (losses * known).sum() / known.sum().clamp(min=1)
+
+
+def _real(logits: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, torch.ones_like(logits))
+
+
+def _synthetic(logits: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, torch.zeros_like(logits))

@@ -1,0 +1,196 @@
+"""Filling the gaps of a stack with a trained model: the second step of Slice Imputation."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from slicefill.imputation.methods.slice_imputation.checkpoint import load_model
+from slicefill.imputation.methods.slice_imputation.foreground import Box, batches, far_side
+from slicefill.imputation.methods.slice_imputation.labels import LabelRule, Labels
+from slicefill.imputation.methods.slice_imputation.model import Motion, Pair, SynthesisModel
+from slicefill.imputation.methods.slice_imputation.window import through_window
+from slicefill.types import Checkpoint, Filling, Stack
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A trained model ready to fill.
+
+    Attributes:
+        model: In evaluation mode, on the device of `fabric`.
+        fabric: Device and precision.
+        batch_pixels: Most pixels (pairs × rows × columns) in one batch.
+        labels: How labels follow the motion of the image.
+        ensemble: Average the motion found on the slices and on their three mirror images.
+    """
+
+    model: SynthesisModel
+    fabric: Fabric
+    batch_pixels: int
+    labels: LabelRule
+    ensemble: bool
+
+
+def load_engine(
+    checkpoint: Checkpoint, fabric: Fabric, batch_pixels: int, labels: LabelRule, ensemble: bool
+) -> Engine:
+    """Put a trained model on the device of `fabric`; the rest as in `Engine`."""
+    model = load_model(checkpoint).to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Engine(model, fabric, batch_pixels, labels, ensemble)
+
+
+@torch.no_grad()
+def fill_by_flow(engine: Engine, stack: Stack, positions: Sequence[float]) -> Filling:
+    """Fill every gap of a stack: equations (1) to (5).
+
+    Flows are found on intensities in [0, 1], once per gap for all t, inside the box that shows
+    more than background. They are applied to the stored numbers, so nothing is clipped or
+    rescaled, and further channels and the label ride along. A model with a residual adds it, at
+    most its bound times the width of the window.
+
+    Args:
+        engine: Its model has at most as many channels as the stack; they guide the motion.
+        stack: D slices.
+        positions: N values of t in (0, 1), the same in every gap.
+
+    Raises:
+        ValueError: If the stack has fewer channels than the model.
+    """
+    model, device = engine.model, engine.fabric.device
+    if stack.image.shape[1] < model.channels:
+        msg = (
+            f"the model takes {model.channels} channels, the image has {stack.image.shape[1]}; "
+            "train on such images or choose another method"
+        )
+        raise ValueError(msg)
+    shown = torch.from_numpy(stack.normalised()[:, : model.channels])
+    stored = torch.from_numpy(stack.image)
+    ids = None if stack.label is None else torch.from_numpy(stack.label.astype(np.int64))
+    filling = _allocate(stack, len(positions), model.parts.error)
+    window = torch.from_numpy(stack.window.astype(np.float32)).to(device)
+    for gaps, box in batches(shown, engine.batch_pixels):
+        pair = _pair(box.cut(shown), gaps, device)
+        whole = _Pair.of(shown, stored, ids, gaps, engine)
+        for n, (t, found) in enumerate(motions(engine, pair, positions)):
+            motion = _whole(found, box, t)
+            image = _render(motion, whole.stored, window)
+            filling.image[gaps, n] = image.cpu().numpy()
+            filling.trust[gaps, n] = motion.agreement(*whole.shown).cpu().numpy()
+            if filling.error is not None and motion.error is not None:
+                filling.error[gaps, n] = motion.error[:, 0].cpu().numpy()
+            if filling.label is not None and whole.labels is not None:
+                guiding = image[:, : model.channels]
+                made = through_window(guiding, window[: model.channels]).clamp(0, 1)
+                filling.label[gaps, n] = whole.labels.fill(motion, made, t).cpu().numpy()
+    return filling
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """First and last slices of a batch of gaps, whole, on the device."""
+
+    shown: tuple[Tensor, Tensor]
+    stored: tuple[Tensor, Tensor]
+    labels: Labels | None
+
+    @classmethod
+    def of(
+        cls, shown: Tensor, stored: Tensor, ids: Tensor | None, gaps: slice, engine: Engine
+    ) -> "_Pair":
+        device = engine.fabric.device
+
+        def both(slices: Tensor) -> tuple[Tensor, Tensor]:
+            return slices[gaps].to(device), slices[far_side(gaps)].to(device)
+
+        seen = both(shown)
+        labels = None if ids is None else Labels.around(gaps, ids, seen, engine.labels)
+        return cls(seen, both(stored), labels)
+
+
+def motions(
+    engine: Engine, pair: Pair, positions: Sequence[float]
+) -> Iterator[tuple[float, Motion]]:
+    """Find the flows once and yield every position t and the motion from there."""
+    mirrors = ((), (2,), (3,), (2, 3)) if engine.ensemble else ((),)
+    with engine.fabric.autocast():
+        mirrored = [_mirror(pair, dims) for dims in mirrors]
+        flows = [engine.model.flows(slices) for slices in mirrored]
+    for t in positions:
+        position = torch.tensor(t, device=pair.first.device)
+        with engine.fabric.autocast():
+            found = [
+                _mirror_back(engine.model.motion(slices, flow, position), dims)
+                for slices, flow, dims in zip(mirrored, flows, mirrors, strict=True)
+            ]
+        yield t, _mean(found)
+
+
+def _mirror(pair: Pair, dims: tuple[int, ...]) -> Pair:
+    outer = None if pair.outer is None else pair.outer.flip(dims)
+    return Pair(pair.first.flip(dims), pair.last.flip(dims), outer)
+
+
+def _mirror_back(motion: Motion, dims: tuple[int, ...]) -> Motion:
+    """Undo a mirroring of rows (2) or columns (3): places move and flows change their sign."""
+    if not dims:
+        return motion
+    signs = [-1.0 if dim in dims else 1.0 for dim in (2, 3)]
+    sign = motion.to_first.new_tensor(signs).view(1, 2, 1, 1)
+    maps = {name: field for name, field in motion._asdict().items() if _is_map(field)}
+    back = motion._replace(**{name: field.flip(dims) for name, field in maps.items()})
+    return back._replace(to_first=back.to_first * sign, to_last=back.to_last * sign)
+
+
+def _mean(motions: Sequence[Motion]) -> Motion:
+    """Mean of every field of motions; one motion is returned as it is."""
+    if len(motions) == 1:
+        return motions[0]
+    given = [name for name, field in motions[0]._asdict().items() if field is not None]
+    means = {name: torch.stack([getattr(m, name) for m in motions]).mean(0) for name in given}
+    return motions[0]._replace(**means)
+
+
+def _render(motion: Motion, stored: tuple[Tensor, Tensor], window: Tensor) -> Tensor:
+    """Blend stored numbers; a residual is scaled by the width of the window, `(C, 2)`."""
+    image = motion.blend(*stored)
+    if motion.residual is not None:
+        guides = motion.residual.shape[1]
+        width = window[:guides, 1] - window[:guides, 0]
+        image[:, :guides] += motion.residual * width[:, None, None]
+    return image
+
+
+def _allocate(stack: Stack, count: int, predicts_error: bool) -> Filling:
+    depth, channels, height, width = stack.image.shape
+    shape = (depth - 1, count, height, width)
+    image = np.zeros((depth - 1, count, channels, height, width), np.float32)
+    label = None if stack.label is None else np.zeros(shape, stack.label.dtype)
+    error = np.zeros(shape, np.float32) if predicts_error else None
+    return Filling(image, np.zeros(shape, np.float32), label, error=error)
+
+
+def _pair(inside: Tensor, gaps: slice, device: torch.device) -> Pair:
+    """Slices on both sides of the gaps and, where the stack reaches, those beyond them."""
+
+    def at(offset: int) -> Tensor:
+        places = torch.arange(gaps.start, gaps.stop) + offset
+        chosen = inside[places.clamp(0, len(inside) - 1)].to(device)
+        return chosen.contiguous(memory_format=torch.channels_last)
+
+    return Pair(at(0), at(1), torch.cat([at(-1), at(2)], 1))
+
+
+def _whole(motion: Motion, box: Box, t: float) -> Motion:
+    """Extend motion in the box to whole slices: no motion outside, and no error."""
+    outside = {"first_share": 1 - t, "moved": 1.0}
+    maps = {name: field for name, field in motion._asdict().items() if _is_map(field)}
+    pasted = {name: box.paste(field, outside.get(name, 0.0)) for name, field in maps.items()}
+    return motion._replace(**pasted)
+
+
+def _is_map(field: Tensor | None) -> bool:
+    return field is not None and field.ndim == 4

@@ -1,0 +1,98 @@
+"""The slice sequences of one case that training draws from, and a bounded cache of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import zoom
+
+from slicefill.geometry import anisotropy, through_plane_axis
+from slicefill.imputation.stacks import stack_case
+from slicefill.params import AxisName, SynthesisParams
+from slicefill.training.cache import BoundedCache
+from slicefill.types import Array, Case, Floats, Promise, Stack
+
+THROUGH_PLANE = "through_plane"
+IN_PLANE = ("rows", "columns")
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A sequence of slices of one case.
+
+    Attributes:
+        slices: `(S, C, h, w)`, intensities in [0, 1].
+        shows_object: `(S,)`, 1 where the label map has an object, 0 where not, nan without one.
+        occupied: `(S,)`, whether the slice shows more than background.
+        gap: Slices from one acquired slice to the next at the gap of use (1 across slices).
+    """
+
+    slices: Floats
+    shows_object: Floats
+    occupied: Array
+    gap: int
+
+
+def cut_views(case: Case, axis_name: AxisName, params: SynthesisParams) -> dict[str, View]:
+    """Cut a thick case into slice sequences.
+
+    `through_plane` is what the paper trains on: acquired slices, whose groups lie N + 1 slice
+    spacings apart. `rows` and `columns` cut the volume, linearly interpolated across slices,
+    along its in-plane axes: full resolution there gives true slices between two that are as
+    far apart as acquired slices are in use.
+    """
+    axis = through_plane_axis(case.image.affine, axis_name)
+    stack = stack_case(case, axis, params.window)
+    gap = params.groups.in_plane_factor or max(1, round(anisotropy(case.image.spacing, axis)))
+    views = {}
+    if params.groups.through_plane > 0:
+        views[THROUGH_PLANE] = _view(stack.normalised(), stack.label, 1)
+    if params.groups.in_plane > 0 and gap > 1:
+        views |= _in_plane_views(stack, gap)
+    return views
+
+
+def _in_plane_views(stack: Stack, gap: int) -> dict[str, View]:
+    depth = (len(stack.image) - 1) * gap + 1
+    slices = stack.normalised()
+    scale = (depth / len(slices), 1, 1, 1)
+    dense = zoom(slices, scale, order=1, grid_mode=False)
+    label = stack.label
+    rows = None if label is None else np.moveaxis(label, 1, 0)
+    columns = None if label is None else np.moveaxis(label, 2, 0)
+    return {
+        "rows": _view(dense.transpose(2, 1, 0, 3), rows, gap),
+        "columns": _view(dense.transpose(3, 1, 0, 2), columns, gap),
+    }
+
+
+def _view(slices: Floats, label: Array | None, gap: int) -> View:
+    shown = np.full(len(slices), np.nan, np.float32)
+    if label is not None:
+        shown[:] = label.any(axis=(1, 2))
+    return View(slices, shown, slices.max(axis=(1, 2, 3)) > 0.1, gap)
+
+
+class ViewCache(BoundedCache[dict[str, View]]):
+    """Views of cases, read when needed; the least recently used go when memory is full."""
+
+    def __init__(
+        self, cases: Mapping[str, Promise], axis_name: AxisName, params: SynthesisParams
+    ) -> None:
+        self._cases = cases
+        super().__init__(
+            lambda case: cut_views(cases[case].make(), axis_name, params),
+            _bytes,
+            params.groups.cache_gb,
+        )
+
+    @property
+    def channels(self) -> int:
+        """Image channels of the first case; all cases must have as many."""
+        views = self[min(self._cases)]
+        return int(next(iter(views.values())).slices.shape[1])
+
+
+def _bytes(views: Mapping[str, View]) -> int:
+    """Memory of the views of a case; rows and columns share one array."""
+    return sum({view.slices.size: view.slices.nbytes for view in views.values()}.values())

@@ -1,0 +1,122 @@
+"""Filling a stack by super-resolution across its slices."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from slicefill.imputation.methods.super_resolution.networks import build_generator
+from slicefill.imputation.methods.super_resolution.pairs import VIEWS
+from slicefill.params import SuperResolutionNetwork
+from slicefill.types import Checkpoint, Filling, Stack
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A trained network ready to fill.
+
+    Attributes:
+        network: `(B, C, D, W)` → `(B, C, D * R, W)`, in evaluation mode, on the device of
+            `fabric`.
+        channels: Image channels C.
+        factor: R.
+        fabric: Device and precision.
+        batch_pixels: Most pixels of the result (slices × rows × columns) in one batch.
+    """
+
+    network: nn.Module
+    channels: int
+    factor: int
+    fabric: Fabric
+    batch_pixels: int
+
+
+def load_engine(checkpoint: Checkpoint, fabric: Fabric, batch_pixels: int) -> Engine:
+    """Rebuild a trained network."""
+    channels, factor = checkpoint["channels"], checkpoint["factor"]
+    shape = SuperResolutionNetwork.model_validate(checkpoint["network"])
+    network = build_generator(shape, channels, factor)
+    network.load_state_dict(checkpoint["weights"])
+    network = network.eval().to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Engine(network, channels, factor, fabric, batch_pixels)
+
+
+def fill_by_super_resolution(engine: Engine, stack: Stack, positions: Sequence[float]) -> Filling:
+    """Fill every gap of a stack, as EDSR, RCAN and ESRGAN do across slices.
+
+    The network raises the resolution of all slices along the two in-plane directions (sagittal
+    and coronal); both results are averaged. Row k * R + r of the result stands at r / R between
+    acquired slices k and k + 1; the rows after the last acquired slice are dropped. There is no
+    motion, so labels are not filled.
+
+    The network sees and makes intensities in [0, 1]: what lies beyond the window of the stack
+    is cut off on the way in, in acquired slices too.
+
+    Args:
+        engine: Trained for as many channels as the stack has.
+        stack: At least two slices.
+        positions: 1 / R … (R - 1) / R.
+
+    Returns:
+        The filling with `acquired`, the acquired slices as the network changed them. Trust is
+        1 - |difference of both directions| on the [0, 1] scale, averaged over channels.
+
+    Raises:
+        ValueError: If the network was trained for other positions or channels.
+    """
+    _require_fit(engine, stack, positions)
+    shown = torch.from_numpy(stack.normalised())
+    rows, columns = (raise_resolution(engine, shown, view) for view in VIEWS)
+    trust = (1 - (rows - columns).abs().mean(1)).clamp(0, 1)
+    low, high = np.moveaxis(stack.window.astype(np.float32), 1, 0)[..., None, None]
+    stored = low + (high - low) * ((rows + columns) / 2).numpy()
+    gaps = (len(shown), engine.factor)
+    by_gap = stored.reshape(*gaps, *stored.shape[1:])
+    trust_by_gap = trust.numpy().reshape(*gaps, *trust.shape[1:])
+    return Filling(by_gap[:-1, 1:], trust_by_gap[:-1, 1:], acquired=by_gap[:, 0])
+
+
+@torch.no_grad()
+def raise_resolution(engine: Engine, shown: Tensor, view: str) -> Tensor:
+    """Raise the resolution of a stack across slices, seen in one of `VIEWS`.
+
+    Args:
+        engine: The network.
+        shown: Intensities in [0, 1], `(D, C, H, W)`.
+        view: A key of `VIEWS`.
+
+    Returns:
+        `(D * R, C, H, W)`, on the CPU, not clipped.
+    """
+    slices = shown.permute(VIEWS[view])
+    size = max(1, engine.batch_pixels // (slices[0, 0].numel() * engine.factor))
+    made = []
+    for batch in torch.split(slices, size):
+        given = batch.to(engine.fabric.device).contiguous(memory_format=torch.channels_last)
+        with engine.fabric.autocast():
+            made.append(engine.network(given).float().cpu())
+    return torch.cat(made).permute(*np.argsort(VIEWS[view]).tolist())
+
+
+def _require_fit(engine: Engine, stack: Stack, positions: Sequence[float]) -> None:
+    expected = np.arange(1, engine.factor) / engine.factor
+    if len(positions) != len(expected) or not np.allclose(positions, expected):
+        msg = (
+            f"the model was trained for ×{engine.factor}: expected positions "
+            f"{[round(t, 3) for t in expected.tolist()]}, got {[round(t, 3) for t in positions]}; "
+            f"set the count of synthetic slices to {engine.factor - 1}, or train for another factor"
+        )
+        raise ValueError(msg)
+    depth, channels = stack.image.shape[:2]
+    if depth < 2:
+        msg = f"a stack of {depth} slice has no gap to fill: give at least 2 slices"
+        raise ValueError(msg)
+    if channels != engine.channels:
+        msg = (
+            f"the model takes {engine.channels} channels, the image has {channels}; train on such "
+            "images or choose another method"
+        )
+        raise ValueError(msg)

@@ -1,0 +1,1 @@
+"""How far synthetic slices can be believed: expected error, calibrated."""

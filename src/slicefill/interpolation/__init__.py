@@ -1,1 +1,0 @@
-"""Ways to fill the gaps between slices, behind one signature."""

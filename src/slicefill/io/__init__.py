@@ -1,0 +1,1 @@
+"""Case folders and the storage under them, without Kedro."""

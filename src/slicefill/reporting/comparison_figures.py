@@ -1,0 +1,88 @@
+"""Which figures a comparison shows, and of which cases."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from slicefill.geometry import slices_back, slices_first
+from slicefill.metrics.statistics import average_seeds
+from slicefill.params import ComparisonParams, ScoringParams
+from slicefill.reporting.comparison_tables import COMPARED
+from slicefill.reporting.figures import (
+    first_channel,
+    grid_spec,
+    metric_plots,
+    overlays,
+    paired_plots,
+    segmentation_curves,
+)
+from slicefill.types import Array, Case, Lazy, Prediction
+
+
+def draw_methods(scores: pd.DataFrame, comparison: ComparisonParams) -> dict[str, Figure]:
+    """Box plots per metric, and every case against the reference method."""
+    titles = {name: method.title for name, method in comparison.chosen.items()}
+    averaged = average_seeds(scores)
+    order = [name for name in titles if name in set(averaged["method"])]
+    averaged = averaged.set_index("method").loc[order].reset_index()
+    averaged["method"] = averaged["method"].map(titles)
+    figures = {"scores": metric_plots(averaged, COMPARED)}
+    reference = titles[comparison.presets[comparison.preset].reference]
+    others = [titles[name] for name in order if titles[name] != reference]
+    if others and reference in set(averaged["method"]):
+        figures["paired_dice"] = paired_plots(averaged, "dice_mean", reference, others)
+    return figures
+
+
+def draw_learning(history: pd.DataFrame, comparison: ComparisonParams) -> dict[str, Figure]:
+    """Training loss and validation Dice of every network that tells them."""
+    chosen = comparison.chosen
+    histories = {
+        f"{chosen[str(method)].title}/{network}": own
+        for (method, network), own in history.groupby(["method", "network"], sort=False)
+        if {"train/loss", "validation/dice"} <= set(own["term"])
+    }
+    return {"learning_curves": segmentation_curves(histories)} if histories else {}
+
+
+def telling_cases(scores: pd.DataFrame) -> list[str]:
+    """Test cases in the order in which they are worth drawing: the median, the worst, the others.
+
+    By the mean Dice over all methods, so that no method chooses its own.
+    """
+    means = scores.groupby("case")["dice_mean"].mean().sort_values()
+    ranked = [str(case) for case in means.index]
+    median = ranked.pop(len(ranked) // 2)
+    return [median, *ranked]
+
+
+def draw_case(
+    thick: Case,
+    scores: pd.DataFrame,
+    predictions: Mapping[str, Lazy[Prediction]],
+    settings: tuple[ScoringParams, ComparisonParams],
+) -> Figure:
+    """Draw one case: truth and what each method found, on the acquired slices.
+
+    Args:
+        thick: The case, with its label map.
+        scores: Its rows; of several seeds the first is drawn.
+        predictions: By name.
+        settings: Label names, and the methods' titles.
+    """
+    params, comparison = settings
+    found: dict[str, Array] = {}
+    axis = 0
+    for row in (
+        scores.sort_values("seed", kind="stable").drop_duplicates("method").to_dict("records")
+    ):
+        prediction = predictions[row["prediction"]].make()
+        axis = prediction.record["axis"]
+        kept = slices_first(prediction.label.stored, axis)[prediction.record["acquired"]]
+        title = comparison.chosen[row["method"]].title
+        found[f"{title}\n{row['dice_mean']:.3f}"] = slices_back(kept, axis)
+    truth = None if thick.label is None else thick.label.stored
+    title = f"{scores['case'].iloc[0]}: prediction tinted, truth outlined, Dice"
+    spec = grid_spec(title, thick.image, axis, label=thick.label)
+    return overlays(first_channel(thick.image), truth, found, params.label_names, spec)

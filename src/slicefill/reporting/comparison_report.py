@@ -1,0 +1,142 @@
+"""What the report of a comparison says."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+from slicefill import __version__
+from slicefill.metrics.statistics import compare, seed_spread, summarise
+from slicefill.params import ComparisonParams, ScoringParams
+from slicefill.reporting.comparison_tables import COMPARED, Outcome, all_regions, preset_table
+from slicefill.reporting.report import ReportContent, ReportFigure, ReportTable
+from slicefill.reporting.tables import comparison_table, signed
+
+_CAPTIONS = {
+    "scores": "Every test case (dots, joined per case) and its method; seeds averaged.",
+    "paired_dice": "Every test case under the reference method and under another.",
+    "learning_curves": "Training loss and validation Dice of every network.",
+    "overlay": "Acquired slices: the prediction is a tint, strong where it is wrong; the truth "
+    "is an outline.",
+}
+
+
+def compare_means(
+    scores: pd.DataFrame, params: ScoringParams, comparison: ComparisonParams
+) -> pd.DataFrame:
+    """Test the means over classes against the reference method; empty if that was not run."""
+    keys = ["case", "person", "method", "seed"]
+    reference = comparison.presets[comparison.preset].reference
+    if reference not in set(scores["method"]):
+        return pd.DataFrame()
+    return compare(scores[[*keys, *COMPARED]], [reference], params)
+
+
+def compose_report(
+    scores: pd.DataFrame,
+    paper: pd.DataFrame | None,
+    figures: Mapping[str, bytes],
+    parameters: Mapping[str, Any],
+) -> ReportContent:
+    """Compose the report.
+
+    Args:
+        scores: One row per case, method and seed.
+        paper: The paper's own table for this preset, if it has one.
+        figures: PNG by name.
+        parameters: All parameters of the run.
+    """
+    scoring = ScoringParams.model_validate(parameters["scoring"])
+    comparison = ComparisonParams.model_validate(parameters["comparison"])
+    outcome = Outcome(scores, summarise(scores, scoring), scoring)
+    run = set(scores["method"])
+    missing = [method.title for name, method in comparison.chosen.items() if name not in run]
+    return ReportContent(
+        title=f"Slicefill: {parameters['experiment']}",
+        headline=_headline(outcome.summary, comparison),
+        settings=_settings(parameters, comparison),
+        tables=_tables(outcome, comparison, paper),
+        figures=[ReportFigure(_caption(name), png) for name, png in figures.items()],
+        warnings=[f"Not run, or failed: {', '.join(missing)}."] if missing else [],
+        footnotes=[
+            "Networks see the test case filled by the same method; predictions of synthetic "
+            "slices are dropped and acquired slices scored.",
+            "Every method had at most the same number of training steps.",
+        ],
+    )
+
+
+def _tables(
+    outcome: Outcome, comparison: ComparisonParams, paper: pd.DataFrame | None
+) -> list[ReportTable]:
+    regions = all_regions(outcome.scoring.label_names)
+    tables = [preset_table(outcome, comparison, ["mean"])]
+    tests = compare_means(outcome.scores, outcome.scoring, comparison)
+    if not tests.empty:
+        titles = {name: method.title for name, method in comparison.methods.items()}
+        named = tests.replace({"method": titles, "reference": titles})
+        level = outcome.scoring.confidence
+        caption = f"Each method against {named['reference'].iloc[0]}; {level:.0%} interval."
+        tables.append(comparison_table(named, caption))
+    if len(regions) > 1:
+        by_class = preset_table(outcome, comparison, regions[:-1])
+        tables.append(replace(by_class, caption="By class.", note=""))
+    if outcome.scores["seed"].nunique() > 1:
+        tables.append(_seeds(outcome.scores, comparison))
+    if paper is not None:
+        caption = "The paper's own numbers, on its own data: beside ours, not comparable with them."
+        tables.append(
+            ReportTable(caption, paper, "Dice and RAVD in %, ASSD and MSSD in mm.", aside=True)
+        )
+    return tables
+
+
+def _seeds(scores: pd.DataFrame, comparison: ComparisonParams) -> ReportTable:
+    """Show how far training anew moves the means."""
+    spread = seed_spread(scores)
+    wide = spread[spread["metric"].isin(COMPARED)].pivot(
+        index="method", columns="metric", values="sd"
+    )
+    wide = wide.loc[[name for name in comparison.chosen if name in wide.index], list(COMPARED)]
+    wide.insert(0, "method", [comparison.chosen[name].title for name in wide.index])
+    caption = "Standard deviation over the seeds of the mean over persons."
+    return ReportTable(caption, wide.reset_index(drop=True))
+
+
+def _headline(summary: pd.DataFrame, comparison: ComparisonParams) -> str:
+    means = summary[summary["metric"] == "dice_mean"].set_index("method")["mean"].dropna()
+    reference = comparison.presets[comparison.preset].reference
+    means = means[[name for name in comparison.chosen if name in means.index]]
+    best = str(means.idxmax())
+    told = f"Best Dice: {comparison.chosen[best].title}, {means[best]:.1%}"
+    if reference not in means:
+        return f"{told}."
+    if best == reference:
+        return f"{told}, which the others are compared with: none is better."
+    gain = 100 * (means[best] - means[reference])
+    return f"{told}, {signed(gain)} points against {comparison.chosen[reference].title}."
+
+
+def _settings(parameters: Mapping[str, Any], comparison: ComparisonParams) -> dict[str, str]:
+    segmentation, thin = parameters["segmentation"], parameters["anisotropization"]
+    options = segmentation["optimisation"]
+    return {
+        "Experiment": str(parameters["experiment"]),
+        "Preset": comparison.preset,
+        "Engine": comparison.presets[comparison.preset].engine,
+        "Thinned": f"×{thin['factor']} along {thin['axis']}",
+        "Training": f"{options['epochs']} epochs of {options['steps_per_epoch']} steps, batch "
+        f"{options['batch']}, learning rate {options['learning_rate']}",
+        "Seeds": ", ".join(map(str, segmentation["seeds"])),
+        "Slicefill": __version__,
+        "Written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+
+
+def _caption(name: str) -> str:
+    for kind, text in _CAPTIONS.items():
+        if name.startswith(kind):
+            return text
+    return name

@@ -1,0 +1,244 @@
+"""The table of a comparison, laid out as the paper's: a row per method, best and second marked."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pandas as pd
+
+from slicefill.metrics.statistics import average_seeds, merit
+from slicefill.params import ComparisonParams, ScoringParams
+from slicefill.reporting.report import ReportTable
+
+NOT_RUN = "not run"
+
+
+class _Measure(NamedTuple):
+    """A group of columns: metric, heading, factor to its unit, how a number is printed."""
+
+    metric: str
+    heading: str
+    factor: int
+    form: str
+
+
+_MEASURES = (
+    _Measure("dice", "Dice (%)", 100, "z.1f"),
+    _Measure("ravd_abs", "RAVD abs (%)", 100, "z.1f"),
+    _Measure("ravd", "RAVD signed (%)", 100, "+z.1f"),
+    _Measure("assd", "ASSD (mm)", 1, "z.2f"),
+    _Measure("mssd", "MSSD (mm)", 1, "z.2f"),
+    _Measure("hd95", "HD95 (mm)", 1, "z.2f"),
+    _Measure("nsd", "NSD (%)", 100, "z.1f"),
+)
+COMPARED = tuple(f"{measure.metric}_mean" for measure in _MEASURES if measure.metric != "ravd")
+"""The means over classes that are tested and drawn; of RAVD its magnitude."""
+
+_BOTH_EMPTY = {"drop": "left out", "perfect": "Dice and NSD 100%, RAVD and distances 0"}
+_ONE_EMPTY = {"drop": "left out", "diagonal": "the diagonal of the image"}
+_MARKDOWN = str.maketrans({character: f"\\{character}" for character in r"\|*_<"})
+_LATEX = str.maketrans(
+    {character: f"\\{character}" for character in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "×": r"$\times$"}
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a comparison measured.
+
+    Attributes:
+        scores: One row per case, method and seed: what `score_segmentation` returns, with the
+            columns `case`, `person`, `method` and, if there are several, `seed`.
+        summary: What `summarise` makes of them.
+        scoring: How they were scored.
+    """
+
+    scores: pd.DataFrame
+    summary: pd.DataFrame
+    scoring: ScoringParams
+
+
+def all_regions(label_names: Mapping[int, str]) -> list[str]:
+    """Name what the paper's tables report on: every class and their mean; of one class the mean.
+
+    Example:
+        >>> all_regions({0: "background", 1: "liver", 2: "tumour"}), all_regions({1: "tumour"})
+        (['liver', 'tumour', 'mean'], ['mean'])
+    """
+    classes = [name for identity, name in label_names.items() if identity]
+    return [*classes, "mean"] if len(classes) > 1 else ["mean"]
+
+
+def preset_table(outcome: Outcome, params: ComparisonParams, regions: Sequence[str]) -> ReportTable:
+    """Lay the methods of the preset out, in its order, those without scores included.
+
+    Args:
+        outcome: What was measured; methods of other presets in it are left aside.
+        params: Which methods, under which titles.
+        regions: Class names, or `mean`: one column each in every group of columns.
+
+    Returns:
+        Cells are `mean [low, high]`, the interval being that of the mean; `n/a` where no case
+        has a value; `not run` where the method has no scores. Failures are cases whose mean
+        Dice lies below `failure_dice`. The note has the counts and the policy for empty masks.
+        Ranks are those of the means as printed, so that equal cells are marked alike.
+
+    Raises:
+        ValueError: If a region was not scored.
+    """
+    done = set(outcome.scores["method"])
+    frame = pd.DataFrame({"method": [method.title for method in params.chosen.values()]})
+    ranks = {}
+    for measure in _MEASURES:
+        for region in regions:
+            rows = _rows(outcome.summary, f"{measure.metric}_{region}", params.chosen)
+            name = measure.heading if len(regions) == 1 else f"{measure.heading}, {region}"
+            frame[name] = [_cell(measure, *row) for row in rows.to_numpy(dtype=float)]
+            printed = rows["mean"].map(lambda mean, unit=measure: float(_number(mean, unit)))
+            rank = merit(measure.metric, printed).rank(ascending=False, method="min")
+            ranks[name] = rank.tolist()
+    frame["failures"] = _failures(outcome, params.chosen)
+    frame.loc[[name not in done for name in params.chosen], frame.columns[1:]] = NOT_RUN
+    caption = params.presets[params.preset].title
+    return ReportTable(caption, frame, _note(outcome, params), ranks)
+
+
+def preset_numbers(summary: pd.DataFrame, params: ComparisonParams) -> pd.DataFrame:
+    """Return the summary of the methods of the preset in full precision, with their titles.
+
+    A method without scores has one row, without a metric.
+    """
+    methods = [{"method": name, "title": method.title} for name, method in params.chosen.items()]
+    return pd.DataFrame(methods).merge(summary, how="left", on="method")
+
+
+def to_markdown(table: ReportTable) -> str:
+    """Write a table with its caption and note; best in bold, second underlined."""
+    frame = _marked(table, {1: "**{}**", 2: "<u>{}</u>"}, _MARKDOWN)
+    cells = frame.to_markdown(index=False, disable_numparse=True)
+    caption, note = (text.translate(_MARKDOWN) for text in (table.caption, table.note))
+    return f"**{caption}**\n\n{cells}\n\n{note}\n"
+
+
+def to_latex(table: ReportTable, label: str) -> str:
+    r"""Write a table as a float over both columns; best in bold, second underlined.
+
+    It needs the packages booktabs and adjustbox, the latter to shrink what is too wide.
+
+    Args:
+        table: Columns named `<group>, <region>` get a heading of two rows, as the paper's.
+        label: For `\ref`.
+    """
+    frame = _marked(table, {1: r"\textbf{{{}}}", 2: r"\underline{{{}}}"}, _LATEX)
+    if any(", " in name for name in frame.columns):
+        split = [name.partition(", ") for name in frame.columns]
+        frame.columns = pd.MultiIndex.from_tuples([(group, region) for group, _, region in split])
+    layout = "l" + "c" * (len(frame.columns) - 1)
+    tabular = frame.to_latex(index=False, column_format=layout, multicolumn_format="c")
+    caption = f"{table.caption.rstrip('.')}. {table.note}".translate(_LATEX)
+    return (
+        f"\\begin{{table*}}\n\\caption{{{caption}}}\n\\label{{{label}}}\n\\centering\n"
+        f"\\begin{{adjustbox}}{{max width=\\textwidth}}\n{tabular}\\end{{adjustbox}}\n"
+        "\\end{table*}\n"
+    )
+
+
+def _rows(summary: pd.DataFrame, metric: str, methods: Mapping[str, object]) -> pd.DataFrame:
+    """Mean and interval of one metric, a row per method, nan where there is none."""
+    if not summary.empty and metric not in set(summary["metric"]):
+        msg = f"preset_table: no metric {metric} in the summary: name a class of label_names"
+        raise ValueError(msg)
+    rows = summary[summary["metric"] == metric].set_index("method").reindex(list(methods))
+    return rows[["mean", "ci_low", "ci_high"]].astype(float)
+
+
+def _number(value: float, measure: _Measure) -> str:
+    return f"{value * measure.factor:{measure.form}}"
+
+
+def _cell(measure: _Measure, mean: float, low: float, high: float) -> str:
+    if math.isnan(mean):
+        return "n/a"
+    if math.isnan(low):
+        return _number(mean, measure)
+    return f"{_number(mean, measure)} [{_number(low, measure)}, {_number(high, measure)}]"
+
+
+def _failures(outcome: Outcome, methods: Mapping[str, object]) -> list[str]:
+    """Cases that failed, of how many, per method."""
+    keys = ["case", "person", "method", *outcome.scores.columns.intersection(["seed"])]
+    cases = average_seeds(outcome.scores[[*keys, "dice_mean"]])
+    failed = (cases["dice_mean"] < outcome.scoring.failure_dice).groupby(cases["method"])
+    counts = failed.agg(["sum", "size"]).reindex(list(methods), fill_value=0)
+    return [f"{some} of {all_}" for some, all_ in zip(counts["sum"], counts["size"], strict=True)]
+
+
+def _note(outcome: Outcome, params: ComparisonParams) -> str:
+    scores = outcome.scores[outcome.scores["method"].isin(list(params.chosen))]
+    summary = outcome.summary[outcome.summary["method"].isin(list(params.chosen))]
+    scoring = outcome.scoring
+    if scores.empty:
+        return "No method of this table was run."
+    return (
+        f"Mean [{scoring.confidence:.0%} bootstrap interval of the mean] over "
+        f"{_span(scores, 'person')}, {_span(scores, 'case')}, {_span(scores, 'seed')} per method; "
+        "seeds are averaged first, then the cases of a person. Acquired slices only. "
+        "A class that neither truth nor prediction has: "
+        f"{_BOTH_EMPTY[scoring.both_empty]}. One that only one of them has: Dice and NSD 0, "
+        f"distances {_ONE_EMPTY[scoring.one_empty]}, RAVD -100% or, without a true volume, "
+        f"left out. {_empties(scores)} {_dropped(summary, scoring)} "
+        f"NSD at {scoring.tolerance:g} mm. Failures: cases with a mean Dice below "
+        f"{scoring.failure_dice:.0%}. Bold: best; underlined: second."
+    )
+
+
+def _span(scores: pd.DataFrame, column: str) -> str:
+    """Count what is different in a column, per method: `41 persons` or `39 to 41 persons`."""
+    if column not in scores:
+        return f"1 {column}"
+    counts = scores.groupby("method")[column].nunique()
+    least, most = counts.min(), counts.max()
+    number = f"{most}" if least == most else f"{least} to {most}"
+    return f"{number} {column}{'' if most == 1 else 's'}"
+
+
+def _empties(scores: pd.DataFrame) -> str:
+    both, prediction, truth = (
+        int(scores[f"{which}_empty"].sum()) for which in ("both", "prediction", "truth")
+    )
+    return (
+        f"Empty masks over all methods, classes and seeds: {both} both, {prediction} of the "
+        f"prediction alone, {truth} of the truth alone."
+    )
+
+
+def _dropped(summary: pd.DataFrame, scoring: ScoringParams) -> str:
+    """Count the values of single classes that could not be measured, by metric."""
+    classes = [name for identity, name in scoring.label_names.items() if identity]
+    dropped = summary.set_index("metric")["dropped"]
+    counts = {
+        measure.heading.partition(" (")[0]: dropped[
+            [f"{measure.metric}_{name}" for name in classes]
+        ].sum()
+        for measure in _MEASURES
+    }
+    left_out = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+    return f"Values of single classes left out: {left_out or 'none'}."
+
+
+def _marked(
+    table: ReportTable, marks: Mapping[float, str], escapes: Mapping[int, str]
+) -> pd.DataFrame:
+    """Escape all text and wrap the cells of the ranks in `marks`."""
+    unranked = [math.nan] * len(table.frame)
+    columns = {}
+    for name in table.frame.columns:
+        ranks = (table.ranks or {}).get(name, unranked)
+        columns[str(name).translate(escapes)] = [
+            marks.get(rank, "{}").format(str(value).translate(escapes))
+            for value, rank in zip(table.frame[name], ranks, strict=True)
+        ]
+    return pd.DataFrame(columns)

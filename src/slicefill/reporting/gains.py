@@ -1,0 +1,22 @@
+"""Evaluation node: what adaptation was worth."""
+
+import pandas as pd
+
+from slicefill.imputation.methods.pretrained import ADAPTED
+from slicefill.types import Promise
+
+_GAINS = ("gain_db", "standard_error", "groups", "better", "p")
+
+
+def tabulate_adaptation(filled_cases: dict[str, Promise]) -> pd.DataFrame:
+    """Tell what adaptation gained on held-out slices, as the first adapted case records it.
+
+    Returns:
+        A row per kind of group; none where no case was filled by adapted weights.
+    """
+    adapted = (filled_cases[name] for name in filled_cases if name.startswith(f"{ADAPTED}/"))
+    first = next(adapted, None)
+    found = first.make().record["adaptation"] if first else {"kinds": {}}
+    shared = {name: found.get(name) for name in ("used", "steps")}
+    rows = [{"slices": kind, **own, **shared} for kind, own in found["kinds"].items()]
+    return pd.DataFrame(rows, columns=["slices", *_GAINS, *shared])

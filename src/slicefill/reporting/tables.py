@@ -1,0 +1,171 @@
+"""The tables of a report, from the statistics of the scores."""
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from slicefill.metrics.statistics import merit
+from slicefill.reporting.figures import metric_label
+from slicefill.reporting.report import ReportTable
+
+_SLICES = 5  # listed of each method
+
+TRUST = ("trust_rank", "trust_bias", "risk_area")
+"""The metrics of the trust itself."""
+
+HEADLINE = (
+    "psnr_body",
+    "ssim_body",
+    "mae_body",
+    "bias_body",
+    "gradient_ratio",
+    "alternation",
+    "dice_mean",
+    "volume_bias_mean",
+    "volume_bias_abs_mean",
+    "assd_mean",
+)
+"""The metrics that stand in the table of a study, as far as they were measured."""
+
+
+def headline_metrics(summary: pd.DataFrame) -> list[str]:
+    """Return those of `HEADLINE` that the summary holds."""
+    return [metric for metric in HEADLINE if metric in set(summary["metric"])]
+
+
+def summary_table(summary: pd.DataFrame, metrics: Sequence[str], caption: str) -> ReportTable:
+    """Lay means and spreads out: a row per method, a column per metric, best and second marked.
+
+    Args:
+        summary: What `metrics.statistics.summarise` returns.
+        metrics: The columns, in order.
+        caption: Caption of the table.
+
+    Returns:
+        Cells are `mean ± sd`; the note tells how many persons they stand on and how many cases
+        had no value.
+
+    Raises:
+        ValueError: If a metric is not in the summary, or has no known direction.
+    """
+    unknown = set(metrics) - set(summary["metric"])
+    if unknown:
+        msg = f"summary_table: no metric {', '.join(sorted(unknown))} in the summary"
+        raise ValueError(msg)
+    methods = list(summary["method"].unique())
+    cells: dict[str, list[str]] = {"method": [name.replace("_", " ") for name in methods]}
+    ranks = {}
+    for metric in metrics:
+        rows = summary[summary["metric"] == metric].set_index("method").loc[methods]
+        label = metric_label(metric)
+        cells[label] = [
+            mean_sd(mean, sd) for mean, sd in zip(rows["mean"], rows["sd"], strict=True)
+        ]
+        ranks[label] = merit(metric, rows["mean"]).rank(ascending=False, method="min").tolist()
+    return ReportTable(caption, pd.DataFrame(cells), _counted(summary, metrics), ranks)
+
+
+def comparison_table(comparison: pd.DataFrame, caption: str) -> ReportTable:
+    """Lay the paired comparison against the best reference method out.
+
+    Args:
+        comparison: What `metrics.statistics.compare` returns.
+        caption: Caption of the table; say the confidence level of the interval there.
+    """
+    frame = pd.DataFrame(
+        {
+            "metric": comparison["metric"].map(metric_label),
+            "method": comparison["method"].str.replace("_", " "),
+            "against": comparison["reference"].str.replace("_", " "),
+            "n": comparison["n"],
+            "gain": comparison["difference"].map(signed),
+            "interval": [
+                f"[{signed(low)}, {signed(high)}]"
+                for low, high in zip(comparison["ci_low"], comparison["ci_high"], strict=True)
+            ],
+            "p": comparison["p"].map(p_value),
+            "p (Holm)": comparison["p_holm"].map(p_value),
+            "cases harmed": comparison["harmed"].map("{:.0%}".format),
+        }
+    )
+    note = (
+        "Gain: mean difference to the reference, turned so that positive is better, in the unit "
+        "of the metric. p: Wilcoxon's signed-rank test over persons, paired, two-sided; Holm: "
+        "corrected over all rows. Cases harmed: share in which the method is worse."
+    )
+    return ReportTable(caption, frame, note)
+
+
+def least_trusted(slices: pd.DataFrame) -> list[ReportTable]:
+    """List the slices to look at first: of calibrated methods, or of all if there are none.
+
+    Args:
+        slices: What `metrics.trust.slice_trust` returns, with `method` and `case`.
+
+    Returns:
+        One table, the least trusted slices of each method first; none where there is no trust.
+    """
+    trusted = slices.dropna(subset="trust") if "trust" in slices else slices[:0]
+    if trusted.empty:
+        return []
+    calibrated = trusted["measure"] == "expected_error"
+    trusted = trusted[calibrated] if calibrated.any() else trusted
+    worst = trusted.sort_values("trust").groupby("method", sort=False).head(_SLICES)
+    worst = worst.sort_values(["method", "trust"], kind="stable")
+    frame = worst[["method", "case", "slice", "trust", "abstained", "error"]].rename(
+        columns={"error": "true error", "abstained": "abstained from"}
+    )
+    note = (
+        "Trust: mean over the slice; of a calibrated method 1 - the expected absolute error, a "
+        "share of the window, of others the agreement of both neighbours. True error: mean "
+        "absolute error in the body, share of the window; n/a where no slice was removed."
+    )
+    return [ReportTable("Least trusted slices: look at these first.", frame, note)]
+
+
+def mean_sd(mean: float, sd: float) -> str:
+    """Write `mean ± sd` with three digits of the spread.
+
+    Example:
+        >>> mean_sd(27.3148, 1.2411), mean_sd(0.85123, 0.0153), mean_sd(3.0, float("nan"))
+        ('27.31 ± 1.24', '0.8512 ± 0.0153', '3')
+    """
+    if math.isnan(mean):
+        return "n/a"
+    if not sd > 0:
+        return f"{mean:.4g}"
+    decimals = max(0, 2 - math.floor(math.log10(sd)))
+    return f"{mean:.{decimals}f} ± {sd:.{decimals}f}"
+
+
+def signed(value: float) -> str:
+    """Write a difference with its sign and three digits.
+
+    Example:
+        >>> signed(0.02), signed(-1.6), signed(123.4), signed(float("nan"))
+        ('+0.0200', '-1.60', '+123', 'n/a')
+    """
+    return "n/a" if math.isnan(value) else f"{value:+#.3g}".rstrip(".")
+
+
+def p_value(p: float) -> str:
+    """Write a p-value.
+
+    Example:
+        >>> p_value(0.0312), p_value(0.00002), p_value(float("nan"))
+        ('0.031', '< 0.001', 'n/a')
+    """
+    if math.isnan(p):
+        return "n/a"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _counted(summary: pd.DataFrame, metrics: Sequence[str]) -> str:
+    shown = summary[summary["metric"].isin(metrics)]
+    least, most = shown["n"].min(), shown["n"].max()
+    persons = f"{most}" if least == most else f"{least} to {most}"
+    return (
+        f"Mean ± standard deviation over persons (n = {persons}); values that could not be "
+        f"measured and are left out: {shown['dropped'].sum()}. Bold: best, underlined: second."
+    )

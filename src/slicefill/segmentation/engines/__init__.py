@@ -1,0 +1,1 @@
+"""The segmentation engines: one file or package per kind."""

@@ -1,0 +1,1 @@
+"""The nnU-Net v2 library as an engine."""

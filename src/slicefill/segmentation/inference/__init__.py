@@ -1,0 +1,1 @@
+"""Inference wrappers: from a network to a predictor on scans."""

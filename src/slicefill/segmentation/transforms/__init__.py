@@ -1,0 +1,1 @@
+"""Conventional augmentation of training patches."""

@@ -1,0 +1,1 @@
+"""What trainings share: the loop, devices and processes, a bounded cache."""

@@ -1,0 +1,196 @@
+"""What the training loops share: where a run keeps its state, and the loop over epochs."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from lightning_fabric import Fabric
+
+from slicefill.training.hardware import first_for_all
+
+logger = logging.getLogger(__name__)
+State = dict[str, Any]
+
+
+class Slot(Protocol):
+    """Where a run keeps its state, so that a killed run goes on where it was."""
+
+    def load(self) -> State | None:
+        """Return the last state saved, or None."""
+
+    def save(self, state: State) -> None:
+        """Replace the state, whole or not at all."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What surrounds a training run.
+
+    Attributes:
+        slot: Keeps the state between epochs.
+        report: Called after every epoch with the epoch's means and the number of the epoch.
+    """
+
+    slot: Slot
+    report: Callable[[Mapping[str, float], int], None]
+
+
+def share_run(fabric: Fabric, run: Run) -> Run:
+    """Let the processes of a training share a run: rank 0 reads for all, writes and reports."""
+    if fabric.world_size == 1:
+        return run
+    return Run(_SharedSlot(fabric, run.slot), run.report if fabric.is_global_zero else _ignore)
+
+
+@dataclass(frozen=True)
+class _SharedSlot:
+    fabric: Fabric
+    slot: Slot
+
+    def load(self) -> State | None:
+        return first_for_all(self.fabric, self.slot.load)
+
+    def save(self, state: State) -> None:
+        if self.fabric.is_global_zero:
+            self.slot.save(state)
+
+
+def _ignore(values: Mapping[str, float], epoch: int) -> None:
+    """Stand in for the reporter of rank 0."""
+
+
+class Learner(Protocol):
+    """What a loop trains: networks with their optimisers, and the data they learn from.
+
+    Everything random in an epoch must follow from its number, so that a resumed run ends as one
+    that was never interrupted.
+    """
+
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        """Train for one epoch, numbered from 0; return the mean of every logged term."""
+
+    def validate(self) -> dict[str, float]:
+        """Score held-out cases."""
+
+    def state(self) -> State:
+        """Return plain values and tensors that `restore` continues from."""
+
+    def restore(self, state: State) -> None:
+        """Continue from a state that `state` returned."""
+
+    def weights(self) -> Mapping[str, torch.Tensor]:
+        """Return the state dict of the network that is the result."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long a run lasts and which epoch it keeps.
+
+    Attributes:
+        epochs: Most epochs.
+        patience: Epochs in a row that may be no better than the best; one more ends the run.
+        score: The validation value of which more is better; None keeps the last epoch, for
+            training whose aim no validation value measures.
+    """
+
+    epochs: int
+    patience: int
+    score: str | None
+
+
+@dataclass
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        epoch: Epochs done.
+        best: Best validation so far: score, epoch and the weights that reached it.
+        history: One row per epoch and logged term.
+    """
+
+    epoch: int = 0
+    best: State = field(default_factory=lambda: {"score": float("-inf"), "epoch": 0})
+    history: list[dict[str, float | str]] = field(default_factory=list)
+
+
+def fit(learner: Learner, schedule: Schedule, run: Run, mark: str) -> Progress:
+    """Train until the epochs are over or patience is.
+
+    The state is saved after every epoch together with `mark`; a run with the same mark continues
+    from it.
+
+    Args:
+        learner: What is trained.
+        schedule: For how long, and what is best.
+        run: State keeper and reporter.
+        mark: Digest of parameters and data.
+
+    Returns:
+        The progress at the end; `best["weights"]` are on the CPU.
+
+    Raises:
+        FloatingPointError: If a logged term stops being finite; names the term.
+    """
+    progress = _resume(learner, run.slot, mark)
+    while not _finished(progress, schedule):
+        values = learner.train_epoch(progress.epoch)
+        _require_finite(values, progress.epoch)
+        values |= learner.validate()
+        progress.epoch += 1
+        score = values[schedule.score] if schedule.score else float(progress.epoch)
+        if score > progress.best["score"]:  # nan is never the best
+            progress.best = {
+                "score": score,
+                "epoch": progress.epoch,
+                "weights": {k: v.detach().cpu().clone() for k, v in learner.weights().items()},
+            }
+        progress.history += [
+            {"epoch": progress.epoch, "term": name, "value": value}
+            for name, value in values.items()
+        ]
+        run.report(values, progress.epoch)
+        run.slot.save({**vars(progress), "learner": learner.state(), "fingerprint": mark})
+    if progress.best["epoch"] == 0:
+        msg = (
+            f"{schedule.score} was not a number in any of {progress.epoch} epochs: expected "
+            "validation cases that can be scored; look at their labels and at the split"
+        )
+        raise ValueError(msg)
+    return progress
+
+
+def last_state(slot: Slot, mark: str) -> State | None:
+    """Return the state to continue from; None if there is none, or it is of another run."""
+    state = slot.load()
+    if state is None:
+        return None
+    if state["fingerprint"] != mark:
+        logger.warning("the last state has other parameters or cases: training starts anew")
+        return None
+    logger.info("training continues after epoch %d", state["epoch"])
+    return state
+
+
+def _resume(learner: Learner, slot: Slot, mark: str) -> Progress:
+    state = last_state(slot, mark)
+    if state is None:
+        return Progress()
+    learner.restore(state["learner"])
+    return Progress(state["epoch"], state["best"], state["history"])
+
+
+def _finished(progress: Progress, schedule: Schedule) -> bool:
+    waited = progress.epoch - progress.best["epoch"]
+    return progress.epoch >= schedule.epochs or waited > schedule.patience
+
+
+def _require_finite(values: Mapping[str, float], epoch: int) -> None:
+    for name, value in values.items():
+        if not abs(value) < float("inf"):
+            msg = (
+                f"{name} is {value} in epoch {epoch + 1}: expected a finite number; lower the "
+                "learning rate or the gradient clip, or set hardware.precision to 32-true"
+            )
+            raise FloatingPointError(msg)

@@ -1,0 +1,253 @@
+"""Adaptation: it learns from the scans to be filled, and never harms on what it held out."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from slicefill.imputation.methods.adapted.acceptance import compare, paid
+from slicefill.imputation.methods.adapted.adaptation import (
+    Scans,
+    adapt,
+    adaptation_mark,
+    divide,
+    training_params,
+)
+from slicefill.imputation.methods.slice_imputation.checkpoint import load_model
+from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
+from slicefill.imputation.methods.slice_imputation.train import TrainingData, gather
+from slicefill.imputation.methods.slice_imputation.validation import validate
+from slicefill.params import AdaptationParams
+from slicefill.training.fit import Run
+from slicefill.types import Case, Promise
+
+WEIGHTS = {"rec": 1, "per": 0, "warp": 0.1, "smooth": 0, "adv": 0, "tp_smooth": 0, "cycle": 0.1}
+
+
+class NoSlot:
+    """Keeps nothing."""
+
+    def load(self):
+        return None
+
+    def save(self, state):
+        pass
+
+
+LEARNING = {"epochs": 4, "learning_rate": 3e-2, "groups_per_epoch": 64}
+
+RUN = Run(NoSlot(), lambda values, epoch: None)
+
+
+@pytest.fixture
+def start(params):
+    """Weights that see a motion of one pixel everywhere."""
+    made = params(variant="plain", groups={"inner": (1, 1)})
+    torch.manual_seed(1)
+    model = SynthesisModel(1, made.network, made.parts)
+    with torch.no_grad():
+        model.flow_network.out.bias.fill_(1.0)
+    plain = {"channels": 1, "trust": {"knots": [0.0, 1.0]}, "epoch": 7, "history": []}
+    return {"weights": model.state_dict(), "critics": {}, "params": made.model_dump(), **plain}
+
+
+@pytest.fixture
+def adaptation(params):
+    """Parameters of a tiny adaptation; sections are merged."""
+    given = params(groups={"inner": (1, 1), "crop": (32, 32), "in_plane": 0.0}).model_dump()
+    optimisation = {**given["optimisation"], "pretraining_epochs": 0, "validation_groups": 40}
+
+    def make(**changes):
+        values = {
+            "cases": 24,
+            "persons": 3,
+            "held_out": 0.3,
+            "least_gain": 0.05,
+            "share": 1.0,
+            "largest_p": 0.01,
+            "weights": WEIGHTS,
+            "optimisation": {**optimisation, "epochs": 1, "minutes": 60},
+            **{k: given[k] for k in ("perceptual", "critic_width", "through_plane", "groups")},
+            "hardware": given["hardware"],
+        }
+        for name, value in changes.items():
+            values[name] = {**values[name], **value} if isinstance(value, dict) else value
+        return AdaptationParams(**values)
+
+    return make
+
+
+@pytest.fixture
+def scans(discs):
+    """Scans of moving discs, a person each."""
+
+    def make(count=4):
+        cases = discs(count, labelled=False)
+        return Scans(cases, {case: case for case in cases})
+
+    return make
+
+
+def test_it_learns_from_the_scans_and_says_how_much_was_gained(scans, start, adaptation, caplog):
+    caplog.set_level(logging.INFO)
+    params = adaptation(optimisation=LEARNING)
+    made = adapt(scans(6), start, params, RUN)
+    found = made["adaptation"]
+    assert found["used"] == "adapted"
+    assert found["gain_db"] > 0.1
+    assert found["kinds"]["through_plane"]["groups"] == 2 * 4  # two persons of six, six slices
+    assert found["held_out"] == "persons"
+    assert found["scans"] == 6
+    assert found["steps"] == 4 * 4  # epochs; a batch of 4 from each of 4 scans, of 4 groups
+    assert any("the adapted weights are used" in r.message for r in caplog.records)
+    assert not torch.equal(made["weights"]["flow_network.out.bias"], torch.ones(4))
+    assert made["trust"] == start["trust"]  # what the start knows besides its weights stays
+    json.dumps(found)  # plain: it goes into every record
+
+
+def test_without_a_gain_the_given_weights_are_kept_to_the_bit_and_it_is_said(
+    scans, start, adaptation, caplog
+):
+    made = adapt(scans(), start, adaptation(optimisation={"learning_rate": 1e-9}), RUN)
+    assert made["adaptation"]["used"] == "shipped"
+    assert all(torch.equal(made["weights"][k], v) for k, v in start["weights"].items())
+    assert made["params"] == start["params"]
+    (warning,) = [r.message for r in caplog.records if "adaptation:" in r.message]
+    assert "expected 0.05 dB (adaptation.least_gain) and p <= 0.01 (largest_p) of each" in warning
+    assert "the shipped weights are kept" in warning
+
+
+def test_a_gain_below_the_least_is_none(scans, start, adaptation):
+    params = adaptation(optimisation={"learning_rate": 1e-3, "epochs": 2}, least_gain=99.0)
+    made = adapt(scans(), start, params, RUN)
+    assert made["adaptation"]["gain_db"] < 99
+    assert made["adaptation"]["used"] == "shipped"
+
+
+@pytest.mark.parametrize(
+    ("gain", "p", "enough"), [(0.2, 0.001, True), (0.2, 0.02, False), (0.04, 0.001, False)]
+)
+def test_a_gain_counts_only_if_every_kind_of_slice_shows_it_for_sure(adaptation, gain, p, enough):
+    sure, other = {"gain_db": 0.9, "p": 1e-6}, {"gain_db": gain, "p": p}
+    assert paid({"in_plane": sure, "through_plane": other}, adaptation()) == enough
+
+
+def test_it_goes_a_share_of_the_way(scans, start, adaptation):
+    optimisation = {"learning_rate": 3e-2, "epochs": 2}
+    half, whole = (
+        adapt(scans(), start, adaptation(share=s, optimisation=optimisation, least_gain=0), RUN)
+        for s in (0.5, 1.0)
+    )
+    for name, weights in start["weights"].items():
+        middle = (weights + whole["weights"][name]) / 2
+        torch.testing.assert_close(half["weights"][name], middle)
+
+
+def test_frozen_parts_keep_their_weights_to_the_bit(scans, params, adaptation):
+    made = params(variant="refined", groups={"inner": (1, 1)})
+    model = SynthesisModel(1, made.network, made.parts)
+    start = {"weights": model.state_dict(), "params": made.model_dump(), "channels": 1}
+    frozen = {**LEARNING, "frozen": ["flow_network"]}
+    adapted = adapt(scans(6), start, adaptation(optimisation=frozen, least_gain=0), RUN)
+    assert adapted["adaptation"]["used"] == "adapted"
+    same = {
+        name: torch.equal(adapted["weights"][name], w) for name, w in model.state_dict().items()
+    }
+    assert {name.split(".")[0] for name, kept in same.items() if kept} == {"flow_network"}
+    assert not any(kept for name, kept in same.items() if name.startswith("refinement"))
+
+
+def test_gains_are_paired_over_the_same_groups(scans, start, adaptation):
+    params = adaptation(groups={"in_plane": 1.0})
+    synthesis, cases = training_params(start, params), scans(2).cases
+    material = gather(TrainingData(cases, cases, "auto"), synthesis)
+    torch.manual_seed(2)
+    other = {"weights": SynthesisModel(1, synthesis.network, synthesis.parts).state_dict()}
+    other = {**start, "weights": {k: 1.5 * v for k, v in other["weights"].items()}}
+    found = compare(start, other, material, synthesis)
+    before, after = (
+        validate(load_model(each), material.held_out, material.scored) for each in (start, other)
+    )
+    for kind, own in found["kinds"].items():
+        name = f"validation/psnr/{kind}"
+        assert own["gain_db"] == pytest.approx(after[name] - before[name], abs=1e-5)
+    gain = after["validation/psnr"] - before["validation/psnr"]
+    assert found["gain_db"] == pytest.approx(gain, abs=1e-5)
+    assert sum(kind["groups"] for kind in found["kinds"].values()) == len(material.scored)
+    same = compare(start, start, material, synthesis)
+    assert same["gain_db"] == 0
+    assert {(kind["better"], kind["p"]) for kind in same["kinds"].values()} == {(0.0, 1.0)}
+
+
+def test_few_persons_give_slices_of_every_scan_and_one_short_scan_is_refused(
+    scans, make_case, adaptation
+):
+    long = Promise(lambda: make_case(np.random.default_rng(0).random((9, 8, 8))), "long")
+    both = Scans({"a": long, "b": long}, {"a": "1", "b": "1"})
+    assert divide(both, 1, adaptation()).by == "slices"
+    assert divide(scans(3), 1, adaptation()).by == "persons"
+    assert divide(scans(2), 1, adaptation()).by == "persons"  # six slices each: too few to cut
+    with pytest.raises(ValueError, match=r"one of 7 slices.*got 1 scan\(s\) of 1 person"):
+        divide(scans(1), 1, adaptation())
+
+
+def test_only_the_channels_that_guide_the_model_are_looked_at(make_case, scans, adaptation):
+    slices = np.random.default_rng(0).random((9, 8, 8)).astype(np.float32)
+    plain = make_case(slices).image
+    four = np.stack([plain.stored, 0 * plain.stored, 1 - plain.stored], -1)
+    given = Promise(lambda: Case(plain.with_stored(four)), "4D")
+    divided = divide(Scans({"a": given}, {"a": "1"}), 1, adaptation())
+    (part,) = divided.held_out.values()
+    np.testing.assert_array_equal(part.make().image.stored[..., 0], plain.stored[..., 3:6])
+    assert part.make().image.stored.shape == (8, 8, 3, 1)
+
+
+def test_network_and_window_are_those_of_the_start_and_critics_follow_their_weight(
+    start, adaptation
+):
+    plain = training_params(start, adaptation())
+    assert plain.network.model_dump() == start["params"]["network"]
+    assert plain.window.model_dump() == start["params"]["window"]
+    assert not plain.parts.global_discriminator
+    assert plain.lambdas["cycle"] == 0.1
+    full = training_params(start, adaptation(weights={"adv": 0.01, "tp_smooth": 0.1}))
+    assert full.parts.global_discriminator
+    assert full.parts.local_discriminator
+    assert full.lambdas["adv"] == 0.01
+    assert full.lambdas["tp_smooth"] == 0.1
+
+
+def test_the_full_losses_train_too(scans, start, adaptation):
+    made = adapt(scans(), start, adaptation(weights={"adv": 0.01, "tp_smooth": 0.1}), RUN)
+    terms = {row["term"] for row in made["history"]}
+    assert {"critic/global", "critic/local", "train/raw/adv", "train/raw/cycle"} <= terms
+
+
+def test_another_start_other_scans_persons_or_numbers_have_another_mark(scans, start, adaptation):
+    few, params = scans(2), adaptation()
+    other = {name: 1 + weight for name, weight in start["weights"].items()}
+    marks = [
+        adaptation_mark(few, start, params),
+        adaptation_mark(scans(3), start, params),
+        adaptation_mark(Scans(few.cases, dict.fromkeys(few.cases, "one")), start, params),
+        adaptation_mark(few, start, params.within(2)),
+        adaptation_mark(few, {**start, "weights": other}, params),
+    ]
+    assert len(set(marks)) == 5
+    assert adaptation_mark(scans(2), start, adaptation()) == marks[0]
+
+
+def test_without_a_limit_of_time_it_is_refused(adaptation):
+    with pytest.raises(ValidationError, match=r"optimisation\.minutes: expected a number"):
+        adaptation(optimisation={"minutes": None})
+
+
+def test_no_more_scans_are_drawn_than_asked_for(scans):
+    drawn = scans(6).draw(4, seed=0)
+    assert len(drawn.cases) == 4
+    assert set(drawn.cases) < set(scans(6).cases)
+    assert drawn.cases.keys() == scans(6).draw(4, seed=0).cases.keys()
+    assert len(scans(3).draw(24, seed=0).cases) == 3

@@ -1,0 +1,213 @@
+"""Labels carried by motion: ties, ids, and what a field does where motion explains nothing."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from scipy.interpolate import CubicHermiteSpline
+
+from slicefill.imputation.methods.slice_imputation.foreground import far_side
+from slicefill.imputation.methods.slice_imputation.label_fields import Field, label_fields
+from slicefill.imputation.methods.slice_imputation.labels import (
+    LabelRule,
+    Labels,
+    follow_with_caution,
+)
+from slicefill.imputation.methods.slice_imputation.model import Motion
+from slicefill.params import CautionParams
+
+FIELDS = ("one_hot", "signed_distance")
+CAUTION = CautionParams(
+    followed=0.25, averaged=5, yielding=0.2, curvature=0.2, appearance=0.12, nearby=7
+)
+
+
+def flat(label, size=8):
+    return torch.full((1, size, size), label)
+
+
+def fill(first, last, t, field, share=None):
+    """Labels at t between two slices that do not move."""
+    still = torch.zeros(1, 2, *first.shape[1:])
+    share = torch.tensor(1 - t) if share is None else torch.full((1, 1, *first.shape[1:]), share)
+    return carry(torch.cat([first, last]), Motion(still, still, share), LabelRule(field), t=t)
+
+
+def carry(ids, motion, rule, *, t=0.5, shown=None, gaps=slice(0, 1)):
+    """Labels at t in some gaps of a stack, whose synthetic slices are the mean of its slices."""
+    shown = torch.zeros(len(ids), 1, *ids.shape[1:]) if shown is None else shown
+    first, last = shown[gaps], shown[far_side(gaps)]
+    labels = Labels.around(gaps, ids, (first, last), rule)
+    made = (first + last) / 2
+    return labels.fill(motion, made, t)
+
+
+def still(size, t=0.5, count=1):
+    return Motion(*torch.zeros(2, count, 2, *size), torch.tensor(1 - t))
+
+
+def round_label(disc, radius, column=24.0):
+    return torch.from_numpy(disc(24, column, radius, 48) > 0.5).long()[None]
+
+
+def dice(a, b):
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize(("t", "winner"), [(0.2, 5), (0.5, 5), (0.51, 2), (0.8, 2)])
+def test_the_nearer_slice_decides_and_at_the_middle_the_first(t, winner, field):
+    assert (fill(flat(5), flat(2), t, field) == winner).all()
+    assert (fill(flat(2), flat(5), t, field) == 7 - winner).all()  # whichever id is larger
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("share", [0.5 - 1e-7, 0.5, 0.5 + 1e-7])
+def test_ties_go_to_the_nearer_slice_whatever_the_rounding(share, field):
+    assert (fill(flat(5), flat(2), 0.5, field, share) == 5).all()
+    assert (fill(flat(5), flat(2), 0.6, field, share) == 2).all()
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_ids_are_names_not_numbers(field, seeded):
+    first, last = torch.randint(0, 2, (2, 1, 9, 9), generator=seeded)
+    names = torch.tensor([40, 7])
+    plain = fill(first, last, 0.3, field)
+    assert torch.equal(fill(names[first], names[last], 0.3, field), names[plain])
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_no_id_is_made_up_between_two(field):
+    assert not (fill(flat(1), flat(3), 0.5, field) == 2).any()
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("t", [0.1, 0.5, 0.9])
+def test_equal_slices_stay_as_they_are(t, field, seeded):
+    ids = torch.randint(0, 4, (1, 9, 9), generator=seeded)
+    assert torch.equal(fill(ids, ids, t, field), ids)
+
+
+def test_one_hot_fields_are_those_of_eq_5():
+    first, last = torch.tensor([[[0, 1], [3, 3]]]), torch.tensor([[[0, 0], [1, 3]]])
+    fields = label_fields(torch.cat([first, last]), slice(0, 1), "one_hot")
+    assert set(fields) == {0, 1, 3}
+    for label, field in fields.items():
+        assert torch.equal(field.first, (first == label)[:, None].float())
+        assert torch.equal(field.last, (last == label)[:, None].float())
+
+
+@pytest.mark.parametrize(("t", "radius"), [(0.25, 7.5), (0.5, 10), (0.75, 12.5)])
+def test_signed_distance_interpolates_what_motion_leaves_unexplained_by_shape(t, radius, disc):
+    small, large = round_label(disc, 5), round_label(disc, 15)
+    truth = round_label(disc, radius) == 1
+    assert dice(fill(small, large, t, "signed_distance") == 1, truth) > 0.88
+    assert dice(fill(small, large, t, "one_hot") == 1, truth) < 0.85
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_by_shape_an_object_on_one_slice_only_ends_half_way(order, disc):
+    shown, gone = round_label(disc, 10), round_label(disc, -9)
+    assert not gone.any()
+    areas = []
+    for t in (0.1, 0.3, 0.45, 0.55, 0.9):
+        pair = (shown, gone)[::order]
+        areas.append(int(fill(*pair, t if order == 1 else 1 - t, "signed_distance").sum()))
+    assert int(shown.sum()) > areas[0] > areas[1] > areas[2] > 0
+    assert areas[3:] == [0, 0]
+
+
+@pytest.mark.parametrize("rule", [*map(LabelRule, FIELDS), LabelRule("signed_distance", CAUTION)])
+def test_gaps_of_a_batch_are_filled_as_each_alone(rule, seeded):
+    ids = torch.randint(0, 3, (6, 9, 9), generator=seeded)
+    ids[2] = 7  # an id that no other slice has
+    shown = torch.rand(6, 1, 9, 9, generator=seeded)
+    together = carry(ids, still((9, 9), 0.4, 3), rule, t=0.4, shown=shown, gaps=slice(1, 4))
+    for k in range(3):
+        alone = carry(ids, still((9, 9), 0.4), rule, t=0.4, shown=shown, gaps=slice(1 + k, 2 + k))
+        assert torch.equal(together[k : k + 1], alone)
+
+
+@pytest.mark.parametrize(
+    ("named", "rule"),
+    [
+        ("one_hot", LabelRule("one_hot")),
+        ("signed_distance", LabelRule("signed_distance")),
+        ("shape_and_motion", LabelRule("signed_distance", CAUTION)),
+    ],
+)
+def test_caution_is_taken_where_shape_and_motion_is_asked_for(named, rule):
+    asked = SimpleNamespace(label_field=named, label_caution=CAUTION)
+    assert LabelRule.of(asked) == rule
+
+
+def with_caution(**changes):
+    nothing = {"yielding": 0, "curvature": 0, "appearance": 0}
+    return LabelRule("signed_distance", CAUTION.model_copy(update={**nothing, **changes}))
+
+
+def test_a_background_that_yields_keeps_volume():
+    """Blended distances of two discs side by side shrink what lies between."""
+    rows, columns = torch.meshgrid(torch.arange(24), torch.arange(40), indexing="ij")
+    ids = torch.stack([((rows - 12) ** 2 + (columns - at) ** 2 < 36).long() for at in (15, 22)])
+    plain, yielding = (
+        carry(ids, still((24, 40)), with_caution(yielding=by)).sum() for by in (0, 0.3)
+    )
+    assert plain < yielding <= ids[0].sum()
+
+
+def test_a_bend_is_what_a_catmull_rom_cubic_adds_to_a_line():
+    before, first, last, after = 0.0, 1.0, 4.0, 2.0
+    slopes = [(last - before) / 2, (after - first) / 2]
+    cubic = CubicHermiteSpline([0, 1], [first, last], slopes)
+    bends = torch.tensor([before - 2 * first + last, first - 2 * last + after])
+    for t in (0.25, 0.5, 0.75):
+        added = Field(torch.tensor(first), torch.tensor(last), *bends).bend(t)
+        assert first + t * (last - first) + added == pytest.approx(float(cubic(t)))
+
+
+def test_outlines_follow_their_bend_across_slices(disc):
+    """Through radii 4, 12, 12, 4 a smooth surface bulges between the middle two."""
+    ids = torch.cat([round_label(disc, radius) for radius in (4, 12, 12, 4)])
+    flat, partly, cubic = (
+        carry(ids, still((48, 48)), with_caution(curvature=by), gaps=slice(1, 2)).sum()
+        for by in (0, 0.7, 1)
+    )
+    assert flat == ids[1].sum() < partly < cubic
+    truth = round_label(disc, 13).sum()  # (9 · (12 + 12) - (4 + 4)) / 16
+    assert abs(cubic - truth) < 0.3 * abs(flat - truth)
+
+
+def test_intensities_decide_where_outlines_leave_it_open():
+    """Halves whose border jumps by 4 columns; the image says where it is between the two."""
+    ids, shown = torch.zeros(2, 16, 32, dtype=torch.long), torch.zeros(2, 1, 16, 32)
+    for side, border in enumerate((14, 18)):
+        ids[side, :, border:] = shown[side, ..., border:] = 1
+    both = shown[:1], shown[1:]
+    labels = Labels.around(slice(0, 1), ids, both, with_caution(appearance=0.5))
+    for border in (15, 16, 17):
+        made = torch.zeros(1, 1, 16, 32)
+        made[..., border:] = 1
+        assert torch.equal(labels.fill(still((16, 32)), made, 0.5), made[:, 0].long())
+
+
+def test_of_equal_slices_caution_leaves_the_labels_as_they_are(seeded):
+    ids = torch.randint(0, 3, (1, 9, 9), generator=seeded).repeat(4, 1, 1)
+    shown = torch.rand(1, 1, 9, 9, generator=seeded).repeat(4, 1, 1, 1)
+    rule = LabelRule("signed_distance", CAUTION)
+    assert torch.equal(carry(ids, still((9, 9)), rule, shown=shown, gaps=slice(1, 2)), ids[:1])
+
+
+def test_caution_leaves_a_part_of_the_motion_that_is_believed():
+    field = torch.zeros(1, 2, 9, 9)
+    believed = Motion(field, field, torch.tensor(0.5), moved=torch.full((1, 1, 9, 9), 0.8))
+    led = follow_with_caution(believed, CAUTION)
+    assert torch.allclose(led.moved, torch.tensor(0.2))
+
+
+def test_caution_averages_flows_over_a_square():
+    field = torch.zeros(1, 2, 9, 9)
+    field[..., 4, 4] = 25.0
+    led = follow_with_caution(Motion(field, field, torch.tensor(0.5)), CAUTION)
+    assert torch.allclose(led.to_first[..., 2:7, 2:7], torch.tensor(1.0))
+    assert not led.to_first[..., :2, :].any()

@@ -1,0 +1,235 @@
+"""Training as a whole: it learns, it resumes to the bit, the critic takes part when it should."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+
+from slicefill.imputation.methods.classical import CLASSICAL
+from slicefill.imputation.methods.super_resolution.infer import (
+    Engine,
+    fill_by_super_resolution,
+    load_engine,
+)
+from slicefill.imputation.methods.super_resolution.learner import SuperResolutionLearner
+from slicefill.imputation.methods.super_resolution.pairs import StackCache
+from slicefill.imputation.methods.super_resolution.train import train, training_mark
+from slicefill.imputation.methods.super_resolution.validation import squared_error, validate
+from slicefill.training.fit import Run
+from slicefill.types import Promise, Stack
+
+KINDS = ["edsr", "rcan", "esrgan"]
+
+
+class MemorySlot:
+    """Keeps the state as bytes, as a file would, and reads tensors and plain values only."""
+
+    def __init__(self):
+        self.content = None
+
+    def load(self):
+        return self.content and torch.load(io.BytesIO(self.content), weights_only=True)
+
+    def save(self, state):
+        file = io.BytesIO()
+        torch.save(state, file)
+        self.content = file.getvalue()
+
+
+def run(slot=None, kill_in=None, seen=None):
+    def report(values, epoch):
+        if seen is not None:
+            seen.append(dict(values))
+        if epoch == kill_in:
+            raise KeyboardInterrupt
+
+    return Run(slot or MemorySlot(), report)
+
+
+def equal(a, b):
+    """Whether two nested states are the same to the bit."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return a == b
+
+
+@pytest.fixture
+def data(waves):
+    return waves(2), waves(1, first=2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kill_in", [1, 3])
+def test_a_killed_run_ends_as_an_uninterrupted_one(kind, kill_in, data, params):
+    made = params(optimisation={"epochs": 3, "adversarial_epochs": 1})
+    whole, slot = MemorySlot(), MemorySlot()
+    expected = train(*data, kind, made, run(whole))
+    with pytest.raises(KeyboardInterrupt):
+        train(*data, kind, made, run(slot, kill_in))  # before the epoch is saved
+    assert equal(train(*data, kind, made, run(slot)), expected)
+    assert equal(slot.load(), whole.load())
+
+
+def test_a_finished_run_is_not_repeated(data, params):
+    slot, seen = MemorySlot(), []
+    first = train(*data, "edsr", params(), run(slot))
+    assert equal(train(*data, "edsr", params(), run(slot, seen=seen)), first)
+    assert seen == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_checkpoint_is_plain_and_says_what_it_is(kind, data, params):
+    checkpoint = train(*data, kind, params(), run())
+    slot = MemorySlot()
+    slot.save(checkpoint)  # reading it back refuses anything but tensors and plain values
+    assert equal(slot.load(), checkpoint)
+    assert (checkpoint["kind"], checkpoint["name"]) == ("super_resolution", kind)
+    assert (checkpoint["channels"], checkpoint["factor"]) == (1, 3)
+    assert checkpoint["network"]["kind"] == kind
+    assert checkpoint["fingerprint"] == training_mark(*data, kind, params())
+    psnr = {r["epoch"]: r["value"] for r in checkpoint["history"] if r["term"] == "validation/psnr"}
+    assert checkpoint["validation"]["psnr"] == psnr[checkpoint["epoch"]]
+
+
+def test_the_best_epoch_is_kept_but_of_adversarial_training_the_last(data, params):
+    for kind, adversarial, last in (("edsr", 2, False), ("esrgan", 0, False), ("esrgan", 2, True)):
+        # so large a rate that epochs after the first make it worse
+        made = params(optimisation={"adversarial_epochs": adversarial, "learning_rate": 0.3})
+        checkpoint = train(*data, kind, made, run())
+        psnr = {
+            r["epoch"]: r["value"] for r in checkpoint["history"] if r["term"] == "validation/psnr"
+        }
+        assert len(psnr) == (4 if last else 2)
+        assert checkpoint["epoch"] == (4 if last else max(psnr, key=psnr.get))
+
+
+def test_the_learning_rate_is_halved_at_half_of_the_l1_epochs(data, params, fabric):
+    made = params(optimisation={"epochs": 4, "steps_per_epoch": 1})
+    learner = start(fabric, data, "esrgan", made)
+    rates = []
+    for epoch in range(6):
+        learner.train_epoch(epoch)
+        rates.append([side.optimiser.param_groups[0]["lr"] for side in learner.sides.values()])
+    assert rates == [[1e-3, 1e-3]] * 2 + [[5e-4, 5e-4]] * 4
+
+
+def start(fabric, data, kind, made):
+    training, validation = (StackCache(cases, made) for cases in data)
+    return SuperResolutionLearner(fabric, training, validation, made.networks[kind], made)
+
+
+def snapshot(learner):
+    return {
+        name: torch.cat([p.detach().flatten().clone() for p in side.network.parameters()])
+        for name, side in learner.sides.items()
+    }
+
+
+def test_the_critic_rests_on_l1_and_learns_together_with_the_generator_after(data, params, fabric):
+    learner = start(fabric, data, "esrgan", params(optimisation={"steps_per_epoch": 1}))
+    before = snapshot(learner)
+    on_l1 = learner.train_epoch(0)
+    middle = snapshot(learner)
+    against = learner.train_epoch(2)
+    after = snapshot(learner)
+    assert set(on_l1) == {"train/pixel"}
+    assert set(against) == {"train/weighted/pixel", "train/weighted/adversarial", "critic/loss"}
+    assert torch.equal(before["critic"], middle["critic"])
+    assert not torch.equal(before["generator"], middle["generator"])
+    for name in ("critic", "generator"):
+        assert not torch.equal(middle[name], after[name])
+
+
+def test_the_critic_learns_to_tell_and_the_generator_is_told_by_it(data, params, fabric):
+    """A generator that stands still cannot answer: it is told apart better and better."""
+    made = params(optimisation={"steps_per_epoch": 25, "adversarial": 1.0, "batch": 4})
+    learner = start(fabric, data, "esrgan", made)
+    learner.sides["generator"].update = lambda fabric, loss: None
+    first, *_, last = (learner.train_epoch(epoch) for epoch in (2, 3, 4))
+    assert last["critic/loss"] < 0.8 * first["critic/loss"]
+    assert last["train/weighted/adversarial"] > 1.2 * first["train/weighted/adversarial"]
+
+
+def test_edsr_and_rcan_have_no_critic(data, params, fabric):
+    for kind in ("edsr", "rcan"):
+        assert set(start(fabric, data, kind, params()).sides) == {"generator"}
+
+
+def test_a_perceptual_term_without_weights_stops_before_training(data, params, tmp_path):
+    made = params(perceptual=str(tmp_path / "none.pth"))
+    with pytest.raises(FileNotFoundError, match="perceptual"):
+        train(*data, "esrgan", made, run())
+    train(*data, "edsr", made, run())  # needs none
+
+
+def test_thick_scans_hold_no_pairs(data, params):
+    with pytest.raises(ValueError, match=r"super_resolution\.factor: expected 2 or more"):
+        train(*data, "edsr", params(factor=1), run())
+
+
+def test_the_mark_depends_on_all_that_the_network_does(data, params):
+    training, validation = data
+    marks = [
+        training_mark(training, validation, "edsr", params()),
+        training_mark(training, validation, "rcan", params()),
+        training_mark(validation, training, "edsr", params()),
+        training_mark(training, validation, "edsr", params(factor=2)),
+        training_mark(training, validation, "edsr", params(optimisation={"batch": 3})),
+        training_mark({"case0": Promise(dict, "x")}, validation, "edsr", params()),
+    ]
+    assert len(set(marks)) == len(marks)
+    wider = params(networks={"rcan": {**params().networks["rcan"].model_dump(), "width": 9}})
+    assert training_mark(training, validation, "edsr", wider) == marks[0]
+
+
+class Constant(torch.nn.Module):
+    """Repeats rows and adds 0.1 to all but the acquired."""
+
+    def forward(self, slices):
+        made = slices.repeat_interleave(3, dim=2) + 0.1
+        made[:, :, ::3] += 5
+        return made
+
+
+def test_only_bracketed_rows_that_were_not_acquired_are_scored(fabric, isotropic, params):
+    """A case of 8 slices, ×3: acquired are 0, 3, 6; slice 7 is not bracketed. 0.01 is 20 dB."""
+    slices = np.full((8, 1, 6, 40), 0.5, np.float32)
+    slices[7] = 0.9
+    made = params()
+    stacks = StackCache({"a": Promise(lambda: isotropic(slices), "a")}, made)
+    engine = Engine(Constant(), 1, 3, fabric, 1000)
+    assert squared_error(engine, slices) == pytest.approx(0.01, rel=1e-5)
+    assert validate(engine, stacks)["validation/psnr"] == pytest.approx(20, abs=1e-3)
+
+
+def test_a_tiny_edsr_beats_linear_interpolation_on_waves(waves, params, fabric):
+    shape = {"kind": "edsr", "width": 16, "blocks": 2, "groups": 1, "residual_scale": 1.0}
+    made = params(
+        networks={"edsr": shape},
+        optimisation={
+            "epochs": 6,
+            "steps_per_epoch": 40,
+            "batch": 8,
+            "patch": (6, 12),
+            "learning_rate": 3e-3,
+        },
+    )
+    held_out = waves(1, first=2)
+    checkpoint = train(waves(2), held_out, "edsr", made, run())
+    true = StackCache(held_out, made)["case2"]
+    stack = Stack(true[::3].copy(), np.array([[0.0, 1.0]]))
+    engine = load_engine(checkpoint, fabric, 100_000)
+    removed = true[:24].reshape(8, 3, *true.shape[1:])[:, 1:]
+    errors = {
+        name: np.abs(method(stack, [1 / 3, 2 / 3]).image - removed).mean()
+        for name, method in {
+            "linear": CLASSICAL["linear"],
+            "edsr": lambda *given: fill_by_super_resolution(engine, *given),
+        }.items()
+    }
+    assert errors["edsr"] < 0.6 * errors["linear"]

@@ -1,0 +1,308 @@
+"""Trust as an expected error: evidence, estimates, calibration, abstention."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from slicefill.imputation.methods.classical import CLASSICAL
+from slicefill.imputation.methods.slice_imputation.infer import Engine, fill_by_flow
+from slicefill.imputation.methods.slice_imputation.labels import LabelRule
+from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
+from slicefill.imputation.uncertainty.calibration import calibrate, compare_known
+from slicefill.imputation.uncertainty.confidence import Judge, fill_and_judge, load_judge
+from slicefill.imputation.uncertainty.cycle import cycle_error
+from slicefill.imputation.uncertainty.error_model import fit_estimate
+from slicefill.imputation.uncertainty.evidence import METHODS, Filled, gather
+from slicefill.params import CalibrationParams, NetworkParams, TrustParams, Variant
+from slicefill.simulation.procedural import procedural_volume
+from slicefill.types import Stack
+
+PARTS = {
+    "tp_smooth": False,
+    "global_discriminator": False,
+    "local_discriminator": False,
+    "classifier": "joint",
+    "refinement": True,
+    "residual": 0.2,
+    "mix": True,
+    "context": True,
+    "error": True,
+}
+
+
+@pytest.fixture(scope="module")
+def engine(fabric):
+    """An untrained model: it fills linearly."""
+    torch.manual_seed(0)
+    network = NetworkParams(width=4, depth=2, time_form="linear_motion")
+    model = SynthesisModel(1, network, Variant(**PARTS)).eval()
+    return Engine(model, fabric, 10**6, LabelRule("one_hot"), ensemble=False)
+
+
+@pytest.fixture
+def stirred(engine):
+    """The same model, with weights that move and add something."""
+    torch.manual_seed(1)
+    kept = {name: value.clone() for name, value in engine.model.state_dict().items()}
+    torch.nn.init.normal_(engine.model.flow_network.out.weight, std=5)
+    torch.nn.init.normal_(engine.model.refinement.out.weight, std=5)
+    yield engine
+    engine.model.load_state_dict(kept)
+
+
+def flat(levels, size=(8, 9), label=None):
+    """Slices of one intensity each."""
+    image = np.ones((len(levels), 1, *size), np.float32) * np.reshape(levels, (-1, 1, 1, 1))
+    return Stack(image.astype(np.float32), np.array([[0.0, 1.0]]), label)
+
+
+def noise(depth=5, channels=1):
+    image = np.random.default_rng(0).random((depth, channels, 12, 14), np.float32)
+    label = np.digitize(image[:, 0], [0.4]).astype(np.uint8)
+    return Stack(image, np.tile([0.0, 1.0], (channels, 1)), label)
+
+
+def constant(**errors):
+    """A calibration that expects the same error of a method, whatever the evidence."""
+    maps = {
+        name: {"weights": {"apart": 1.0}, "scores": [0.0, 1.0], "errors": [error, error]}
+        for name, error in errors.items()
+    }
+    return {"smoothing": 1, "gaps": [2], "with_cycle": maps, "without_cycle": maps}
+
+
+def judge(calibration, **params):
+    return Judge(calibration, TrustParams(**{"cycle": False, "threshold": 1, "margin": 1} | params))
+
+
+def features(engine, stack, positions, smoothing=0, cycle=None):
+    filling = fill_by_flow(engine, stack, positions)
+    (found,) = gather(Filled(engine, stack, filling, positions, smoothing, cycle))
+    return found
+
+
+# --- evidence --------------------------------------------------------------------------------
+
+
+def test_evidence_of_flat_slices_is_what_one_reckons(engine):
+    """0.1, 0.3, 0.9: steps of 0.2 and 0.6, of which the bend is 0.4; blended, a quarter of the way.
+
+    The parabola through them is 0.1 + 0.2 z² and so 0.1125 at z = 0.25; the line is at 0.15.
+    """
+    found = features(engine, flat([0.1, 0.3, 0.9]), [0.25]).features
+    expected = {
+        "apart": [0.2, 0.6],
+        "change": [0.75 * 0.2, 0.75 * 0.6],
+        "bend": [0.75 * 0.4, 0.75 * 0.4],
+        "noise": [0.4, 0.4],
+        "from_linear": [0, 0],
+        "from_cubic": [0.15 - 0.1125, 0.45 - (0.1 + 0.2 * 1.25**2)],
+    }
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name][:, 0, 4, 4], values, atol=1e-6, err_msg=name)
+    assert found["predicted"].min() > 0
+
+
+def test_differences_are_averaged_over_squares(engine):
+    stack = flat([0.5, 0.5])
+    stack.image[1, 0, 4, 4] = 1.0
+    change = features(engine, stack, [0.5], smoothing=1).features["change"][0, 0]
+    assert change[4, 4] == pytest.approx(0.5 / 9)
+    assert change[4, 5] == pytest.approx(0.5 / 9)
+    assert change[4, 6] == 0
+
+
+def test_alternatives_are_what_the_classical_methods_fill_in(engine):
+    stack = noise()
+    values = features(engine, stack, [0.25, 0.5]).values
+    for name in ("linear", "cubic"):
+        expected = CLASSICAL[name](stack, [0.25, 0.5]).image
+        np.testing.assert_allclose(values[name], expected, atol=1e-5)
+
+
+def test_cycle_error_is_that_of_going_there_and_back(engine):
+    """Linearly: between 0.2 and 0.6 there is 0.4, and between 0.4 and 0.4 again 0.4."""
+    stack = flat([0.2, 0.6, 0.2, 0.2])
+    error = cycle_error(engine, stack, fill_by_flow(engine, stack, [0.5]))
+    np.testing.assert_allclose(error[:, 4, 4], [0.2, 0.2, 0.1, 0.1], atol=1e-6)
+
+
+def test_slices_that_change_evenly_are_predicted_back_without_error(engine):
+    stack = flat([0.1, 0.3, 0.5, 0.7])
+    error = cycle_error(engine, stack, fill_by_flow(engine, stack, [0.25, 0.5, 0.75]))
+    np.testing.assert_allclose(error, 0, atol=1e-6)
+
+
+def test_cycle_errors_are_carried_linearly_to_the_gaps(engine):
+    cycle = np.ones((3, 8, 9), np.float32) * np.reshape([0.1, 0.3, 0.2], (3, 1, 1))
+    cycle = cycle.astype(np.float32)
+    found = features(engine, flat([0.1, 0.3, 0.9]), [0.25], cycle=cycle).features["cycle"]
+    np.testing.assert_allclose(found[:, 0, 4, 4], [0.15, 0.275], atol=1e-6)
+
+
+# --- estimates -------------------------------------------------------------------------------
+
+
+def test_a_known_expectation_is_found_again():
+    rng = np.random.default_rng(0)
+    evidence = {name: rng.random(40_000) for name in ("told", "noise")}
+    estimate = fit_estimate(evidence, 0.3 * evidence["told"] * rng.exponential(1, 40_000), 16)
+    assert estimate.weights["noise"] < 0.02
+    asked = torch.tensor([0.2, 0.5, 0.8])
+    found = estimate.expect({"told": asked, "noise": torch.full((3,), 0.5)})
+    np.testing.assert_allclose(found, 0.3 * asked, rtol=0.1)
+
+
+def test_more_evidence_never_means_less_error():
+    rng = np.random.default_rng(1)
+    evidence = {name: rng.random(5000) for name in "ab"}
+    estimate = fit_estimate(evidence, rng.random(5000) * (evidence["a"] > 0.7), 32)
+    assert len(estimate.scores) <= 32
+    assert (np.diff(estimate.scores) > 0).all()
+    assert (np.diff(estimate.errors) >= 0).all()
+    assert min(estimate.weights.values()) >= 0
+
+
+def test_where_nothing_tells_voxels_apart_there_is_no_estimate():
+    with pytest.raises(ValueError, match="no evidence tells 50 voxels apart"):
+        fit_estimate({"apart": np.zeros(50)}, np.random.default_rng(0).random(50), 8)
+
+
+# --- calibration -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def calibration_params():
+    return CalibrationParams(
+        gaps=[2, 4],
+        voxels=4000,
+        smoothing=1,
+        knots=16,
+        seed=0,
+        batch_pixels=10**6,
+        hardware={"accelerator": "cpu", "devices": 1, "precision": "32-true"},
+    )
+
+
+@pytest.fixture(scope="module")
+def calibrated(engine, params, calibration_params):
+    """A checkpoint of the untrained model, calibrated on eight volumes."""
+    made = params(variants={"trusted": PARTS}, variant="trusted")
+    checkpoint = {"weights": engine.model.state_dict(), "params": made.model_dump(), "channels": 1}
+    volumes = (procedural_volume(seed, 32, 0.0) for seed in range(8))
+    return calibrate(checkpoint, volumes, calibration_params)
+
+
+def test_a_calibration_is_plain_values_of_every_method(calibrated):
+    trust = json.loads(json.dumps(calibrated["trust"]))
+    assert trust == calibrated["trust"]
+    assert set(trust["with_cycle"]) == set(METHODS) == set(trust["without_cycle"])
+    assert "cycle" in trust["with_cycle"]["model"]["weights"]
+    assert "cycle" not in trust["without_cycle"]["model"]["weights"]
+
+
+@pytest.mark.parametrize("cycle", [False, True])
+def test_on_new_volumes_as_much_error_is_found_as_was_expected(engine, calibrated, cycle):
+    expected, true = [], []
+    for seed in range(100, 108):
+        volume = procedural_volume(seed, 32, 0.0)
+        stack = Stack(volume[::3, None].copy(), np.array([[0.0, 1.0]]))
+        filling = fill_and_judge(
+            engine, judge(calibrated["trust"], cycle=cycle, threshold=0), stack, [1 / 3, 2 / 3]
+        )
+        removed = np.stack([volume[1:30:3], volume[2:31:3]], 1)
+        expected.append(1 - filling.trust)
+        true.append(np.abs(filling.image[:, :, 0] - removed))
+    expected, true = np.concatenate(expected).ravel(), np.concatenate(true).ravel()
+    assert expected.mean() == pytest.approx(true.mean(), rel=0.25)
+    trusted = expected < np.median(expected)
+    assert true[trusted].mean() < 0.6 * true[~trusted].mean()
+
+
+def test_errors_of_known_voxels_are_those_of_the_filling(engine):
+    volume = procedural_volume(0, 24, 0.0)
+    known = compare_known(engine, volume, 2, smoothing=1)
+    stack = Stack(volume[::2, None].copy(), np.array([[0.0, 1.0]]))
+    linear = CLASSICAL["linear"](stack, [0.5]).image[:, 0, 0]
+    assert known["error_linear"].mean() == pytest.approx(np.abs(linear - volume[1:-1:2]).mean())
+    np.testing.assert_allclose(known["error_model"], known["error_linear"], atol=1e-6)
+
+
+def test_a_volume_too_short_for_its_gap_is_refused(engine):
+    with pytest.raises(ValueError, match="8 slices is too short for gap 4"):
+        compare_known(engine, np.zeros((8, 9, 9), np.float32), 4, smoothing=1)
+
+
+def test_without_a_calibration_nothing_is_judged():
+    assert load_judge({"weights": {}}, TrustParams(cycle=False, threshold=1, margin=1)) is None
+
+
+# --- filling ---------------------------------------------------------------------------------
+
+
+def test_trust_is_one_minus_the_expected_error(engine):
+    apart = {"weights": {"apart": 0.5}, "scores": [0.0, 1.0], "errors": [0.0, 1.0]}
+    calibration = constant(model=0, linear=0, cubic=0)
+    calibration["without_cycle"] = dict.fromkeys(METHODS, apart)
+    filling = fill_and_judge(engine, judge(calibration), flat([0.2, 0.6]), [0.5])
+    np.testing.assert_allclose(filling.trust, 1 - 0.5 * 0.4, atol=1e-6)
+    assert (filling.measure, filling.error) == ("expected_error", None)
+
+
+@pytest.mark.parametrize("better", ["linear", "cubic"])
+def test_where_a_classical_method_expects_less_error_it_is_believed(stirred, better):
+    errors = {"model": 0.5, "linear": 0.3, "cubic": 0.3, better: 0.1}
+    stack, positions = noise(channels=2), [0.25, 0.5]
+    stack = Stack(stack.image, np.tile([-9.0, 9.0], (2, 1)), stack.label)  # shows all there is
+    plain = fill_by_flow(stirred, stack, positions)
+    filling = fill_and_judge(stirred, judge(constant(**errors)), stack, positions)
+    expected = CLASSICAL[better](stack, positions).image
+    np.testing.assert_allclose(filling.image, expected, atol=1e-5)
+    np.testing.assert_allclose(filling.trust, 0.9, atol=1e-6)
+    assert filling.abstained.all()
+    np.testing.assert_array_equal(filling.label, plain.label)
+
+
+@pytest.mark.parametrize("limits", [{"threshold": 0.0}, {"threshold": 0.4}, {"margin": 0.1}])
+def test_otherwise_the_model_is(stirred, limits):
+    stack, positions = noise(), [0.25, 0.5]
+    plain = fill_by_flow(stirred, stack, positions)
+    calibration = constant(model=0.5, linear=0.1, cubic=0.1)
+    filling = fill_and_judge(stirred, judge(calibration, **limits), stack, positions)
+    np.testing.assert_array_equal(filling.image, plain.image)
+    np.testing.assert_allclose(filling.trust, 0.5)
+    assert not filling.abstained.any()
+
+
+def test_beyond_the_window_no_classical_method_is_believed(stirred):
+    stack, positions = noise(), [0.25, 0.5]
+    narrow = Stack(stack.image, np.array([[0.4, 0.6]]))
+    plain = fill_by_flow(stirred, narrow, positions).image[:, :, 0]
+    calibration = constant(model=0.5, linear=0.1, cubic=0.2)
+    filling = fill_and_judge(stirred, judge(calibration), narrow, positions)
+    beyond = (plain < 0.4) | (plain > 0.6)
+    assert 0 < filling.abstained.mean() < 1
+    assert not filling.abstained[beyond].any()
+    np.testing.assert_array_equal(filling.image[:, :, 0][beyond], plain[beyond])
+
+
+@pytest.mark.parametrize("batch_pixels", [1, 3 * 12 * 14])
+def test_trust_does_not_depend_on_the_size_of_batches(stirred, calibrated, batch_pixels):
+    stack, positions = noise(depth=7), [1 / 3, 2 / 3]
+    judged = judge(calibrated["trust"], cycle=True, margin=0.9)
+    small = Engine(
+        stirred.model, stirred.fabric, batch_pixels, LabelRule("one_hot"), ensemble=False
+    )
+    one, other = (fill_and_judge(each, judged, stack, positions) for each in (stirred, small))
+    np.testing.assert_allclose(one.trust, other.trust, atol=1e-4)
+    np.testing.assert_allclose(one.image, other.image, atol=1e-4)
+
+
+def test_two_slices_have_none_to_predict_back_and_no_position_none_to_judge(engine, calibrated):
+    judged = judge(calibrated["trust"], cycle=True)
+    two = fill_and_judge(engine, judged, noise(depth=2), [0.5])
+    without = fill_and_judge(engine, judge(calibrated["trust"]), noise(depth=2), [0.5])
+    np.testing.assert_array_equal(two.trust, without.trust)
+    assert fill_and_judge(engine, judged, noise(), []).image.shape[1] == 0
