@@ -34,7 +34,7 @@ run: $(READY) ## raw to report on the embedded sample, a few minutes
 
 where: ## say where the results of `make run` are
 	@echo
-	@echo 'Filled volumes   $(CURDIR)/data/07_model_output/sample/S_x4/filled'
+	@echo 'Imputed volumes   $(CURDIR)/data/07_model_output/sample/S_x4/imputed'
 	@echo '                 NIfTI: open with any viewer, e.g. ITK-SNAP, 3D Slicer, FSLeyes'
 	@echo 'Report           $(CURDIR)/data/08_reporting/sample/S_x4/report.html'
 	@echo '                 one file: open in a browser'

@@ -1,10 +1,10 @@
-"""What each term of adaptation gives: on and off, on development persons of real data sets.
+"""What each term of adaptation gives: on and off, on development subjects of real data sets.
 
     SLICEFILL_DATA=~/data python benchmarks/adaptation.py --minutes 5
     python benchmarks/adaptation.py --data ~/data --sets brain_t1 --terms conf "no cycle" --limit 3
 
-Per set, factor and row, the shipped weights learn for so many minutes from the thinned scans of
-development persons (halves.yml) alone, and fill these; labels and removed slices are not seen.
+Per set, factor and row, the shipped weights learn for so many minutes from the subsampled scans of
+development subjects (halves.yml) alone, and impute these; labels and removed slices are not seen.
 Prints the gain in PSNR on synthetic slices inside the body over the shipped weights, and writes it
 as adaptation.csv. Models are kept: what is there is not trained again.
 """
@@ -21,7 +21,7 @@ from real_sets import FACTORS, Design, find_scans, load_design, read_pair, score
 
 from slicefill.datasets.checkpoints import Slot
 from slicefill.imputation.impute import Imputer, learned_imputer
-from slicefill.imputation.methods.adapted.adaptation import Scans, adaptation_mark
+from slicefill.imputation.methods.adapted.adaptation import Scans, adaptation_fingerprint
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
 from slicefill.io.storage import location
 from slicefill.params import AdaptationParams
@@ -35,7 +35,7 @@ TERMS: dict[str, Changes] = {
     "no cycle": {"weights": {"cycle": 0.0}},
     "more cycle": {"weights": {"cycle": 1.0}},
     "flows learn": {"optimisation": {"frozen": ()}},
-    "all the way": {"share": 1.0},
+    "all the way": {"fraction": 1.0},
     "all of SI": {  # its losses of motion need flows that learn
         "weights": {"warp": 0.1, "smooth": 0.003, "adv": 2.5e-4, "tp_smooth": 2.3e-3},
         "optimisation": {"frozen": ()},
@@ -44,7 +44,7 @@ TERMS: dict[str, Changes] = {
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Adapt, fill, score; print the table."""
+    """Adapt, impute, score; print the table."""
     options = _options(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     present = [name for name in options.sets if (options.data / name).is_dir()]
@@ -65,7 +65,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     add("--sets", nargs="+", choices=FACTORS, default=[*FACTORS], help="(all)")
     add("--terms", nargs="+", choices=TERMS, default=[*TERMS], help="(all)")
     add("--minutes", type=float, default=5.0, help="of training, each (%(default)s)")
-    add("--limit", type=int, help="only so many persons of each set")
+    add("--limit", type=int, help="only so many subjects of each set")
     add("--checkpoint", type=Path, help="other weights than the shipped ones")
     out = Path(__file__).parents[1] / "data/08_reporting/adaptation"
     add("--out", type=Path, default=out, help="folder of the results (%(default)s)")
@@ -77,27 +77,29 @@ def measure(design: Design, options: argparse.Namespace) -> list[dict[str, Any]]
     scans, _ = find_scans(design, "development", options.limit)
     shipped = load_weights(options.checkpoint)
     fillers = {PRETRAINED: learned_imputer(PRETRAINED, shipped, design.imputation)}
-    thick = thick_scans(design, scans)
+    acquired_case = thick_scans(design, scans)
     for name in options.terms:
-        made = _adapted(thick, design, shipped, name, options)
+        made = _adapted(acquired_case, design, shipped, name, options)
         fillers[name] = learned_imputer(ADAPTED, made, design.imputation)
     rows = []
     for case, scan in scans.items():
-        truth, thick = read_pair(scan, design)
+        truth, acquired_case = read_pair(scan, design)
         for name, filler in fillers.items():
-            psnr = score_method(truth, thick, filler, design)["psnr_body"]
-            whose = {"where": str(design), "person": scan.person, "case": case}
+            psnr = score_method(truth, acquired_case, filler, design)["psnr_body"]
+            whose = {"where": str(design), "subject": scan.subject, "case": case}
             rows.append({**whose, "terms": name, "psnr": psnr, **_found(filler)})
     return rows
 
 
 def _adapted(
-    thick: Scans, design: Design, start: Checkpoint, name: str, options: argparse.Namespace
+    acquired_case: Scans, design: Design, start: Checkpoint, name: str, options: argparse.Namespace
 ) -> Checkpoint:
     """Adapt with other terms; every model is kept in a file of its own."""
     params = change(design.adaptation.within(options.minutes), TERMS[name])
-    file = f"{design.name}_x{design.factor}_{adaptation_mark(thick, start, params)}.pt"
-    return learn_adapted(thick, start, params, Slot(location(str(options.out / file))))
+    file = (
+        f"{design.name}_x{design.factor}_{adaptation_fingerprint(acquired_case, start, params)}.pt"
+    )
+    return learn_adapted(acquired_case, start, params, Slot(location(str(options.out / file))))
 
 
 def change(params: AdaptationParams, changes: Changes) -> AdaptationParams:
@@ -116,20 +118,20 @@ def _found(filler: Imputer) -> dict[str, Any]:
 
 
 def tabulate(scores: pd.DataFrame) -> pd.DataFrame:
-    """Gain over the shipped weights: mean ± sd over persons, and what held-out slices promised."""
+    """Gain over the shipped weights: mean ± sd over subjects, and what held-out slices promised."""
     rows = []
     for where, own in scores.groupby("where", sort=False):
-        wide = own.pivot(index=["person", "case"], columns="terms", values="psnr")
+        wide = own.pivot(index=["subject", "case"], columns="terms", values="psnr")
         gains = wide.sub(wide[PRETRAINED], axis=0)
         for name, told in own.groupby("terms", sort=False):
             if name == PRETRAINED:
                 continue
-            persons = gains[name].groupby("person").mean()
+            subjects = gains[name].groupby("subject").mean()
             rows.append(
                 {
                     "where": where,
                     "terms": name,
-                    "gain, dB": f"{persons.mean():+.2f} ± {persons.std():.2f}",
+                    "gain, dB": f"{subjects.mean():+.2f} ± {subjects.std():.2f}",
                     "cases better": f"{(gains[name] > 0).mean():.0%}",
                     "on held-out slices, dB": f"{told['judged'].iloc[0]:+.2f}",
                     "steps": int(told["steps"].iloc[0]),

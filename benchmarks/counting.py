@@ -1,4 +1,4 @@
-"""How many requests an object store sees for one filled volume."""
+"""How many requests an object store sees for one imputed volume."""
 
 import logging
 from uuid import uuid4
@@ -19,8 +19,8 @@ class _Counter(logging.Handler):
         self.count += 1
 
 
-def count_requests(source: Case, filled: Case) -> int:
-    """Read a case, look whether it is filled already, and write it filled, as a run does.
+def count_requests(source: Case, imputed: Case) -> int:
+    """Read a case, look whether it is imputed already, and write it imputed, as a run does.
 
     The store is a server of S3 on this machine; nothing leaves it.
     """
@@ -40,11 +40,11 @@ def count_requests(source: Case, filled: Case) -> int:
     )
     try:
         bucket.mkdir()
-        write_case(source, bucket / "thick" / "a")
+        write_case(source, bucket / "acquired" / "a")
         counter.count = 0
-        read_case(bucket / "thick" / "a")
-        read_record(bucket / "filled" / "a")
-        write_case(filled, bucket / "filled" / "a")
+        read_case(bucket / "acquired" / "a")
+        read_record(bucket / "imputed" / "a")
+        write_case(imputed, bucket / "imputed" / "a")
         return counter.count
     finally:
         server.stop()

@@ -2,8 +2,9 @@
 
     python benchmarks/executors.py --env hippocampus
 
-Takes the thick cases and the model of a finished `kedro run --env=hippocampus` from the catalog,
-fills every test case from file to file with two workers and in turn, and compares the files.
+Takes the anisotropic cases and the model of a finished `kedro run --env=hippocampus` from the
+catalog, imputes every test case from file to file with two workers and in turn, and compares the
+files.
 """
 
 import argparse
@@ -21,22 +22,27 @@ def main() -> None:
     from tabulate import tabulate
 
     given = _parser().parse_args()
-    filled = promises(given.env, given.method, given.cases)
+    imputed = promises(given.env, given.method, given.cases)
     seconds, written = {}, {}
     with tempfile.TemporaryDirectory() as name:
         for way, kind in WAYS.items():
             folder = Path(name, kind)
-            seconds[way] = fill(filled, kind, given.workers, folder)
+            seconds[way] = fill(imputed, kind, given.workers, folder)
             written[way] = contents(folder)
     same = {way: written[way] == written["in turn"] for way in WAYS}
     rows = [
         [way, f"{taken:.1f}", f"{seconds['in turn'] / taken:.2f}", "yes" if same[way] else "NO"]
         for way, taken in seconds.items()
     ]
-    print(f"{len(filled)} cases, {given.workers} workers\n")
+    print(f"{len(imputed)} cases, {given.workers} workers\n")
     print(tabulate(rows, ["", "seconds", "times as fast", "same bits"], "pipe"))
     if given.json:
-        content = {"cases": len(filled), "workers": given.workers, "seconds": seconds, "same": same}
+        content = {
+            "cases": len(imputed),
+            "workers": given.workers,
+            "seconds": seconds,
+            "same": same,
+        }
         given.json.write_text(json.dumps(content, indent=1) + "\n")
 
 
@@ -53,12 +59,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def promises(env: str, method: str, limit: int | None) -> dict[str, Any]:
-    """Promise the filled test cases of an experiment, as its imputation pipeline does."""
+    """Promise the imputed test cases of an experiment, as its imputation pipeline does."""
     from kedro.config import OmegaConfigLoader
     from kedro.io import DataCatalog
 
     from slicefill.params import ImputationParams, SynthesisParams
-    from slicefill.pipelines.imputation.nodes import fill_cases
+    from slicefill.pipelines.imputation.nodes import impute_cases
     from slicefill.settings import CONFIG_LOADER_ARGS
 
     root = Path(__file__).parents[1]
@@ -66,21 +72,21 @@ def promises(env: str, method: str, limit: int | None) -> dict[str, Any]:
     catalog = DataCatalog.from_config(dict(conf["catalog"]))
     parameters, chosen = conf["parameters"], {"methods": [method], "weights": "own"}
     params = ImputationParams(**{**parameters["imputation"], **chosen})
-    names = ("thick_cases", "splits")
+    names = ("acquired_cases", "splits")
     names += ("synthesis_models", "super_resolution_models", "adapted_models")
     found = [catalog.load(name) for name in names]
-    filled, _ = fill_cases(*found, params, SynthesisParams(**parameters["synthesis"]))
-    return dict(list(filled.items())[:limit])
+    imputed, _ = impute_cases(*found, params, SynthesisParams(**parameters["synthesis"]))
+    return dict(list(imputed.items())[:limit])
 
 
-def fill(filled: dict[str, Any], kind: str, workers: int, folder: Path) -> float:
-    """Fill and write the cases; seconds from the first word to the last file."""
+def fill(imputed: dict[str, Any], kind: str, workers: int, folder: Path) -> float:
+    """Impute and write the cases; seconds from the first word to the last file."""
     from slicefill.datasets.cases import CasesDataset
 
     executor = {"kind": kind, "workers": workers, "scheduler": None, "attempts": 3}
     dataset = CasesDataset(path=str(folder), made_by="imputation", executor=executor)
     begun = time.perf_counter()
-    dataset.save(filled)
+    dataset.save(imputed)
     return time.perf_counter() - begun
 
 

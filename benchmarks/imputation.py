@@ -1,8 +1,8 @@
-"""How fast a volume is filled, against the same network run one pair at a time in fp32.
+"""How fast a volume is imputed, against the same network run one pair at a time in fp32.
 
     python benchmarks/imputation.py --threads 2
 
-Both fill the same made volume, from file to file, with the same weights. Every measurement has
+Both impute the same made volume, from file to file, with the same weights. Every measurement has
 a process of its own, so that peak memories do not mix, and the two take turns.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from apart import Numbers, apart, median_run, peak_memory
 from convolution import Meter, measure_peaks
-from filling import (
+from synthetic import (
     Setting,
     base_params,
     make_checkpoint,
@@ -27,7 +27,7 @@ from filling import (
 )
 from table import render
 
-from slicefill.imputation.impute import fill_case
+from slicefill.imputation.impute import impute_case
 from slicefill.imputation.methods.slice_imputation.networks import UNet
 from slicefill.imputation.stacks import stack_case
 from slicefill.io.case_folder import read_volume, write_case, write_volume
@@ -46,7 +46,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         scan = Path(name) / "scan.nii.gz"
         write_volume(make_scan(setting), scan)
-        turns = [(v, apart(fill_once, setting, v, scan)) for _ in range(repeats) for v in VARIANTS]
+        turns = [
+            (v, apart(impute_once, setting, v, scan)) for _ in range(repeats) for v in VARIANTS
+        ]
         pairs = apart(scan_pairs, setting, scan)
     peaks = apart(measure_peaks, setting.threads)
     results = {
@@ -72,20 +74,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def fill_once(setting: Setting, variant: str, scan: Path) -> Numbers:
-    """Fill the volume from file to file: seconds in all and in parts, memory, operations."""
+def impute_once(setting: Setting, variant: str, scan: Path) -> Numbers:
+    """Impute the volume from file to file: seconds in all and in parts, memory, operations."""
     params = base_params(setting.factor)
     imputer = make_imputer(variant, make_checkpoint(setting), params)
     meter = Meter(UNet)
     busy, clock = time.process_time(), [time.perf_counter()]
     case = Case(read_volume(scan))
     clock.append(time.perf_counter())
-    filled = fill_case(case, imputer, params)
+    imputed = impute_case(case, imputer, params)
     clock.append(time.perf_counter())
-    write_case(filled, scan.with_name(variant))
+    write_case(imputed, scan.with_name(variant))
     clock.append(time.perf_counter())
     read, fill, write = (end - start for start, end in pairwise(clock))
-    synthetic = filled.image.stored.shape[2] - case.image.stored.shape[2]
+    synthetic = imputed.image.stored.shape[2] - case.image.stored.shape[2]
     return {
         "seconds": read + fill + write,
         "read": read,
@@ -102,7 +104,7 @@ def fill_once(setting: Setting, variant: str, scan: Path) -> Numbers:
 
 
 def scan_pairs(setting: Setting, scan: Path) -> dict[int, float]:
-    """Return seconds per pair to fill gaps of the volume in batches of so many pairs."""
+    """Return seconds per pair to impute intervals of the volume in batches of so many pairs."""
     case, checkpoint = Case(read_volume(scan)), make_checkpoint(setting)
     whole = stack_case(case, 2, base_params(setting.factor).window)
     start = max(0, (len(whole.image) - max(_PAIRS)) // 2)

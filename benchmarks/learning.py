@@ -1,4 +1,4 @@
-"""What learns from the thick scans of a set before they are filled: adaptation, SI from scratch.
+"""What learns from the scans of a set before they are imputed: adaptation, SI from scratch.
 
 Both see the acquired slices of those very scans alone, and keep what they learned in a file.
 """
@@ -12,9 +12,18 @@ from synthetic_slices import Forgetful
 
 from slicefill.datasets.checkpoints import Slot, read_checkpoint
 from slicefill.fingerprint import fingerprint
-from slicefill.imputation.methods.adapted.adaptation import Scans, adapt, adaptation_mark, divide
+from slicefill.imputation.methods.adapted.adaptation import (
+    Scans,
+    adapt,
+    adaptation_fingerprint,
+    divide,
+)
 from slicefill.imputation.methods.pretrained import load_pretrained
-from slicefill.imputation.methods.slice_imputation.train import TrainingData, train, training_mark
+from slicefill.imputation.methods.slice_imputation.train import (
+    TrainingData,
+    train,
+    training_fingerprint,
+)
 from slicefill.io.storage import location
 from slicefill.params import AdaptationParams
 from slicefill.training.fit import Run
@@ -31,23 +40,23 @@ def load_weights(file: Path | None) -> Checkpoint:
 
 def thick_scans(design: Design, scans: Mapping[str, Scan]) -> Scans:
     """Promise what is left of scans when slices are removed; labels are not there to learn from."""
-    thick = {
-        case: Promise(partial(_thick, scan, design), fingerprint(case, design.thinning))
+    acquired_case = {
+        case: Promise(partial(_thick, scan, design), fingerprint(case, design.subsampling))
         for case, scan in scans.items()
     }
-    return Scans(thick, {case: scan.person for case, scan in scans.items()})
+    return Scans(acquired_case, {case: scan.subject for case, scan in scans.items()})
 
 
 def learn_adapted(
-    scans: Scans, start: Checkpoint, params: AdaptationParams, slot: Slot
+    scans: Scans, start: Checkpoint, params: AdaptationParams, store: Slot
 ) -> Checkpoint:
-    """Adapt weights to thick scans, or read what an earlier run adapted so."""
-    mark = adaptation_mark(scans, start, params)
-    return _kept(slot, mark, partial(adapt, scans, start, params, _unattended()))
+    """Adapt weights to anisotropic scans, or read what an earlier run adapted so."""
+    mark = adaptation_fingerprint(scans, start, params)
+    return _kept(store, mark, partial(adapt, scans, start, params, _unattended()))
 
 
-def learn_from_scratch(scans: Scans, design: Design, minutes: float, slot: Slot) -> Checkpoint:
-    """Train Slice Imputation on thick scans for so long, or read what an earlier run trained so.
+def learn_from_scratch(scans: Scans, design: Design, minutes: float, store: Slot) -> Checkpoint:
+    """Train Slice Imputation on scans for so long, or read what an earlier run trained so.
 
     Scans are drawn and held out as adaptation does it, so that both see the same slices.
     """
@@ -58,14 +67,16 @@ def learn_from_scratch(scans: Scans, design: Design, minutes: float, slot: Slot)
     unlimited = {"minutes": minutes, "epochs": 1000, "patience": 1000}
     optimisation = design.synthesis.optimisation.model_copy(update=unlimited)
     params = design.synthesis.model_copy(update={"variant": SCRATCH, "optimisation": optimisation})
-    return _kept(slot, training_mark(data, params), partial(train, data, params, _unattended()))
+    return _kept(
+        store, training_fingerprint(data, params), partial(train, data, params, _unattended())
+    )
 
 
-def _kept(slot: Slot, mark: str, learn: Callable[[], Checkpoint]) -> Checkpoint:
-    kept = slot.load()
+def _kept(store: Slot, mark: str, learn: Callable[[], Checkpoint]) -> Checkpoint:
+    kept = store.load()
     if kept is None or kept["fingerprint"] != mark:
         kept = learn()
-        slot.save(kept)
+        store.save(kept)
     return kept
 
 
@@ -74,5 +85,5 @@ def _unattended() -> Run:
 
 
 def _thick(scan: Scan, design: Design) -> Case:
-    thick = read_pair(scan, design)[1]
-    return Case(thick.image, record=thick.record)
+    acquired_case = read_pair(scan, design)[1]
+    return Case(acquired_case.image, record=acquired_case.record)

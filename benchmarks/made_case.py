@@ -1,4 +1,4 @@
-"""An isotropic case made by rule, the same without most slices, and how well it is filled."""
+"""An isotropic case made by rule, the same without most slices, and how well it is imputed."""
 
 from dataclasses import dataclass
 
@@ -20,11 +20,11 @@ _SEED = 2026
 
 @dataclass(frozen=True)
 class Scan:
-    """What is filled.
+    """What is imputed.
 
     Attributes:
-        size: Voxels of the thick volume, slices last.
-        factor: Slice spacing over pixel spacing; factor - 1 slices fill a gap.
+        size: Voxels of the anisotropic volume, slices last.
+        factor: Slice spacing over pixel spacing; factor - 1 slices impute an interval.
     """
 
     size: tuple[int, int, int]
@@ -70,14 +70,14 @@ def thin(truth: Case, factor: int) -> Case:
     return Case(image, label)
 
 
-def score(filled: Case, truth: Case, factor: int) -> dict[str, float]:
+def score(imputed: Case, truth: Case, factor: int) -> dict[str, float]:
     """PSNR in the body (dB) and mean Dice of the labels, on synthetic slices only."""
     synthetic = np.arange(truth.image.stored.shape[2]) % factor != 0
     found, real, inside = (
-        volume.stored[..., synthetic] for volume in (filled.image, truth.image, truth.maps["body"])
+        volume.stored[..., synthetic] for volume in (imputed.image, truth.image, truth.maps["body"])
     )
     error = found.astype(np.float32), real.astype(np.float32)
-    labels = filled.label.stored[..., synthetic], truth.label.stored[..., synthetic]
+    labels = imputed.label.stored[..., synthetic], truth.label.stored[..., synthetic]
     overlaps = [dice(*(own == n for own in labels)) for n in range(1, _STRUCTURES + 1)]
     return {"psnr": psnr(*error, inside > 0, _RANGE), "dice": float(np.nanmean(overlaps))}
 

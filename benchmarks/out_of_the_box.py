@@ -1,4 +1,4 @@
-"""How well scans of any kind are filled without training: the shipped weights on real data sets.
+"""How well scans of any kind are imputed without training: the shipped weights on real data sets.
 
     SLICEFILL_DATA=~/data python benchmarks/out_of_the_box.py
     python benchmarks/out_of_the_box.py --data ~/data --adapt 5
@@ -6,11 +6,11 @@
 
 The folder holds the sets (`brain_t1`, `hippocampus`, … as docs/datasets.md lays them out); those
 that are absent are left out. Slices are removed, filled in again by every method and compared with
-what was there. Persons are halved by halves.yml: choose on `development`, report on `report`.
-`--adapt` also lets the weights learn from the thick scans themselves, set by set; `--scratch` also
-trains Slice Imputation on them, from nothing.
+what was there. Subjects are halved by halves.yml: choose on `development`, report on `report`.
+`--adapt` also lets the weights learn from the anisotropic scans themselves, set by set; `--scratch`
+also trains Slice Imputation on them, from nothing.
 
-Writes `scores.csv` (set, factor, method, person, case, metric, value) and `tables.md`. What stands
+Writes `scores.csv` (set, factor, method, subject, case, metric, value) and `tables.md`. What stands
 in scores.csv with the same weights and parameters is not computed again: after a change of code,
 begin a new folder.
 """
@@ -43,14 +43,14 @@ SHOWN = {
     "ssim_body": "SSIM",
     "dice_mean": "Dice",
     "volume_bias_mean": "volume bias",
-    "trust_mean": "trust",
-    "trust_due": "trust due",
-    "trust_rank": "trust rank",
+    "trust_mean": "confidence",
+    "trust_due": "confidence due",
+    "confidence_rank": "confidence rank",
 }
 JUDGED = ("psnr_body", "dice_mean")
 LEAST_GAIN = {("brain_t1", 4, "psnr_body"): 0.7, ("hippocampus", 4, "psnr_body"): 0.7}  # dB
 LEAST_SHARE = 0.8  # of cases that are better
-_WHOSE = ["set", "factor", "method", "person", "case"]
+_WHOSE = ["set", "factor", "method", "subject", "case"]
 _COLUMNS = [*_WHOSE, "metric", "value", "weights", "mark"]
 
 
@@ -97,7 +97,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     )
     add("--scratch", type=float, metavar="MINUTES", help="also train the paper's variant so long")
     add("--factors", nargs="+", type=int, default=[2, 4], help="(all)")
-    add("--limit", type=int, help="only so many persons of each set")
+    add("--limit", type=int, help="only so many subjects of each set")
     out = Path(__file__).parents[1] / "data/08_reporting/out_of_the_box"
     add("--out", type=Path, default=out, help="folder of the results (%(default)s)")
     options = parser.parse_args(arguments)
@@ -116,10 +116,12 @@ def fillers(
     return ready | {name: learned_imputer(name, model, params) for name, model in models.items()}
 
 
-def _models(design: Design, thick: Scans, options: argparse.Namespace) -> dict[str, Checkpoint]:
+def _models(
+    design: Design, acquired_case: Scans, options: argparse.Namespace
+) -> dict[str, Checkpoint]:
     """Load the weights that are measured; those that learn are kept beside the scores."""
 
-    def slot(name: str) -> Slot:
+    def store(name: str) -> Slot:
         return Slot(location(str(options.out / f"{name}_{design.name}_x{design.factor}.pt")))
 
     models = {}
@@ -127,9 +129,9 @@ def _models(design: Design, thick: Scans, options: argparse.Namespace) -> dict[s
         models[PRETRAINED] = load_weights(options.checkpoint)
         if options.adapt:
             limited, start = design.adaptation.within(options.adapt), models[PRETRAINED]
-            models[ADAPTED] = learn_adapted(thick, start, limited, slot(ADAPTED))
+            models[ADAPTED] = learn_adapted(acquired_case, start, limited, store(ADAPTED))
     if options.scratch:
-        models[SCRATCH] = learn_from_scratch(thick, design, options.scratch, slot(SCRATCH))
+        models[SCRATCH] = learn_from_scratch(acquired_case, design, options.scratch, store(SCRATCH))
     return models
 
 
@@ -146,10 +148,10 @@ def measure(design: Design, options: argparse.Namespace) -> Measured:
         missing = {mark: imputer for mark, imputer in ready.items() if (case, mark) not in done}
         if not missing:
             return
-        truth, thick = read_pair(scan, design)
+        truth, acquired_case = read_pair(scan, design)
         for mark, imputer in missing.items():
-            scores = score_method(truth, thick, imputer, design)
-            whose = [design.name, design.factor, imputer.name, scan.person, case]
+            scores = score_method(truth, acquired_case, imputer, design)
+            whose = [design.name, design.factor, imputer.name, scan.subject, case]
             how = [(imputer.model or "")[:12], mark]
             rows = [[*whose, metric, value, *how] for metric, value in scores.items()]
             table = pd.DataFrame(rows, columns=_COLUMNS)
@@ -163,24 +165,25 @@ def measure(design: Design, options: argparse.Namespace) -> Measured:
 
 def _mark(imputer: Imputer, design: Design) -> str:
     """Digest of all that scores depend on besides the case and the code."""
-    filling = design.imputation.model_dump(exclude={"methods", "cases", "batch_pixels"})
-    steps = (design.ingestion, design.thinning, design.evaluation)
-    return fingerprint(design.name, imputer.mark, filling, *steps)
+    synthetic = design.imputation.model_dump(exclude={"methods", "cases", "batch_pixels"})
+    steps = (design.ingestion, design.subsampling, design.evaluation)
+    return fingerprint(design.name, imputer.mark, synthetic, *steps)
 
 
 def _read(target: Path) -> pd.DataFrame:
     if not target.exists():
         return pd.DataFrame(columns=_COLUMNS)
-    text = dict.fromkeys(("person", "case", "weights", "mark"), str)
+    text = dict.fromkeys(("subject", "case", "weights", "mark"), str)
     return pd.read_csv(target, dtype=text, keep_default_na=False, na_values={"value": [""]})
 
 
 def render(measured: list[Measured], half: str, absent: list[str]) -> str:
     """Write all tables as Markdown: one per set and factor, then the bar."""
     note = (
-        "Synthetic slices only, inside the body; mean ± standard deviation over persons. *Trust "
-        "due*: what the mean trust should be, 1 - mean absolute error / width of the window. "
-        "*Trust rank*: Spearman's correlation of 1 - trust with the absolute error."
+        "Synthetic slices only, inside the body; mean ± standard deviation over subjects. "
+        "*Confidence due*: what the mean confidence should be, 1 - mean absolute error / "
+        "width of the window. "
+        "*Confidence rank*: Spearman's correlation of 1 - confidence with the absolute error."
     )
     parts = [f"# Out of the box: {half} half", note]
     if absent:
@@ -193,8 +196,8 @@ def render(measured: list[Measured], half: str, absent: list[str]) -> str:
 
 def _section(measured: Measured) -> str:
     scores = measured.scores
-    persons, cases = scores["person"].nunique(), scores["case"].nunique()
-    title = f"## {measured.design} ({persons} persons, {cases} cases)"
+    subjects, cases = scores["subject"].nunique(), scores["case"].nunique()
+    title = f"## {measured.design} ({subjects} subjects, {cases} cases)"
     weights = scores.loc[scores["weights"] != "", ["method", "weights"]].drop_duplicates()
     notes = [f"Weights of `{method}`: {digest}." for method, digest in weights.to_numpy()]
     notes += [f"Dropped: {case} ({reason})." for case, reason in measured.dropped.items()]
@@ -206,11 +209,11 @@ def _markdown(table: pd.DataFrame) -> str:
 
 
 def summarise(scores: pd.DataFrame) -> pd.DataFrame:
-    """Lay `mean ± sd` out: a row per method, a column per metric; the person is the unit."""
+    """Lay `mean ± sd` out: a row per method, a column per metric; the subject is the unit."""
     cells: dict[str, list[str]] = {"method": list(scores["method"].unique())}
     for metric, name in SHOWN.items():
-        persons = _by_person(_wide(scores, metric))
-        cells[name] = [mean_sd(*pair) for pair in zip(persons.mean(), persons.std(), strict=True)]
+        subjects = _by_subject(_wide(scores, metric))
+        cells[name] = [mean_sd(*pair) for pair in zip(subjects.mean(), subjects.std(), strict=True)]
     return pd.DataFrame(cells)
 
 
@@ -223,7 +226,7 @@ def judge(measured: Measured) -> list[dict[str, str]]:
     verdicts = []
     for metric in JUDGED:
         wide = _wide(measured.scores, metric)
-        means = _by_person(wide).mean()
+        means = _by_subject(wide).mean()
         classical = means.filter(items=[*CLASSICAL]).dropna()
         if classical.empty:
             continue
@@ -252,14 +255,14 @@ def _verdict(found: Sequence[float], needed: Sequence[float]) -> dict[str, str]:
 
 
 def _wide(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """One metric: a row per person and case, a column per method in the order of the scores."""
+    """One metric: a row per subject and case, a column per method in the order of the scores."""
     own = scores[scores["metric"] == metric]
-    wide = own.pivot(index=["person", "case"], columns="method", values="value").astype(float)
+    wide = own.pivot(index=["subject", "case"], columns="method", values="value").astype(float)
     return wide.replace([np.inf, -np.inf], np.nan).reindex(columns=scores["method"].unique())
 
 
-def _by_person(wide: pd.DataFrame) -> pd.DataFrame:
-    return wide.groupby("person").mean()
+def _by_subject(wide: pd.DataFrame) -> pd.DataFrame:
+    return wide.groupby("subject").mean()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Real data sets, thinned: which persons, how their scans are read, filled back and scored.
+"""Real data sets, subsampled: which subjects, how their scans are read, imputed back and scored.
 
 What a set is like (layout, label groups, intensity window) stands in its environment in conf/, who
-belongs to which half in halves.yml. Filling is set up as in conf/base, the same for all sets.
+belongs to which half in halves.yml. Imputation is set up as in conf/base, the same for all
+sets.
 """
 
 from dataclasses import dataclass
@@ -14,12 +15,12 @@ from kedro.config import OmegaConfigLoader
 from scipy.stats import spearmanr
 
 from slicefill.geometry import slices_first
-from slicefill.imputation.impute import Imputer, fill_case
+from slicefill.imputation.impute import Imputer, impute_case
 from slicefill.ingestion.layouts import RawCase, find_cases
-from slicefill.ingestion.manifest import person_of
+from slicefill.ingestion.manifest import subject_of
 from slicefill.ingestion.reading import read_case
 from slicefill.metrics.correspondence import corresponding_slices
-from slicefill.metrics.scoring import Scored, body_mask, score_filling
+from slicefill.metrics.scoring import Scored, body_mask, score_imputed_case
 from slicefill.params import (
     AdaptationParams,
     AnisotropizationParams,
@@ -29,7 +30,7 @@ from slicefill.params import (
     SynthesisParams,
 )
 from slicefill.settings import CONFIG_LOADER_ARGS
-from slicefill.simulation.subsampling import thicken
+from slicefill.simulation.subsampling import subsample
 from slicefill.types import Case
 
 FACTORS = {
@@ -49,7 +50,7 @@ class Design:
 
     folder: Path
     ingestion: IngestionParams
-    thinning: AnisotropizationParams
+    subsampling: AnisotropizationParams
     synthesis: SynthesisParams
     adaptation: AdaptationParams
     imputation: ImputationParams
@@ -63,7 +64,7 @@ class Design:
     @property
     def factor(self) -> int:
         """Every how many slices one is kept."""
-        return self.thinning.factor
+        return self.subsampling.factor
 
     def __str__(self) -> str:
         return f"{self.name} ×{self.factor}"
@@ -73,26 +74,26 @@ class Design:
 class Scan:
     """A scan that is not read yet, and whose it is."""
 
-    person: str
+    subject: str
     raw: RawCase
 
 
 def load_design(folder: Path, factor: int) -> Design:
     """Read the parameters of a set from the environment of its name.
 
-    Filling puts back as many slices as were removed. Of how it is done, only the window and the
-    axis are the set's own; the rest is what a user finds in conf/base.
+    Imputation puts back as many slices as were removed. Of how it is done, only the window and
+    the axis are the set's own; the rest is what a user finds in conf/base.
     """
     own, anybody = (_parameters(env, factor) for env in (folder.name, "base"))
-    filling = {key: own["imputation"][key] for key in ("window", "through_plane")}
-    filling |= {"count": factor - 1, "target_spacing": None}
+    synthetic = {key: own["imputation"][key] for key in ("window", "through_plane")}
+    synthetic |= {"count": factor - 1, "target_spacing": None}
     return Design(
         folder,
         IngestionParams(**own["ingestion"]),
         AnisotropizationParams(**own["anisotropization"]),
         SynthesisParams(**own["synthesis"]),
         AdaptationParams(**own["adaptation"]),
-        ImputationParams(**{**anybody["imputation"], **filling}),
+        ImputationParams(**{**anybody["imputation"], **synthetic}),
         EvaluationParams(**own["evaluation"]),
     )
 
@@ -100,41 +101,43 @@ def load_design(folder: Path, factor: int) -> Design:
 def find_scans(
     design: Design, half: str, limit: int | None
 ) -> tuple[dict[str, Scan], dict[str, str]]:
-    """List the scans of a half, or of its first `limit` persons, by case.
+    """List the scans of a half, or of its first `limit` subjects, by case.
 
     Returns:
         The scans; and the reasons by which others are left out of both halves.
     """
     halves = yaml.safe_load(HALVES.read_text())[design.name]
     cases, bad = find_cases(design.folder, design.ingestion)
-    scans = {raw.id: Scan(person_of(raw.id, design.ingestion), raw) for raw in cases}
-    there = {scan.person for scan in scans.values()}
-    chosen = [person for person in halves[half] if person in there][:limit]
+    scans = {raw.id: Scan(subject_of(raw.id, design.ingestion), raw) for raw in cases}
+    there = {scan.subject for scan in scans.values()}
+    chosen = [subject for subject in halves[half] if subject in there][:limit]
     left_out = {error.case: str(error) for error in bad}
     for case, scan in scans.items():
-        if scan.person not in {*halves["report"], *halves["development"]}:
-            left_out[case] = f"person {scan.person} is in no half of {HALVES.name}"
-    return {case: scan for case, scan in scans.items() if scan.person in chosen}, left_out
+        if scan.subject not in {*halves["report"], *halves["development"]}:
+            left_out[case] = f"subject {scan.subject} is in no half of {HALVES.name}"
+    return {case: scan for case, scan in scans.items() if scan.subject in chosen}, left_out
 
 
 def read_pair(scan: Scan, design: Design) -> tuple[Case, Case]:
     """Read a scan; return it, and what is left of it when slices are removed."""
     truth = read_case(scan.raw, design.ingestion)
-    return truth, thicken(truth, design.thinning)
+    return truth, subsample(truth, design.subsampling)
 
 
-def score_method(truth: Case, thick: Case, imputer: Imputer, design: Design) -> dict[str, float]:
-    """Fill a thick case as `kedro run --pipelines=imputation` does, and score what it writes.
+def score_method(
+    truth: Case, acquired_case: Case, imputer: Imputer, design: Design
+) -> dict[str, float]:
+    """Impute a case as `kedro run --pipelines=imputation` does, and score what it writes.
 
     Returns:
-        The scores of `metrics.scoring`, and of the trust map inside the body: `trust_mean`;
+        The scores of `metrics.scoring`, and of the confidence map inside the body: `trust_mean`;
         `trust_due`, what the mean should be, 1 - mean absolute error as a share of the window's
-        width; `trust_rank`, Spearman's correlation of 1 - trust with the absolute error.
+        width; `confidence_rank`, Spearman's correlation of 1 - confidence with the absolute error.
     """
-    filled = fill_case(thick, imputer, design.imputation)
-    scored = corresponding_slices(filled.record, design.evaluation.label_names)
-    scores = score_filling(filled, truth, scored, design.evaluation)
-    return scores | _trust_scores(filled, truth, scored, design.evaluation.body_quantile)
+    imputed = impute_case(acquired_case, imputer, design.imputation)
+    scored = corresponding_slices(imputed.record, design.evaluation.label_names)
+    scores = score_imputed_case(imputed, truth, scored, design.evaluation)
+    return scores | _confidence_scores(imputed, truth, scored, design.evaluation.body_quantile)
 
 
 def _parameters(env: str, factor: int) -> dict[str, Any]:
@@ -145,19 +148,19 @@ def _parameters(env: str, factor: int) -> dict[str, Any]:
     return values
 
 
-def _trust_scores(
-    filled: Case, truth: Case, scored: Scored, body_quantile: float
+def _confidence_scores(
+    imputed: Case, truth: Case, scored: Scored, body_quantile: float
 ) -> dict[str, float]:
-    volume, made, trust = (
+    volume, made, confidence = (
         slices_first(each.intensities(), scored.axis)
-        for each in (truth.image, filled.image, filled.maps["trust"])
+        for each in (truth.image, imputed.image, imputed.maps["confidence"])
     )
     body = body_mask(volume, scored.truth_index, body_quantile)
-    error = np.abs(made[scored.filled_index] - volume[scored.truth_index])[body]
-    believed = trust[scored.filled_index][body]
-    width = np.ptp(filled.record["window_stored"]) * abs(filled.image.slope_intercept[0])
+    error = np.abs(made[scored.imputed_index] - volume[scored.truth_index])[body]
+    believed = confidence[scored.imputed_index][body]
+    width = np.ptp(imputed.record["window_stored"]) * abs(imputed.image.slope_intercept[0])
     return {
         "trust_mean": float(believed.mean(dtype=np.float64)),
         "trust_due": float(1 - error.mean(dtype=np.float64) / width),
-        "trust_rank": float(spearmanr(1 - believed, error).statistic),
+        "confidence_rank": float(spearmanr(1 - believed, error).statistic),
     }

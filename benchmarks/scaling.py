@@ -1,6 +1,6 @@
-"""What filling very many volumes takes: measured on one volume, multiplied, and what saturates.
+"""What imputing very many volumes takes: measured on one volume, multiplied, and what saturates.
 
-    python benchmarks/scaling.py                                    # 240 x 240 x 39, filled x4
+    python benchmarks/scaling.py                                    # 240 x 240 x 39, imputed x4
     python benchmarks/scaling.py --model data/06_models/hippocampus/S_x4/slice_imputation.pt
     python benchmarks/scaling.py --volumes 1000000 --cores 64 --network 3000
 
@@ -16,12 +16,12 @@ from pathlib import Path
 
 import torch
 from counting import count_requests
-from filling import Setting, base_params, base_training, make_checkpoint, make_scan
+from synthetic import Setting, base_params, base_training, make_checkpoint, make_scan
 from synthetic_slices import Forgetful
 from tabulate import tabulate
 
 from slicefill.datasets.checkpoints import read_checkpoint
-from slicefill.imputation.impute import Imputer, classical_imputer, fill_case, learned_imputer
+from slicefill.imputation.impute import Imputer, classical_imputer, impute_case, learned_imputer
 from slicefill.imputation.methods.slice_imputation.train import TrainingData, train
 from slicefill.io.case_folder import read_case, write_case
 from slicefill.training.fit import Run
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--volumes", type=int, default=100_000, help="to be filled (100,000)")
+    parser.add_argument("--volumes", type=int, default=100_000, help="to be imputed (100,000)")
     parser.add_argument("--model", type=Path, help="trained model (random, of the paper's size)")
     parser.add_argument("--repeats", type=int, default=3, help="the fastest counts (3)")
     machine = parser.add_argument_group("assumed of a machine")
@@ -64,22 +64,22 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _measure(imputer: Imputer, setting: Setting, repeats: int) -> dict[str, float]:
-    """Fill from folder to folder: seconds of one core, bytes and requests per volume."""
+    """Impute from folder to folder: seconds of one core, bytes and requests per volume."""
     params = base_params(setting.factor)
     with tempfile.TemporaryDirectory() as name:
-        source, target = Path(name, "thick"), Path(name, "filled")
+        source, target = Path(name, "acquired"), Path(name, "imputed")
         write_case(Case(make_scan(setting), record={"fingerprint": "0"}), source)
         seconds = []
         for _ in range(repeats):
             begun = time.process_time()
-            write_case(fill_case(read_case(source), imputer, params), target)
+            write_case(impute_case(read_case(source), imputer, params), target)
             seconds.append(time.process_time() - begun)
-        filled = read_case(target)
+        imputed = read_case(target)
         return {
             "core seconds": min(seconds),
             "MB read": _megabytes(source),
             "MB written": _megabytes(target),
-            "requests": count_requests(read_case(source), filled),
+            "requests": count_requests(read_case(source), imputed),
         }
 
 
@@ -106,7 +106,7 @@ def _training(setting: Setting) -> str:
     return (
         f"Training: {group:.2f} seconds per group of slices on one core; "
         f"{planned.epochs} epochs of {planned.groups_per_epoch} groups: {hours:.1f} hours, "
-        "whatever the number of volumes to fill."
+        "whatever the number of volumes to impute."
     )
 
 

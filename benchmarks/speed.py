@@ -3,7 +3,7 @@
     python benchmarks/speed.py --json speed.json --figure speed.png
     python benchmarks/speed.py --small --checkpoint data/06_models/hippocampus/S_x4/si_refined.pt
 
-Two isotropic scans are made by rule and thinned; what is filled in is compared with what was
+Two isotropic scans are made by rule and subsampled; what is filled in is compared with what was
 there. Every measurement has a process of its own, and the methods take turns.
 """
 
@@ -25,7 +25,7 @@ from slicefill.params import ImputationParams
 
 SCANS = (Scan((240, 240, 39), 4), Scan((512, 512, 60), 5))
 SMALL = (Scan((48, 48, 9), 4), Scan((64, 64, 7), 5))  # does it run?
-_TRUTH, _THICK = "truth", "thick"
+_TRUTH, _SUBSAMPLED = "truth", "acquired"
 _COLUMNS = ["scan", "method", "seconds", "× SciPy", "peak MiB", "PSNR, dB", "Dice"]
 
 
@@ -68,8 +68,8 @@ def _parser() -> argparse.ArgumentParser:
 def measure_scan(
     scan: Scan, ways: Sequence[Way], options: argparse.Namespace
 ) -> dict[str, Numbers]:
-    """Fill one scan every way, in turns: seconds, memory and quality by title."""
-    from filling import base_params
+    """Impute one scan every way, in turns: seconds, memory and quality by title."""
+    from synthetic import base_params
 
     params = base_params(scan.factor)
     with tempfile.TemporaryDirectory() as name:
@@ -78,24 +78,26 @@ def measure_scan(
         runs: dict[str, list[Numbers]] = {way.title: [] for way in ways}
         for _ in range(options.repeats):
             for way in ways:
-                runs[way.title].append(apart(fill_once, way, params, folder, options.checkpoint))
+                runs[way.title].append(apart(impute_once, way, params, folder, options.checkpoint))
         scores = {way.title: apart(score_files, folder / way.title, scan.factor) for way in ways}
     return {title: median_run(own) | scores[title] for title, own in runs.items()}
 
 
 def make_files(scan: Scan, folder: Path) -> None:
-    """Write the isotropic case and the one that is filled."""
+    """Write the isotropic case and the one that is imputed."""
     truth = make_truth(scan)
     write_case(truth, folder / _TRUTH)
-    write_case(thin(truth, scan.factor), folder / _THICK)
+    write_case(thin(truth, scan.factor), folder / _SUBSAMPLED)
 
 
-def fill_once(way: Way, params: ImputationParams, folder: Path, checkpoint: Path | None) -> Numbers:
-    """Fill the scan from file to file: seconds, peak memory, and what its network did."""
+def impute_once(
+    way: Way, params: ImputationParams, folder: Path, checkpoint: Path | None
+) -> Numbers:
+    """Impute the scan from file to file: seconds, peak memory, and what its network did."""
     fill = way.prepare(params, checkpoint)
     meter = _meter() if way.precision else None
     begun = time.perf_counter()
-    write_case(fill(read_case(folder / _THICK)), folder / way.title)
+    write_case(fill(read_case(folder / _SUBSAMPLED)), folder / way.title)
     numbers: Numbers = {"seconds": time.perf_counter() - begun, "peak_memory": peak_memory()}
     if meter:
         numbers |= {"flop": meter.flop, "network": meter.seconds}
@@ -110,9 +112,9 @@ def _meter():
     return Meter(UNet, BlockUNet)
 
 
-def score_files(filled: Path, factor: int) -> dict[str, float]:
+def score_files(imputed: Path, factor: int) -> dict[str, float]:
     """Score what was written."""
-    return score(read_case(filled), read_case(filled.with_name(_TRUTH)), factor)
+    return score(read_case(imputed), read_case(imputed.with_name(_TRUTH)), factor)
 
 
 def render(results: dict[str, dict[str, Numbers]], peaks: Numbers, ways: Sequence[Way]) -> str:

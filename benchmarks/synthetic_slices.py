@@ -2,8 +2,8 @@
 
     python benchmarks/synthetic_slices.py --cases 12 --shares 0.25 0.75 --seeds 2
 
-Needs a finished `kedro run --env=hippocampus --pipelines=comparison` (its filled cases). Trains on
-the first training persons and scores **validation** persons on acquired slices, so that what is
+Needs a finished `kedro run --env=hippocampus --pipelines=comparison` (its imputed cases). Trains on
+the first training subjects and scores **validation** subjects on acquired slices, so that what is
 learned here may be used to choose settings.
 """
 
@@ -53,7 +53,7 @@ def main() -> None:
     for method, share, seed in tqdm(grid, desc="networks"):
         if method == "none" and share != options.shares[0]:
             continue  # there is nothing to share
-        augmentation = AugmentationParams(**{**values["augmentation"], "synthetic_share": share})
+        augmentation = AugmentationParams(**{**values["augmentation"], "synthetic_fraction": share})
         scans = _scans(method, values["comparison"], augmentation, options)
         setting = Setting(segmentation, augmentation, seed)
         rows.append({"method": method, "share": share, **_score(scans, setting)})
@@ -82,14 +82,14 @@ def _scans(
     training = splits[splits["split"] == "train"].head(options.cases)
     chosen = pd.concat([training, splits[splits["split"] == "validation"]])
     design = f"{options.env}/{options.design}"
-    thick, filled = (
+    acquired_case, imputed = (
         CasesDataset(path=str(_ROOT / "data" / path), made_by="comparison").load()
-        for path in (f"03_primary/{design}/thick", f"07_model_output/{design}/filled")
+        for path in (f"03_primary/{design}/acquired", f"07_model_output/{design}/imputed")
     )
     preset = {"title": "", "engine": "unet2d", "methods": [method], "reference": method}
     comparison = ComparisonParams(preset="one", presets={"one": preset}, methods=values["methods"])
-    manifest = list_slices(thick, filled, chosen, augmentation, comparison)
-    return assemble_scans(manifest, thick, filled, augmentation)[method]
+    manifest = list_slices(acquired_case, imputed, chosen, augmentation, comparison)
+    return assemble_scans(manifest, acquired_case, imputed, augmentation)[method]
 
 
 def _score(scans: ScanSet, setting: Setting) -> dict[str, float]:

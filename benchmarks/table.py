@@ -1,7 +1,7 @@
 """The result of the imputation benchmark as Markdown."""
 
 from apart import Numbers
-from filling import Setting
+from synthetic import Setting
 from tabulate import tabulate
 
 
@@ -15,7 +15,7 @@ def render(
     shape = " x ".join(map(str, setting.size))
     return "\n\n".join(
         [
-            f"{shape} voxels filled x{setting.factor}, network of width {setting.width} and depth "
+            f"{shape} voxels imputed x{setting.factor}, network of width {setting.width} and depth "
             f"{setting.depth}, {setting.threads} threads; convolution peak of this machine: "
             f"{peaks['bf16'] / 1e9:.0f} GFLOP/s in bf16, {peaks['fp32'] / 1e9:.0f} in fp32.",
             tabulate(rows, ["", *names.values()], "pipe", disable_numparse=True),

@@ -1,4 +1,4 @@
-"""The ways of filling a case that the speed benchmark compares, each made ready in its process.
+"""The ways of imputing a case that the speed benchmark compares, each made ready in its process.
 
 A process imports what its way needs and no more: peak memory counts libraries too.
 """
@@ -12,8 +12,8 @@ from typing import Any, Literal
 from slicefill.params import HardwareParams, ImputationParams
 from slicefill.types import Case
 
-Fill = Callable[[Case], Case]
-Preparation = Callable[[ImputationParams, Path | None], Fill]
+Impute = Callable[[Case], Case]
+Preparation = Callable[[ImputationParams, Path | None], Impute]
 SCIPY = "SciPy cubic"
 
 
@@ -24,7 +24,7 @@ class Way:
     Attributes:
         title: Its name there.
         family: Its marker in the figure.
-        prepare: Makes it ready, given slices per gap and a checkpoint (None: shipped weights).
+        prepare: Makes it ready, given slices per interval and a checkpoint (None: shipped weights).
         precision: Of a network on the CPU, whose share of the convolution peak is measured.
     """
 
@@ -60,30 +60,30 @@ def _network_ways() -> list[Way]:
     return ways
 
 
-def _scipy(params: ImputationParams, _: Path | None) -> Fill:
+def _scipy(params: ImputationParams, _: Path | None) -> Impute:
     import with_scipy
 
     return partial(with_scipy.cubic, factor=params.count + 1)
 
 
-def _itk(name: str, params: ImputationParams, _: Path | None) -> Fill:
+def _itk(name: str, params: ImputationParams, _: Path | None) -> Impute:
     import with_itk
 
-    return partial(with_itk.FILLS[name], factor=params.count + 1)
+    return partial(with_itk.IMPUTES[name], factor=params.count + 1)
 
 
-def _classical(name: str, params: ImputationParams, _: Path | None) -> Fill:
-    from slicefill.imputation.impute import classical_imputer, fill_case
+def _classical(name: str, params: ImputationParams, _: Path | None) -> Impute:
+    from slicefill.imputation.impute import classical_imputer, impute_case
 
-    return partial(fill_case, imputer=classical_imputer(name, params), params=params)
+    return partial(impute_case, imputer=classical_imputer(name, params), params=params)
 
 
-def _network(hardware: HardwareParams, params: ImputationParams, checkpoint: Path | None) -> Fill:
-    from slicefill.imputation.impute import fill_case, learned_imputer
+def _network(hardware: HardwareParams, params: ImputationParams, checkpoint: Path | None) -> Impute:
+    from slicefill.imputation.impute import impute_case, learned_imputer
 
     there = params.model_copy(update={"hardware": hardware})
     imputer = learned_imputer("pretrained", _load(checkpoint), there)
-    return partial(fill_case, imputer=imputer, params=there)
+    return partial(impute_case, imputer=imputer, params=there)
 
 
 def _load(checkpoint: Path | None) -> Any:

@@ -1,4 +1,4 @@
-"""How a case with its slices last is filled with SimpleITK: by resampling, by registration.
+"""How a case with its slices last is imputed with SimpleITK: by resampling, by registration.
 
 Intensities are rounded to the stored type as slicefill does; labels take part by a linear vote.
 """
@@ -43,22 +43,22 @@ def demons(case: Case, factor: int) -> Case:
     """
     image, label = (volume.stored.T for volume in (case.image, case.label))  # slices first
     depth = (len(image) - 1) * factor + 1
-    filled = np.empty((depth, *image.shape[1:]), np.float32)
-    named = np.empty(filled.shape, label.dtype)
-    filled[::factor], named[::factor] = image, label
-    for gap, (first, last) in enumerate(pairwise(image.astype(np.float32))):
+    imputed = np.empty((depth, *image.shape[1:]), np.float32)
+    named = np.empty(imputed.shape, label.dtype)
+    imputed[::factor], named[::factor] = image, label
+    for interval, (first, last) in enumerate(pairwise(image.astype(np.float32))):
         motion = register(first, last)
         for n in range(1, factor):
-            t, k = n / factor, gap * factor + n
+            t, k = n / factor, interval * factor + n
             ways = -t * motion, (1 - t) * motion
-            filled[k] = (1 - t) * _moved(first, ways[0]) + t * _moved(last, ways[1])
+            imputed[k] = (1 - t) * _moved(first, ways[0]) + t * _moved(last, ways[1])
             nearer = int(t > 0.5)
-            named[k] = _moved(label[gap + nearer], ways[nearer], SimpleITK.sitkLabelLinear)
-    volumes = (case.image, filled.T), (case.label, named.T)
+            named[k] = _moved(label[interval + nearer], ways[nearer], SimpleITK.sitkLabelLinear)
+    volumes = (case.image, imputed.T), (case.label, named.T)
     return Case(*(_on_denser_grid(volume, stored, factor) for volume, stored in volumes))
 
 
-FILLS = {
+IMPUTES = {
     "SimpleITK linear": partial(resample, SimpleITK.sitkLinear),
     "SimpleITK B-spline": partial(resample, SimpleITK.sitkBSpline),
     "SimpleITK demons": demons,

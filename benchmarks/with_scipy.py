@@ -1,4 +1,4 @@
-"""How a case with its slices last is filled with SciPy alone: the yardstick of speed."""
+"""How a case with its slices last is imputed with SciPy alone: the yardstick of speed."""
 
 from scipy.ndimage import zoom
 

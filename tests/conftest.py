@@ -43,7 +43,7 @@ def imputation_params() -> Callable[..., ImputationParams]:
 
 
 @pytest.fixture(scope="session")
-def thinning() -> Callable[..., AnisotropizationParams]:
+def subsampling() -> Callable[..., AnisotropizationParams]:
     """Parameters as in conf/base, with changes."""
     base = _configuration()["parameters"]["anisotropization"]
     return lambda **changes: AnisotropizationParams(**{**base, **changes})

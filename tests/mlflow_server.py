@@ -31,7 +31,7 @@ def serving(*arguments: str, port: int, health: str = "/health") -> Iterator[str
     # `mlflow models serve` starts another program of the same environment by its name.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "OMP_NUM_THREADS": "1", "PATH": path}
-    with TemporaryFile("w+") as output:  # a pipe that nobody reads would fill and stop the server
+    with TemporaryFile("w+") as output:  # a pipe that nobody reads would impute and stop the server
         process = subprocess.Popen(
             [*command, "--port", str(port)],
             env={**os.environ, **quiet},

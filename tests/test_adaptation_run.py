@@ -1,4 +1,4 @@
-"""`kedro run --pipelines=adaptation`: scans in, filled scans out, and a report of the gain."""
+"""`kedro run --pipelines=adaptation`: scans in, imputed scans out, and a report of the gain."""
 
 import json
 from importlib import resources
@@ -20,7 +20,7 @@ pytestmark = [
 RUN = ("run", "--env=tiny", "--params", "imputation.methods=[linear]")
 
 
-def test_scans_are_learned_from_filled_and_told_of_and_nothing_is_done_twice(project, kedro):
+def test_scans_are_learned_from_imputed_and_told_of_and_nothing_is_done_twice(project, kedro):
     done = kedro(project, *RUN, "--pipelines=adaptation")
     said = done.stdout + done.stderr
     assert done.returncode == 0, said[-3000:]
@@ -31,7 +31,7 @@ def test_scans_are_learned_from_filled_and_told_of_and_nothing_is_done_twice(pro
     table = pd.read_csv(data / "08_reporting/tiny/S_x4/verification.csv")
     assert set(table["method"]) == {"linear", "adapted"}
     assert table["passed"].all()
-    for file in (data / "07_model_output/tiny/S_x4/filled/adapted").rglob("record.json"):
+    for file in (data / "07_model_output/tiny/S_x4/imputed/adapted").rglob("record.json"):
         record = json.loads(file.read_text())
         assert record["weights"] == "adapted"
         found = record["adaptation"]

@@ -73,14 +73,14 @@ def test_another_design_never_mixes_with_results_on_disk(entries, design):
 def test_another_variant_keeps_the_state_and_history_of_the_last(entries):
     before, after = written(entries("base")), written(entries("base", variant="iia"))
     assert before["synthesis_history"] != after["synthesis_history"]
-    for name in ("synthesis_slots", "synthesis_models"):
+    for name in ("synthesis_states", "synthesis_models"):
         assert before[name] == after[name]  # one file per variant in it
 
 
 def test_presets_share_models_and_predictions_but_no_report(entries):
     before, after = written(entries("base")), written(entries("base", preset="table1"))
     shared = {name for name in before if before[name] == after[name]}
-    assert {"filled_cases", "segmentation_models", "predictions"} <= shared
+    assert {"imputed_cases", "segmentation_models", "predictions"} <= shared
     told = comparison.create_pipeline().only_nodes_with_tags("evaluation").all_outputs()
     assert told
     assert not shared & (told | {"slice_manifest", "prediction_index", "segmentation_scores"})
@@ -92,8 +92,8 @@ def test_nothing_of_a_patient_goes_into_mlflow(entries):
     assert not tracked & {
         "raw_folder",
         "cases",
-        "thick_cases",
-        "filled_cases",
+        "acquired_cases",
+        "imputed_cases",
         "synthesis_models",
         "predictions",
     }

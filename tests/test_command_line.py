@@ -22,8 +22,8 @@ def thick_case(seed):
     return Case(image, image.with_stored((stored > 450).astype(np.uint8)))
 
 
-def filled_case(case):
-    """One copy of the slice before it in every gap."""
+def imputed_case(case):
+    """One copy of the slice before it in every interval."""
     finer = step_map(2, 0.5)
     image, label = (
         one.with_stored(np.repeat(one.stored, 2, axis=2)[..., :-1], finer)
@@ -37,12 +37,12 @@ def filled_case(case):
 
 @pytest.fixture
 def folders(tmp_path):
-    """thick/<case> and filled/<method>/<case>, as the pipelines leave them."""
+    """acquired/<case> and imputed/<method>/<case>, as the pipelines leave them."""
     for seed, name in enumerate(["case_a", "case_b"]):
         case = thick_case(seed)
-        write_case(case, tmp_path / "thick" / name)
+        write_case(case, tmp_path / "acquired" / name)
         for method in ("linear", "cubic"):
-            write_case(filled_case(case), tmp_path / "filled" / method / name)
+            write_case(imputed_case(case), tmp_path / "imputed" / method / name)
     return tmp_path
 
 
@@ -59,40 +59,40 @@ def run(*arguments):
 
 
 def test_one_case_against_its_folder(folders, capsys):
-    output, source = folders / "filled" / "linear" / "case_a", folders / "thick" / "case_a"
+    output, source = folders / "imputed" / "linear" / "case_a", folders / "acquired" / "case_a"
     assert run(output, "--against", source) == 0
     assert capsys.readouterr().out.splitlines() == ["ok       case_a", "1 of 1 cases ok"]
 
 
-@pytest.mark.parametrize(("level", "count"), [("filled/linear", 2), ("filled", 4)])
+@pytest.mark.parametrize(("level", "count"), [("imputed/linear", 2), ("imputed", 4)])
 def test_folders_of_cases_are_matched_by_name(folders, capsys, level, count):
-    assert run(folders / level, "--against", folders / "thick") == 0
+    assert run(folders / level, "--against", folders / "acquired") == 0
     lines = capsys.readouterr().out.splitlines()
     assert len([line for line in lines if line.startswith("ok")]) == count
     assert lines[-1] == f"{count} of {count} cases ok"
 
 
 def test_a_changed_acquired_voxel_fails_only_its_case_and_is_named(folders, capsys):
-    damage(folders / "filled" / "linear" / "case_b")
-    assert run(folders / "filled", "--against", folders / "thick") == 1
+    damage(folders / "imputed" / "linear" / "case_b")
+    assert run(folders / "imputed", "--against", folders / "acquired") == 1
     out = capsys.readouterr().out
-    assert "DIFFERS  filled/linear/case_b" in out
+    assert "DIFFERS  imputed/linear/case_b" in out
     assert "image: acquired slice 1, output slice 2" in out
     assert out.splitlines()[-1] == "3 of 4 cases ok"
 
 
 def test_many_differences_are_cut_short(folders, capsys):
-    case = filled_case(thick_case(0))
+    case = imputed_case(thick_case(0))
     case.image.stored[:] = 5
     case.label.stored[:] = 7
-    write_case(case, folders / "filled" / "linear" / "case_a")
-    assert run(folders / "filled" / "linear", "--against", folders / "thick") == 1
+    write_case(case, folders / "imputed" / "linear" / "case_a")
+    assert run(folders / "imputed" / "linear", "--against", folders / "acquired") == 1
     assert "... and 2 more" in capsys.readouterr().out  # 3 + 3 slices and the ids
 
 
 def test_a_nifti_file_checks_the_image_and_with_its_label_both(folders, capsys):
-    output, source = folders / "filled" / "linear" / "case_a", folders / "thick" / "case_a"
-    wrong = folders / "thick" / "case_b" / "label.nii.gz"
+    output, source = folders / "imputed" / "linear" / "case_a", folders / "acquired" / "case_a"
+    wrong = folders / "acquired" / "case_b" / "label.nii.gz"
     assert run(output, "--against", source / "image.nii.gz") == 0
     assert "image only" in capsys.readouterr().out
     image = source / "image.nii.gz"
@@ -103,42 +103,48 @@ def test_a_nifti_file_checks_the_image_and_with_its_label_both(folders, capsys):
 
 @pytest.mark.parametrize("name", ["image.nii.gz", "record.json"])
 def test_a_case_that_lacks_a_file_or_is_cut_short_fails_and_the_others_go_on(folders, capsys, name):
-    broken = folders / "filled" / "linear" / "case_a" / name
+    broken = folders / "imputed" / "linear" / "case_a" / name
     broken.write_bytes(broken.read_bytes()[:20])
-    assert run(folders / "filled" / "linear", "--against", folders / "thick") == 1
+    assert run(folders / "imputed" / "linear", "--against", folders / "acquired") == 1
     assert "cannot be read" in capsys.readouterr().out
     broken.unlink()
-    assert run(folders / "filled" / "linear", "--against", folders / "thick") == 1
+    assert run(folders / "imputed" / "linear", "--against", folders / "acquired") == 1
     assert capsys.readouterr().out.splitlines()[-1] == "1 of 2 cases ok"
 
 
 def test_a_case_without_its_source_fails(folders, capsys):
-    write_case(filled_case(thick_case(9)), folders / "filled" / "linear" / "stranger")
-    assert run(folders / "filled" / "linear", "--against", folders / "thick") == 1
+    write_case(imputed_case(thick_case(9)), folders / "imputed" / "linear" / "stranger")
+    assert run(folders / "imputed" / "linear", "--against", folders / "acquired") == 1
     out = capsys.readouterr().out
     assert "DIFFERS  linear/stranger" in out
     assert "2 of 3 cases ok" in out
 
 
 def test_a_case_left_half_written_is_not_a_case(folders, capsys):
-    half = folders / "filled" / "linear" / ".case_c.partial"
+    half = folders / "imputed" / "linear" / ".case_c.partial"
     half.mkdir()
     (half / "image.nii.gz").write_bytes(b"")
-    assert run(folders / "filled" / "linear", "--against", folders / "thick") == 0
+    assert run(folders / "imputed" / "linear", "--against", folders / "acquired") == 0
     assert "2 of 2" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere", "--against", "thick"], "nowhere: no such file or folder"),
-        (["filled", "--against", "nowhere"], "nowhere: no such file or folder"),
-        (["filled"], "--against"),
-        (["filled", "--against", "thick/case_a"], "holds 4 cases"),
-        (["filled", "--against", "filled"], "expected case folders named as in"),
-        (["empty", "--against", "thick"], "expected a case folder with image.nii.gz"),
+        (["nowhere", "--against", "acquired"], "nowhere: no such file or folder"),
+        (["imputed", "--against", "nowhere"], "nowhere: no such file or folder"),
+        (["imputed"], "--against"),
+        (["imputed", "--against", "acquired/case_a"], "holds 4 cases"),
+        (["imputed", "--against", "imputed"], "expected case folders named as in"),
+        (["empty", "--against", "acquired"], "expected a case folder with image.nii.gz"),
         (
-            ["filled/linear/case_a", "--against", "thick", "--label", "thick/case_a/label.nii.gz"],
+            [
+                "imputed/linear/case_a",
+                "--against",
+                "acquired",
+                "--label",
+                "acquired/case_a/label.nii.gz",
+            ],
             "--label belongs to a NIfTI file",
         ),
     ],

@@ -106,7 +106,7 @@ def test_scripts_for_slurm_parse(path):
 
 def test_scripts_for_slurm_run_pipelines_that_there_are():
     found = {path.name: commands(path) for path in SLURM if path.suffix == ".sbatch"}
-    assert set(found) == {"train.sbatch", "fill.sbatch", "finish.sbatch"}
+    assert set(found) == {"train.sbatch", "impute.sbatch", "finish.sbatch"}
     for (arguments,) in found.values():
         check_run(arguments)
 
@@ -122,7 +122,7 @@ def test_the_chain_of_jobs_names_each_script_and_waits(tmp_path):
     called = [line.split()[1:] for line in (tmp_path / "sbatch.log").read_text().splitlines()]
     assert [line[-1].rpartition("/")[2] for line in called] == [
         "train.sbatch",
-        "fill.sbatch",
+        "impute.sbatch",
         "finish.sbatch",
     ]
     assert [line[:-1] for line in called] == [
@@ -133,14 +133,14 @@ def test_the_chain_of_jobs_names_each_script_and_waits(tmp_path):
 
 
 def test_a_share_of_an_array_is_a_parameter_that_the_catalog_understands(configuration):
-    (arguments,) = commands(ROOT / "deploy" / "slurm" / "fill.sbatch")
+    (arguments,) = commands(ROOT / "deploy" / "slurm" / "impute.sbatch")
     text = (
         options(arguments)["params"].replace("$SLURM_ARRAY_TASK_ID", "3").replace("$shares", "16")
     )
     given = _split_params(None, None, text)
     assert given == {"shard": "3/16"}
     catalog = DataCatalog.from_config(dict(configuration("tiny", **given)["catalog"]))
-    assert catalog.get("filled_cases")._describe()["shard"] == "3/16"
+    assert catalog.get("imputed_cases")._describe()["shard"] == "3/16"
 
 
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.name)
@@ -158,7 +158,7 @@ def test_jobs_for_kubernetes_run_pipelines_that_there_are(path):
 
 
 def test_the_pods_have_a_share_each():
-    spec = yaml.safe_load((ROOT / "deploy" / "kubernetes" / "fill.yaml").read_text())["spec"]
+    spec = yaml.safe_load((ROOT / "deploy" / "kubernetes" / "impute.yaml").read_text())["spec"]
     (container,) = spec["template"]["spec"]["containers"]
     count = spec["completions"]
     assert spec["completionMode"] == "Indexed"

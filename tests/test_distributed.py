@@ -50,7 +50,7 @@ def kill_in_the_second(values, epoch):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-class NotingSlot(Slot):
+class NotingStore(Slot):
     """Notes which process wrote."""
 
     def save(self, state):
@@ -111,14 +111,14 @@ def params(configuration):
 
 
 @pytest.fixture(scope="module")
-def thick(case):
-    """Three thick cases, the second without labels."""
+def acquired_case(case):
+    """Three anisotropic cases, the second without labels."""
     a, b, c = (case("u1", seed, shape=(20, 18, 5)) for seed in range(3))
     return TrainingData(promise(a=a, b=Case(b.image, None)), promise(c=c), "auto")
 
 
 @pytest.fixture(scope="module")
-def synthesis(params, thick, tmp_path_factory):
+def synthesis(params, acquired_case, tmp_path_factory):
     """Train on two processes with a batch of 2, or on one with 4; every second batch is odd."""
     folder = tmp_path_factory.mktemp("synthesis")
 
@@ -135,7 +135,9 @@ def synthesis(params, thick, tmp_path_factory):
         )
         name = f"{name}{variant}{devices}"
         report = report or partial(note_process, folder / f"{name}-reports.log")
-        return train(thick, changed, Run(NotingSlot(folder / f"{name}.pt"), report)), folder
+        return train(
+            acquired_case, changed, Run(NotingStore(folder / f"{name}.pt"), report)
+        ), folder
 
     return make
 

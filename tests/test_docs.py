@@ -140,8 +140,10 @@ def test_help_is_there_for_every_command():
 def test_datasets_say_who_makes_and_who_reads_them():
     from catalog import dataset_table
 
-    row = next(row for row in dataset_table().splitlines() if row.startswith("| `thick_cases` |"))
-    assert "`03_primary/<design>/thick`" in row
+    row = next(
+        row for row in dataset_table().splitlines() if row.startswith("| `acquired_cases` |")
+    )
+    assert "`03_primary/<design>/acquired`" in row
     assert "| anisotropization |" in row
     assert "synthesis" in row.rpartition("anisotropization |")[2]
 

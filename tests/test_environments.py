@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from slicefill.ingestion.manifest import person_of
+from slicefill.ingestion.manifest import subject_of
 from slicefill.ingestion.splits import split_cases
 from slicefill.params import IngestionParams, SynthesisParams
 
@@ -28,7 +28,7 @@ def synthesis(configuration):
 
 def cases(count):
     names = [f"case_{number:03d}" for number in range(count)]
-    return pd.DataFrame({"case": names, "person": names, "label": "label.nii.gz"})
+    return pd.DataFrame({"case": names, "subject": names, "label": "label.nii.gz"})
 
 
 def sizes(manifest, params):
@@ -92,16 +92,16 @@ def test_raw_scans_are_where_the_user_says(configuration, env, monkeypatch):
         ("cine_sax", "SC-HF-I-1_ED", "SC-HF-I-1_ES"),
     ],
 )
-def test_scans_of_one_person_are_known_as_such(ingestion, env, one, same):
-    assert person_of(one, ingestion(env)) == person_of(same, ingestion(env))
+def test_scans_of_one_subject_are_known_as_such(ingestion, env, one, same):
+    assert subject_of(one, ingestion(env)) == subject_of(same, ingestion(env))
 
 
-def test_cine_sax_has_a_person_for_each_part(ingestion):
+def test_cine_sax_has_a_subject_for_each_part(ingestion):
     assert sizes(cases(3), ingestion("cine_sax")) == (1, 1, 1)
 
 
 @pytest.mark.parametrize(("env", "count"), [("scans", 3), ("scans", 40)])
-def test_where_nothing_is_removed_all_persons_train_or_validate(ingestion, env, count):
+def test_where_nothing_is_removed_all_subjects_train_or_validate(ingestion, env, count):
     train, validation, test = sizes(cases(count), ingestion(env))
     assert train > validation > 0
     assert test == 0

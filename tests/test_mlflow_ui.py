@@ -1,4 +1,4 @@
-"""What a person sees who compares runs: a real server, two trainings, a real browser.
+"""What a subject sees who compares runs: a real server, two trainings, a real browser.
 
 `SLICEFILL_SCREENSHOTS=docs/img` keeps the pictures that the documentation shows.
 """

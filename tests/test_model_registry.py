@@ -121,13 +121,13 @@ def test_registering_is_quick(client, model):
     assert time.process_time() - start < 2  # seconds
 
 
-def test_the_newest_version_loads_by_name_and_fills(client, model, volume):
+def test_the_newest_version_loads_by_name_and_imputes(client, model, volume):
     tracking.register_model(model("imputation", "3"))
     newest = max(int(one.version) for one in versions(client, "imputation"))
     loaded = mlflow.pyfunc.load_model(f"models:/tiny_S_x4-imputation/{newest}")
-    filled = loaded.predict(volume)
-    assert (filled.shape, filled.dtype) == ((20, 24, 17), np.float32)
-    np.testing.assert_array_equal(filled[..., ::4], volume)
+    imputed = loaded.predict(volume)
+    assert (imputed.shape, imputed.dtype) == ((20, 24, 17), np.float32)
+    np.testing.assert_array_equal(imputed[..., ::4], volume)
 
 
 def test_without_a_run_nothing_is_registered(model, monkeypatch, tmp_path):
@@ -149,8 +149,8 @@ def test_the_served_model_is_the_one_of_the_pipeline(checkpoints, configuration,
     seen = np.percentile(volume, [window["low"], window["high"]])[None]
     expected = imputer.method(Stack(slices, seen), [0.5]).image[:, 0, 0]
     loaded = mlflow.pyfunc.load_model(str(saved / "imputation"))
-    filled = loaded.predict(volume, params={"axis": 2, "count": 1})
-    np.testing.assert_allclose(np.moveaxis(filled, 2, 0)[1::2], expected, rtol=1e-5)
+    imputed = loaded.predict(volume, params={"axis": 2, "count": 1})
+    np.testing.assert_allclose(np.moveaxis(imputed, 2, 0)[1::2], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_the_served_model_is_the_one_of_the_pipeline(checkpoints, configuration,
     [
         ({"count": 2}, (20, 24, 13)),
         ({"axis": 0, "count": 1}, (39, 24, 5)),
-        ({"axis": -1, "spacing": [1.0, 3.0, 1.0]}, (20, 70, 5)),  # eq. (20): 2 slices per gap
+        ({"axis": -1, "spacing": [1.0, 3.0, 1.0]}, (20, 70, 5)),  # eq. (20): 2 slices per interval
     ],
 )
 def test_axis_count_and_spacing_say_where_slices_go(saved, volume, params, shape):
@@ -169,7 +169,7 @@ def test_axis_count_and_spacing_say_where_slices_go(saved, volume, params, shape
 @pytest.mark.parametrize(
     ("shape", "params", "said"),
     [
-        ((8, 8, 4), {"spacing": (1.0, 1.0, 1.0)}, "nothing to fill"),
+        ((8, 8, 4), {"spacing": (1.0, 1.0, 1.0)}, "nothing to impute"),
         ((8, 8, 4), {"spacing": (1.0, 1.0)}, "three numbers above 0"),
         ((8, 8, 4), {"spacing": (1.0, 1.0, 4.0), "axis": 3}, "axis: expected 0, 1, 2"),
         ((8, 8), {"spacing": (1.0, 1.0, 4.0)}, "volume: expected an array"),
@@ -208,16 +208,16 @@ def test_a_saved_model_is_code_and_a_checkpoint_without_pickled_classes(saved, k
 
 
 @pytest.mark.server
-def test_a_served_model_answers_a_request_with_the_filled_volume(saved, volume):
+def test_a_served_model_answers_a_request_with_the_imputed_volume(saved, volume):
     model = ("models", "serve", "--model-uri", str(saved / "imputation"), "--env-manager", "local")
     with serving(*model, port=free_port(), health="/ping") as address:
         answer = ask(address, {"inputs": volume.tolist(), "params": {"axis": 2, "count": 3}})
-        filled = np.array(answer["predictions"], np.float32)
-        assert filled.shape == (20, 24, 17)
-        np.testing.assert_array_equal(filled[..., ::4], volume)
+        imputed = np.array(answer["predictions"], np.float32)
+        assert imputed.shape == (20, 24, 17)
+        np.testing.assert_array_equal(imputed[..., ::4], volume)
         loaded = mlflow.pyfunc.load_model(str(saved / "imputation"))
         here = loaded.predict(volume, params={"axis": 2, "count": 3})
-        np.testing.assert_allclose(filled, here, rtol=1e-5)
+        np.testing.assert_allclose(imputed, here, rtol=1e-5)
         with pytest.raises(urllib.error.HTTPError, match="400"):
             ask(address, {"inputs": volume.tolist(), "params": {"axis": "up"}})
 

@@ -74,7 +74,7 @@ def test_no_output_is_kept_in_the_repository(path):
 
 MOVE = """
 before, line = picture.value, provenance.value
-sliders[filled.record["axis"]].value += 1
+sliders[imputed.record["axis"]].value += 1
 print(picture.value != before, picture.value[:4] == b"\\x89PNG", provenance.value != line)
 print(provenance.value)
 """
@@ -85,7 +85,7 @@ print(picture.value != before, [slider.value for slider in sliders] == places)
 """
 
 
-def test_a_filled_volume_is_drawn_moved_through_and_proven_untouched(studied):
+def test_an_imputed_volume_is_drawn_moved_through_and_proven_untouched(studied):
     cells = execute(studied, VOLUME, MOVE, CHANGE_METHOD)
     assert "5 methods: nearest linear cubic shape_based slice_imputation" in text(cells["cases"])
     assert len(pictures(cells["first-view"])) == 1
@@ -106,7 +106,7 @@ def test_without_a_comparison_the_study_is_shown_and_said_so(studied):
     scores = pd.read_csv(studied / "data" / "08_reporting" / "tiny" / "S_x4" / "scores.csv")
     shown = frame(cells["methods"]).set_index("method")
     assert list(shown.index) == list(scores["method"].unique())
-    own = scores.groupby("method")["psnr_body"].mean()  # one test case, so one person
+    own = scores.groupby("method")["psnr_body"].mean()  # one test case, so one subject
     assert shown["psnr_body"].to_dict() == pytest.approx(own.to_dict(), abs=6e-4)
     for name in ("curves", "scores", "paired"):
         assert len(pictures(cells[name])) == 1

@@ -11,15 +11,15 @@ import pytest
 import yaml
 
 from slicefill.imputation.impute import Imputer
-from slicefill.simulation.subsampling import thicken
-from slicefill.types import Case, Filling
+from slicefill.simulation.subsampling import subsample
+from slicefill.types import Case, SyntheticSlices
 
 from .conftest import ROOT
 
 HALVES = yaml.safe_load((ROOT / "benchmarks" / "halves.yml").read_text())
 SHAPE = (12, 13, 9)
-# Case 2k-1 and 2k are person k; 1 and 3 are in the report half, 2 in the other, 5 in none.
-PERSONS = {"hippocampus_001": 1, "hippocampus_002": 1, "hippocampus_004": 2, "hippocampus_005": 3}
+# Case 2k-1 and 2k are subject k; 1 and 3 are in the report half, 2 in the other, 5 in none.
+SUBJECTS = {"hippocampus_001": 1, "hippocampus_002": 1, "hippocampus_004": 2, "hippocampus_005": 3}
 STRANGER = "hippocampus_009"
 
 
@@ -41,10 +41,10 @@ def scan(seed):
 
 @pytest.fixture
 def data(tmp_path):
-    """A folder with a set of five cases of four persons, laid out as the real one."""
+    """A folder with a set of five cases of four subjects, laid out as the real one."""
     folder = tmp_path / "data" / "hippocampus"
     entries = []
-    for seed, name in enumerate([*PERSONS, STRANGER]):
+    for seed, name in enumerate([*SUBJECTS, STRANGER]):
         entry = {kind: f"{kind}sTr/{name}.nii.gz" for kind in ("image", "label")}
         for path, stored in zip(entry.values(), scan(seed), strict=True):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def measure(bench, data, tmp_path, capsys):
     def run(*options, methods=("nearest", "linear")):
         given = ["--data", data, "--out", tmp_path / "out", "--methods", *methods, *options]
         bench.main([str(option) for option in given])
-        scores = pd.read_csv(tmp_path / "out" / "scores.csv", dtype={"person": str})
+        scores = pd.read_csv(tmp_path / "out" / "scores.csv", dtype={"subject": str})
         printed = capsys.readouterr().out
         tables = printed[printed.index("# Out of the box") :]  # logs before them tell the time
         return scores[scores["factor"] == 2], tables
@@ -69,7 +69,7 @@ def measure(bench, data, tmp_path, capsys):
     return run
 
 
-LOOKED_AT = {  # persons of the first trials, which chose the network
+LOOKED_AT = {  # subjects of the first trials, which chose the network
     "brain_t1": {"1004", "1012", "1104"},
     "hippocampus": {"4", "19", "32", "47", "62", "73", "86", "98", "113", "123", "141", "153",
                     "166", "178", "191"},
@@ -91,27 +91,27 @@ def test_every_set_has_halves_and_an_environment(sets):
     assert all((ROOT / "conf" / name).is_dir() for name in sets.FACTORS)
 
 
-@pytest.mark.parametrize(("half", "persons"), [("report", {"1", "3"}), ("development", {"2"})])
-def test_a_half_never_shows_persons_of_the_other(measure, half, persons):
+@pytest.mark.parametrize(("half", "subjects"), [("report", {"1", "3"}), ("development", {"2"})])
+def test_a_half_never_shows_subjects_of_the_other(measure, half, subjects):
     scores, _ = measure("--half", half)
-    assert set(scores["person"]) == persons
-    assert set(scores["case"]) == {case for case, k in PERSONS.items() if str(k) in persons}
+    assert set(scores["subject"]) == subjects
+    assert set(scores["case"]) == {case for case, k in SUBJECTS.items() if str(k) in subjects}
 
 
 def test_what_is_left_out_is_told(measure, data):
     image = data / "hippocampus" / "imagesTr" / "hippocampus_005.nii.gz"
     image.write_bytes(image.read_bytes()[:-20])
     scores, told = measure()
-    assert set(scores["person"]) == {"1"}
-    assert "hippocampus ×2 (1 persons, 2 cases)" in told
+    assert set(scores["subject"]) == {"1"}
+    assert "hippocampus ×2 (1 subjects, 2 cases)" in told
     assert "Not there and left out: brain_t1, sts_ct, mouse_brain, cine_sax." in told
-    assert f"Dropped: {STRANGER} (person 5 is in no half" in told
+    assert f"Dropped: {STRANGER} (subject 5 is in no half" in told
     assert "Dropped: hippocampus_005 (BadCase:" in told
 
 
-def test_a_quick_look_takes_the_first_persons(measure):
+def test_a_quick_look_takes_the_first_subjects(measure):
     scores, _ = measure("--limit", 1)
-    assert set(scores["person"]) == {"1"}
+    assert set(scores["subject"]) == {"1"}
 
 
 def test_scores_are_those_of_the_removed_slices_alone(measure):
@@ -155,7 +155,7 @@ def test_other_parameters_are_other_scores(measure, bench, monkeypatch):
 
 @pytest.fixture
 def judged(bench, sets, data):
-    """Verdicts on hand-made scores: two cases of person a, one of person b."""
+    """Verdicts on hand-made scores: two cases of subject a, one of subject b."""
 
     def judge(factor, **psnr):
         psnr |= {"linear": (20, 22, 30), "cubic": (10, 10, 10)}
@@ -164,7 +164,7 @@ def judged(bench, sets, data):
             for method, values in psnr.items()
             for case, value in zip(("a1", "a2", "b1"), values, strict=True)
         ]
-        columns = ["set", "factor", "method", "person", "case", "metric", "value", "weights"]
+        columns = ["set", "factor", "method", "subject", "case", "metric", "value", "weights"]
         scores = pd.DataFrame(rows, columns=[*columns, "mark"])
         design = sets.load_design(data / "hippocampus", factor)
         return pd.DataFrame(bench.judge(bench.Measured(design, scores, {})))
@@ -173,8 +173,8 @@ def judged(bench, sets, data):
 
 
 @pytest.mark.parametrize(("factor", "met"), [(2, "yes"), (4, "no")])
-def test_the_person_is_the_unit_of_the_bar(judged, factor, met):
-    """a gains 1 dB twice and b 0.2: 0.6 by person, 0.73 by case; ×4 asks for 0.7."""
+def test_the_subject_is_the_unit_of_the_bar(judged, factor, met):
+    """a gains 1 dB twice and b 0.2: 0.6 by subject, 0.73 by case; ×4 asks for 0.7."""
     (verdict,) = judged(factor, pretrained=(21, 23, 30.2)).to_dict("records")
     assert (verdict["against"], verdict["gain"], verdict["met"]) == ("linear", "+0.600", met)
 
@@ -192,7 +192,7 @@ def test_adaptation_must_not_fall_behind_what_it_began_with(judged, adapted, met
 
 
 @pytest.mark.parametrize("sign", [1, -1], ids=["that knows the error", "that is wrong throughout"])
-def test_trust_is_held_against_the_true_error(sets, data, volume, sign):
+def test_confidence_is_held_against_the_true_error(sets, data, volume, sign):
     """A method that errs by a known amount and says how much, or says the opposite."""
     design = sets.load_design(data / "hippocampus", 2)
     stored, label = scan(7)
@@ -202,11 +202,13 @@ def test_trust_is_held_against_the_true_error(sets, data, volume, sign):
     def fill(stack, positions):
         removed = np.moveaxis(stored, 2, 0)[1:8:2, None, None]
         share = error[:, :, 0] / np.diff(stack.window)[0, 0]
-        trust = 1 - share if sign > 0 else share
-        return Filling(removed + error, trust.astype(np.float32), stack.label[:-1, None])
+        confidence = 1 - share if sign > 0 else share
+        return SyntheticSlices(
+            removed + error, confidence.astype(np.float32), stack.label[:-1, None]
+        )
 
     imputer = Imputer("oracle", fill, design.imputation.window)
-    scores = sets.score_method(truth, thicken(truth, design.thinning), imputer, design)
-    assert scores["trust_rank"] == pytest.approx(sign, abs=0.01)
+    scores = sets.score_method(truth, subsample(truth, design.subsampling), imputer, design)
+    assert scores["confidence_rank"] == pytest.approx(sign, abs=0.01)
     due = scores["trust_due"] if sign > 0 else 1 - scores["trust_due"]
     assert scores["trust_mean"] == pytest.approx(due, abs=1 / 255)

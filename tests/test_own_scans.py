@@ -41,12 +41,12 @@ def scans(project):
     return make
 
 
-def filled_volume(project, name, file="image"):
-    path = project / "data" / "07_model_output" / DESIGN / "filled" / name / f"{file}.nii.gz"
+def imputed_volume(project, name, file="image"):
+    path = project / "data" / "07_model_output" / DESIGN / "imputed" / name / f"{file}.nii.gz"
     return nib.load(path)
 
 
-def test_scans_are_filled_at_once_and_a_broken_one_stops_no_other(scans, project, kedro, capsys):
+def test_scans_are_imputed_at_once_and_a_broken_one_stops_no_other(scans, project, kedro, capsys):
     raw = scans(one=True, two=False, broken=False)
     broken = raw / "images" / "broken.nii.gz"
     broken.write_bytes(broken.read_bytes()[:-30])
@@ -54,17 +54,17 @@ def test_scans_are_filled_at_once_and_a_broken_one_stops_no_other(scans, project
     said = done.stdout + done.stderr
     assert done.returncode == 3, said
     assert "refused: broken: expected" in said
-    assert "slice_imputation is not trained here: the shipped weights fill instead" in said
+    assert "slice_imputation is not trained here: the shipped weights impute instead" in said
 
     data = project / "data"
     for name in ("one", "two"):
-        image = filled_volume(project, f"pretrained/{name}")
+        image = imputed_volume(project, f"pretrained/{name}")
         stored = np.asarray(nib.load(raw / "images" / f"{name}.nii.gz").dataobj)
         step = (image.shape[2] - 1) // 6
         assert step > 1
         assert np.asarray(image.dataobj)[..., ::step].tobytes() == stored.tobytes()
         np.testing.assert_allclose(image.affine @ [3, 2, step, 1], TURNED @ [3, 2, 1, 1], atol=1e-4)
-    label = np.asarray(filled_volume(project, "pretrained/one", "label").dataobj)
+    label = np.asarray(imputed_volume(project, "pretrained/one", "label").dataobj)
     assert set(np.unique(label)) == {0, 1}
     table = pd.read_csv(data / "08_reporting" / DESIGN / "verification.csv")
     assert sorted(table["method"] + "/" + table["case"]) == [
@@ -73,20 +73,22 @@ def test_scans_are_filled_at_once_and_a_broken_one_stops_no_other(scans, project
         "pretrained/one",
         "pretrained/two",
     ]
-    chosen = json.loads((data / "07_model_output" / DESIGN / "filled_methods.json").read_text())
+    chosen = json.loads((data / "07_model_output" / DESIGN / "imputing_methods.json").read_text())
     assert chosen == ["linear", "pretrained"]
     assert not (data / "06_models").exists()
-    filled = str(data / "07_model_output" / DESIGN / "filled")
-    assert main(["verify", filled, "--against", str(data / "03_primary" / DESIGN / "thick")]) == 0
+    imputed = str(data / "07_model_output" / DESIGN / "imputed")
+    assert (
+        main(["verify", imputed, "--against", str(data / "03_primary" / DESIGN / "acquired")]) == 0
+    )
     assert "4 of 4 cases ok" in capsys.readouterr().out
 
 
 @pytest.mark.server
-def test_one_scan_is_enough_and_what_is_filled_is_kept(scans, project, kedro):
+def test_one_scan_is_enough_and_what_is_imputed_is_kept(scans, project, kedro):
     raw = scans(only=False)
     assert kedro(project, *RUN, SLICEFILL_RAW=str(raw)).returncode == 0
-    folder = project / "data" / "07_model_output" / DESIGN / "filled"
+    folder = project / "data" / "07_model_output" / DESIGN / "imputed"
     made = {path: path.stat().st_mtime_ns for path in folder.rglob("*.nii.gz")}
-    assert len(made) == 6  # image, mask and trust, by two methods
+    assert len(made) == 6  # image, mask and confidence, by two methods
     assert kedro(project, *RUN, SLICEFILL_RAW=str(raw)).returncode == 0
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.nii.gz")} == made

@@ -22,7 +22,7 @@ ACQUIRED = [0, 2, 4]  # of five slices along the last axis
 
 
 @pytest.fixture
-def filled(case, volume):
+def imputed(case, volume):
     """A case of which every second slice is synthetic, as imputation records it."""
     made = case(shape=(12, 10, 5), affine=STRAIGHT)
     mask = np.zeros((12, 10, 5), np.uint8)
@@ -62,57 +62,57 @@ def picture(preview):
     return Image.open(io.BytesIO(base64.b64decode(preview)))
 
 
-def test_a_case_is_shown_as_a_picture(filled, case):
-    for one in (filled, case(), Case(case().image)):
+def test_a_case_is_shown_as_a_picture(imputed, case):
+    for one in (imputed, case(), Case(case().image)):
         shown = picture(preview_case(promises({"a": one}), None)).convert("L")
         assert min(shown.size) > 100
         assert np.asarray(shown).std() > 5  # not a blank sheet
 
 
-def test_labels_and_synthetic_slices_have_a_column_each(filled, drawn):
-    preview_case(promises({"a": filled}), None)
+def test_labels_and_synthetic_slices_have_a_column_each(imputed, drawn):
+    preview_case(promises({"a": imputed}), None)
     ((image, _, columns, names, spec),) = drawn
-    np.testing.assert_array_equal(image, filled.image.intensities())
+    np.testing.assert_array_equal(image, imputed.image.intensities())
     assert list(columns) == ["image", "labels", "synthetic slices"]
     assert not columns["image"].any()
-    np.testing.assert_array_equal(columns["labels"], filled.label.stored)
+    np.testing.assert_array_equal(columns["labels"], imputed.label.stored)
     (mark,) = (label for label, name in names.items() if name == "synthetic slice")
-    assert mark not in filled.label.stored
+    assert mark not in imputed.label.stored
     assert (columns["synthetic slices"][..., [1, 3]] == mark).all()
     assert not columns["synthetic slices"][..., ACQUIRED].any()
     assert np.flatnonzero(spec.acquired).tolist() == ACQUIRED
 
 
-def test_the_cut_goes_through_the_middle_and_a_synthetic_slice(filled, drawn):
-    preview_case(promises({"a": filled}), None)
-    preview_case(promises({"a": Case(filled.image)}), None)
+def test_the_cut_goes_through_the_middle_and_a_synthetic_slice(imputed, drawn):
+    preview_case(promises({"a": imputed}), None)
+    preview_case(promises({"a": Case(imputed.image)}), None)
     synthetic, plain = (arguments[-1] for arguments in drawn)
     assert synthetic.at in ((6, 5, 1), (6, 5, 3))  # 2 is the middle, but acquired
     assert plain.at == (6, 5, 2)
     assert (plain.axis, plain.acquired.all()) == (2, True)  # the largest spacing
 
 
-def test_the_chosen_group_is_shown_if_it_is_there(filled, drawn):
-    cases = promises({"linear/a": filled, "iia/a": filled})
+def test_the_chosen_group_is_shown_if_it_is_there(imputed, drawn):
+    cases = promises({"linear/a": imputed, "iia/a": imputed})
     for group in ("iia", "cubic", None):
         preview_case(cases, group)
     assert [arguments[-1].title for arguments in drawn] == ["iia/a", "linear/a", "linear/a"]
 
 
-def test_until_the_chosen_group_is_there_that_of_the_shipped_weights_is_shown(filled, drawn):
-    cases = promises(dict.fromkeys(("linear/a", "pretrained/a", "iia/a"), filled))
+def test_until_the_chosen_group_is_there_that_of_the_shipped_weights_is_shown(imputed, drawn):
+    cases = promises(dict.fromkeys(("linear/a", "pretrained/a", "iia/a"), imputed))
     for group in ("iia", "slice_imputation"):
         preview_case(cases, group)
     assert [arguments[-1].title for arguments in drawn] == ["iia/a", "pretrained/a"]
 
 
-def test_a_prediction_lies_on_the_image_it_is_of(filled, prediction, tmp_path, drawn):
-    write_case(filled, tmp_path / "linear" / "a")
+def test_a_prediction_lies_on_the_image_it_is_of(imputed, prediction, tmp_path, drawn):
+    write_case(imputed, tmp_path / "linear" / "a")
     names = ("none/unet2d_0/a", "linear/unet2d_0/a")
     preview_prediction(promises(dict.fromkeys(names, prediction)), tmp_path)
     ((image, _, columns, labels, spec),) = drawn
     assert spec.title == "linear/unet2d_0/a"
-    np.testing.assert_array_equal(image, filled.image.intensities())
+    np.testing.assert_array_equal(image, imputed.image.intensities())
     np.testing.assert_array_equal(columns["prediction"], prediction.label.stored)
     assert labels[2] == "tumour"
 
@@ -125,15 +125,15 @@ def test_a_prediction_without_an_image_lies_on_black(prediction, tmp_path, folde
     assert (0, 0, 0) in colours
 
 
-def test_a_dataset_of_predictions_finds_the_images(filled, prediction, tmp_path, drawn):
-    write_case(filled, tmp_path / "filled" / "linear" / "a")
+def test_a_dataset_of_predictions_finds_the_images(imputed, prediction, tmp_path, drawn):
+    write_case(imputed, tmp_path / "imputed" / "linear" / "a")
     write_prediction(prediction, tmp_path / "predictions" / "linear" / "unet2d_0" / "a")
     (tmp_path / "predictions" / "_COMPLETE").write_text('["linear/unet2d_0/a"]')
     dataset = CasesDataset(
         path=str(tmp_path / "predictions"), made_by="comparison", content="prediction"
     )
-    dataset.preview(path=str(tmp_path / "filled"))
-    np.testing.assert_array_equal(drawn[0][0], filled.image.intensities())
+    dataset.preview(path=str(tmp_path / "imputed"))
+    np.testing.assert_array_equal(drawn[0][0], imputed.image.intensities())
 
 
 def test_figures_stand_below_each_other(tmp_path):

@@ -33,7 +33,7 @@ RUN = ("run", "--env=tiny")
 
 @pytest.fixture
 def unfinished(tiny_run, tmp_path):
-    """The finished project without its models, filled cases and reports."""
+    """The finished project without its models, imputed cases and reports."""
     left_out = shutil.ignore_patterns("06_models", "07_model_output", "08_reporting", "mlflow")
     return shutil.copytree(tiny_run[0], tmp_path / "project", ignore=left_out)
 
@@ -76,16 +76,16 @@ def test_imputation_that_is_killed_ends_with_the_same_files(unfinished, tiny_run
     killer = "slicefill.io.case_folder::encode_volume:6"  # four volumes each: in the second
     killed = python(unfinished, "-c", KILLED, killer, *run)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    filled = unfinished / "data" / "07_model_output" / "tiny" / "S_x4" / "filled"
-    (first,) = filled.glob("*/virtual-*")
-    assert not (filled / "_COMPLETE").exists()
+    imputed = unfinished / "data" / "07_model_output" / "tiny" / "S_x4" / "imputed"
+    (first,) = imputed.glob("*/virtual-*")
+    assert not (imputed / "_COMPLETE").exists()
     made = (first / "image.nii.gz").stat().st_mtime_ns
 
     resumed = kedro(unfinished, *run)
     assert resumed.returncode == 0, resumed.stderr
     assert (first / "image.nii.gz").stat().st_mtime_ns == made  # not made again
-    expected = whole / "07_model_output" / "tiny" / "S_x4" / "filled"
+    expected = whole / "07_model_output" / "tiny" / "S_x4" / "imputed"
     files = {p.relative_to(expected) for p in expected.rglob("*") if p.is_file()}
-    assert {p.relative_to(filled) for p in filled.rglob("*") if p.is_file()} == files
+    assert {p.relative_to(imputed) for p in imputed.rglob("*") if p.is_file()} == files
     for file in files:
-        assert (filled / file).read_bytes() == (expected / file).read_bytes()
+        assert (imputed / file).read_bytes() == (expected / file).read_bytes()

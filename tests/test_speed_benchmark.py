@@ -42,11 +42,11 @@ def bump(column, size=40, width=5):
 def test_the_thin_case_is_what_a_coarser_scan_would_show(truth):
     from made_case import thin
 
-    thick = thin(truth, FACTOR)
-    assert thick.image.stored.shape == (32, 32, 5)
-    np.testing.assert_array_equal(thick.image.stored, truth.image.stored[..., ::FACTOR])
-    np.testing.assert_array_equal(thick.label.stored, truth.label.stored[..., ::FACTOR])
-    assert thick.image.spacing.tolist() == [1, 1, FACTOR]
+    acquired_case = thin(truth, FACTOR)
+    assert acquired_case.image.stored.shape == (32, 32, 5)
+    np.testing.assert_array_equal(acquired_case.image.stored, truth.image.stored[..., ::FACTOR])
+    np.testing.assert_array_equal(acquired_case.label.stored, truth.label.stored[..., ::FACTOR])
+    assert acquired_case.image.spacing.tolist() == [1, 1, FACTOR]
 
 
 def test_scores_are_of_synthetic_slices_in_the_body(truth):
@@ -60,28 +60,32 @@ def test_scores_are_of_synthetic_slices_in_the_body(truth):
         assert scores == {"psnr": pytest.approx(expected), "dice": 1.0}
 
 
-def test_every_way_without_a_network_fills_the_place_of_the_truth(truth, params):
+def test_every_way_without_a_network_imputes_the_place_of_the_truth(truth, params):
     from made_case import thin
     from ways import list_ways
 
-    thick = thin(truth, FACTOR)
+    acquired_case = thin(truth, FACTOR)
     for way in list_ways():
         if way.family == "slicefill, network":
             continue
-        filled = way.prepare(params, None)(thick)
-        assert filled.image.stored.shape == truth.image.stored.shape, way.title
-        assert filled.image.stored.dtype == np.int16
-        np.testing.assert_allclose(filled.image.affine, truth.image.affine, atol=1e-6)
-        np.testing.assert_array_equal(filled.image.stored[..., ::FACTOR], thick.image.stored)
-        np.testing.assert_array_equal(filled.label.stored[..., ::FACTOR], thick.label.stored)
+        imputed = way.prepare(params, None)(acquired_case)
+        assert imputed.image.stored.shape == truth.image.stored.shape, way.title
+        assert imputed.image.stored.dtype == np.int16
+        np.testing.assert_allclose(imputed.image.affine, truth.image.affine, atol=1e-6)
+        np.testing.assert_array_equal(
+            imputed.image.stored[..., ::FACTOR], acquired_case.image.stored
+        )
+        np.testing.assert_array_equal(
+            imputed.label.stored[..., ::FACTOR], acquired_case.label.stored
+        )
 
 
 def test_linear_resampling_is_linear(volume):
-    from with_itk import FILLS
+    from with_itk import IMPUTES
 
     image = stacked(volume, [np.full((6, 5), value) for value in (0, 80, 40)])
-    filled = FILLS["SimpleITK linear"](Case(image, image), FACTOR)
-    assert filled.image.stored[3, 2].tolist() == [0, 20, 40, 60, 80, 70, 60, 50, 40]
+    imputed = IMPUTES["SimpleITK linear"](Case(image, image), FACTOR)
+    assert imputed.image.stored[3, 2].tolist() == [0, 20, 40, 60, 80, 70, 60, 50, 40]
 
 
 def test_demons_move_a_bump_all_along_the_way(volume):
@@ -89,13 +93,13 @@ def test_demons_move_a_bump_all_along_the_way(volume):
 
     slices = [bump(18), bump(22)]
     image, label = stacked(volume, slices), stacked(volume, [s > 300 for s in slices], "u1")
-    filled = demons(Case(image, label), FACTOR)
+    imputed = demons(Case(image, label), FACTOR)
     off, blended = (
         np.abs(middle - bump(20)).mean()
-        for middle in (filled.image.stored[..., 2], np.mean(slices, axis=0))
+        for middle in (imputed.image.stored[..., 2], np.mean(slices, axis=0))
     )
     assert off < blended / 4
-    columns = [np.nonzero(filled.label.stored[..., k])[1].mean() for k in range(FACTOR + 1)]
+    columns = [np.nonzero(imputed.label.stored[..., k])[1].mean() for k in range(FACTOR + 1)]
     assert columns == pytest.approx([18, 19, 20, 21, 22], abs=0.1)
 
 

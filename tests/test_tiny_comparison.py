@@ -51,14 +51,14 @@ def test_the_table_has_a_row_per_method_and_the_paper_is_not_in_it(compared):
     assert (reporting / "overlays" / f"overlay_{CASE}.png").exists()
 
 
-def test_predictions_lie_on_the_filled_grid(compared):
+def test_predictions_lie_on_the_imputed_grid(compared):
     output = compared[0] / "data" / "07_model_output" / "tiny" / "S_x4"
     prediction = nib.load(
         output / "predictions" / "linear" / "unet2d_0" / CASE / "prediction.nii.gz"
     )
-    filled = nib.load(output / "filled" / "linear" / CASE / "image.nii.gz")
-    assert prediction.shape == filled.shape
-    np.testing.assert_array_equal(prediction.affine, filled.affine)
+    imputed = nib.load(output / "imputed" / "linear" / CASE / "image.nii.gz")
+    assert prediction.shape == imputed.shape
+    np.testing.assert_array_equal(prediction.affine, imputed.affine)
     assert prediction.get_data_dtype() == np.uint8
 
 
@@ -66,7 +66,9 @@ def test_the_manifest_names_every_slice_and_copies_none(compared):
     data = compared[0] / "data"
     manifest = pd.read_csv(data / "05_model_input" / "tiny" / "S_x4" / "slices_pair.csv")
     counts = manifest.groupby(["method", "acquired"])["slice"].count()
-    assert counts["linear", False] == 3 * (counts["linear", True] - 4)  # 4 cases, 3 in each gap
+    assert counts["linear", False] == 3 * (
+        counts["linear", True] - 4
+    )  # 4 cases, 3 in each interval
     assert counts["none", True] == counts["linear", True]
     assert not list((data / "05_model_input").rglob("*.nii.gz"))
 
@@ -100,7 +102,7 @@ def test_a_method_that_is_added_is_all_that_runs_and_one_that_fails_leaves_the_o
     before = ages(models)
     base = {"title": "", "count": None, "engine": None, "restore_acquired": False}
     base |= {"label_field": None, "transforms": True}
-    extra = {"methods": {"broken": {**base, "fill": "no_such_model"}}}
+    extra = {"methods": {"broken": {**base, "imputed_by": "no_such_model"}}}
     configure(project, ["none", "linear", "edsr", "broken"], **extra)
     done = kedro(project, *RUN)
     assert done.returncode == 3, done.stderr[-3000:]  # finished, not for every method
@@ -112,7 +114,7 @@ def test_a_method_that_is_added_is_all_that_runs_and_one_that_fails_leaves_the_o
         "last/edsr/mean_teacher_0.pt",
     }
     output = project / "data" / "07_model_output" / "tiny" / "S_x4"
-    assert not list((output / "filled" / "edsr").rglob("label.nii.gz"))  # it makes no labels
+    assert not list((output / "imputed" / "edsr").rglob("label.nii.gz"))  # it makes no labels
     reporting = project / "data" / "08_reporting" / "tiny" / "S_x4" / "pair"
     table = pd.read_csv(reporting / "table.csv").set_index("method")
     assert (table.iloc[3] == "not run").all()

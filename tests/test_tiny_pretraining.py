@@ -11,7 +11,7 @@ from slicefill.imputation.methods.pretrained import read_pretrained
 pytestmark = pytest.mark.server
 SMALL = (
     "variant=universal,pretraining.size=40,pretraining.training=3,pretraining.validation=1,"
-    "pretraining.calibration=2,pretraining.trust.voxels=500,synthesis.preset=universal,"
+    "pretraining.calibration=2,pretraining.confidence.voxels=500,synthesis.preset=universal,"
     "synthesis.groups.in_plane=0"
 )
 
@@ -33,10 +33,10 @@ def test_what_is_released_is_what_was_trained(pretrained):
     assert all(torch.equal(w, trained["weights"][k]) for k, w in released["weights"].items())
 
 
-def test_it_says_what_trust_means_and_what_was_seen(pretrained):
+def test_it_says_what_confidence_means_and_what_was_seen(pretrained):
     described = json.loads((pretrained[1] / "release" / "model.json").read_text())
     assert described["params"]["variants"]["universal"]["context"]
-    assert {"with_cycle", "without_cycle"} <= set(described["trust"])
+    assert {"with_cycle", "without_cycle"} <= set(described["confidence"])
     assert sum(described["domain"]["histogram"]) == pytest.approx(1)
 
 

@@ -49,27 +49,27 @@ def test_every_pipeline_leaves_its_result(data):
     assert "slice_imputation" in page
 
 
-def test_every_method_fills_the_test_case(data):
-    filled = data / "07_model_output" / "tiny" / "S_x4" / "filled"
-    assert {p.parent.relative_to(filled).as_posix() for p in filled.rglob("image.nii.gz")} == {
+def test_every_method_imputes_the_test_case(data):
+    imputed = data / "07_model_output" / "tiny" / "S_x4" / "imputed"
+    assert {p.parent.relative_to(imputed).as_posix() for p in imputed.rglob("image.nii.gz")} == {
         f"{method}/{CASE}" for method in METHODS
     }
     for method in METHODS:
-        image = nib.load(filled / method / CASE / "image.nii.gz")
+        image = nib.load(imputed / method / CASE / "image.nii.gz")
         assert image.shape == (40, 48, 33)  # 36 slices: 0, 4 … 32 are kept, three between
         np.testing.assert_allclose(image.header.get_zooms(), 1)
 
 
-def test_every_filled_case_is_verified(data):
+def test_every_imputed_case_is_verified(data):
     table = pd.read_csv(data / "08_reporting" / "tiny" / "S_x4" / "verification.csv")
     assert sorted(table["method"]) == sorted(METHODS)
     assert table["passed"].all()
 
 
 def test_the_command_line_verifies_against_the_thick_cases_too(data, capsys):
-    filled = data / "07_model_output" / "tiny" / "S_x4" / "filled"
-    thick = data / "03_primary" / "tiny" / "S_x4" / "thick"
-    assert main(["verify", str(filled), "--against", str(thick)]) == 0
+    imputed = data / "07_model_output" / "tiny" / "S_x4" / "imputed"
+    acquired_case = data / "03_primary" / "tiny" / "S_x4" / "acquired"
+    assert main(["verify", str(imputed), "--against", str(acquired_case)]) == 0
     assert str(len(METHODS)) in capsys.readouterr().out
 
 
@@ -77,7 +77,7 @@ def test_acquired_slices_of_the_output_are_those_of_the_raw_file(data):
     raw = nib.load(data / "01_raw" / "tiny" / "images" / f"{CASE}.nii.gz")
     stored = np.asarray(raw.dataobj)
     for method in METHODS:
-        folder = data / "07_model_output" / "tiny" / "S_x4" / "filled" / method / CASE
+        folder = data / "07_model_output" / "tiny" / "S_x4" / "imputed" / method / CASE
         image = nib.load(folder / "image.nii.gz")
         kept = np.asarray(image.dataobj)[..., ::4]
         assert kept.tobytes() == stored[..., ::4].tobytes()
@@ -130,17 +130,17 @@ def test_a_second_run_makes_no_case_and_no_epoch_again(rerun, kedro):
 
 
 def test_only_missing_outputs_runs_what_is_missing(rerun, kedro):
-    """Two of five methods are gone: those are filled, nothing is trained."""
-    filled = rerun / "data" / "07_model_output" / "tiny" / "S_x4" / "filled"
-    before, made = contents(filled), ages(filled)
-    (filled / "_COMPLETE").unlink()
+    """Two of five methods are gone: those are imputed, nothing is trained."""
+    imputed = rerun / "data" / "07_model_output" / "tiny" / "S_x4" / "imputed"
+    before, made = contents(imputed), ages(imputed)
+    (imputed / "_COMPLETE").unlink()
     for method in ("cubic", "slice_imputation"):
-        shutil.rmtree(filled / method)
+        shutil.rmtree(imputed / method)
     done = kedro(rerun, "run", "--env=tiny", "--only-missing-outputs")
     assert done.returncode == 0, done.stderr
     assert "Running node: train_synthesis" not in done.stdout + done.stderr
-    assert contents(filled) == before
-    redone = {path.parts[0] for path, at in ages(filled).items() if at != made[path]}
+    assert contents(imputed) == before
+    redone = {path.parts[0] for path, at in ages(imputed).items() if at != made[path]}
     assert redone == {"cubic", "slice_imputation"}
 
 

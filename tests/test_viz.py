@@ -23,9 +23,9 @@ from .test_params import ENVIRONMENTS, pipelines
 LAYERS = [  # from top to bottom
     "raw",
     "cases",
-    "thick",
-    "filling models",
-    "filled",
+    "acquired",
+    "imputation models",
+    "imputed",
     "network input",
     "segmentation models",
     "predictions",
@@ -152,14 +152,14 @@ def errors(said):
 
 
 @pytest.mark.server
-def test_the_page_shows_boxes_layers_and_a_filled_volume(viz, page):
+def test_the_page_shows_boxes_layers_and_an_imputed_volume(viz, page):
     page.goto(viz)
     page.wait_for_selector(BOX)
     page.wait_for_function(BOXES_IN_ORDER, arg=[BOX, WAY])
     names = [layer.text_content() for layer in page.query_selector_all(".pipeline-layer-name")]
     assert names == [layer for layer in LAYERS if layer in names]
-    assert {"raw", "thick", "filled", "report"} <= set(names)
-    page.locator("[data-node-fullname=filled_cases]").dispatch_event("click")
+    assert {"raw", "acquired", "imputed", "report"} <= set(names)
+    page.locator("[data-node-fullname=imputed_cases]").dispatch_event("click")
     picture = page.locator("img[src^='data:image/png;base64']")
     picture.wait_for()
     assert picture.evaluate("image => image.naturalWidth") > 500
@@ -183,4 +183,4 @@ def test_the_static_site_holds_no_data_unless_asked_for(made, kedro):
     nodes = [json.loads(path.read_text()) for path in (made / "build/api/nodes").iterdir()]
     assert len(nodes) > 40, done.stdout[-2000:]
     assert [node for node in nodes if node.get("preview") is not None] == []
-    assert any((node.get("filepath") or "").endswith("/filled") for node in nodes)
+    assert any((node.get("filepath") or "").endswith("/imputed") for node in nodes)

@@ -23,7 +23,7 @@ def configuration(kind: str, **overrides: object) -> dict[str, Any]:
     """Read the `parameters` or the `catalog` of `conf/base`, with overrides as `--params` sets."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Kedro 1.7 calls a function that OmegaConf renamed
-        # `base` twice: conf/local is a person's own and belongs on no page
+        # `base` twice: conf/local is a subject's own and belongs on no page
         loader = OmegaConfigLoader(
             str(ROOT / "conf"), "base", runtime_params=overrides, **CONFIG_LOADER_ARGS
         )

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import torch
 
-from slicefill.imputation.impute import fill_case, learned_imputer
+from slicefill.imputation.impute import impute_case, learned_imputer
 from slicefill.params import AugmentationParams, ImputationParams, SegmentationParams
 from slicefill.params.base import AxisName
 from slicefill.segmentation.engines.registry import find_engine
@@ -28,29 +28,29 @@ def load_imputer(name: str, path: str | Path, params: dict[str, Any]) -> Callabl
         params: Fields of `ImputationParams`, plain values.
 
     Returns:
-        A function `fill(volume, spacing, axis=-1, count=-1)`: volume `(I, J, K)`, float32, any
+        A function `impute(volume, spacing, axis=-1, count=-1)`: volume `(I, J, K)`, float32, any
         intensities; spacing of its voxels, mm; `axis` across the slices, -1 for the one with the
-        largest spacing; `count` of synthetic slices in a gap, -1 for as many as make the voxels
-        nearly cubic. It returns the filled volume, float32; every slice of the input is in it
-        unchanged. It raises ValueError where there is nothing to fill.
+        largest spacing; `count` of synthetic slices in an interval, -1 for as many as make the
+        voxels nearly cubic. It returns the imputed volume, float32; every slice of the input is in
+        it unchanged. It raises ValueError where there is nothing to impute.
     """
     base = ImputationParams.model_validate(params)
     imputer = learned_imputer(name, _read(path), base)
 
-    def fill(volume: Floats, spacing: Sequence[float], axis: int = -1, count: int = -1) -> Floats:
+    def impute(volume: Floats, spacing: Sequence[float], axis: int = -1, count: int = -1) -> Floats:
         case = _case(volume, spacing)
         wanted = {"count": "N_A" if count < 0 else count, "target_spacing": None}
         own = base.model_copy(update={**wanted, "through_plane": _axis(axis)})
-        filled = fill_case(case, imputer, own)
-        if filled.record["count"] == 0:
+        imputed = impute_case(case, imputer, own)
+        if imputed.record["count"] == 0:
             msg = (
-                f"nothing to fill: spacing {list(spacing)} mm, axis {axis}, count {count}; "
-                "give the true spacing of the voxels, or count, the synthetic slices in a gap"
+                f"nothing to impute: spacing {list(spacing)} mm, axis {axis}, count {count}; "
+                "give the true spacing of the voxels, or count, the synthetic slices in an interval"
             )
             raise ValueError(msg)
-        return np.asarray(filled.image.stored)
+        return np.asarray(imputed.image.stored)
 
-    return fill
+    return impute
 
 
 def load_segmenter(path: str | Path, params: dict[str, Any]) -> Callable[..., Array]:
@@ -62,7 +62,7 @@ def load_segmenter(path: str | Path, params: dict[str, Any]) -> Callable[..., Ar
 
     Returns:
         A function `segment(volume, spacing, axis=-1)`: volume `(I, J, K)`, float32, as dense
-        along `axis` as those that the model learned from (filled, if it learned from filled
+        along `axis` as those that the model learned from (imputed, if it learned from imputed
         volumes); see `load_imputer` for the rest. It returns label ids, `(I, J, K)`, uint8 where
         they fit.
     """

@@ -40,7 +40,7 @@ def anisotropy(spacing: Array, axis: int) -> float:
 
 
 def adaptive_count(spacing: Array, axis: int) -> int:
-    """Count the synthetic slices per gap that make the grid nearly isotropic: N_A, eq. (20).
+    """Count the synthetic slices per interval that make the grid nearly isotropic: N_A, eq. (20).
 
     Never below 0. A ratio 0.001 below an integer counts as that integer: 7.5 mm by 0.5 mm comes
     out of the single precision of a header as 14.999998.
@@ -55,7 +55,7 @@ def adaptive_count(spacing: Array, axis: int) -> int:
 
 
 def spacing_count(slice_spacing: float, target: float) -> int:
-    """Count the synthetic slices per gap that bring the slice spacing nearest to `target` mm.
+    """Count the synthetic slices per interval that bring the slice spacing nearest to `target` mm.
 
     Acquired slices must stay on the grid, so the new spacing is `slice_spacing / (N + 1)`.
 

@@ -1,4 +1,4 @@
-"""The nouns of the library: a volume, a case, a stack of slices, a filling."""
+"""The nouns of the library: a volume, a case, a stack of slices, an imputation."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -88,7 +88,8 @@ class Case:
     Attributes:
         image: The scan.
         label: Its label map on the same grid, if there is one.
-        maps: Further volumes on the grid of the image, by file stem (`synthetic_mask`, `trust`).
+        maps: Further volumes on the grid of the image, by file stem (`synthetic_mask`,
+            `confidence`).
         record: How the case came about (plain values; written as `record.json`).
     """
 
@@ -155,7 +156,7 @@ class Stack:
     label: Array | None = None
 
     def normalised(self) -> Floats:
-        """Slices clipped to [0, 1], `(D, C, H, W)`, for networks and trust; never written out."""
+        """Slices clipped to [0, 1], `(D, C, H, W)`, for networks; never written out."""
         low = self.window[:, 0, None, None].astype(np.float32)
         width = (self.window[:, 1] - self.window[:, 0])[:, None, None].astype(np.float32)
         shown: Floats = np.clip((self.image - low) / width, 0, 1, dtype=np.float32)
@@ -163,16 +164,16 @@ class Stack:
 
 
 @dataclass(frozen=True, eq=False)
-class Filling:
-    """The synthetic slices of every gap of a stack; D - 1 gaps, N slices in each.
+class SyntheticSlices:
+    """The synthetic slices of every interval of a stack; D - 1 intervals, N slices in each.
 
     Attributes:
         image: In stored numbers, not yet rounded, `(D - 1, N, C, H, W)`.
-        trust: In [0, 1], `(D - 1, N, H, W)`; `measure` says of what.
+        confidence: In [0, 1], `(D - 1, N, H, W)`; `measure` says of what.
         label: Label ids, `(D - 1, N, H, W)`, or None.
         acquired: The acquired slices as the method changed them, in stored numbers, not yet
             rounded, `(D, C, H, W)`; None: left as they are.
-        measure: What trust is: `agreement` of the two neighbours' predictions, or 1 minus the
+        measure: What confidence is: `agreement` of the two neighbours' predictions, or 1 minus the
             `expected_error`, a share of the window's width.
         error: Absolute error that the model itself predicts, not calibrated, in [0, 1] units,
             `(D - 1, N, H, W)`; None where it predicts none.
@@ -181,7 +182,7 @@ class Filling:
     """
 
     image: Floats
-    trust: Floats
+    confidence: Floats
     label: Array | None = None
     acquired: Floats | None = None
     measure: Literal["agreement", "expected_error"] = "agreement"
@@ -189,5 +190,5 @@ class Filling:
     abstained: NDArray[np.bool_] | None = None
 
 
-Method = Callable[[Stack, Sequence[float]], Filling]
-"""Fills every gap of a stack at the positions t in (0, 1) given."""
+Method = Callable[[Stack, Sequence[float]], SyntheticSlices]
+"""Imputes every interval of a stack at the positions t in (0, 1) given."""

@@ -8,7 +8,7 @@ from kedro.io import DatasetError
 from slicefill.datasets.checkpoints import (
     ModelsDataset,
     Slot,
-    SlotsDataset,
+    StatesDataset,
     read_checkpoint,
     write_checkpoint,
 )
@@ -75,8 +75,8 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path):
 
 
 def test_an_interrupted_write_leaves_the_old_state(tmp_path, monkeypatch):
-    slot = Slot(tmp_path / "last.pt")
-    slot.save({"epoch": 1})
+    store = Slot(tmp_path / "last.pt")
+    store.save({"epoch": 1})
 
     def stop(file):
         raise KeyboardInterrupt
@@ -84,10 +84,10 @@ def test_an_interrupted_write_leaves_the_old_state(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(storage.os, "fsync", stop)
         with pytest.raises(KeyboardInterrupt):
-            slot.save({"epoch": 2})
-    assert slot.load() == {"epoch": 1}
-    slot.save({"epoch": 3})
-    assert slot.load() == {"epoch": 3}
+            store.save({"epoch": 2})
+    assert store.load() == {"epoch": 1}
+    store.save({"epoch": 3})
+    assert store.load() == {"epoch": 3}
     assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
 
 
@@ -108,30 +108,30 @@ replace_file(Path(sys.argv[1]), b"what cannot be read")
     assert not list(file.parent.glob(".*.partial"))
 
 
-def test_slots_of_other_names_are_other_files(tmp_path):
-    slots = SlotsDataset(path=str(tmp_path / "last")).load()
-    assert slots["iia"].load() is None
-    slots["iia"].save({"epoch": 1})
-    slots["linear/unet2d_0"].save({"epoch": 2})
+def test_stores_of_other_names_are_other_files(tmp_path):
+    states = StatesDataset(path=str(tmp_path / "last")).load()
+    assert states["iia"].load() is None
+    states["iia"].save({"epoch": 1})
+    states["linear/unet2d_0"].save({"epoch": 2})
     for name, epoch in (("iia", 1), ("linear/unet2d_0", 2)):
-        assert slots[name].load() == {"epoch": epoch}
+        assert states[name].load() == {"epoch": epoch}
         assert read_checkpoint(tmp_path / "last" / f"{name}.pt") == {"epoch": epoch}
 
 
-def test_a_slot_goes_to_another_process(tmp_path):
-    slot = SlotsDataset(path=str(tmp_path)).load()["linear/unet2d_0"]
-    pickle.loads(pickle.dumps(slot)).save({"epoch": 1})
-    assert slot.load() == {"epoch": 1}
+def test_a_store_goes_to_another_process(tmp_path):
+    store = StatesDataset(path=str(tmp_path)).load()["linear/unet2d_0"]
+    pickle.loads(pickle.dumps(store)).save({"epoch": 1})
+    assert store.load() == {"epoch": 1}
 
 
-def test_a_slot_outside_the_folder_is_refused(tmp_path):
+def test_a_store_outside_the_folder_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="must be a relative path"):
-        SlotsDataset(path=str(tmp_path)).load()["../iia"]
+        StatesDataset(path=str(tmp_path)).load()["../iia"]
 
 
-def test_nothing_is_saved_through_the_slots_dataset(tmp_path):
+def test_nothing_is_saved_through_the_stores_dataset(tmp_path):
     with pytest.raises(DatasetError, match="input only"):
-        SlotsDataset(path=str(tmp_path)).save({"epoch": 1})
+        StatesDataset(path=str(tmp_path)).save({"epoch": 1})
 
 
 def test_no_model_is_not_an_error(models):

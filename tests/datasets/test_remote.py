@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from upath import UPath
 
 from slicefill.datasets.cases import CasesDataset
-from slicefill.datasets.checkpoints import ModelsDataset, SlotsDataset
+from slicefill.datasets.checkpoints import ModelsDataset, StatesDataset
 from slicefill.datasets.figures import FiguresDataset
 from slicefill.datasets.raw import RawFolder, VirtualSubjects
 from slicefill.datasets.release import ReleaseDataset
@@ -113,16 +113,24 @@ def test_many_writers_of_one_folder_leave_one(tmp_path):
 
 
 def test_cases_come_back_bit_for_bit_and_nothing_else_is_left(cases, root, case):
-    made = replace(case(), maps={"trust": case(seed=3).label})
+    made = replace(case(), maps={"confidence": case(seed=3).label})
     cases.save({"linear/a": Promise(lambda: made, "1")})
     back = cases.load()["linear/a"].make()
-    for was, found in ((made.image, back.image), (made.maps["trust"], back.maps["trust"])):
+    for was, found in (
+        (made.image, back.image),
+        (made.maps["confidence"], back.maps["confidence"]),
+    ):
         assert found.stored.tobytes() == was.stored.tobytes()
         np.testing.assert_array_equal(found.affine, was.affine)
     assert back.record == {"seed": 0, "fingerprint": "1"}
     assert cases.exists()
     files = [f"linear/a/{name}" for name in ("image.nii.gz", "label.nii.gz", "record.json")]
-    assert names(root / "cases") == ["_COMPLETE", "_failed.json", *files, "linear/a/trust.nii.gz"]
+    assert names(root / "cases") == [
+        "_COMPLETE",
+        "_failed.json",
+        "linear/a/confidence.nii.gz",
+        *files,
+    ]
 
 
 def test_a_case_in_place_is_not_made_again_and_a_new_one_replaces_all_of_it(cases, root, case):
@@ -165,11 +173,11 @@ def test_predictions_come_back(root, case):
 
 def test_models_and_states_come_back(root):
     weights = torch.tensor([1.0, float("nan"), -0.0])
-    slot = SlotsDataset(path=str(root / "last")).load()["linear/unet2d"]
-    assert slot.load() is None
-    slot.save({"epoch": 1})
-    slot.save({"epoch": 2})
-    assert slot.load() == {"epoch": 2}
+    store = StatesDataset(path=str(root / "last")).load()["linear/unet2d"]
+    assert store.load() is None
+    store.save({"epoch": 1})
+    store.save({"epoch": 2})
+    assert store.load() == {"epoch": 2}
     models = ModelsDataset(path=str(root), variant="iia", nested=True)
     assert models.load() == {}
     models.save({name: ModelPromise(lambda: {"w": weights}, "1") for name in ("iia", "sub/b")})
@@ -223,13 +231,13 @@ def test_the_whole_study_runs_in_a_store(store, project, kedro):
     options = {**store, "SLICEFILL_ROOT": str(root), "SLICEFILL_TRACKING": "on"}
     done = kedro(project, *run, **options)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    filled = root / "07_model_output" / "tiny" / "S_x4" / "filled"
-    assert (filled / "slice_imputation" / "virtual-04" / "record.json").exists()
+    imputed = root / "07_model_output" / "tiny" / "S_x4" / "imputed"
+    assert (imputed / "slice_imputation" / "virtual-04" / "record.json").exists()
     assert (root / "08_reporting" / "tiny" / "S_x4" / "report.html").exists()
     assert {path.name for path in (project / "data").iterdir()} == {"mlflow"}
     again = kedro(project, *run, "--only-missing-outputs", **options)
     assert again.returncode == 0, again.stderr[-3000:]
-    assert "Running node: fill_cases" not in again.stdout + again.stderr
+    assert "Running node: impute_cases" not in again.stdout + again.stderr
 
 
 def test_weights_are_released_where_the_data_is(root, untrained):

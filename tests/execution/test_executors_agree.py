@@ -16,10 +16,10 @@ from slicefill.params import (
     IngestionParams,
     SegmentationParams,
 )
-from slicefill.pipelines.anisotropization.nodes import thicken_cases
+from slicefill.pipelines.anisotropization.nodes import subsample_cases
 from slicefill.pipelines.augmentation.nodes import assemble_scans, list_slices
 from slicefill.pipelines.evaluation.nodes import score_cases
-from slicefill.pipelines.imputation.nodes import fill_cases
+from slicefill.pipelines.imputation.nodes import impute_cases
 from slicefill.pipelines.ingestion.nodes import check_raw_cases, import_cases
 from slicefill.pipelines.segmentation.nodes import predict_cases
 from slicefill.types import Lazy
@@ -49,8 +49,8 @@ def cases(data):
 
 
 @pytest.fixture(scope="module")
-def thick(data):
-    return CasesDataset(path=str(data / "03_primary/tiny/S_x4/thick"), made_by="").load()
+def acquired_case(data):
+    return CasesDataset(path=str(data / "03_primary/tiny/S_x4/acquired"), made_by="").load()
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +59,11 @@ def splits(data):
 
 
 @pytest.fixture(scope="module")
-def filled(data, thick, splits, imputation_params, synthesis_params):
+def imputed(data, acquired_case, splits, imputation_params, synthesis_params):
     """Promises of all cases by a classical method and by the network."""
     models = ModelsDataset(path=str(data / "06_models/tiny/S_x4")).load()
     params = imputation_params(methods=["shape_based", MODEL], cases="all", through_plane="S")
-    return fill_cases(thick, splits, models, {}, {}, params, synthesis_params)[0]
+    return impute_cases(acquired_case, splits, models, {}, {}, params, synthesis_params)[0]
 
 
 def survives(promises):
@@ -74,20 +74,20 @@ def survives(promises):
     return back
 
 
-def test_every_case_can_be_sent_to_a_worker(data, cases, filled, thinning, parameters):
+def test_every_case_can_be_sent_to_a_worker(data, cases, imputed, subsampling, parameters):
     params = IngestionParams(**parameters["ingestion"])
     raw = data / "01_raw" / "tiny"
     manifest, _ = check_raw_cases(raw, params)
-    promises = (import_cases(raw, manifest, params), thicken_cases(cases, thinning(axis="S")))
-    for sent in (*promises, filled):
+    promises = (import_cases(raw, manifest, params), subsample_cases(cases, subsampling(axis="S")))
+    for sent in (*promises, imputed):
         assert survives(sent).make().image.stored.size
 
 
-def test_every_prediction_can_be_sent_to_a_worker(thick, splits, parameters, tmp_path):
+def test_every_prediction_can_be_sent_to_a_worker(acquired_case, splits, parameters, tmp_path):
     augmentation = AugmentationParams(**parameters["augmentation"])
     comparison = ComparisonParams(**parameters["comparison"])
-    slices = list_slices(thick, {}, splits, augmentation, comparison)
-    scans = assemble_scans(slices, thick, {}, augmentation)
+    slices = list_slices(acquired_case, {}, splits, augmentation, comparison)
+    scans = assemble_scans(slices, acquired_case, {}, augmentation)
     params = SegmentationParams(**parameters["segmentation"])
     models = ModelsDataset(path=str(tmp_path), nested=True)
     for method, own in scans.items():
@@ -95,7 +95,7 @@ def test_every_prediction_can_be_sent_to_a_worker(thick, splits, parameters, tmp
             file = tmp_path / method / f"{own.engine}_{seed}.pt"
             write_checkpoint({"fingerprint": "mark"}, file)
     promises, index = predict_cases(models.load(), scans, splits, params)
-    assert set(index["person"]) <= set(splits["person"])
+    assert set(index["subject"]) <= set(splits["subject"])
     survives(promises)
 
 
@@ -120,21 +120,21 @@ def save(folder, kind, promises):
 
 
 @pytest.fixture(scope="module")
-def serial(filled, tmp_path_factory):
+def serial(imputed, tmp_path_factory):
     folder = tmp_path_factory.mktemp("serial")
-    return save(folder, "serial", {**filled, "shape_based/bad": Lazy(fail, "mark")})
+    return save(folder, "serial", {**imputed, "shape_based/bad": Lazy(fail, "mark")})
 
 
 @pytest.mark.server
 @pytest.mark.parametrize("kind", ["processes", "dask"])
-def test_filled_cases_are_the_same_bits_though_a_worker_is_killed(kind, filled, serial, tmp_path):
-    name = next(reversed(filled))
-    killed = Lazy(partial(killing, tmp_path / "flag", filled[name]), filled[name].fingerprint)
+def test_imputed_cases_are_the_same_bits_though_a_worker_is_killed(kind, imputed, serial, tmp_path):
+    name = next(reversed(imputed))
+    killed = Lazy(partial(killing, tmp_path / "flag", imputed[name]), imputed[name].fingerprint)
     bad = {"shape_based/bad": Lazy(fail, "mark")}
-    parallel = save(tmp_path / "filled", kind, {**filled, name: killed, **bad})
+    parallel = save(tmp_path / "imputed", kind, {**imputed, name: killed, **bad})
     assert (tmp_path / "flag").exists()  # a worker was killed in that case
-    assert contents(tmp_path / "filled") == contents(serial._path)
-    assert list(parallel.load()) == list(filled)
+    assert contents(tmp_path / "imputed") == contents(serial._path)
+    assert list(parallel.load()) == list(imputed)
     assert parallel.failures() == {"shape_based/bad": "ValueError: no luck"}
 
 

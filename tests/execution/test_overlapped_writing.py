@@ -111,7 +111,7 @@ def test_failures_of_either_step_are_told_in_the_order_of_the_items(caplog):
         return number
 
     numbers = {name: number for number, name in enumerate("cabd")}
-    done, failed = run_each(MakeThenWrite(make, write), numbers, SERIAL, "fill")
+    done, failed = run_each(MakeThenWrite(make, write), numbers, SERIAL, "impute")
     assert done == {"d": 3}
     assert list(failed.items()) == [
         ("c", "OSError: disk full"),
@@ -119,7 +119,7 @@ def test_failures_of_either_step_are_told_in_the_order_of_the_items(caplog):
         ("b", "OSError: disk full"),
     ]
     told = [record.message.partition("\n")[0] for record in caplog.records]
-    assert told == [f"fill: {name} failed: {reason}" for name, reason in failed.items()]
+    assert told == [f"impute: {name} failed: {reason}" for name, reason in failed.items()]
     assert "in write" in caplog.records[0].message  # where it happened
 
 
@@ -207,7 +207,7 @@ def slowly():
     return b"all of it"
 def write(name, _):
     replace_folder(folder / name, {"large": slowly, "record.json": lambda: b"{}"})
-run_each(MakeThenWrite(make, write), dict.fromkeys("ab"), SERIAL, "fill")
+run_each(MakeThenWrite(make, write), dict.fromkeys("ab"), SERIAL, "impute")
 """
 
 

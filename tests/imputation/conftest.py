@@ -102,12 +102,12 @@ def disc() -> Callable[..., np.ndarray]:
 
 @pytest.fixture(scope="session")
 def make_case() -> Callable[..., Case]:
-    """Make a case of slices `(D, H, W)` that are `gap` pixels apart, labelled above 0.5."""
+    """Make a case of slices `(D, H, W)` that are `interval` pixels apart, labelled above 0.5."""
 
-    def make(slices: np.ndarray, gap: float = 4.0, labelled: bool = True) -> Case:
+    def make(slices: np.ndarray, interval: float = 4.0, labelled: bool = True) -> Case:
         def volume(stored: np.ndarray) -> Volume:
             stored = np.ascontiguousarray(np.moveaxis(stored, 0, 2))
-            header = nib.Nifti1Image(stored, np.diag([1.0, 1.0, gap, 1.0])).header
+            header = nib.Nifti1Image(stored, np.diag([1.0, 1.0, interval, 1.0])).header
             return Volume(stored, header)
 
         label = volume((slices > 0.5).astype(np.uint8)) if labelled else None

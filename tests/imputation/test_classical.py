@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.interpolate import interp1d, make_interp_spline
 from scipy.ndimage import distance_transform_edt, map_coordinates
 
-from slicefill.imputation.methods.classical import CLASSICAL, fill_classically
+from slicefill.imputation.methods.classical import CLASSICAL, impute_classically
 from slicefill.types import Stack
 
 THIRDS = [1 / 3, 2 / 3]
@@ -42,8 +42,8 @@ def test_linear_agrees_with_scipy_ndimage():
     where = np.add.outer(np.arange(5), THIRDS).ravel()
     grid = np.meshgrid(where, np.arange(5), np.arange(4), indexing="ij")
     expected = map_coordinates(image[:, 0], grid, order=1)
-    filled = fill_classically("linear", make_stack(image), THIRDS).image
-    np.testing.assert_allclose(filled.reshape(10, 5, 4), expected, rtol=1e-5)
+    imputed = impute_classically("linear", make_stack(image), THIRDS).image
+    np.testing.assert_allclose(imputed.reshape(10, 5, 4), expected, rtol=1e-5)
 
 
 def test_nearest_agrees_with_scipy_and_copies_exactly():
@@ -51,16 +51,16 @@ def test_nearest_agrees_with_scipy_and_copies_exactly():
     positions = [0.25, 0.5, 0.75]
     where = np.add.outer(np.arange(5), positions)
     expected = interp1d(np.arange(6), image, kind="nearest", axis=0)(where)
-    filled = fill_classically("nearest", make_stack(image), positions).image
-    assert np.array_equal(filled, expected.astype(np.float32))
+    imputed = impute_classically("nearest", make_stack(image), positions).image
+    assert np.array_equal(imputed, expected.astype(np.float32))
 
 
 def test_cubic_agrees_with_scipy_b_splines():
     image = noise(depth=9)
     where = np.add.outer(np.arange(8), THIRDS)
     expected = make_interp_spline(np.arange(9), image, k=3, axis=0)(where)
-    filled = fill_classically("cubic", make_stack(image), THIRDS).image
-    np.testing.assert_allclose(filled, expected, atol=1e-3)
+    imputed = impute_classically("cubic", make_stack(image), THIRDS).image
+    np.testing.assert_allclose(imputed, expected, atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -73,28 +73,28 @@ def test_polynomials_along_the_slices_are_exact(kind, depth, degree):
 
     image = polynomial(np.arange(depth)).reshape(-1, 1, 1, 1)
     expected = polynomial(np.add.outer(np.arange(depth - 1), THIRDS))
-    filled = fill_classically(kind, make_stack(image), THIRDS).image
-    np.testing.assert_allclose(filled[..., 0, 0, 0], expected, rtol=1e-5)
+    imputed = impute_classically(kind, make_stack(image), THIRDS).image
+    np.testing.assert_allclose(imputed[..., 0, 0, 0], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", CLASSICAL)
-def test_each_channel_is_filled_as_if_alone(kind):
+def test_each_channel_is_imputed_as_if_alone(kind):
     image = noise(channels=3)
-    together = fill_classically(kind, make_stack(image), THIRDS).image
+    together = impute_classically(kind, make_stack(image), THIRDS).image
     assert together.shape == (5, 2, 3, 5, 4)
     for channel in range(3):
-        alone = fill_classically(kind, make_stack(image[:, [channel]]), THIRDS).image
+        alone = impute_classically(kind, make_stack(image[:, [channel]]), THIRDS).image
         np.testing.assert_allclose(together[:, :, [channel]], alone, rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", CLASSICAL)
-def test_reversing_the_stack_reverses_the_filling(kind):
+def test_reversing_the_stack_reverses_the_imputation(kind):
     labels = np.random.default_rng(1).integers(0, 3, (6, 5, 4))
     image = noise()
-    there = fill_classically(kind, make_stack(image, labels), [0.25])
-    back = fill_classically(kind, make_stack(image[::-1], labels[::-1]), [0.75])
+    there = impute_classically(kind, make_stack(image, labels), [0.25])
+    back = impute_classically(kind, make_stack(image[::-1], labels[::-1]), [0.75])
     np.testing.assert_allclose(there.image, back.image[::-1], atol=1e-3)
-    np.testing.assert_allclose(there.trust, back.trust[::-1], atol=1e-6)
+    np.testing.assert_allclose(there.confidence, back.confidence[::-1], atol=1e-6)
     if kind != "shape_based":  # equal distances are common between pixels and broken by id
         assert np.array_equal(there.label, back.label[::-1])
 
@@ -106,7 +106,7 @@ def test_reversing_the_stack_reverses_the_filling(kind):
 def test_moving_disc_scores_as_other_implementations_do(kind, shift, expected):
     """A disc of radius 5 moves; Dice halfway as measured elsewhere for these baselines."""
     stack = label_stack(disc(24 - shift // 2, 5), disc(24 + shift // 2, 5))
-    halfway = fill_classically(kind, stack, [0.5]).label[0, 0] == 1
+    halfway = impute_classically(kind, stack, [0.5]).label[0, 0] == 1
     assert dice(halfway, disc(24, 5)) == pytest.approx(expected, abs=0.006)
 
 
@@ -118,15 +118,15 @@ def test_shape_based_moving_disc_agrees_with_raya_and_udupa(shift, at_least):
     """
     pair = disc(24 - shift // 2, 5), disc(24 + shift // 2, 5)
     distances = [distance_transform_edt(one) - distance_transform_edt(~one) for one in pair]
-    halfway = fill_classically("shape_based", label_stack(*pair), [0.5]).label[0, 0] == 1
+    halfway = impute_classically("shape_based", label_stack(*pair), [0.5]).label[0, 0] == 1
     assert np.array_equal(halfway, np.mean(distances, axis=0) >= 0)
     assert dice(halfway, disc(24, 5)) > at_least
 
 
 def test_shape_based_discs_grow_linearly():
     stack = label_stack(disc(24, 4), disc(24, 12))
-    filled = fill_classically("shape_based", stack, [0.25, 0.5, 0.75]).label[0]
-    radii = np.sqrt(filled.sum(axis=(1, 2)) / np.pi)
+    imputed = impute_classically("shape_based", stack, [0.25, 0.5, 0.75]).label[0]
+    radii = np.sqrt(imputed.sum(axis=(1, 2)) / np.pi)
     np.testing.assert_allclose(radii, [6, 8, 10], atol=0.5)
 
 
@@ -140,11 +140,11 @@ def test_shape_based_discs_grow_linearly():
 @settings(deadline=None, max_examples=150)
 def test_label_ids_come_from_the_two_neighbours(kind, label, positions):
     stack = make_stack(np.zeros((len(label), 1, 3, 4)), label)
-    filled = fill_classically(kind, stack, positions).label
-    assert filled.dtype == label.dtype
-    assert filled.shape == (len(label) - 1, len(positions), 3, 4)
-    for gap, slices in enumerate(filled):
-        assert set(np.unique(slices)) <= set(np.unique(label[gap : gap + 2]))
+    imputed = impute_classically(kind, stack, positions).label
+    assert imputed.dtype == label.dtype
+    assert imputed.shape == (len(label) - 1, len(positions), 3, 4)
+    for interval, slices in enumerate(imputed):
+        assert set(np.unique(slices)) <= set(np.unique(label[interval : interval + 2]))
 
 
 @given(label=arrays(np.uint8, (5, 3, 4), elements=st.integers(0, 3)), t=st.sampled_from([0.2, 0.8]))
@@ -152,7 +152,7 @@ def test_label_ids_come_from_the_two_neighbours(kind, label, positions):
 def test_linear_votes_go_to_the_nearer_slice(label, t):
     stack = make_stack(np.zeros((5, 1, 3, 4)), label)
     nearer = label[:-1] if t < 0.5 else label[1:]
-    assert np.array_equal(fill_classically("linear", stack, [t]).label[:, 0], nearer)
+    assert np.array_equal(impute_classically("linear", stack, [t]).label[:, 0], nearer)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_linear_votes_go_to_the_nearer_slice(label, t):
 )
 def test_halfway_ties_go_to_the_first_slice_but_background_yields(kind, first, second, winner):
     stack = label_stack(np.full((2, 2), first), np.full((2, 2), second))
-    assert (fill_classically(kind, stack, [0.5]).label == winner).all()
+    assert (impute_classically(kind, stack, [0.5]).label == winner).all()
 
 
 def test_big_endian_labels_keep_their_dtype():
@@ -180,21 +180,21 @@ def test_big_endian_labels_keep_their_dtype():
         assert method(stack, [0.5]).label.dtype == np.dtype(">u2")
 
 
-def test_trust_is_the_agreement_of_the_neighbours_whatever_t():
+def test_confidence_is_the_agreement_of_the_neighbours_whatever_t():
     image = np.zeros((3, 2, 1, 2))
     image[1] = [[[30, 100]], [[10, 500]]]  # two channels; 500 is clipped to the window's 100
-    trust = fill_classically("cubic", make_stack(image), THIRDS).trust
-    assert trust.shape == (2, 2, 1, 2)
-    np.testing.assert_allclose(trust, np.broadcast_to([0.8, 0.0], (2, 2, 1, 2)), atol=1e-6)
+    confidence = impute_classically("cubic", make_stack(image), THIRDS).confidence
+    assert confidence.shape == (2, 2, 1, 2)
+    np.testing.assert_allclose(confidence, np.broadcast_to([0.8, 0.0], (2, 2, 1, 2)), atol=1e-6)
 
 
-def test_no_positions_fill_nothing():
+def test_no_positions_impute_nothing():
     for method in CLASSICAL.values():
-        filling = method(label_stack(np.eye(3), np.eye(3)), [])
-        assert filling.image.shape == (1, 0, 1, 3, 3)
-        assert filling.label.shape == (1, 0, 3, 3)
+        synthetic = method(label_stack(np.eye(3), np.eye(3)), [])
+        assert synthetic.image.shape == (1, 0, 1, 3, 3)
+        assert synthetic.label.shape == (1, 0, 3, 3)
 
 
-def test_one_slice_has_no_gap():
-    with pytest.raises(ValueError, match="1 slice has no gap"):
-        fill_classically("linear", make_stack(noise(depth=1)), [0.5])
+def test_one_slice_has_no_interval():
+    with pytest.raises(ValueError, match="1 slice has no interval"):
+        impute_classically("linear", make_stack(noise(depth=1)), [0.5])

@@ -1,10 +1,10 @@
-"""Signed distances within slices, and across gaps between them."""
+"""Signed distances within slices, and across intervals between them."""
 
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from slicefill.imputation.distances import across_gaps, bends, signed_distances
+from slicefill.imputation.distances import across_intervals, bends, signed_distances
 
 
 def disc(radius):
@@ -35,14 +35,14 @@ def test_slices_without_an_outline_are_the_diagonal_away():
 def test_an_object_on_one_slice_only_has_its_opposite_on_the_other(order):
     masks = np.stack([disc(9), np.zeros((48, 48), bool)])[::order]
     distances = signed_distances(masks)
-    pair = across_gaps(masks, distances)[::order]
+    pair = across_intervals(masks, distances)[::order]
     assert np.array_equal(pair[0][0], distances[::order][0])
     assert np.unique(pair[1]).tolist() == [-distances.max()]
 
 
-def test_gaps_pair_neighbours(discs):
+def test_intervals_pair_neighbours(discs):
     distances = signed_distances(discs)
-    first, last = across_gaps(discs, distances)
+    first, last = across_intervals(discs, distances)
     assert np.array_equal(first, distances[:-1])
     assert np.array_equal(last, distances[1:])
 

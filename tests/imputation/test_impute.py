@@ -7,10 +7,10 @@ import SimpleITK
 import torch
 
 from slicefill.geometry import slices_first
-from slicefill.imputation.impute import classical_imputer, fill_case, learned_imputer
+from slicefill.imputation.impute import classical_imputer, impute_case, learned_imputer
 from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
 from slicefill.imputation.methods.super_resolution.networks import build_generator
-from slicefill.imputation.verification import verify_filling
+from slicefill.imputation.verification import verify_imputed_case
 from slicefill.io.case_folder import read_case, write_case
 from slicefill.params import SuperResolutionNetwork
 from slicefill.types import Case
@@ -20,7 +20,7 @@ DTYPES = ["u1", "<i2", ">i2", "<u2", "<i4", "<f4", ">f4", "<f8"]
 
 @pytest.fixture(scope="module")
 def checkpoint(synthesis_params):
-    """An untrained model of one channel; what it makes of the gaps does not matter here."""
+    """An untrained model of one channel; what it makes of the intervals does not matter here."""
     torch.manual_seed(0)
     return {
         "weights": SynthesisModel(1, synthesis_params.network, synthesis_params.parts).state_dict(),
@@ -32,9 +32,9 @@ def checkpoint(synthesis_params):
 
 @pytest.fixture(scope="module")
 def fill(checkpoint, imputation_params):
-    """Fill a case by a method, with parameters as in conf/base but for changes."""
+    """Impute a case by a method, with parameters as in conf/base but for changes."""
 
-    def fill_one(case, method="linear", **changes):
+    def impute_one(case, method="linear", **changes):
         params = imputation_params(**{"through_plane": "auto", **changes})
         learned = method == "slice_imputation"
         imputer = (
@@ -42,9 +42,9 @@ def fill(checkpoint, imputation_params):
             if learned
             else classical_imputer(method, params)
         )
-        return fill_case(case, imputer, params)
+        return impute_case(case, imputer, params)
 
-    return fill_one
+    return impute_one
 
 
 def turned(case, axis):
@@ -60,8 +60,8 @@ def turned(case, axis):
     return Case(turn(case.image), turn(case.label), record=case.record)
 
 
-def assert_acquired_untouched(filled, source, axis, step):
-    for one, other in ((filled.image, source.image), (filled.label, source.label)):
+def assert_acquired_untouched(imputed, source, axis, step):
+    for one, other in ((imputed.image, source.image), (imputed.label, source.label)):
         kept = slices_first(one.stored, axis)[::step]
         assert one.stored.dtype.str == other.stored.dtype.str
         assert kept.tobytes() == slices_first(other.stored, axis).tobytes()
@@ -71,11 +71,11 @@ def assert_acquired_untouched(filled, source, axis, step):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_acquired_slices_are_bit_identical_on_disk(case, fill, tmp_path, method, dtype):
     source = case(dtype, scale=(0.5, -10.0))
-    write_case(fill(source, method, count=3), tmp_path / "filled")
-    filled = read_case(tmp_path / "filled")
-    assert_acquired_untouched(filled, source, axis=2, step=4)
-    assert filled.image.slope_intercept == (0.5, -10.0)
-    assert verify_filling(filled, source) == []
+    write_case(fill(source, method, count=3), tmp_path / "imputed")
+    imputed = read_case(tmp_path / "imputed")
+    assert_acquired_untouched(imputed, source, axis=2, step=4)
+    assert imputed.image.slope_intercept == (0.5, -10.0)
+    assert verify_imputed_case(imputed, source) == []
 
 
 @pytest.mark.parametrize("method", ["cubic", "slice_imputation"])
@@ -90,32 +90,32 @@ def test_numbers_that_single_precision_cannot_hold_survive(volume, fill, method,
         stored = rng.integers(limits.min, limits.max, (9, 9, 4), endpoint=True).astype(kind)
         stored[0, :2, 0], stored[0, :2, 1] = (limits.max, limits.min), (limits.max, limits.min)
     source = Case(volume(stored))
-    filled = fill(source, method, count=2)
-    assert verify_filling(filled, source) == []
+    imputed = fill(source, method, count=2)
+    assert verify_imputed_case(imputed, source) == []
     if kind.kind != "f":  # a synthetic number between two equal ones at the limit is that limit
-        assert filled.image.stored[0, :2, 1].tolist() == [limits.max, limits.min]
+        assert imputed.image.stored[0, :2, 1].tolist() == [limits.max, limits.min]
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("channels", [(), (2,)])
 def test_any_axis_any_orientation_any_channels(case, fill, tmp_path, axis, channels):
     source = turned(case(shape=(12, 10, 4, *channels)), axis)
-    write_case(fill(source, "slice_imputation", count=3), tmp_path / "filled")
-    filled = read_case(tmp_path / "filled")
-    assert filled.record["axis"] == axis
-    assert filled.image.stored.shape[axis] == 13
-    assert filled.image.stored.shape[3:] == channels
-    assert_acquired_untouched(filled, source, axis, step=4)
-    assert verify_filling(filled, source) == []
+    write_case(fill(source, "slice_imputation", count=3), tmp_path / "imputed")
+    imputed = read_case(tmp_path / "imputed")
+    assert imputed.record["axis"] == axis
+    assert imputed.image.stored.shape[axis] == 13
+    assert imputed.image.stored.shape[3:] == channels
+    assert_acquired_untouched(imputed, source, axis, step=4)
+    assert verify_imputed_case(imputed, source) == []
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("codes", [(1, 1), (2, 0), (0, 1)])
 def test_two_libraries_see_every_acquired_slice_where_it_was(case, fill, tmp_path, axis, codes):
     source = turned(case(codes=codes), axis)
-    for name, one in (("source", source), ("filled", fill(source, count=3))):
+    for name, one in (("source", source), ("imputed", fill(source, count=3))):
         write_case(one, tmp_path / name)
-    files = [tmp_path / name / "image.nii.gz" for name in ("source", "filled")]
+    files = [tmp_path / name / "image.nii.gz" for name in ("source", "imputed")]
     by_nibabel = [nib.load(file) for file in files]
     by_itk = [SimpleITK.ReadImage(str(file)) for file in files]
     size = source.image.stored.shape
@@ -136,12 +136,12 @@ def test_two_libraries_see_every_acquired_slice_where_it_was(case, fill, tmp_pat
     assert by_nibabel[1].header.get_zooms()[axis] == pytest.approx(1.0)
 
 
-def test_linear_filling_of_a_ramp_is_the_ramp(volume, fill):
+def test_linear_imputation_of_a_ramp_is_the_ramp(volume, fill):
     """Slices of 0, 40, 80 with three between: 0, 10, 20, … 80."""
     stored = np.broadcast_to(np.array([0, 40, 80], np.int16), (3, 4, 3))
     stored = stored + np.zeros((3, 4, 1), np.int16)
-    filled = fill(Case(volume(stored)), count=3)
-    assert filled.image.stored[1, 2].tolist() == list(range(0, 81, 10))
+    imputed = fill(Case(volume(stored)), count=3)
+    assert imputed.image.stored[1, 2].tolist() == list(range(0, 81, 10))
 
 
 @pytest.mark.parametrize(
@@ -157,20 +157,20 @@ def test_linear_filling_of_a_ramp_is_the_ramp(volume, fill):
 )
 def test_the_number_of_slices_follows_the_rule(case, fill, rule, count):
     source = case()
-    filled = fill(source, **rule)
-    assert filled.record["count"] == count
-    assert filled.image.stored.shape == (12, 10, 3 * (count + 1) + 1)
-    assert filled.image.spacing[2] == pytest.approx(4 / (count + 1))
-    assert filled.record["slice_spacing_mm"] == pytest.approx(4 / (count + 1))
-    assert verify_filling(filled, source) == []
+    imputed = fill(source, **rule)
+    assert imputed.record["count"] == count
+    assert imputed.image.stored.shape == (12, 10, 3 * (count + 1) + 1)
+    assert imputed.image.spacing[2] == pytest.approx(4 / (count + 1))
+    assert imputed.record["slice_spacing_mm"] == pytest.approx(4 / (count + 1))
+    assert verify_imputed_case(imputed, source) == []
 
 
-def test_without_gaps_to_fill_a_case_stays_as_it_is(case, fill):
+def test_without_intervals_to_impute_a_case_stays_as_it_is(case, fill):
     source = case()
     for method in ("linear", "slice_imputation"):
-        filled = fill(source, method, count=0)
-        assert filled.image.stored.tobytes() == source.image.stored.tobytes()
-        np.testing.assert_array_equal(filled.image.affine, source.image.affine)
+        imputed = fill(source, method, count=0)
+        assert imputed.image.stored.tobytes() == source.image.stored.tobytes()
+        np.testing.assert_array_equal(imputed.image.affine, source.image.affine)
 
 
 def test_no_new_label_appears_and_without_a_label_there_is_none(case, fill):
@@ -179,38 +179,38 @@ def test_no_new_label_appears_and_without_a_label_there_is_none(case, fill):
         assert fill(replace(case(), label=None), method).label is None
 
 
-def test_the_mask_marks_synthetic_slices_and_trust_is_full_on_acquired_ones(case, fill):
+def test_the_mask_marks_synthetic_slices_and_confidence_is_full_on_acquired_ones(case, fill):
     for method in ("linear", "slice_imputation"):
-        filled = fill(case(shape=(12, 10, 4, 2)), method, count=1)
-        mask, trust = filled.maps["synthetic_mask"], filled.maps["trust"]
-        assert mask.stored.shape == trust.stored.shape == (12, 10, 7)
+        imputed = fill(case(shape=(12, 10, 4, 2)), method, count=1)
+        mask, confidence = imputed.maps["synthetic_mask"], imputed.maps["confidence"]
+        assert mask.stored.shape == confidence.stored.shape == (12, 10, 7)
         np.testing.assert_array_equal(mask.stored, [[[0, 1, 0, 1, 0, 1, 0]] * 10] * 12)
-        values = trust.intensities()
+        values = confidence.intensities()
         assert (values[..., ::2] == 1).all()
         assert values.min() >= 0
         assert values[..., 1::2].min() < 0.9 < values[..., 1::2].max() <= 1
-        np.testing.assert_array_equal(trust.affine, filled.image.affine)
+        np.testing.assert_array_equal(confidence.affine, imputed.image.affine)
 
 
 def test_identical_neighbours_are_trusted_fully(volume, fill):
     stored = np.random.default_rng(0).integers(0, 99, (6, 6, 1)).repeat(3, axis=2)
-    filled = fill(Case(volume(stored.astype(np.int16))), count=2)
-    assert (filled.maps["trust"].intensities() == 1).all()
+    imputed = fill(Case(volume(stored.astype(np.int16))), count=2)
+    assert (imputed.maps["confidence"].intensities() == 1).all()
 
 
 def test_the_record_says_where_every_slice_comes_from(case, fill, tmp_path):
     source = case()
-    write_case(fill(source, "slice_imputation", count=1), tmp_path / "filled")
-    record = read_case(tmp_path / "filled").record
+    write_case(fill(source, "slice_imputation", count=1), tmp_path / "imputed")
+    record = read_case(tmp_path / "imputed").record
     assert [record["slices"][k] for k in (0, 2)] == [
         {"index": 0, "acquired": 0},
         {"index": 2, "acquired": 1},
     ]
     synthetic = dict(record["slices"][1])
-    trust = read_case(tmp_path / "filled").maps["trust"].intensities()[..., 1]
-    assert synthetic.pop("trust") == pytest.approx(trust.mean(), abs=1e-3)
+    confidence = read_case(tmp_path / "imputed").maps["confidence"].intensities()[..., 1]
+    assert synthetic.pop("confidence") == pytest.approx(confidence.mean(), abs=1e-3)
     assert synthetic == {"index": 1, "between": [0, 1], "t": 0.5}
-    assert (record["trust"], record["abstained"]) == ("agreement", None)
+    assert (record["confidence"], record["abstained"]) == ("agreement", None)
     assert [one["index"] for one in record["slices"]] == list(range(7))
     assert (record["axis"], record["count"], record["method"]) == (2, 1, "slice_imputation")
     assert len(record["model_sha256"]) == 64
@@ -249,16 +249,16 @@ def test_the_mark_tells_models_methods_and_windows_apart(checkpoint, imputation_
     assert learned_imputer("slice_imputation", dict(checkpoint), params).mark == marks[0]
 
 
-def test_a_single_slice_has_no_gap(case, fill):
-    with pytest.raises(ValueError, match="no gap to fill"):
+def test_a_single_slice_has_no_interval(case, fill):
+    with pytest.raises(ValueError, match="no interval to impute"):
         fill(case(shape=(12, 10, 1)))
 
 
 @pytest.fixture(scope="module")
 def super_resolve(imputation_params):
-    """Fill a case by an untrained EDSR; by default for ×3 and one channel."""
+    """Impute a case by an untrained EDSR; by default for ×3 and one channel."""
 
-    def fill_one(case, factor=3, channels=1, **changes):
+    def impute_one(case, factor=3, channels=1, **changes):
         torch.manual_seed(0)
         shape = SuperResolutionNetwork(kind="edsr", width=4, blocks=1, groups=1, residual_scale=1)
         checkpoint = {
@@ -270,9 +270,9 @@ def super_resolve(imputation_params):
             "factor": factor,
         }
         params = imputation_params(**{"through_plane": "auto", "count": factor - 1, **changes})
-        return fill_case(case, learned_imputer("edsr", checkpoint, params), params)
+        return impute_case(case, learned_imputer("edsr", checkpoint, params), params)
 
-    return fill_one
+    return impute_one
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -281,10 +281,10 @@ def test_super_resolution_keeps_geometry_but_not_acquired_slices_and_says_so(
     case, super_resolve, axis, channels
 ):
     source = replace(turned(case(shape=(12, 10, 4, *channels)), axis), label=None)
-    filled = super_resolve(source, channels=max(1, sum(channels)))
-    assert filled.record["acquired_slices"] == "replaced"
-    assert len(filled.record["model_sha256"]) == 64
-    differences = verify_filling(filled, source)
+    imputed = super_resolve(source, channels=max(1, sum(channels)))
+    assert imputed.record["acquired_slices"] == "replaced"
+    assert len(imputed.record["model_sha256"]) == 64
+    differences = verify_imputed_case(imputed, source)
     assert len(differences) == 4  # of geometry, dtype, mask and maps there is none
     assert all("acquired slice" in text for text in differences)
 
@@ -294,7 +294,7 @@ def test_acquired_slices_can_be_put_back_and_the_others_stay(case, super_resolve
     source = replace(case(dtype, scale=(0.5, -10.0)), label=None)
     replaced, restored = (super_resolve(source, restore_acquired=put) for put in (False, True))
     assert restored.record["acquired_slices"] == "kept"
-    assert verify_filling(restored, source) == []
+    assert verify_imputed_case(restored, source) == []
     for one in (replaced, restored):
         assert one.image.stored.dtype.str == np.dtype(dtype).str
         assert one.image.slope_intercept == (0.5, -10.0)
@@ -304,7 +304,7 @@ def test_acquired_slices_can_be_put_back_and_the_others_stay(case, super_resolve
     )
 
 
-def test_super_resolution_fills_no_label(case, super_resolve):
+def test_super_resolution_imputes_no_label(case, super_resolve):
     for put_back in (False, True):
         assert super_resolve(case(), restore_acquired=put_back).label is None
 
@@ -312,9 +312,9 @@ def test_super_resolution_fills_no_label(case, super_resolve):
 def test_other_methods_keep_acquired_slices_whether_or_not_they_are_put_back(case, fill):
     for method in ("linear", "slice_imputation"):
         for put_back in (False, True):
-            filled = fill(case(), method, restore_acquired=put_back)
-            assert filled.record["acquired_slices"] == "kept"
-            assert verify_filling(filled, case()) == []
+            imputed = fill(case(), method, restore_acquired=put_back)
+            assert imputed.record["acquired_slices"] == "kept"
+            assert verify_imputed_case(imputed, case()) == []
 
 
 def test_super_resolution_at_another_factor_or_of_other_channels_is_refused(case, super_resolve):
@@ -326,7 +326,7 @@ def test_super_resolution_at_another_factor_or_of_other_channels_is_refused(case
         super_resolve(case(shape=(12, 10, 4, 2)))
 
 
-# --- calibrated trust ------------------------------------------------------------------------
+# --- calibrated confidence ------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -336,36 +336,40 @@ def calibrated(checkpoint):
         name: {"weights": {"apart": 1.0}, "scores": [0.0, 1.0], "errors": [error, error]}
         for name, error in {"model": 0.3, "linear": 0.1, "cubic": 0.2}.items()
     }
-    trust = {"smoothing": 0, "gaps": [2], "with_cycle": maps, "without_cycle": maps}
+    confidence = {"smoothing": 0, "factors": [2], "with_cycle": maps, "without_cycle": maps}
     window = {"kind": "fixed", "low": -1000, "high": 1000}  # shows what a spline overshoots, too
-    return {**checkpoint, "params": {**checkpoint["params"], "window": window}, "trust": trust}
+    return {
+        **checkpoint,
+        "params": {**checkpoint["params"], "window": window},
+        "confidence": confidence,
+    }
 
 
 def test_the_record_of_a_calibrated_model_says_what_is_expected_and_who_was_believed(
     case, calibrated, imputation_params
 ):
-    filled = {}
+    imputed = {}
     for threshold in (0.0, 0.9):
-        trust = {"cycle": False, "threshold": threshold, "margin": 1.0}
-        params = imputation_params(through_plane="auto", count=1, trust=trust)
-        filled[threshold] = fill_case(case(), learned_imputer("x", calibrated, params), params)
-    never, always = filled[0.0].record, filled[0.9].record
-    assert never["trust"] == always["trust"] == "expected_error"
+        confidence = {"cycle": False, "threshold": threshold, "margin": 1.0}
+        params = imputation_params(through_plane="auto", count=1, confidence=confidence)
+        imputed[threshold] = impute_case(case(), learned_imputer("x", calibrated, params), params)
+    never, always = imputed[0.0].record, imputed[0.9].record
+    assert never["confidence"] == always["confidence"] == "expected_error"
     assert (never["abstained"], always["abstained"]) == (0.0, 1.0)
-    assert never["slices"][1]["trust"] == pytest.approx(0.7)
-    assert always["slices"][1]["trust"] == pytest.approx(0.9)
-    assert filled[0.9].maps["trust"].intensities()[0, 0].tolist() == pytest.approx(
+    assert never["slices"][1]["confidence"] == pytest.approx(0.7)
+    assert always["slices"][1]["confidence"] == pytest.approx(0.9)
+    assert imputed[0.9].maps["confidence"].intensities()[0, 0].tolist() == pytest.approx(
         [1, 0.9] * 3 + [1]
     )
-    assert verify_filling(filled[0.9], case()) == []
+    assert verify_imputed_case(imputed[0.9], case()) == []
 
 
-def test_what_trust_does_is_part_of_the_mark_of_calibrated_models_alone(
+def test_what_confidence_does_is_part_of_the_mark_of_calibrated_models_alone(
     checkpoint, calibrated, imputation_params
 ):
     def mark(checkpoint, threshold):
-        trust = {"cycle": False, "threshold": threshold, "margin": 1.0}
-        return learned_imputer("x", checkpoint, imputation_params(trust=trust)).mark
+        confidence = {"cycle": False, "threshold": threshold, "margin": 1.0}
+        return learned_imputer("x", checkpoint, imputation_params(confidence=confidence)).mark
 
     assert mark(checkpoint, 0.5) == mark(checkpoint, 0.9)
     assert len({mark(calibrated, 0.5), mark(calibrated, 0.9), mark(checkpoint, 0.9)}) == 3

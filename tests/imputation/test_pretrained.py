@@ -9,7 +9,7 @@ from importlib import resources
 import pytest
 import torch
 
-from slicefill.imputation.impute import fill_case, learned_imputer
+from slicefill.imputation.impute import impute_case, learned_imputer
 from slicefill.imputation.methods import pretrained
 from slicefill.imputation.methods.pretrained import (
     load_pretrained,
@@ -20,7 +20,7 @@ from slicefill.imputation.methods.slice_imputation.checkpoint import (
     load_critics,
     load_model,
     load_params,
-    weights_digest,
+    weights_fingerprint,
 )
 
 from ..conftest import ROOT
@@ -51,8 +51,8 @@ def test_every_tensor_comes_back_to_the_bit(folder, untrained):
     for name, state in states(untrained).items():
         assert read[name].keys() == state.keys()
         assert all(read[name][key].dtype == value.dtype for key, value in state.items())
-    assert weights_digest(read["weights"]) == weights_digest(untrained["weights"])
-    assert weights_digest(read["critics"]) == weights_digest(untrained["critics"])
+    assert weights_fingerprint(read["weights"]) == weights_fingerprint(untrained["weights"])
+    assert weights_fingerprint(read["critics"]) == weights_fingerprint(untrained["critics"])
 
 
 def test_everything_else_comes_back_too(folder, untrained):
@@ -71,7 +71,7 @@ def test_what_comes_back_makes_the_networks(folder):
 
 def test_entries_that_are_added_later_travel_along(untrained, tmp_path):
     """A calibration, and a model without critics, as it is shipped."""
-    added = {"trust": {"knots": [0.0, 0.1, 1 / 3], "weights": {"cycle": 0.25}}, "critics": {}}
+    added = {"confidence": {"knots": [0.0, 0.1, 1 / 3], "weights": {"cycle": 0.25}}, "critics": {}}
     write_pretrained({**untrained, **added}, tmp_path)
     read = read_pretrained(tmp_path)
     assert {name: read[name] for name in added} == added
@@ -79,7 +79,7 @@ def test_entries_that_are_added_later_travel_along(untrained, tmp_path):
 
 def test_what_no_file_can_hold_is_refused_before_anything_is_written(untrained, tmp_path):
     with pytest.raises(TypeError, match="Tensor is not JSON"):
-        write_pretrained({**untrained, "trust": [torch.zeros(1)]}, tmp_path / "new")
+        write_pretrained({**untrained, "confidence": [torch.zeros(1)]}, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
@@ -119,7 +119,9 @@ def test_the_wheel_takes_the_files_along():
     left = [
         name
         for name in found
-        if not any(fnmatch(f"pretrained/{name}", pattern) for pattern in patterns)
+        if not any(
+            fnmatch(f"imputation/methods/pretrained/{name}", pattern) for pattern in patterns
+        )
     ]
     assert not left
 
@@ -129,13 +131,13 @@ def test_the_shipped_files_are_there_and_small_enough():
     assert len(SHIPPED.joinpath(FILES[0]).read_bytes()) <= pretrained.MOST_BYTES
 
 
-def test_the_shipped_weights_fill_any_scan(case, imputation_params):
+def test_the_shipped_weights_impute_any_scan(case, imputation_params):
     """Turned in space, four slices of random numbers, another dtype."""
     params = imputation_params(through_plane="auto", count=3)
     imputer = learned_imputer("pretrained", load_pretrained(), params)
     source = case("<f4")
-    filled = fill_case(source, imputer, params)
-    assert filled.image.stored[..., ::4].tobytes() == source.image.stored.tobytes()
-    assert filled.record["weights"] == "pretrained"
-    assert filled.record["model_version"]
-    assert len(filled.record["model_sha256"]) == 64
+    imputed = impute_case(source, imputer, params)
+    assert imputed.image.stored[..., ::4].tobytes() == source.image.stored.tobytes()
+    assert imputed.record["weights"] == "pretrained"
+    assert imputed.record["model_version"]
+    assert len(imputed.record["model_sha256"]) == 64

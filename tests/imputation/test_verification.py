@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from slicefill.geometry import slices_back, slices_first, step_map, through_plane_axis
-from slicefill.imputation.verification import verify_filling
+from slicefill.imputation.verification import verify_imputed_case
 from slicefill.types import Case, Volume
 
 DATA = Path(os.environ.get("SLICEFILL_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -28,7 +28,7 @@ def volume(stored, affine=OBLIQUE, endianness="<"):
 
 
 def fill(source, axis, count):
-    """Repeat every slice into the gap behind it: the plainest filling there is."""
+    """Repeat every slice into the interval behind it: the plainest imputing there is."""
 
     def repeated(one):
         slices = np.repeat(slices_first(one.stored, axis), count + 1, axis=0)
@@ -52,7 +52,7 @@ def source():
 
 
 @pytest.fixture
-def filled(source):
+def imputed(source):
     return fill(source, AXIS, COUNT)
 
 
@@ -60,8 +60,8 @@ def with_image(case, stored):
     return replace(case, image=Volume(stored, case.image.header))
 
 
-def test_a_right_filling_passes(filled, source):
-    assert verify_filling(filled, source) == []
+def test_a_right_imputation_passes(imputed, source):
+    assert verify_imputed_case(imputed, source) == []
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -71,96 +71,98 @@ def test_any_axis_count_and_byte_order_pass_in_3d_and_4d(axis, count, dtype):
     for shape in [(4, 5, 6), (4, 5, 6, 2)]:
         stored = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
         case = Case(volume(stored, endianness=">"))
-        assert verify_filling(fill(case, axis, count), case) == []
+        assert verify_imputed_case(fill(case, axis, count), case) == []
 
 
-def test_a_single_changed_bit_of_an_acquired_voxel_is_found_and_named(filled, source):
-    stored = filled.image.stored.copy()
+def test_a_single_changed_bit_of_an_acquired_voxel_is_found_and_named(imputed, source):
+    stored = imputed.image.stored.copy()
     stored[3, 2 * (COUNT + 1), 4] ^= 1
-    (difference,) = verify_filling(with_image(filled, stored), source)
+    (difference,) = verify_imputed_case(with_image(imputed, stored), source)
     assert difference.startswith("image: acquired slice 2, output slice 8: expected SHA-256")
 
 
-def test_a_changed_synthetic_voxel_is_no_difference(filled, source):
-    stored = filled.image.stored.copy()
+def test_a_changed_synthetic_voxel_is_no_difference(imputed, source):
+    stored = imputed.image.stored.copy()
     stored[:, 5] += 9
-    assert verify_filling(with_image(filled, stored), source) == []
+    assert verify_imputed_case(with_image(imputed, stored), source) == []
 
 
 def test_a_negative_zero_is_not_a_zero():
     case = Case(volume(np.zeros((3, 4, 3), np.float32)))
     output = fill(case, AXIS, 1)
     output.image.stored[0, 0, 0] = -0.0
-    (difference,) = verify_filling(output, case)
+    (difference,) = verify_imputed_case(output, case)
     assert "acquired slice 0" in difference
 
 
-def test_swapped_slices_are_found(filled, source):
-    stored = filled.image.stored.copy()
+def test_swapped_slices_are_found(imputed, source):
+    stored = imputed.image.stored.copy()
     stored[:, [0, 4]] = stored[:, [4, 0]]
-    assert len(verify_filling(with_image(filled, stored), source)) == 2
+    assert len(verify_imputed_case(with_image(imputed, stored), source)) == 2
 
 
-def test_a_changed_label_slice_and_a_new_label_id_are_two_differences(filled, source):
-    filled.label.stored[:, 4] = 9
-    slice_text, id_text = verify_filling(filled, source)
+def test_a_changed_label_slice_and_a_new_label_id_are_two_differences(imputed, source):
+    imputed.label.stored[:, 4] = 9
+    slice_text, id_text = verify_imputed_case(imputed, source)
     assert slice_text.startswith("label: acquired slice 1, output slice 4")
     assert id_text == "label: expected ids out of [0, 2, 5], found also [9]"
 
 
-def test_a_new_id_in_a_synthetic_slice_is_found(filled, source):
-    filled.label.stored[0, 1, 0] = 3
-    assert verify_filling(filled, source) == [
+def test_a_new_id_in_a_synthetic_slice_is_found(imputed, source):
+    imputed.label.stored[0, 1, 0] = 3
+    assert verify_imputed_case(imputed, source) == [
         "label: expected ids out of [0, 2, 5], found also [3]"
     ]
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.float32, ">i2"])
-def test_another_dtype_or_byte_order_is_found_even_if_the_values_agree(filled, source, dtype):
-    (difference,) = verify_filling(with_image(filled, filled.image.stored.astype(dtype)), source)
+def test_another_dtype_or_byte_order_is_found_even_if_the_values_agree(imputed, source, dtype):
+    (difference,) = verify_imputed_case(
+        with_image(imputed, imputed.image.stored.astype(dtype)), source
+    )
     assert difference == f"image: expected dtype <i2, found {np.dtype(dtype).str}"
 
 
-def test_another_intensity_scale_is_found(filled, source):
-    filled.image.header.set_slope_inter(0.5, -11)
-    (difference,) = verify_filling(filled, source)
+def test_another_intensity_scale_is_found(imputed, source):
+    imputed.image.header.set_slope_inter(0.5, -11)
+    (difference,) = verify_imputed_case(imputed, source)
     assert difference == "image: expected slope and intercept (0.5, -10.0), found (0.5, -11.0)"
 
 
-def test_a_missing_slice_is_found(filled, source):
-    short = replace(filled, image=filled.image.with_stored(filled.image.stored[:, :-1]), maps={})
-    differences = verify_filling(short, source)
+def test_a_missing_slice_is_found(imputed, source):
+    short = replace(imputed, image=imputed.image.with_stored(imputed.image.stored[:, :-1]), maps={})
+    differences = verify_imputed_case(short, source)
     assert differences[0] == "image: expected shape (6, 17, 7), found (6, 16, 7)"
 
 
 @pytest.mark.parametrize("form", ["sform", "qform"])
-def test_a_shift_of_either_form_is_found_with_its_size(filled, source, form):
-    for one in (filled.image, filled.maps["synthetic_mask"]):
+def test_a_shift_of_either_form_is_found_with_its_size(imputed, source, form):
+    for one in (imputed.image, imputed.maps["synthetic_mask"]):
         affine, code = getattr(one.header, f"get_{form}")(coded=True)
         affine[:3, 3] += [0, 0, 0.1]
         getattr(one.header, f"set_{form}")(affine, int(code))
-    (difference,) = verify_filling(filled, source)
+    (difference,) = verify_imputed_case(imputed, source)
     assert difference.startswith(f"image {form}: expected the corners")
     assert difference.endswith("up to 0.1 mm off")
 
 
-def test_a_shift_below_the_tolerance_passes(filled, source):
-    affine = filled.image.affine.copy()
+def test_a_shift_below_the_tolerance_passes(imputed, source):
+    affine = imputed.image.affine.copy()
     affine[0, 3] += 0.0005  # the smallest spacing is 0.7 mm
-    filled.image.header.set_sform(affine, 2)
-    assert verify_filling(filled, source) == []
+    imputed.image.header.set_sform(affine, 2)
+    assert verify_imputed_case(imputed, source) == []
 
 
-def test_a_spacing_that_was_not_divided_is_found_in_both_forms(filled, source):
-    wrong = filled.image.with_stored(filled.image.stored, step_map(AXIS, COUNT + 1))
-    differences = verify_filling(replace(filled, image=wrong), source)
+def test_a_spacing_that_was_not_divided_is_found_in_both_forms(imputed, source):
+    wrong = imputed.image.with_stored(imputed.image.stored, step_map(AXIS, COUNT + 1))
+    differences = verify_imputed_case(replace(imputed, image=wrong), source)
     assert sum("expected spacing" in text for text in differences) == 2
     assert sum("expected the corners" in text for text in differences) == 2
 
 
-def test_a_world_that_is_no_longer_declared_is_found(filled, source):
-    filled.image.header["qform_code"] = 0
-    assert verify_filling(filled, source) == ["image: expected a valid qform, found none"]
+def test_a_world_that_is_no_longer_declared_is_found(imputed, source):
+    imputed.image.header["qform_code"] = 0
+    assert verify_imputed_case(imputed, source) == ["image: expected a valid qform, found none"]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -168,42 +170,46 @@ def test_values_that_are_not_finite_are_found_in_synthetic_slices_and_in_maps(va
     case = Case(volume(np.ones((3, 4, 3), np.float32)))
     output = fill(case, AXIS, 1)
     output.image.stored[0, 1, 0] = value
-    trust = output.image.with_stored(np.full(output.image.stored.shape, value, np.float32))
-    differences = verify_filling(replace(output, maps={**output.maps, "trust": trust}), case)
+    confidence = output.image.with_stored(np.full(output.image.stored.shape, value, np.float32))
+    differences = verify_imputed_case(
+        replace(output, maps={**output.maps, "confidence": confidence}), case
+    )
     assert differences == [
         "image: expected finite synthetic values, found 1 others",
-        "trust: expected finite values, found others",
+        "confidence: expected finite values, found others",
     ]
 
 
 def test_a_nan_that_was_acquired_must_be_kept():
     case = Case(volume(np.full((3, 4, 3), np.nan, np.float32)))
     output = fill(case, AXIS, 0)
-    assert verify_filling(output, case) == []
+    assert verify_imputed_case(output, case) == []
     output.image.stored[:] = 0
-    assert len(verify_filling(output, case)) == 4
+    assert len(verify_imputed_case(output, case)) == 4
 
 
-def test_a_mask_that_is_wrong_missing_or_elsewhere_is_found(filled, source):
-    mask = filled.maps["synthetic_mask"]
+def test_a_mask_that_is_wrong_missing_or_elsewhere_is_found(imputed, source):
+    mask = imputed.maps["synthetic_mask"]
     wrong = mask.stored.copy()
     wrong[0, 4, 0], wrong[0, 5, 0] = 1, 0
-    (difference,) = verify_filling(
-        replace(filled, maps={"synthetic_mask": mask.with_stored(wrong)}), source
+    (difference,) = verify_imputed_case(
+        replace(imputed, maps={"synthetic_mask": mask.with_stored(wrong)}), source
     )
     assert difference.endswith("found otherwise in [4, 5]")
-    (difference,) = verify_filling(replace(filled, maps={}), source)
+    (difference,) = verify_imputed_case(replace(imputed, maps={}), source)
     assert difference == "synthetic_mask: expected this map, found []"
     elsewhere = mask.with_stored(mask.stored, step_map(AXIS, 2))
-    (difference,) = verify_filling(replace(filled, maps={"synthetic_mask": elsewhere}), source)
+    (difference,) = verify_imputed_case(
+        replace(imputed, maps={"synthetic_mask": elsewhere}), source
+    )
     assert difference.startswith("synthetic_mask: expected the image's affine")
 
 
-def test_a_label_out_of_nothing_and_a_lost_label_are_found(filled, source):
-    assert verify_filling(filled, replace(source, label=None)) == [
+def test_a_label_out_of_nothing_and_a_lost_label_are_found(imputed, source):
+    assert verify_imputed_case(imputed, replace(source, label=None)) == [
         "label: expected none, found one"
     ]
-    assert verify_filling(replace(filled, label=None), source) == [
+    assert verify_imputed_case(replace(imputed, label=None), source) == [
         "label: expected one, found none"
     ]
 
@@ -211,8 +217,8 @@ def test_a_label_out_of_nothing_and_a_lost_label_are_found(filled, source):
 @pytest.mark.parametrize(
     "record", [{}, {"axis": 3, "count": 1}, {"axis": 1}, {"axis": 1, "count": -1}]
 )
-def test_a_record_without_axis_and_count_is_the_only_difference(filled, source, record):
-    (difference,) = verify_filling(replace(filled, record=record), source)
+def test_a_record_without_axis_and_count_is_the_only_difference(imputed, source, record):
+    (difference,) = verify_imputed_case(replace(imputed, record=record), source)
     assert difference.startswith("record: expected axis 0, 1 or 2 and count >= 0, found")
 
 
@@ -228,13 +234,13 @@ def test_a_record_without_axis_and_count_is_the_only_difference(filled, source, 
         "mouse_brain/imagesTr/FVB_NCrl_in_vivo_5.nii.gz",
     ],
 )
-def test_real_scans_filled_written_and_read_again_pass(name, tmp_path):
+def test_real_scans_imputed_written_and_read_again_pass(name, tmp_path):
     from slicefill.io.case_folder import read_case, read_volume, write_case
 
     path = DATA / name
     if not path.exists():
         pytest.skip(f"no {name}: set SLICEFILL_DATA to the folder of the test data")
     case = Case(read_volume(path))
-    filled = fill(case, through_plane_axis(case.image.affine, "auto"), 2)
-    write_case(filled, tmp_path / "filled")
-    assert verify_filling(read_case(tmp_path / "filled"), case) == []
+    imputed = fill(case, through_plane_axis(case.image.affine, "auto"), 2)
+    write_case(imputed, tmp_path / "imputed")
+    assert verify_imputed_case(read_case(tmp_path / "imputed"), case) == []

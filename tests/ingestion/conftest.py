@@ -14,7 +14,7 @@ from slicefill.ingestion.reading import read_case
 from slicefill.params import IngestionParams
 from slicefill.types import Case
 
-THICK = np.diag([1.0, 1.0, 4.0, 1.0])
+SUBSAMPLED = np.diag([1.0, 1.0, 4.0, 1.0])
 
 
 @pytest.fixture(scope="session")
@@ -26,8 +26,8 @@ def params() -> Callable[..., IngestionParams]:
             "layout": "folder",
             "bids_suffix": "T2w",
             "channel": None,
-            "person_pattern": "(.+)",
-            "cases_per_person": 1,
+            "subject_pattern": "(.+)",
+            "cases_per_subject": 1,
             "through_plane": "auto",
             "affine_tolerance": 0.01,
             "step_tolerance": 0.01,
@@ -63,7 +63,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
     def write_file(
         name: str = "scan.nii.gz",
         stored: np.ndarray | None = None,
-        affine: np.ndarray = THICK,
+        affine: np.ndarray = SUBSAMPLED,
         codes: tuple[int, int] = (1, 1),
     ) -> Path:
         if stored is None:

@@ -4,7 +4,7 @@ import pytest
 from slicefill.ingestion.errors import BadCase
 from slicefill.ingestion.labels import merge_labels
 
-THICK = np.diag([1.0, 1.0, 4.0, 1.0])
+SUBSAMPLED = np.diag([1.0, 1.0, 4.0, 1.0])
 
 
 def block(values, dtype=np.uint8):
@@ -105,7 +105,7 @@ def test_an_ignored_label_is_not_even_opened(write, read, tmp_path):
     ],
 )
 def test_a_label_on_another_grid_is_refused(write, read, shape, shift, found):
-    affine = THICK.copy()
+    affine = SUBSAMPLED.copy()
     affine[0, 3] = shift
     label = write("label.nii.gz", np.zeros(shape, np.uint8), affine)
     with pytest.raises(BadCase, match=found):
@@ -113,7 +113,7 @@ def test_a_label_on_another_grid_is_refused(write, read, shape, shift, found):
 
 
 def test_a_label_within_the_tolerance_is_accepted(write, read):
-    affine = THICK.copy()
+    affine = SUBSAMPLED.copy()
     affine[0, 3] = 0.009
     label = write("label.nii.gz", block([1]), affine)
     assert read(write("image.nii.gz"), label).label.stored.sum() == 1

@@ -10,7 +10,7 @@ from slicefill.ingestion.manifest import (
     MANIFEST_COLUMNS,
     REPORT_COLUMNS,
     check_cases,
-    person_of,
+    subject_of,
 )
 
 
@@ -102,25 +102,25 @@ def test_the_digest_of_a_pair_covers_its_voxels(tmp_path, params):
     assert sha256(1) == sha256(1) != sha256(2)
 
 
-@pytest.mark.parametrize(("case", "person"), [("h_001", "1"), ("h_002", "1"), ("h_003", "2")])
-def test_consecutive_numbers_are_one_person(params, case, person):
-    assert person_of(case, params(person_pattern=r"_(\d+)$", cases_per_person=2)) == person
+@pytest.mark.parametrize(("case", "subject"), [("h_001", "1"), ("h_002", "1"), ("h_003", "2")])
+def test_consecutive_numbers_are_one_subject(params, case, subject):
+    assert subject_of(case, params(subject_pattern=r"_(\d+)$", cases_per_subject=2)) == subject
 
 
-def test_the_group_is_the_person(params):
-    assert person_of("p7_ES", params(person_pattern=r"^(\w+)_E[DS]$")) == "p7"
+def test_the_group_is_the_subject(params):
+    assert subject_of("p7_ES", params(subject_pattern=r"^(\w+)_E[DS]$")) == "p7"
 
 
-@pytest.mark.parametrize(("case", "cases_per_person"), [("other", 1), ("p_x", 2), ("p_", 1)])
-def test_an_id_without_a_person_is_a_bad_case(params, case, cases_per_person):
-    settings = params(person_pattern="^p_(.*)", cases_per_person=cases_per_person)
-    with pytest.raises(BadCase, match="person_pattern"):
-        person_of(case, settings)
+@pytest.mark.parametrize(("case", "cases_per_subject"), [("other", 1), ("p_x", 2), ("p_", 1)])
+def test_an_id_without_a_subject_is_a_bad_case(params, case, cases_per_subject):
+    settings = params(subject_pattern="^p_(.*)", cases_per_subject=cases_per_subject)
+    with pytest.raises(BadCase, match="subject_pattern"):
+        subject_of(case, settings)
 
 
 def test_a_pattern_needs_one_group(params):
     with pytest.raises(ValueError, match="one group"):
-        person_of("a", params(person_pattern="a"))
+        subject_of("a", params(subject_pattern="a"))
 
 
 @pytest.fixture

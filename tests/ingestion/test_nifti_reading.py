@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from slicefill.ingestion.errors import BadCase
 from slicefill.ingestion.nifti import read_nifti
 
-THICK = np.diag([1.0, 1.0, 4.0, 1.0])
+SUBSAMPLED = np.diag([1.0, 1.0, 4.0, 1.0])
 PIXDIM, QFORM_CODE, SFORM_CODE, SROW_X = 76, 252, 254, 280  # byte offsets, nifti1.h
 FEW = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -33,7 +33,7 @@ def test_stored_numbers_keep_dtype_and_byte_order(tmp_path, read, dtype):
     stored = np.random.default_rng(0).integers(0, 200, (6, 5, 4)).astype(dtype)
     header = nib.Nifti1Header(endianness=">" if dtype[0] == ">" else "<")
     header.set_data_dtype(stored.dtype)
-    nib.save(nib.Nifti1Image(stored, THICK, header), tmp_path / "scan.nii.gz")
+    nib.save(nib.Nifti1Image(stored, SUBSAMPLED, header), tmp_path / "scan.nii.gz")
     image = read(tmp_path / "scan.nii.gz").image
     assert image.stored.dtype == np.dtype(dtype)
     assert image.stored.tobytes("F") == stored.tobytes("F")
@@ -66,10 +66,10 @@ def test_an_affine_without_codes_becomes_an_sform_that_itk_reads_alike(write, re
 @pytest.mark.parametrize(("pair", "single"), [("Nifti1Pair", b"n+1\0"), ("Nifti2Pair", b"n+2\0")])
 def test_a_pair_is_read_as_a_single_file_header(tmp_path, read, pair, single):
     stored = np.arange(120, dtype=np.int16).reshape(6, 5, 4)
-    nib.save(getattr(nib, pair)(stored, THICK), tmp_path / "scan.hdr")
+    nib.save(getattr(nib, pair)(stored, SUBSAMPLED), tmp_path / "scan.hdr")
     image = read(tmp_path / "scan.hdr").image
     np.testing.assert_array_equal(image.stored, stored)
-    np.testing.assert_array_equal(image.affine, THICK)
+    np.testing.assert_array_equal(image.affine, SUBSAMPLED)
     assert image.header.binaryblock.find(single) > 0
     again = type(image.header).from_fileobj  # the header describes a single file in full
     kind = nib.Nifti2Image if "2" in pair else nib.Nifti1Image
@@ -87,7 +87,7 @@ def packed(tmp_path_factory) -> bytes:
     """A .nii.gz of noise: deflate cannot shorten it, so that damage falls on voxels."""
     path = tmp_path_factory.mktemp("noise") / "noise.nii.gz"
     stored = np.random.default_rng(1).integers(-999, 999, (8, 8, 4)).astype(np.int16)
-    nib.save(nib.Nifti1Image(stored, THICK), path)
+    nib.save(nib.Nifti1Image(stored, SUBSAMPLED), path)
     return path.read_bytes()
 
 
@@ -152,7 +152,7 @@ def test_a_missing_or_foreign_file_is_refused(tmp_path, read):
 
 
 def test_analyze_is_refused_because_it_does_not_tell_left_from_right(tmp_path, read):
-    nib.save(nib.AnalyzeImage(np.zeros((6, 5, 4), np.int16), THICK), tmp_path / "old.hdr")
+    nib.save(nib.AnalyzeImage(np.zeros((6, 5, 4), np.int16), SUBSAMPLED), tmp_path / "old.hdr")
     with pytest.raises(BadCase, match="which side is left"):
         read(tmp_path / "old.hdr")
 

@@ -3,12 +3,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slicefill.ingestion.splits import SPLITS, share, split_cases
+from slicefill.ingestion.splits import SPLITS, largest_remainder, split_cases
 from slicefill.params import SplitParams
 
-persons = st.lists(
+subjects = st.lists(
     st.tuples(st.integers(1, 3), st.booleans()), min_size=1, max_size=40
-)  # (cases, labelled) per person
+)  # (cases, labelled) per subject
 
 
 def settings(**changes):
@@ -18,14 +18,18 @@ def settings(**changes):
 
 def manifest_of(people):
     rows = [
-        {"case": f"c{person}_{index}", "person": str(person), "label": "l.nii" if labelled else ""}
-        for person, (cases, labelled) in enumerate(people)
+        {
+            "case": f"c{subject}_{index}",
+            "subject": str(subject),
+            "label": "l.nii" if labelled else "",
+        }
+        for subject, (cases, labelled) in enumerate(people)
         for index in range(cases)
     ]
     return pd.DataFrame(rows)
 
 
-@given(persons, st.randoms(use_true_random=False), st.booleans())
+@given(subjects, st.randoms(use_true_random=False), st.booleans())
 def test_the_order_of_rows_does_not_matter(people, random, stratify):
     manifest = manifest_of(people)
     order = list(range(len(manifest)))
@@ -36,31 +40,31 @@ def test_the_order_of_rows_does_not_matter(people, random, stratify):
     )
 
 
-@given(persons, st.booleans())
-def test_a_person_is_in_one_split_and_one_fold(people, stratify):
+@given(subjects, st.booleans())
+def test_a_subject_is_in_one_split_and_one_fold(people, stratify):
     manifest = manifest_of(people)
     split = split_cases(manifest, settings(stratify=stratify))
-    assert list(split.columns) == ["case", "person", "split", "fold"]
+    assert list(split.columns) == ["case", "subject", "split", "fold"]
     assert sorted(split["case"]) == sorted(manifest["case"])
-    assert (split.groupby("person")[["split", "fold"]].nunique() == 1).all(axis=None)
+    assert (split.groupby("subject")[["split", "fold"]].nunique() == 1).all(axis=None)
     assert set(split["split"]) <= set(SPLITS)
 
 
-@given(persons, st.booleans())
+@given(subjects, st.booleans())
 def test_sizes_are_the_largest_remainders_and_folds_are_even(people, stratify):
     split = split_cases(manifest_of(people), settings(stratify=stratify))
-    first = split.drop_duplicates("person")
+    first = split.drop_duplicates("subject")
     sizes = [int((first["split"] == name).sum()) for name in SPLITS]
-    assert sizes == share(len(people), (0.6, 0.2, 0.2))
+    assert sizes == largest_remainder(len(people), (0.6, 0.2, 0.2))
     folds = first["fold"].value_counts().reindex(range(5), fill_value=0)
     assert folds.max() - folds.min() <= 1
 
 
-@given(persons)
-def test_every_split_and_fold_has_its_share_of_labelled_persons(people):
+@given(subjects)
+def test_every_split_and_fold_has_its_share_of_labelled_subjects(people):
     manifest = manifest_of(people)
     split = split_cases(manifest, settings()).merge(manifest[["case", "label"]], on="case")
-    first = split.drop_duplicates("person")
+    first = split.drop_duplicates("subject")
     rate = (first["label"] != "").mean()
     for column in ("split", "fold"):
         for _, group in first.groupby(column):
@@ -79,7 +83,7 @@ def test_strata_of_unlike_size_are_spread_evenly():
 def test_shares_add_up_and_are_within_one_of_the_quota(count, one, two):
     low, high = sorted((one, two))
     fractions = (low, high - low, 1 - high)
-    sizes = share(count, fractions)
+    sizes = largest_remainder(count, fractions)
     assert sum(sizes) == count
     assert all(
         abs(size - count * part) < 1 + 1e-6 for size, part in zip(sizes, fractions, strict=True)
@@ -100,13 +104,13 @@ def test_labels_read_back_from_csv_may_be_missing_values():
 
 
 def test_an_empty_manifest_gives_an_empty_split():
-    empty = pd.DataFrame(columns=["case", "person", "label"], dtype=object)
-    assert list(split_cases(empty, settings()).columns) == ["case", "person", "split", "fold"]
+    empty = pd.DataFrame(columns=["case", "subject", "label"], dtype=object)
+    assert list(split_cases(empty, settings()).columns) == ["case", "subject", "split", "fold"]
 
 
 # --- from a file ------------------------------------------------------------------------------
 
-TWO = [(2, True), (1, False)]  # c0_0 and c0_1 are one person, c1_0 another
+TWO = [(2, True), (1, False)]  # c0_0 and c0_1 are one subject, c1_0 another
 
 
 @pytest.fixture
@@ -132,7 +136,7 @@ def test_folds_are_seeded_where_the_file_has_none(from_file):
 
 def test_ids_that_look_like_numbers_stay_what_they_are(tmp_path):
     (tmp_path / "split.csv").write_text("case,split\n001,test\n")
-    manifest = pd.DataFrame({"case": ["001"], "person": ["001"], "label": [""]})
+    manifest = pd.DataFrame({"case": ["001"], "subject": ["001"], "label": [""]})
     split = split_cases(manifest, settings(file=str(tmp_path / "split.csv")))
     assert split["split"].tolist() == ["test"]
 
@@ -146,8 +150,8 @@ def test_ids_that_look_like_numbers_stay_what_they_are(tmp_path):
         ("case,split\nc0_0,train\nc0_0,train\nc0_1,train\nc1_0,test\n", "lists twice c0_0"),
         ("case,split\nc0_0,train\nc0_1,train\nc1_0,val\n", "splits other than .*: val"),
         ("case,split\nc0_0,train\nc0_1,train\nc1_0,\n", "splits other than"),
-        ("case,split\nc0_0,train\nc0_1,test\nc1_0,test\n", "split divides persons 0"),
-        ("case,split,fold\nc0_0,test,0\nc0_1,test,1\nc1_0,test,1\n", "fold divides persons 0"),
+        ("case,split\nc0_0,train\nc0_1,test\nc1_0,test\n", "split divides subjects 0"),
+        ("case,split,fold\nc0_0,test,0\nc0_1,test,1\nc1_0,test,1\n", "fold divides subjects 0"),
         ("case,split,fold\nc0_0,test,0\nc0_1,test,0\nc1_0,test,5\n", "from 0 to 4"),
         ("case,split,fold\nc0_0,test,0\nc0_1,test,0\nc1_0,test,\n", "from 0 to 4"),
     ],

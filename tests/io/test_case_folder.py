@@ -79,12 +79,12 @@ def test_a_case_comes_back_whole(case, tmp_path):
     written = replace(
         case(shape=(5, 4, 3, 2)), record={"n": np.int64(3), "where": np.eye(2), "name": "ä"}
     )
-    written = replace(written, maps={"trust": written.label})
+    written = replace(written, maps={"confidence": written.label})
     write_case(written, tmp_path / "method" / "c1")
     back = read_case(tmp_path / "method" / "c1")
     np.testing.assert_array_equal(back.image.stored, written.image.stored)
     np.testing.assert_array_equal(back.label.stored, written.label.stored)
-    assert list(back.maps) == ["trust"]
+    assert list(back.maps) == ["confidence"]
     assert back.record == {"n": 3, "where": [[1.0, 0.0], [0.0, 1.0]], "name": "ä"}
 
 

@@ -11,6 +11,6 @@ def params():
     return EvaluationParams.model_construct(
         body_quantile=0.1,
         bootstrap_samples=2000,
-        confidence=0.95,
+        confidence_level=0.95,
         seed=0,
     )

@@ -86,7 +86,7 @@ def test_empty_mask_measures_nothing(pair):
     assert np.isnan(alternation(pair[0], np.array([True, False]), nothing))
 
 
-def filled(noise, between):
+def imputed(noise, between):
     """Replace every second slice by a function of its neighbours."""
     volume = noise.copy()
     volume[1::2] = between(noise[:-2:2], noise[2::2])
@@ -95,8 +95,8 @@ def filled(noise, between):
 
 def test_gradient_ratio_of_white_noise_is_as_theory_says(noise):
     """Steps of variance 2 become two halves of variance 1/2 each, or 0 and 2 when copied."""
-    linear = filled(noise, lambda first, second: (first + second) / 2)
-    copied = filled(noise, lambda first, _: first)
+    linear = imputed(noise, lambda first, second: (first + second) / 2)
+    copied = imputed(noise, lambda first, _: first)
     assert gradient_ratio(linear, noise, everywhere(noise)) == pytest.approx(0.25, rel=0.02)
     assert gradient_ratio(copied, noise, everywhere(noise)) == pytest.approx(0.5, rel=0.02)
 
@@ -112,7 +112,7 @@ def test_gradient_ratio_leaves_out_steps_across_the_edge_of_the_mask(noise):
 def test_alternation_of_white_noise_is_as_theory_says(noise):
     """The mean of two slices has half the variance; a copy has all of it."""
     synthetic = np.arange(len(noise)) % 2 == 1
-    linear = filled(noise, lambda first, second: (first + second) / 2)
-    copied = filled(noise, lambda first, _: first)
+    linear = imputed(noise, lambda first, second: (first + second) / 2)
+    copied = imputed(noise, lambda first, _: first)
     assert alternation(linear, synthetic, everywhere(noise)) == pytest.approx(0.5, rel=0.02)
     assert alternation(copied, synthetic, everywhere(noise)) == pytest.approx(1, rel=0.02)

@@ -64,7 +64,7 @@ def test_surface_dice_agrees_with_deepmind(pair, tolerance):
 
 
 def test_a_moved_ball_is_half_its_shift_away_on_average():
-    """The gap between two spheres d apart is d·|cos θ|, of mean d / 2 and maximum d."""
+    """The interval between two spheres d apart is d·|cos θ|, of mean d / 2 and maximum d."""
     grid = np.indices((40, 40, 40)) - 20
     ball = (grid**2).sum(axis=0) <= 13**2
     moved = np.roll(ball, 4, axis=2)

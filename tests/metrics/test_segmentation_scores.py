@@ -18,7 +18,7 @@ DIAGONAL = np.sqrt(30**2 + 20**2 + 24**2)  # mm
 def params(**changes):
     values = {
         "bootstrap_samples": 100,
-        "confidence": 0.95,
+        "confidence_level": 0.95,
         "seed": 0,
         "label_names": {0: "background", 1: "liver", 4: "tumour"},
         "tolerance": 1.0,

@@ -1,4 +1,4 @@
-"""Statistics: by person, hand-computed, against scipy."""
+"""Statistics: by subject, hand-computed, against scipy."""
 
 import numpy as np
 import pandas as pd
@@ -10,10 +10,15 @@ from slicefill.metrics.statistics import average_seeds, compare, merit, seed_spr
 REFERENCES = ["nearest", "linear"]
 
 
-def frame(metric="psnr_body", persons=None, **methods):
-    """One row per method and case; one person per case unless told."""
+def frame(metric="psnr_body", subjects=None, **methods):
+    """One row per method and case; one subject per case unless told."""
     rows = [
-        {"case": f"c{i}", "person": persons[i] if persons else f"p{i}", "method": m, metric: value}
+        {
+            "case": f"c{i}",
+            "subject": subjects[i] if subjects else f"p{i}",
+            "method": m,
+            metric: value,
+        }
         for m, values in methods.items()
         for i, value in enumerate(values)
     ]
@@ -24,16 +29,16 @@ def normal(mean, seed, size=30):
     return np.random.default_rng(seed).normal(mean, 1, size)
 
 
-def test_the_person_is_the_unit(params):
-    scores = frame(persons=["a", "a", "b"], linear=[1.0, 3.0, 8.0])
+def test_the_subject_is_the_unit(params):
+    scores = frame(subjects=["a", "a", "b"], linear=[1.0, 3.0, 8.0])
     row = summarise(scores, params).iloc[0]
-    assert (row["n"], row["mean"]) == (2, 5)  # persons score 2 and 8
+    assert (row["n"], row["mean"]) == (2, 5)  # subjects score 2 and 8
     assert row["sd"] == pytest.approx(np.sqrt(18))
 
 
 def test_cases_without_a_value_are_counted(params):
-    persons = ["a", "a", "b", "c"]
-    scores = frame(persons=persons, linear=[1.0, np.nan, np.inf, 5.0])
+    subjects = ["a", "a", "b", "c"]
+    scores = frame(subjects=subjects, linear=[1.0, np.nan, np.inf, 5.0])
     row = summarise(scores, params).iloc[0]
     assert (row["n"], row["dropped"], row["mean"]) == (2, 2, 3)
 
@@ -105,8 +110,8 @@ def test_gain_is_positive_where_the_method_is_better(params, metric, worse, bett
     assert row["harmed"] == 0
 
 
-def test_biases_of_opposite_sign_do_not_cancel_within_a_person(params):
-    scores = frame("bias_body", persons=["a", "a"], linear=[1.0, 1.0], ours=[-5.0, 5.0])
+def test_biases_of_opposite_sign_do_not_cancel_within_a_subject(params):
+    scores = frame("bias_body", subjects=["a", "a"], linear=[1.0, 1.0], ours=[-5.0, 5.0])
     assert compare(scores, REFERENCES, params).iloc[0]["difference"] == -4
 
 
@@ -212,7 +217,7 @@ def test_scores_without_seeds_are_left_alone():
     assert average_seeds(scores) is scores
 
 
-def test_seed_spread_is_that_of_the_means_over_persons():
+def test_seed_spread_is_that_of_the_means_over_subjects():
     scores = seeded(ours=[[0.2, 0.6], [0.4, 0.8]], linear=[[0.5, 0.7]])
     spread = seed_spread(scores).set_index("method")
     assert spread.loc["ours", "sd"] == pytest.approx(np.std([0.4, 0.6], ddof=1))

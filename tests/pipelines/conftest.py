@@ -1,4 +1,4 @@
-"""What the tests of filling and of adapting share: thick cases and their split."""
+"""What the tests of imputing and of adapting share: anisotropic cases and their split."""
 
 import pandas as pd
 import pytest
@@ -8,12 +8,12 @@ from slicefill.types import Promise
 
 @pytest.fixture
 def splits():
-    """One training case, two test cases, of three persons."""
+    """One training case, two test cases, of three subjects."""
     return pd.DataFrame(
-        {"case": ["a", "b", "c"], "split": ["train", "test", "test"], "person": ["1", "2", "3"]}
+        {"case": ["a", "b", "c"], "split": ["train", "test", "test"], "subject": ["1", "2", "3"]}
     )
 
 
 @pytest.fixture
-def thick(case):
+def acquired_case(case):
     return {name: Promise(lambda s=s: case(seed=s), f"mark {s}") for s, name in enumerate("abc")}

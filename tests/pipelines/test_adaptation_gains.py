@@ -15,7 +15,7 @@ KINDS = {
 
 
 @pytest.fixture
-def filled(volume):
+def imputed(volume):
     def make(used):
         record = {"adaptation": {"used": used, "gain_db": 0.3, "steps": 500, "kinds": KINDS}}
         adapted = Case(volume(np.zeros((2, 2, 2), np.uint8)), record=record)
@@ -29,15 +29,15 @@ def filled(volume):
 
 @pytest.mark.parametrize("used", ["adapted", "shipped"])
 def test_gains_are_told_and_shipped_weights_that_were_kept_are_a_warning(
-    filled, used, configuration
+    imputed, used, configuration
 ):
-    gains = tabulate_adaptation(filled(used))
+    gains = tabulate_adaptation(imputed(used))
     assert list(gains["slices"]) == ["in_plane", "through_plane"]
     assert list(gains["gain_db"]) == [0.4, 0.2]
     assert set(gains["used"]) == {used}
     assert set(gains["steps"]) == {500}
     nothing = pd.DataFrame()
-    tables = {"summary": nothing, "comparisons": nothing, "slice_trust": nothing}
+    tables = {"summary": nothing, "comparisons": nothing, "slice_confidence": nothing}
     tables |= {"refused": nothing, "adaptation": gains}
     made = compose_report(tables, {}, dict(configuration()["parameters"]))
     assert "Adaptation against the shipped weights." in [table.caption for table in made.tables]
@@ -50,7 +50,7 @@ def test_without_adaptation_nothing_is_told(configuration):
     assert gains.empty
     assert "used" in gains  # a CSV file without columns could not be read
     nothing = pd.DataFrame()
-    tables = {"summary": nothing, "comparisons": nothing, "slice_trust": nothing}
+    tables = {"summary": nothing, "comparisons": nothing, "slice_confidence": nothing}
     made = compose_report(
         tables | {"refused": nothing, "adaptation": gains}, {}, dict(configuration()["parameters"])
     )

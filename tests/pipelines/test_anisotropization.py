@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from slicefill.pipelines.anisotropization.nodes import thicken_cases
+from slicefill.pipelines.anisotropization.nodes import subsample_cases
 from slicefill.types import Promise
 
 
@@ -9,22 +9,28 @@ def unkept():
     pytest.fail("a promise was kept before its case was saved")
 
 
-def test_nothing_is_computed_before_a_promise_is_kept(thinning):
-    thick = thicken_cases({"a": Promise(unkept, "1"), "b": Promise(unkept, "2")}, thinning())
-    assert list(thick) == ["a", "b"]
+def test_nothing_is_computed_before_a_promise_is_kept(subsampling):
+    acquired_case = subsample_cases(
+        {"a": Promise(unkept, "1"), "b": Promise(unkept, "2")}, subsampling()
+    )
+    assert list(acquired_case) == ["a", "b"]
 
 
-def test_every_second_slice_is_kept(case, thinning):
+def test_every_second_slice_is_kept(case, subsampling):
     source = case(shape=(4, 4, 7))
-    thick = thicken_cases({"a": Promise(lambda: source, "1")}, thinning(factor=2))["a"].make()
-    np.testing.assert_array_equal(thick.image.stored, source.image.stored[..., [0, 2, 4, 6]])
-    assert thick.record["removed"] == [1, 3, 5]
+    acquired_case = subsample_cases({"a": Promise(lambda: source, "1")}, subsampling(factor=2))[
+        "a"
+    ].make()
+    np.testing.assert_array_equal(
+        acquired_case.image.stored, source.image.stored[..., [0, 2, 4, 6]]
+    )
+    assert acquired_case.record["removed"] == [1, 3, 5]
 
 
-def test_the_mark_follows_case_and_parameters(thinning):
+def test_the_mark_follows_case_and_parameters(subsampling):
     def mark(fingerprint, **changes):
         cases = {"a": Promise(unkept, fingerprint)}
-        return thicken_cases(cases, thinning(**changes))["a"].fingerprint
+        return subsample_cases(cases, subsampling(**changes))["a"].fingerprint
 
     assert mark("1") == mark("1")
     others = [mark("2"), mark("1", factor=3), mark("1", axis="L")]

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slicefill.imputation.impute import classical_imputer, fill_case
+from slicefill.imputation.impute import classical_imputer, impute_case
 from slicefill.params import AugmentationParams, ComparisonParams
 from slicefill.pipelines.augmentation.nodes import assemble_scans, list_slices
 from slicefill.types import Promise
@@ -26,7 +26,7 @@ def comparison(configuration):
 
 
 @pytest.fixture(scope="module")
-def thick(case):
+def acquired_case(case):
     """Four slices of 4 mm along the last axis."""
     affine = np.diag([1.0, 1.0, 4.0, 1.0])
     made = {name: case(seed=seed, affine=affine) for seed, name in enumerate("abc")}
@@ -34,40 +34,45 @@ def thick(case):
 
 
 @pytest.fixture(scope="module")
-def filled(thick, imputation_params):
+def imputed(acquired_case, imputation_params):
     params = imputation_params(count=1, through_plane="auto")
     imputer = classical_imputer("linear", params)
-    made = {f"linear/{name}": fill_case(p.make(), imputer, params) for name, p in thick.items()}
+    made = {
+        f"linear/{name}": impute_case(p.make(), imputer, params)
+        for name, p in acquired_case.items()
+    }
     return {name: Promise(lambda c=c: c, name) for name, c in made.items()}
 
 
-def test_every_slice_is_listed_with_its_origin_and_weight(thick, filled, params, comparison):
+def test_every_slice_is_listed_with_its_origin_and_weight(
+    acquired_case, imputed, params, comparison
+):
     rule = params(synthetic_weight=0.25)
-    manifest = list_slices(thick, filled, SPLITS, rule, comparison)
+    manifest = list_slices(acquired_case, imputed, SPLITS, rule, comparison)
     linear = manifest.query("method == 'linear' and case == 'a'")
     assert list(linear["acquired"]) == [True, False] * 3 + [True]
     assert list(linear["weight"]) == [1, 0.25] * 3 + [1]
-    assert set(linear["filled"]) == {"linear/a"}
+    assert set(linear["imputed"]) == {"linear/a"}
     assert set(linear["engine"]) == {"dynunet3d"}
     plain = manifest.query("method == 'none'")
     assert plain["acquired"].all()
-    assert set(plain["filled"]) == {""}
+    assert set(plain["imputed"]) == {""}
     assert set(plain["split"]) == {"train", "validation", "test"}
 
 
-def test_a_case_that_a_method_could_not_fill_is_left_out_for_it_alone(
-    thick, filled, params, comparison
+def test_a_case_that_a_method_could_not_impute_is_left_out_for_it_alone(
+    acquired_case, imputed, params, comparison
 ):
-    some = {name: promise for name, promise in filled.items() if name != "linear/b"}
-    manifest = list_slices(thick, some, SPLITS, params(), comparison)
+    some = {name: promise for name, promise in imputed.items() if name != "linear/b"}
+    manifest = list_slices(acquired_case, some, SPLITS, params(), comparison)
     assert set(manifest.query("method == 'linear'")["case"]) == {"a", "c"}
     assert set(manifest.query("method == 'none'")["case"]) == {"a", "b", "c"}
 
 
-def test_scans_follow_the_manifest(thick, filled, params, comparison):
-    manifest = list_slices(thick, filled, SPLITS, params(), comparison)
+def test_scans_follow_the_manifest(acquired_case, imputed, params, comparison):
+    manifest = list_slices(acquired_case, imputed, SPLITS, params(), comparison)
     manifest.loc[(manifest["method"] == "linear") & (manifest["slice"] == 3), "weight"] = 0.5
-    sets = assemble_scans(manifest, thick, filled, params())
+    sets = assemble_scans(manifest, acquired_case, imputed, params())
     assert list(sets) == ["none", "linear"]
     linear = sets["linear"]
     assert linear.engine == "dynunet3d"
@@ -76,17 +81,21 @@ def test_scans_follow_the_manifest(thick, filled, params, comparison):
     scan = linear.training["a"].make()
     assert scan.image.shape == (7, 1, 12, 10)
     np.testing.assert_array_equal(scan.weight[3], 0.5)
-    assert linear.grids["c"] is filled["linear/c"]
+    assert linear.grids["c"] is imputed["linear/c"]
     assert sets["none"].training["a"].make().image.shape == (4, 1, 12, 10)
 
 
-@pytest.mark.parametrize("change", [{"trust_threshold": 0.5}, {"synthetic_weight": 0.5}])
+@pytest.mark.parametrize("change", [{"confidence_threshold": 0.5}, {"synthetic_weight": 0.5}])
 def test_a_scan_is_another_when_what_it_is_made_of_changes(
-    thick, filled, params, comparison, change
+    acquired_case, imputed, params, comparison, change
 ):
     def mark(rule):
-        manifest = list_slices(thick, filled, SPLITS, rule, comparison)
-        return assemble_scans(manifest, thick, filled, rule)["linear"].training["a"].fingerprint
+        manifest = list_slices(acquired_case, imputed, SPLITS, rule, comparison)
+        return (
+            assemble_scans(manifest, acquired_case, imputed, rule)["linear"]
+            .training["a"]
+            .fingerprint
+        )
 
     assert mark(params()) == mark(params())
     assert mark(params()) != mark(params(**change))

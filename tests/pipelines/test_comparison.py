@@ -2,11 +2,11 @@ import pandas as pd
 import pytest
 
 from slicefill.params import ComparisonParams
-from slicefill.pipelines.comparison.nodes import fill_for_methods, train_variants
+from slicefill.pipelines.comparison.nodes import impute_for_methods, train_variants
 from slicefill.pipelines.imputation import nodes
 from slicefill.types import Promise
 
-SPLITS = pd.DataFrame({"case": ["a", "b"], "split": ["train", "validation"], "person": ["1", "2"]})
+SPLITS = pd.DataFrame({"case": ["a", "b"], "split": ["train", "validation"], "subject": ["1", "2"]})
 
 
 @pytest.fixture
@@ -22,26 +22,26 @@ def comparison(configuration):
 
 
 @pytest.fixture
-def thick(case):
+def acquired_case(case):
     return {name: Promise(lambda s=s: case(seed=s), f"mark {s}") for s, name in enumerate("ab")}
 
 
-def test_shipped_weights_are_a_row_that_is_not_trained(thick, synthesis_params, comparison):
+def test_shipped_weights_are_a_row_that_is_not_trained(acquired_case, synthesis_params, comparison):
     chosen = comparison("pretrained", "slice_imputation")
     promises = train_variants(
-        thick, SPLITS, {"slice_imputation": None}, {}, synthesis_params, chosen
+        acquired_case, SPLITS, {"slice_imputation": None}, {}, synthesis_params, chosen
     )
     assert list(promises) == ["slice_imputation"]
 
 
-def test_shipped_weights_fill_for_their_row_and_for_no_other(
-    thick, comparison, imputation_params, untrained, monkeypatch
+def test_shipped_weights_impute_for_their_row_and_for_no_other(
+    acquired_case, comparison, imputation_params, untrained, monkeypatch
 ):
     """A variant whose training failed is a failure there: nothing stands in for it."""
     monkeypatch.setattr(nodes, "load_pretrained", lambda: untrained)
     params = imputation_params(through_plane="auto", count=1)
-    filled = fill_for_methods(thick, {}, {}, params, comparison("pretrained", "iia"))
-    assert list(filled) == ["pretrained/a", "pretrained/b", "iia/every_case"]
-    assert filled["pretrained/a"].make().record["weights"] == "pretrained"
+    imputed = impute_for_methods(acquired_case, {}, {}, params, comparison("pretrained", "iia"))
+    assert list(imputed) == ["pretrained/a", "pretrained/b", "iia/every_case"]
+    assert imputed["pretrained/a"].make().record["weights"] == "pretrained"
     with pytest.raises(ValueError, match="no trained model 'iia'"):
-        filled["iia/every_case"].make()
+        imputed["iia/every_case"].make()

@@ -4,22 +4,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slicefill.imputation.impute import classical_imputer, fill_case
+from slicefill.imputation.impute import classical_imputer, impute_case
 from slicefill.params import SERIAL, EvaluationParams
 from slicefill.pipelines.evaluation.nodes import (
     draw_figures,
-    judge_trust,
     score_cases,
+    score_confidence,
     summarise_scores,
     write_report,
 )
 from slicefill.reporting.gains import tabulate_adaptation
-from slicefill.simulation.subsampling import thicken
+from slicefill.simulation.subsampling import subsample
 from slicefill.simulation.virtual_subjects import virtual_subject
 from slicefill.types import Case, Promise
 
 PNG = b"\x89PNG\r\n\x1a\n"
-SPLITS = pd.DataFrame({"case": ["a", "b"], "person": ["p", "q"], "split": "test"})
+SPLITS = pd.DataFrame({"case": ["a", "b"], "subject": ["p", "q"], "split": "test"})
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +38,14 @@ def cases(truths):
 
 
 @pytest.fixture(scope="module")
-def filled(truths, thinning, imputation_params):
-    """Both cases, ×4 along S, filled by two methods."""
+def imputed(truths, subsampling, imputation_params):
+    """Both cases, ×4 along S, imputed by two methods."""
     params = imputation_params(count=3, through_plane="S")
     made = {
-        f"{name}/{case}": fill_case(
-            thicken(truth, thinning(axis="S", factor=4)), classical_imputer(name, params), params
+        f"{name}/{case}": impute_case(
+            subsample(truth, subsampling(axis="S", factor=4)),
+            classical_imputer(name, params),
+            params,
         )
         for name in ("nearest", "linear")
         for case, truth in truths.items()
@@ -52,12 +54,12 @@ def filled(truths, thinning, imputation_params):
 
 
 @pytest.fixture(scope="module")
-def scores(filled, cases, params):
-    return score_cases(filled, cases, SPLITS, params, SERIAL)[0]
+def scores(imputed, cases, params):
+    return score_cases(imputed, cases, SPLITS, params, SERIAL)[0]
 
 
-def test_there_is_a_row_per_case_and_method_with_its_person(scores):
-    assert list(zip(scores["method"], scores["case"], scores["person"], strict=True)) == [
+def test_there_is_a_row_per_case_and_method_with_its_subject(scores):
+    assert list(zip(scores["method"], scores["case"], scores["subject"], strict=True)) == [
         ("nearest", "a", "p"),
         ("nearest", "b", "q"),
         ("linear", "a", "p"),
@@ -67,9 +69,9 @@ def test_there_is_a_row_per_case_and_method_with_its_person(scores):
     assert by_method["linear"] > by_method["nearest"]
 
 
-def test_the_truth_scores_best(filled, cases, truths, params):
+def test_the_truth_scores_best(imputed, cases, truths, params):
     name = "linear/a"
-    made = filled[name].make()
+    made = imputed[name].make()
     perfect = Case(
         made.image.with_stored(truths["a"].image.stored),
         made.label.with_stored(truths["a"].label.stored),
@@ -85,11 +87,11 @@ def test_the_truth_scores_best(filled, cases, truths, params):
 
 def test_where_no_slice_was_removed_nothing_is_scored(cases, truths, imputation_params, params):
     rule = imputation_params(count=1, through_plane="S")
-    made = fill_case(truths["a"], classical_imputer("linear", rule), rule)
+    made = impute_case(truths["a"], classical_imputer("linear", rule), rule)
     given = {"linear/a": Promise(lambda: made, "")}
     scores, unscored = score_cases(given, cases, SPLITS, params, SERIAL)
     assert unscored.empty
-    assert list(scores.columns) == ["case", "person", "method"]
+    assert list(scores.columns) == ["case", "subject", "method"]
     assert scores.empty
     summary, comparisons, table, text = summarise_scores(scores, params)
     assert summary.empty
@@ -98,49 +100,49 @@ def test_where_no_slice_was_removed_nothing_is_scored(cases, truths, imputation_
     assert "nothing to score" in text
 
 
-def test_a_case_that_cannot_be_scored_does_not_stop_the_others(filled, cases, params):
+def test_a_case_that_cannot_be_scored_does_not_stop_the_others(imputed, cases, params):
     def fail():
         raise OSError("no such disk")
 
-    given = {**filled, "linear/a": Promise(fail, "")}
+    given = {**imputed, "linear/a": Promise(fail, "")}
     scores, unscored = score_cases(given, cases, SPLITS, params, SERIAL)
-    assert len(scores) == len(filled) - 1
+    assert len(scores) == len(imputed) - 1
     assert unscored.to_dict("records") == [{"case": "linear/a", "reason": "OSError: no such disk"}]
 
 
-def test_a_case_whose_truth_is_not_there_says_so(filled, cases, params):
-    scores, unscored = score_cases(filled, {"a": cases["a"]}, SPLITS, params, SERIAL)
+def test_a_case_whose_truth_is_not_there_says_so(imputed, cases, params):
+    scores, unscored = score_cases(imputed, {"a": cases["a"]}, SPLITS, params, SERIAL)
     assert set(scores["case"]) == {"a"}
     assert "run ingestion again" in unscored.set_index("case").loc["linear/b", "reason"]
 
 
-def test_when_no_case_can_be_scored_the_run_stops(filled, params):
-    with pytest.raises(ValueError, match=r"none of 4 filled cases.*run ingestion again"):
-        score_cases(filled, {}, SPLITS, params, SERIAL)
+def test_when_no_case_can_be_scored_the_run_stops(imputed, params):
+    with pytest.raises(ValueError, match=r"none of 4 imputed cases.*run ingestion again"):
+        score_cases(imputed, {}, SPLITS, params, SERIAL)
 
 
-def test_every_synthetic_slice_is_listed_with_its_trust_and_its_error(filled, cases, params):
-    slices, curves = judge_trust(filled, cases, SPLITS, params, SERIAL)
-    record = filled["linear/a"].make().record
+def test_every_synthetic_slice_is_listed_with_its_confidence_and_its_error(imputed, cases, params):
+    slices, curves = score_confidence(imputed, cases, SPLITS, params, SERIAL)
+    record = imputed["linear/a"].make().record
     own = slices.query("method == 'linear' and case == 'a'")
-    expected = [one for one in record["slices"] if "trust" in one]
+    expected = [one for one in record["slices"] if "confidence" in one]
     assert own["slice"].tolist() == [one["index"] for one in expected]
-    assert own["trust"].tolist() == [one["trust"] for one in expected]
-    assert (own["person"] == "p").all()
+    assert own["confidence"].tolist() == [one["confidence"] for one in expected]
+    assert (own["subject"] == "p").all()
     assert (own["error"] > 0).all()
     whole = curves.query("method == 'linear' and case == 'a' and coverage == 1")
     assert whole["risk"].item() == pytest.approx(whole["random"].item())
 
 
-def test_slices_are_listed_without_a_truth_too_and_of_test_persons_alone_there_are_curves(
-    filled, cases, params
+def test_slices_are_listed_without_a_truth_too_and_of_test_subjects_alone_there_are_curves(
+    imputed, cases, params
 ):
     half = SPLITS.assign(split=["test", "train"])
-    slices, curves = judge_trust(filled, cases, half, params, SERIAL)
+    slices, curves = score_confidence(imputed, cases, half, params, SERIAL)
     assert set(curves["case"]) == {"a"}
     assert slices.query("case == 'b'")["error"].isna().all()
-    assert slices.query("case == 'b'")["trust"].notna().all()
-    nothing = judge_trust({}, cases, SPLITS, params, SERIAL)
+    assert slices.query("case == 'b'")["confidence"].notna().all()
+    nothing = score_confidence({}, cases, SPLITS, params, SERIAL)
     assert all(table.empty and "case" in table for table in nothing)
 
 
@@ -152,20 +154,20 @@ def test_the_summary_names_every_method(scores, params):
     assert text.count("\n|") >= 3
 
 
-def test_figures_show_the_first_cases_and_the_scores(filled, cases, scores, params):
-    curves = judge_trust(filled, cases, SPLITS, params, SERIAL)[1]
-    figures = draw_figures(filled, cases, scores, curves, {}, params)
+def test_figures_show_the_first_cases_and_the_scores(imputed, cases, scores, params):
+    curves = score_confidence(imputed, cases, SPLITS, params, SERIAL)[1]
+    figures = draw_figures(imputed, cases, scores, curves, {}, params)
     assert set(figures) == {"views_a", "labels_a", "scores", "risk_coverage"}  # figure_cases is 1
-    without_truth = draw_figures(filled, {"b": cases["b"]}, scores, curves[:0], {}, params)
+    without_truth = draw_figures(imputed, {"b": cases["b"]}, scores, curves[:0], {}, params)
     assert set(without_truth) == {"views_b", "labels_b", "scores"}
 
 
-def test_models_that_are_not_shown_are_not_read(filled, cases, scores, params):
+def test_models_that_are_not_shown_are_not_read(imputed, cases, scores, params):
     def unread():
         pytest.fail("the model was read")
 
     nothing = pd.DataFrame()
-    assert draw_figures(filled, cases, scores, nothing, {"another": unread}, params)
+    assert draw_figures(imputed, cases, scores, nothing, {"another": unread}, params)
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +183,13 @@ def report(scores, params, parameters, refused):
 
 
 SLICES = [
-    {"method": "linear", "case": name, "measure": "agreement", "slice": k, "trust": 0.9 - k / 10}
+    {
+        "method": "linear",
+        "case": name,
+        "measure": "agreement",
+        "slice": k,
+        "confidence": 0.9 - k / 10,
+    }
     | {"abstained": np.nan, "error": 0.04}
     for name in "ab"
     for k in (1, 2, 3)
@@ -212,7 +220,7 @@ def test_the_report_is_the_same_whichever_parameters_kedro_has_turned_into_model
     assert without_time(typed) == without_time(plain)
 
 
-def test_the_headline_is_of_the_model_that_filled(scores, params, parameters):
+def test_the_headline_is_of_the_model_that_imputed(scores, params, parameters):
     """`linear` stands in for a model here: `nearest` is what it is better than."""
     evaluation = {**parameters["evaluation"], "reference_methods": ["nearest"]}
     shown = {**parameters, "evaluation": evaluation}
@@ -225,6 +233,6 @@ def test_the_headline_is_of_the_model_that_filled(scores, params, parameters):
 
 def test_without_scores_there_is_a_report_all_the_same(params, parameters):
     page = report(
-        pd.DataFrame(columns=["case", "person", "method"]), params, parameters, REFUSED[:0]
+        pd.DataFrame(columns=["case", "subject", "method"]), params, parameters, REFUSED[:0]
     )
     assert "there is no truth" in page

@@ -6,7 +6,7 @@ import pytest
 from slicefill.imputation.methods.super_resolution.networks import build_generator
 from slicefill.params import SERIAL, SuperResolutionNetwork
 from slicefill.pipelines.imputation import nodes
-from slicefill.pipelines.imputation.nodes import fill_cases, verify_filled
+from slicefill.pipelines.imputation.nodes import impute_cases, verify_imputed
 from slicefill.types import Promise
 
 
@@ -21,9 +21,9 @@ def params(imputation_params):
 def fill(splits, synthesis_params):
     """Promise fillings; by name, the models of this experiment."""
 
-    def promise(thick, params, models=None, super_resolution=None, adapted=None):
+    def promise(acquired_case, params, models=None, super_resolution=None, adapted=None):
         found = (models or {}, super_resolution or {}, adapted or {})
-        return fill_cases(thick, splits, *found, params, synthesis_params)
+        return impute_cases(acquired_case, splits, *found, params, synthesis_params)
 
     return promise
 
@@ -34,62 +34,64 @@ def shipped(untrained, monkeypatch):
     monkeypatch.setattr(nodes, "load_pretrained", lambda: untrained)
 
 
-def test_test_cases_are_filled_by_every_method(thick, params, fill):
-    filled, methods = fill(thick, params())
+def test_test_cases_are_imputed_by_every_method(acquired_case, params, fill):
+    imputed, methods = fill(acquired_case, params())
     assert methods == ["linear", "nearest"]
-    assert list(filled) == ["linear/b", "linear/c", "nearest/b", "nearest/c"]
-    made = filled["nearest/b"].make()
+    assert list(imputed) == ["linear/b", "linear/c", "nearest/b", "nearest/c"]
+    made = imputed["nearest/b"].make()
     assert made.record["method"] == "nearest"
     np.testing.assert_array_equal(made.image.stored[..., 1], made.image.stored[..., 0])
 
 
-def test_all_cases_are_filled_where_asked_for(thick, params, fill):
-    filled, _ = fill(thick, params(methods=["linear"], cases="all"))
-    assert list(filled) == ["linear/a", "linear/b", "linear/c"]
+def test_all_cases_are_imputed_where_asked_for(acquired_case, params, fill):
+    imputed, _ = fill(acquired_case, params(methods=["linear"], cases="all"))
+    assert list(imputed) == ["linear/a", "linear/b", "linear/c"]
 
 
-def test_a_case_that_failed_before_is_left_out(thick, params, fill):
-    del thick["b"]
-    assert list(fill(thick, params())[0]) == ["linear/c", "nearest/c"]
+def test_a_case_that_failed_before_is_left_out(acquired_case, params, fill):
+    del acquired_case["b"]
+    assert list(fill(acquired_case, params())[0]) == ["linear/c", "nearest/c"]
 
 
 def test_nothing_is_read_before_a_promise_is_kept(params, fill):
     def unkept():
         pytest.fail("a promise was kept before its case was saved")
 
-    thick = {name: Promise(unkept, name) for name in "abc"}
-    assert len(fill(thick, params())[0]) == 4
+    acquired_case = {name: Promise(unkept, name) for name in "abc"}
+    assert len(fill(acquired_case, params())[0]) == 4
 
 
 @pytest.mark.parametrize(
     ("name", "weights"), [("iia", "own"), ("edsr", "pretrained"), ("lineer", "pretrained")]
 )
-def test_a_model_that_is_not_there_is_refused_with_what_to_do(thick, params, fill, name, weights):
+def test_a_model_that_is_not_there_is_refused_with_what_to_do(
+    acquired_case, params, fill, name, weights
+):
     """Shipped weights stand in for nothing but a variant that could be trained."""
     rule = params(methods=["linear", name], weights=weights)
     with pytest.raises(ValueError, match=rf"no trained model '{name}' \(found: gan\).*={name}"):
-        fill(thick, rule, {"gan": dict})
+        fill(acquired_case, rule, {"gan": dict})
 
 
 @pytest.mark.usefixtures("shipped")
-def test_shipped_weights_stand_in_for_what_is_not_trained_yet(thick, params, fill, caplog):
+def test_shipped_weights_stand_in_for_what_is_not_trained_yet(acquired_case, params, fill, caplog):
     with caplog.at_level("INFO", logger=nodes.__name__):
-        filled, methods = fill(thick, params(methods=["linear", "iia"]))
+        imputed, methods = fill(acquired_case, params(methods=["linear", "iia"]))
     assert methods == ["linear", "pretrained"]
-    assert list(filled) == ["linear/b", "linear/c", "pretrained/b", "pretrained/c"]
+    assert list(imputed) == ["linear/b", "linear/c", "pretrained/b", "pretrained/c"]
     assert "kedro run --pipelines=synthesis --params variant=iia" in caplog.text
     assert len(caplog.records) == 1
 
 
 @pytest.mark.usefixtures("shipped")
-def test_the_model_of_the_experiment_fills_as_soon_as_there_is_one(
-    thick, params, fill, untrained, caplog
+def test_the_model_of_the_experiment_imputes_as_soon_as_there_is_one(
+    acquired_case, params, fill, untrained, caplog
 ):
     rule = params(methods=["iia", "pretrained"])
-    filled, methods = fill(thick, rule, {"iia": lambda: untrained})
+    imputed, methods = fill(acquired_case, rule, {"iia": lambda: untrained})
     assert methods == ["iia", "pretrained"]
     assert not caplog.records
-    records = {name: filled[f"{name}/b"].make().record for name in methods}
+    records = {name: imputed[f"{name}/b"].make().record for name in methods}
     assert {name: record["method"] for name, record in records.items()} == dict(
         zip(methods, methods, strict=True)
     )
@@ -99,24 +101,24 @@ def test_the_model_of_the_experiment_fills_as_soon_as_there_is_one(
     }
 
 
-def test_a_case_says_that_no_weights_filled_it(thick, params, fill):
-    record = fill(thick, params())[0]["linear/b"].make().record
+def test_a_case_says_that_no_weights_imputed_it(acquired_case, params, fill):
+    record = fill(acquired_case, params())[0]["linear/b"].make().record
     assert (record["weights"], record["model_sha256"], record["model_version"]) == (None,) * 3
 
 
 @pytest.mark.usefixtures("shipped")
-def test_what_shipped_weights_filled_is_verified_under_their_name(thick, params, fill):
-    filled, methods = fill(thick, params(methods=["iia"]))
-    table = verify_filled(filled, thick, methods, SERIAL)
+def test_what_shipped_weights_imputed_is_verified_under_their_name(acquired_case, params, fill):
+    imputed, methods = fill(acquired_case, params(methods=["iia"]))
+    table = verify_imputed(imputed, acquired_case, methods, SERIAL)
     assert list(table["method"]) == ["pretrained", "pretrained"]
     assert table["passed"].all()
 
 
-def test_only_the_models_asked_for_are_read(thick, params, fill):
+def test_only_the_models_asked_for_are_read(acquired_case, params, fill):
     def unread():
         pytest.fail("the model was read")
 
-    assert fill(thick, params(), {"iia": unread})
+    assert fill(acquired_case, params(), {"iia": unread})
 
 
 @pytest.mark.parametrize(
@@ -136,33 +138,33 @@ def test_only_the_models_asked_for_are_read(thick, params, fill):
     ],
 )
 def test_a_case_is_made_again_when_something_that_it_depends_on_changes(
-    thick, params, fill, changes, again
+    acquired_case, params, fill, changes, again
 ):
     def mark(**changes):
         rule = params(**{"label_field": "signed_distance", **changes})
-        return fill(thick, rule)[0]["linear/b"].fingerprint
+        return fill(acquired_case, rule)[0]["linear/b"].fingerprint
 
     assert (mark() != mark(**changes)) is again
 
 
-def test_a_case_is_made_again_when_its_source_changes(thick, params, fill):
-    before, _ = fill(thick, params())
-    thick["b"] = replace(thick["b"], fingerprint="another")
-    after, _ = fill(thick, params())
+def test_a_case_is_made_again_when_its_source_changes(acquired_case, params, fill):
+    before, _ = fill(acquired_case, params())
+    acquired_case["b"] = replace(acquired_case["b"], fingerprint="another")
+    after, _ = fill(acquired_case, params())
     changed = {name for name in before if before[name].fingerprint != after[name].fingerprint}
     assert changed == {"linear/b", "nearest/b"}
 
 
-def test_what_was_filled_passes_verification(thick, params, fill):
-    filled, methods = fill(thick, params())
-    table = verify_filled(filled, thick, methods, SERIAL)
+def test_what_was_imputed_passes_verification(acquired_case, params, fill):
+    imputed, methods = fill(acquired_case, params())
+    table = verify_imputed(imputed, acquired_case, methods, SERIAL)
     assert list(table.columns) == ["method", "case", "passed", "differences"]
     assert list(table["case"]) == ["b", "c", "b", "c"]
     assert table["passed"].all()
 
 
-def test_a_super_resolution_model_fills_and_is_not_verified_for_what_it_says_it_replaced(
-    thick, params, fill
+def test_a_super_resolution_model_imputes_and_is_not_verified_for_what_it_says_it_replaced(
+    acquired_case, params, fill
 ):
     shape = SuperResolutionNetwork(kind="rcan", width=4, blocks=1, groups=1, residual_scale=1)
     checkpoint = {
@@ -174,25 +176,25 @@ def test_a_super_resolution_model_fills_and_is_not_verified_for_what_it_says_it_
         "factor": 3,
     }
     rule = params(methods=["linear", "rcan"])
-    filled, methods = fill(thick, rule, {}, {"rcan": lambda: checkpoint})
-    made = filled["rcan/b"].make()
+    imputed, methods = fill(acquired_case, rule, {}, {"rcan": lambda: checkpoint})
+    made = imputed["rcan/b"].make()
     assert (made.record["method"], made.record["acquired_slices"]) == ("rcan", "replaced")
-    assert set(verify_filled(filled, thick, methods, SERIAL)["method"]) == {"linear"}
+    assert set(verify_imputed(imputed, acquired_case, methods, SERIAL)["method"]) == {"linear"}
 
 
-def test_one_changed_voxel_fails_verification(thick, params, fill):
-    filled, methods = fill(thick, params())
-    damaged = filled["linear/c"].make()
+def test_one_changed_voxel_fails_verification(acquired_case, params, fill):
+    imputed, methods = fill(acquired_case, params())
+    damaged = imputed["linear/c"].make()
     damaged.image.stored[0, 0, 3] += 1  # acquired slice 1
-    filled["linear/c"] = Promise(lambda: damaged, "")
+    imputed["linear/c"] = Promise(lambda: damaged, "")
     with pytest.raises(ValueError, match=r"verification failed:[\s\S]*linear *c.*acquired slice 1"):
-        verify_filled(filled, thick, methods, SERIAL)
+        verify_imputed(imputed, acquired_case, methods, SERIAL)
 
 
-def test_what_another_run_filled_is_left_alone(thick, params, fill):
-    filled, _ = fill(thick, params())
-    damaged = filled["nearest/c"].make()
+def test_what_another_run_imputed_is_left_alone(acquired_case, params, fill):
+    imputed, _ = fill(acquired_case, params())
+    damaged = imputed["nearest/c"].make()
     damaged.image.stored[0, 0, 3] += 1
-    filled["nearest/c"] = Promise(lambda: damaged, "")
-    table = verify_filled(filled, thick, ["linear"], SERIAL)
+    imputed["nearest/c"] = Promise(lambda: damaged, "")
+    table = verify_imputed(imputed, acquired_case, ["linear"], SERIAL)
     assert set(table["method"]) == {"linear"}

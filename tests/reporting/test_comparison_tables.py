@@ -26,7 +26,7 @@ LIVER, BOTH = {0: "background", 1: "liver"}, {1: "liver", 2: "tumour"}
 
 
 def comparison(*methods):
-    method = {"fill": "none", "count": None, "engine": None, "restore_acquired": False}
+    method = {"imputed_by": "none", "count": None, "engine": None, "restore_acquired": False}
     method |= {"label_field": None, "transforms": True}
     named = {name: {**method, "title": name.replace("si", "S_I & co")} for name in methods}
     preset = {"title": "Table I, 50%", "engine": "unet2d", "reference": methods[0]}
@@ -37,7 +37,7 @@ def comparison(*methods):
 def scoring(**changes):
     return ScoringParams.model_construct(
         bootstrap_samples=200,
-        confidence=0.95,
+        confidence_level=0.95,
         seed=0,
         **{"label_names": LIVER, "tolerance": 1.0, "both_empty": "drop", "one_empty": "drop"}
         | {"failure_dice": 0.5}
@@ -46,12 +46,12 @@ def scoring(**changes):
 
 
 def measured(label_names=LIVER, **values):
-    """Hand-made scores of one case per person; every metric of a method is its list of values."""
+    """Hand-made scores of one case per subject; every metric of a method is its list of values."""
     regions = [*(name for identity, name in label_names.items() if identity), "mean"]
     counts = {"both_empty": 0.0, "prediction_empty": 1.0, "truth_empty": 0.0}
     return pd.DataFrame(
         [
-            {"case": f"c{i}", "person": f"p{i}", "method": method}
+            {"case": f"c{i}", "subject": f"p{i}", "method": method}
             | {f"{metric}_{region}": value for metric in METRICS for region in regions}
             | counts
             for method, own in values.items()
@@ -105,7 +105,7 @@ def test_rows_are_those_of_the_preset_in_its_order_and_missing_ones_say_not_run(
 
 
 def test_a_preset_of_which_nothing_was_run_is_still_a_table():
-    result = table(pd.DataFrame(columns=["case", "person", "method", "dice_mean"]), "si", "iia")
+    result = table(pd.DataFrame(columns=["case", "subject", "method", "dice_mean"]), "si", "iia")
     assert (result.frame.iloc[:, 1:] == "not run").all(axis=None)
     assert "No method" in result.note
 
@@ -149,12 +149,12 @@ def test_failures_are_cases_over_whose_seeds_the_mean_dice_is_low():
     assert table(scores, "si").frame["failures"].tolist() == ["1 of 3"]  # 0.55, 0.45, 0.9
 
 
-def test_note_counts_persons_cases_seeds_and_what_is_missing():
+def test_note_counts_subjects_cases_seeds_and_what_is_missing():
     scores = measured(si=[0.4, np.nan, 0.9], iia=[0.1, 0.2], other=[np.nan])
-    scores["person"] = scores["person"].replace("p1", "p0")
+    scores["subject"] = scores["subject"].replace("p1", "p0")
     scores = pd.concat([scores.assign(seed=0), scores.assign(seed=1)])
     note = table(scores, "si", "iia").note
-    assert "1 to 2 persons, 2 to 3 cases, 2 seeds per method" in note
+    assert "1 to 2 subjects, 2 to 3 cases, 2 seeds per method" in note
     assert "0 both, 10 of the prediction alone, 0 of the truth alone" in note
     assert "left out: Dice 2, RAVD abs 2," in note  # one case, both seeds
     assert "95% bootstrap interval" in note

@@ -97,8 +97,8 @@ def test_views_show_truth_then_each_method_and_its_difference(volume):
 
 
 def test_differences_share_one_scale_from_zero(volume):
-    filled = {"good": volume + 1, "bad": volume + 10}
-    grid = panels(views(volume, filled, spec()))
+    imputed = {"good": volume + 1, "bad": volume + 10}
+    grid = panels(views(volume, imputed, spec()))
     limits = {axis.images[0].get_clim() for axis in grid[:, [2, 4]].ravel()}
     assert limits == {(0.0, 10.0)}
 

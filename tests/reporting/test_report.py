@@ -119,9 +119,9 @@ def test_tables_aside_come_after_the_figures_in_a_marked_block():
 
 def test_empty_table_says_none_and_missing_values_say_so():
     empty = ReportTable("refused", pd.DataFrame(columns=["case", "why"]))
-    gaps = ReportTable("gaps", pd.DataFrame({"x": [np.nan, 0.123456], "y": [None, "ok"]}))
+    intervals = ReportTable("intervals", pd.DataFrame({"x": [np.nan, 0.123456], "y": [None, "ok"]}))
     assert page(tables=[empty]).texts("td") == ["none"]
-    assert page(tables=[gaps]).texts("td") == ["n/a", "n/a", "0.1235", "ok"]
+    assert page(tables=[intervals]).texts("td") == ["n/a", "n/a", "0.1235", "ok"]
 
 
 def test_numbers_are_set_flush_right_and_words_are_not():
@@ -159,7 +159,7 @@ def test_summary_ranks_each_metric_in_its_own_direction():
     assert table.ranks == {"PSNR, body (dB)": [2, 1], "bias, body (intensity)": [1, 2]}
 
 
-def test_summary_tells_how_many_persons_and_what_was_dropped():
+def test_summary_tells_how_many_subjects_and_what_was_dropped():
     note = summary_table(summary(), ["psnr_body", "bias_body"], "quality").note
     assert "n = 9 to 10" in note
     assert "left out: 1." in note

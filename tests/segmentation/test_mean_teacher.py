@@ -27,7 +27,7 @@ STEPS = 40
 
 def given(**changes):
     usual = {"dropout": 0.2, "decay": 0.99, "consistency": 1.0, "ramp_up": 0.5}
-    usual |= {"passes": 4, "noise": 0.1, "unlabelled_share": 0.5}
+    usual |= {"passes": 4, "noise": 0.1, "unlabelled_fraction": 0.5}
     return MeanTeacherParams(**usual | changes)
 
 
@@ -99,14 +99,14 @@ def test_ramp_by_hand():
     assert gaussian_ramp(0, 0) == 1
 
 
-@pytest.mark.parametrize(("step", "share"), [(0, math.exp(-5)), (10, math.exp(-1.25)), (20, 1)])
-def test_consistency_is_weighted_by_the_ramp_over_its_share_of_the_steps(step, share):
+@pytest.mark.parametrize(("step", "fraction"), [(0, math.exp(-5)), (10, math.exp(-1.25)), (20, 1)])
+def test_consistency_is_weighted_by_the_ramp_over_its_share_of_the_steps(step, fraction):
     student = make_student()
     teacher = Function(lambda image: torch.cat([image - 100, image], 1))  # certain everywhere
     objective = MeanTeacher(teacher, draw, given(consistency=3), STEPS, cross_entropy)
     plain = MeanTeacher(teacher, draw, given(ramp_up=0), STEPS, cross_entropy)
     value = terms_of(objective, student, step)["consistency"]
-    expected = 3 * share * terms_of(plain, student, step)["consistency"]
+    expected = 3 * fraction * terms_of(plain, student, step)["consistency"]
     assert expected > 0
     torch.testing.assert_close(value, expected)
 

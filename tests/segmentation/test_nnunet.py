@@ -56,8 +56,8 @@ def run_training_entry():
 """
 
 
-def make_scan(seed=0, shape=(6, 24, 20), channels=1, gap=1):
-    """Bright ellipsoids of class 2 in a darker class 5; every gap-th slice acquired."""
+def make_scan(seed=0, shape=(6, 24, 20), channels=1, interval=1):
+    """Bright ellipsoids of class 2 in a darker class 5; every interval-th slice acquired."""
     rng = np.random.default_rng(seed)
     grid = np.moveaxis(np.indices(shape), 0, -1)
     centre = np.array(shape) / 2 + rng.uniform(-1, 1, 3)
@@ -66,7 +66,7 @@ def make_scan(seed=0, shape=(6, 24, 20), channels=1, gap=1):
     level = np.select([label == 2, label == 5], [0.9, 0.5], 0.1)
     image = level[:, None] + 0.05 * rng.standard_normal((shape[0], channels, *shape[1:]))
     weight = np.ones(shape, np.float32)
-    acquired = np.arange(shape[0]) % gap == 0
+    acquired = np.arange(shape[0]) % interval == 0
     return Scan(image.astype(np.float32), label, weight, acquired, np.array(SPACING), 2)
 
 
@@ -123,7 +123,7 @@ class Reports:
 
     def __init__(self):
         self.rows = []
-        self.run = Run(slot=None, report=lambda values, epoch: self.rows.append((epoch, values)))
+        self.run = Run(store=None, report=lambda values, epoch: self.rows.append((epoch, values)))
 
 
 def read(path):
@@ -147,7 +147,7 @@ def test_labels_are_indices_of_classes_on_the_grid_of_the_image(tmp_path):
     np.testing.assert_allclose(label.GetSpacing()[::-1], SPACING)
 
 
-def test_dataset_names_classes_without_gaps_and_no_ignore_label_where_all_is_known(tmp_path):
+def test_dataset_names_classes_without_intervals_and_no_ignore_label_where_all_is_known(tmp_path):
     split = export_raw(make_data(), tmp_path)
     described = json.loads((tmp_path / "dataset.json").read_text())
     assert described["labels"] == {"background": 0, "class 2": 1, "class 5": 2}
@@ -171,7 +171,7 @@ def test_only_voxels_without_a_known_label_are_ignored(tmp_path):
 
 
 def test_validation_knows_acquired_slices_only_while_training_uses_all(tmp_path):
-    export_raw(make_data({"a": make_scan(gap=3)}, {"v": make_scan(gap=3)}), tmp_path)
+    export_raw(make_data({"a": make_scan(interval=3)}, {"v": make_scan(interval=3)}), tmp_path)
     stored = {case: read(tmp_path / "labelsTr" / f"{case}.nii.gz") for case in "av"}
     ignored = {c: SimpleITK.GetArrayFromImage(image) == len(CLASSES) for c, image in stored.items()}
     assert not ignored["a"].any()
@@ -245,10 +245,10 @@ def test_what_is_kept_are_tensors_and_plain_values(tmp_path, setting):
 @pytest.mark.skipif(not INSTALLED, reason="needs nnU-Net v2: pip install 'slicefill[nnunet]'")
 @pytest.mark.parametrize("dims", ["2d", "3d_fullres"])
 def test_one_epoch_of_the_real_library_learns_to_segment(tmp_path, setting, dims):
-    training = {f"t{seed}": make_scan(seed, gap=2) for seed in range(5)}
+    training = {f"t{seed}": make_scan(seed, interval=2) for seed in range(5)}
     training["t0"].weight[1] = 0
     reports, chosen = Reports(), setting(configuration=dims)
-    made = train_nnunet(make_data(training, {"v": make_scan(7, gap=2)}), chosen, reports.run)
+    made = train_nnunet(make_data(training, {"v": make_scan(7, interval=2)}), chosen, reports.run)
     torch.save(made, tmp_path / "made.pt")
     predictor = load_nnunet(torch.load(tmp_path / "made.pt", weights_only=True), chosen.params)
     scan = make_scan(8, shape=(7, 22, 26))

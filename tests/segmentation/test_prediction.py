@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from slicefill.imputation.impute import classical_imputer, fill_case
+from slicefill.imputation.impute import classical_imputer, impute_case
 from slicefill.params import AugmentationParams, ScoringParams, SegmentationParams
 from slicefill.segmentation.prediction import make_prediction, score_prediction
 from slicefill.segmentation.scans import make_scan
@@ -41,7 +41,7 @@ def score(base):
 
 
 @pytest.fixture
-def thick(volume):
+def acquired_case(volume):
     """A turned, scaled case whose slices are 4 mm apart along an array axis."""
 
     def make(axis, labels=None):
@@ -59,15 +59,15 @@ def thick(volume):
 
 @pytest.fixture
 def fill(imputation_params, base):
-    """The case filled with two slices per gap, and the scan that a network sees of it."""
+    """The case imputed with two slices per interval, and the scan that a network sees of it."""
 
-    def fill_linearly(case):
+    def impute_linearly(case):
         params = imputation_params(through_plane="auto", count=2)
-        filled = fill_case(case, classical_imputer("linear", params), params)
+        imputed = impute_case(case, classical_imputer("linear", params), params)
         seen = AugmentationParams(**{**base["augmentation"], "through_plane": "auto"})
-        return filled, make_scan(case, filled, None, seen)
+        return imputed, make_scan(case, imputed, None, seen)
 
-    return fill_linearly
+    return impute_linearly
 
 
 def sure_of(classes):
@@ -81,80 +81,82 @@ def indices(labels):
 
 
 @AXES
-def test_the_label_map_lies_in_the_world_of_the_grid_and_holds_ids(axis, thick, fill, params):
-    filled, scan = fill(thick(axis))
+def test_the_label_map_lies_in_the_world_of_the_grid_and_holds_ids(
+    axis, acquired_case, fill, params
+):
+    imputed, scan = fill(acquired_case(axis))
     classes = np.random.default_rng(1).integers(0, 3, scan.label.shape)
-    label = make_prediction(sure_of(classes), scan, filled, params()).label
+    label = make_prediction(sure_of(classes), scan, imputed, params()).label
     np.testing.assert_array_equal(label.stored, IDS[np.moveaxis(classes, 0, axis)])
-    np.testing.assert_array_equal(label.affine, filled.image.affine)
+    np.testing.assert_array_equal(label.affine, imputed.image.affine)
     assert label.stored.dtype == label.header.get_data_dtype() == np.uint8
     assert label.slope_intercept == (1.0, 0.0)  # the image has another
 
 
-def test_ids_beyond_one_byte_are_kept(thick, fill, params):
-    filled, scan = fill(thick(2))
+def test_ids_beyond_one_byte_are_kept(acquired_case, fill, params):
+    imputed, scan = fill(acquired_case(2))
     names = {0: "background", 255: "a", 4096: "b"}
     classes = np.random.default_rng(1).integers(0, 3, scan.label.shape)
-    label = make_prediction(sure_of(classes), scan, filled, params(names)).label
+    label = make_prediction(sure_of(classes), scan, imputed, params(names)).label
     assert label.stored.dtype == np.int16
     np.testing.assert_array_equal(np.unique(label.stored), [0, 255, 4096])
-    few = make_prediction(sure_of(classes), scan, filled, params({0: "", 1: "a", 255: "b"})).label
+    few = make_prediction(sure_of(classes), scan, imputed, params({0: "", 1: "a", 255: "b"})).label
     assert few.stored.dtype == np.uint8
 
 
 @AXES
-def test_probabilities_are_kept_on_the_grid_if_asked_for(axis, thick, fill, params):
-    filled, scan = fill(thick(axis))
+def test_probabilities_are_kept_on_the_grid_if_asked_for(axis, acquired_case, fill, params):
+    imputed, scan = fill(acquired_case(axis))
     classes = np.random.default_rng(1).integers(0, 3, scan.label.shape)
-    assert make_prediction(sure_of(classes), scan, filled, params()).softmax is None
-    kept = make_prediction(sure_of(classes), scan, filled, params(softmax=True))
-    assert kept.softmax.stored.shape == (*filled.image.stored.shape, 3)
+    assert make_prediction(sure_of(classes), scan, imputed, params()).softmax is None
+    kept = make_prediction(sure_of(classes), scan, imputed, params(softmax=True))
+    assert kept.softmax.stored.shape == (*imputed.image.stored.shape, 3)
     assert kept.softmax.stored.dtype == np.float32
     np.testing.assert_allclose(kept.softmax.stored.sum(-1), 1, atol=1e-6)
     np.testing.assert_array_equal(IDS[kept.softmax.stored.argmax(-1)], kept.label.stored)
-    np.testing.assert_array_equal(kept.softmax.affine, filled.image.affine)
+    np.testing.assert_array_equal(kept.softmax.affine, imputed.image.affine)
 
 
 @AXES
-def test_the_record_says_which_slices_were_acquired(axis, thick, fill, params):
-    filled, scan = fill(thick(axis))
-    record = make_prediction(sure_of(indices(scan.label)), scan, filled, params()).record
+def test_the_record_says_which_slices_were_acquired(axis, acquired_case, fill, params):
+    imputed, scan = fill(acquired_case(axis))
+    record = make_prediction(sure_of(indices(scan.label)), scan, imputed, params()).record
     assert record["axis"] == axis
     assert record["acquired"] == [0, 3, 6, 9]
     assert record["label_names"] == {"0": "background", "2": "tumour", "5": "liver"}
 
 
 @AXES
-def test_errors_on_synthetic_slices_do_not_count(axis, thick, fill, params, score):
-    case = thick(axis)
-    filled, scan = fill(case)
+def test_errors_on_synthetic_slices_do_not_count(axis, acquired_case, fill, params, score):
+    case = acquired_case(axis)
+    imputed, scan = fill(case)
     classes = indices(scan.label)
     classes[~scan.acquired] = (classes[~scan.acquired] + 1) % 3  # wrong in every voxel
-    scores = score(make_prediction(sure_of(classes), scan, filled, params()), case.label)
+    scores = score(make_prediction(sure_of(classes), scan, imputed, params()), case.label)
     assert scores["dice_liver"] == scores["dice_tumour"] == scores["dice_mean"] == 1
     assert scores["mssd_mean"] == 0
     classes[3] = (classes[3] + 1) % 3  # an acquired slice
-    scores = score(make_prediction(sure_of(classes), scan, filled, params()), case.label)
+    scores = score(make_prediction(sure_of(classes), scan, imputed, params()), case.label)
     assert 0.6 < scores["dice_mean"] < 0.9
 
 
 @AXES
-def test_scores_are_in_mm_of_the_acquired_slices(axis, thick, fill, params, score):
+def test_scores_are_in_mm_of_the_acquired_slices(axis, acquired_case, fill, params, score):
     labels = np.zeros(SHAPE, int)
     labels[1, 4:8, 3:6] = 5
-    case = thick(axis, labels)
-    filled, scan = fill(case)
+    case = acquired_case(axis, labels)
+    imputed, scan = fill(case)
     classes = np.zeros_like(scan.label)
     classes[6, 4:8, 3:6] = 2  # one acquired slice further, 4 mm
-    scores = score(make_prediction(sure_of(classes), scan, filled, params()), case.label)
+    scores = score(make_prediction(sure_of(classes), scan, imputed, params()), case.label)
     assert scores["mssd_liver"] == pytest.approx(4.0, rel=1e-5)
     assert scores["ml_liver"] == pytest.approx(4 * 3 * 4.0 * 0.5 * 1.0 / 1000, rel=1e-5)
     assert scores["dice_liver"] == 0
 
 
 @AXES
-def test_a_case_that_was_not_filled_is_scored_whole(axis, thick, base, params, score):
-    case = thick(axis)
+def test_a_case_that_was_not_imputed_is_scored_whole(axis, acquired_case, base, params, score):
+    case = acquired_case(axis)
     seen = AugmentationParams(**{**base["augmentation"], "through_plane": "auto"})
     scan = make_scan(replace(case, label=None), None, None, seen)
     labels = np.moveaxis(case.label.stored, axis, 0)

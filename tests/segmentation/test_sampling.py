@@ -31,7 +31,7 @@ def promise(scans):
 
 
 def make_sampler(scans=None, patch=(6, 8), **changes):
-    values = {"foreground_share": 0.0, "synthetic_share": None, "classes": (0, 5, 7)}
+    values = {"foreground_fraction": 0.0, "synthetic_fraction": None, "classes": (0, 5, 7)}
     scans = {"a": make_scan()} if scans is None else scans
     return Sampler(promise(scans), Drawing(patch, **{**values, "cache_gb": 1.0, **changes}))
 
@@ -73,12 +73,12 @@ def test_patches_lie_anywhere_in_the_scan(patch, rng):
 
 @pytest.mark.parametrize("patch", [(6, 8), (3, 6, 8), (1, 1)])
 def test_with_foreground_share_1_every_patch_shows_an_object(patch, rng):
-    batch = make_sampler(patch=patch, foreground_share=1.0).draw(64, rng)
+    batch = make_sampler(patch=patch, foreground_fraction=1.0).draw(64, rng)
     assert (batch.label.flatten(1) > 0).any(1).all()
 
 
 def test_classes_are_centred_on_equally_often_whatever_their_size(rng):
-    batch = make_sampler(patch=(1, 1), foreground_share=1.0).draw(600, rng)
+    batch = make_sampler(patch=(1, 1), foreground_fraction=1.0).draw(600, rng)
     assert 240 < (batch.label == 2).sum() < 360  # one voxel against nine of the other class
 
 
@@ -86,26 +86,26 @@ def test_foreground_is_centred_where_the_scan_reaches(rng):
     scan = make_scan((1, 31, 31))
     scan.label[:] = 0
     scan.label[0, 10, 17] = 5
-    batch = make_sampler({"a": scan}, (5, 7), foreground_share=1.0).draw(2, rng)
+    batch = make_sampler({"a": scan}, (5, 7), foreground_fraction=1.0).draw(2, rng)
     assert (batch.label[:, 0, 2, 3] == 1).all()
 
 
 def test_voxels_of_weight_0_attract_no_patch(rng):
     scan = make_scan()
     scan.weight[scan.label == 5] = 0
-    batch = make_sampler({"a": scan}, (1, 1), foreground_share=1.0).draw(50, rng)
+    batch = make_sampler({"a": scan}, (1, 1), foreground_fraction=1.0).draw(50, rng)
     assert (batch.label == 2).all()
 
 
-@pytest.mark.parametrize(("share", "kinds"), [(0.0, {0, 4, 8}), (1.0, {1, 2, 3, 5, 6, 7})])
+@pytest.mark.parametrize(("fraction", "kinds"), [(0.0, {0, 4, 8}), (1.0, {1, 2, 3, 5, 6, 7})])
 @pytest.mark.parametrize("foreground", [0.0, 1.0])
-def test_synthetic_share_decides_which_slices_are_drawn(share, kinds, foreground, rng):
-    sampler = make_sampler(synthetic_share=share, foreground_share=foreground)
+def test_synthetic_share_decides_which_slices_are_drawn(fraction, kinds, foreground, rng):
+    sampler = make_sampler(synthetic_fraction=fraction, foreground_fraction=foreground)
     assert set(slices_drawn(sampler.draw(200, rng))) == kinds
 
 
 def test_synthetic_share_is_a_probability(rng):
-    drawn = slices_drawn(make_sampler(synthetic_share=0.25).draw(1000, rng))
+    drawn = slices_drawn(make_sampler(synthetic_fraction=0.25).draw(1000, rng))
     assert 200 < np.count_nonzero(drawn % 4) < 300
 
 
@@ -115,9 +115,9 @@ def test_without_synthetic_share_every_labelled_slice_is_drawn_alike(rng):
     assert counts.max() < 260
 
 
-@pytest.mark.parametrize("share", [None, 1.0])
-def test_synthetic_slices_without_label_are_not_drawn_as_labelled(share, rng):
-    sampler = make_sampler({"a": make_scan(synthetic_label=False)}, synthetic_share=share)
+@pytest.mark.parametrize("fraction", [None, 1.0])
+def test_synthetic_slices_without_label_are_not_drawn_as_labelled(fraction, rng):
+    sampler = make_sampler({"a": make_scan(synthetic_label=False)}, synthetic_fraction=fraction)
     assert set(slices_drawn(sampler.draw(100, rng))) == {0, 4, 8}
 
 
@@ -150,7 +150,7 @@ def test_ids_that_are_no_class_give_no_loss(rng):
 
 @pytest.mark.parametrize(("patch", "shape"), [((16, 18), (12, 14)), ((11, 16, 18), SHAPE)])
 def test_small_scans_are_padded_by_their_edge_without_weight(patch, shape, rng):
-    batch = make_sampler(patch=patch, foreground_share=1.0).draw(3, rng)
+    batch = make_sampler(patch=patch, foreground_fraction=1.0).draw(3, rng)
     inside = tuple(slice((p - s) // 2, (p - s) // 2 + s) for p, s in zip(patch, shape, strict=True))
     weight = np.zeros(patch)
     weight[inside] = 1
@@ -172,7 +172,7 @@ def test_same_seed_same_patches_whatever_was_read_before():
     scans = {name: make_scan(code=10_000 * i) for i, name in enumerate("abcd")}
 
     def draw(seed, epochs_before):
-        sampler = make_sampler(scans, foreground_share=0.5, cache_gb=5e-5)
+        sampler = make_sampler(scans, foreground_fraction=0.5, cache_gb=5e-5)
         for before in range(epochs_before):
             sampler.begin_epoch(np.random.default_rng(before))
         rng = np.random.default_rng(seed)

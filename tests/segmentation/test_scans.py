@@ -6,13 +6,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from slicefill.imputation.impute import classical_imputer, fill_case
+from slicefill.imputation.impute import classical_imputer, impute_case
 from slicefill.params import AugmentationParams
 from slicefill.segmentation.scans import make_scan
 from slicefill.segmentation.slices import describe_slices
 from slicefill.types import Case
 
-COUNT, STEP, DEPTH = 2, 3, 10  # 4 acquired slices, two synthetic ones in each gap
+COUNT, STEP, DEPTH = 2, 3, 10  # 4 acquired slices, two synthetic ones in each interval
 PERCENTILES = {"kind": "percentile", "low": 0.5, "high": 99.5}
 
 
@@ -23,7 +23,7 @@ def params(configuration):
 
 
 @pytest.fixture
-def thick(volume):
+def acquired_case(volume):
     """A turned case of 4 slices 4 mm apart along an array axis, and these slices in front."""
 
     def make(axis=2, channels=(), **options):
@@ -41,18 +41,18 @@ def thick(volume):
 
 @pytest.fixture
 def fill(imputation_params):
-    def fill_linearly(case):
+    def impute_linearly(case):
         params = imputation_params(through_plane="auto", count=COUNT)
-        return fill_case(case, classical_imputer("linear", params), params)
+        return impute_case(case, classical_imputer("linear", params), params)
 
-    return fill_linearly
+    return impute_linearly
 
 
-def with_trust(filled, value, axis=2):
-    """The filled case with that trust everywhere, acquired slices included."""
-    trust = filled.maps["trust"]
-    stored = np.full_like(trust.stored, round(value * 1000))
-    return replace(filled, maps={**filled.maps, "trust": trust.with_stored(stored)})
+def with_confidence(imputed, value, axis=2):
+    """The imputed case with that confidence everywhere, acquired slices included."""
+    confidence = imputed.maps["confidence"]
+    stored = np.full_like(confidence.stored, round(value * 1000))
+    return replace(imputed, maps={**imputed.maps, "confidence": confidence.with_stored(stored)})
 
 
 def shown(slices, low, high):
@@ -61,8 +61,10 @@ def shown(slices, low, high):
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_acquired_slices_bring_their_labels_weights_and_intensities(axis, thick, fill, params):
-    case, slices, labels = thick(axis)
+def test_acquired_slices_bring_their_labels_weights_and_intensities(
+    axis, acquired_case, fill, params
+):
+    case, slices, labels = acquired_case(axis)
     scan = make_scan(case, fill(case), None, params(window=PERCENTILES))
     assert scan.image.shape == (DEPTH, 1, 12, 10)
     assert (scan.image.dtype, scan.label.dtype) == (np.float32, np.int64)
@@ -76,17 +78,21 @@ def test_acquired_slices_bring_their_labels_weights_and_intensities(axis, thick,
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_synthetic_slices_bring_the_labels_they_were_filled_with(axis, thick, fill, params):
-    case, *_ = thick(axis)
-    filled = fill(case)
-    scan = make_scan(case, filled, None, params(trust_threshold=0.0))
-    np.testing.assert_array_equal(np.moveaxis(scan.label, 0, axis), filled.label.stored)
+def test_synthetic_slices_bring_the_labels_they_were_imputed_with(
+    axis, acquired_case, fill, params
+):
+    case, *_ = acquired_case(axis)
+    imputed = fill(case)
+    scan = make_scan(case, imputed, None, params(confidence_threshold=0.0))
+    np.testing.assert_array_equal(np.moveaxis(scan.label, 0, axis), imputed.label.stored)
     assert (scan.weight == 1).all()
 
 
 @pytest.mark.parametrize("channels", [(), (2,)])
-def test_acquired_slices_look_the_same_with_and_without_filling(channels, thick, fill, params):
-    case, *_ = thick(channels=channels)
+def test_acquired_slices_look_the_same_with_and_without_imputation(
+    channels, acquired_case, fill, params
+):
+    case, *_ = acquired_case(channels=channels)
     alone = make_scan(case, None, None, params(window=PERCENTILES))
     between = make_scan(case, fill(case), None, params(window=PERCENTILES))
     np.testing.assert_array_equal(between.image[::STEP], alone.image)
@@ -95,8 +101,8 @@ def test_acquired_slices_look_the_same_with_and_without_filling(channels, thick,
     assert alone.acquired.all()
 
 
-def test_every_channel_has_a_window_of_its_own(thick, params):
-    case, slices, _ = thick(channels=(2,))
+def test_every_channel_has_a_window_of_its_own(acquired_case, params):
+    case, slices, _ = acquired_case(channels=(2,))
     slices[..., 1] //= 3  # a view of what the case stores
     scan = make_scan(case, None, None, params(window=PERCENTILES))
     assert scan.image.shape == (4, 2, 12, 10)
@@ -106,28 +112,30 @@ def test_every_channel_has_a_window_of_its_own(thick, params):
         np.testing.assert_allclose(scan.image[:, [channel]], expected, atol=1e-6)
 
 
-def test_a_fixed_window_is_in_the_unit_of_the_scan(thick, params):
-    case, slices, _ = thick(scale=(2.0, -100.0))
+def test_a_fixed_window_is_in_the_unit_of_the_scan(acquired_case, params):
+    case, slices, _ = acquired_case(scale=(2.0, -100.0))
     scan = make_scan(case, None, None, params(window={"kind": "fixed", "low": 0, "high": 400}))
     expected = shown(slices * 2.0 - 100.0, 0, 400)
     np.testing.assert_allclose(scan.image, expected, atol=1e-6)
 
 
-def test_distrusted_voxels_lose_their_weight_on_synthetic_slices_only(thick, fill, params):
-    case, *_ = thick()
-    filled = with_trust(fill(case), 1.0)
-    trust = filled.maps["trust"].stored
-    trust[2, 3, :] = 400  # of 1000: 0.4, on every slice
+def test_distrusted_voxels_lose_their_weight_on_synthetic_slices_only(acquired_case, fill, params):
+    case, *_ = acquired_case()
+    imputed = with_confidence(fill(case), 1.0)
+    confidence = imputed.maps["confidence"].stored
+    confidence[2, 3, :] = 400  # of 1000: 0.4, on every slice
     for threshold in (0.5, 1.0):  # what reaches it is trusted
-        scan = make_scan(case, filled, None, params(trust_threshold=threshold))
+        scan = make_scan(case, imputed, None, params(confidence_threshold=threshold))
         expected = np.ones((DEPTH, 12, 10))
         expected[~scan.acquired, 2, 3] = 0
         np.testing.assert_array_equal(scan.weight, expected)
-    assert make_scan(case, filled, None, params(trust_threshold=0.4)).weight.all()
+    assert make_scan(case, imputed, None, params(confidence_threshold=0.4)).weight.all()
 
 
-def test_where_a_method_fills_no_label_only_acquired_slices_are_labelled(thick, fill, params):
-    case, _, labels = thick()
+def test_where_a_method_imputes_no_label_only_acquired_slices_are_labelled(
+    acquired_case, fill, params
+):
+    case, _, labels = acquired_case()
     scan = make_scan(case, replace(fill(case), label=None), None, params())
     np.testing.assert_array_equal(scan.label[::STEP], labels)
     np.testing.assert_array_equal(scan.weight.min(axis=(1, 2)), scan.acquired)
@@ -135,74 +143,74 @@ def test_where_a_method_fills_no_label_only_acquired_slices_are_labelled(thick, 
     assert not scan.label[~scan.acquired].any()
 
 
-def test_a_case_without_label_has_no_weight_anywhere(thick, fill, params):
-    unlabelled = replace(thick()[0], label=None)
-    for filled in (None, fill(unlabelled)):
-        scan = make_scan(unlabelled, filled, None, params())
+def test_a_case_without_label_has_no_weight_anywhere(acquired_case, fill, params):
+    unlabelled = replace(acquired_case()[0], label=None)
+    for imputed in (None, fill(unlabelled)):
+        scan = make_scan(unlabelled, imputed, None, params())
         assert not scan.weight.any()
         assert not scan.label.any()
 
 
-def test_slice_weights_multiply_the_weights_of_voxels(thick, fill, params):
-    case, *_ = thick()
-    filled = with_trust(fill(case), 1.0)
-    filled.maps["trust"].stored[2, 3, 1] = 0
+def test_slice_weights_multiply_the_weights_of_voxels(acquired_case, fill, params):
+    case, *_ = acquired_case()
+    imputed = with_confidence(fill(case), 1.0)
+    imputed.maps["confidence"].stored[2, 3, 1] = 0
     weights = np.arange(DEPTH) / 4
-    scan = make_scan(case, filled, weights.tolist(), params(trust_threshold=0.5))
+    scan = make_scan(case, imputed, weights.tolist(), params(confidence_threshold=0.5))
     expected = np.ones((DEPTH, 12, 10)) * weights[:, None, None]
     expected[1, 2, 3] = 0
     np.testing.assert_array_equal(scan.weight, expected)
 
 
-def test_a_wrong_number_of_slice_weights_is_refused(thick, fill, params):
-    case, *_ = thick()
+def test_a_wrong_number_of_slice_weights_is_refused(acquired_case, fill, params):
+    case, *_ = acquired_case()
     with pytest.raises(ValueError, match="a weight for each of 10 slices, got 4"):
         make_scan(case, fill(case), [1.0] * 4, params())
 
 
-def test_slices_are_described_one_by_one(thick, fill, params):
-    case, *_ = thick(axis=1)
-    filled = with_trust(fill(case), 1.0)
-    filled.maps["trust"].stored[:6, 1, :] = 0  # half of slice 1
-    rows = describe_slices(case, filled, params(synthetic_weight=0.25))
+def test_slices_are_described_one_by_one(acquired_case, fill, params):
+    case, *_ = acquired_case(axis=1)
+    imputed = with_confidence(fill(case), 1.0)
+    imputed.maps["confidence"].stored[:6, 1, :] = 0  # half of slice 1
+    rows = describe_slices(case, imputed, params(synthetic_weight=0.25))
     assert [row["slice"] for row in rows] == list(range(DEPTH))
     assert [row["acquired"] for row in rows] == [k in (0, 3, 6, 9) for k in range(DEPTH)]
     assert all(row["labelled"] for row in rows)
-    assert [row["trust"] for row in rows] == pytest.approx([1, 0.5] + [1] * 8)
+    assert [row["confidence"] for row in rows] == pytest.approx([1, 0.5] + [1] * 8)
     assert [row["weight"] for row in rows] == [1, 0.25, 0.25, 1, 0.25, 0.25, 1, 0.25, 0.25, 1]
 
 
-def test_slices_without_a_label_have_weight_0(thick, fill, params):
-    case, *_ = thick()
+def test_slices_without_a_label_have_weight_0(acquired_case, fill, params):
+    case, *_ = acquired_case()
     known, unknown = {"labelled": True, "weight": 1.0}, {"labelled": False, "weight": 0.0}
     cases = {
         "acquired alone": (case, None, [known] * 4),
-        "no label filled": (
+        "no label imputed": (
             case,
             replace(fill(case), label=None),
             [known if k % STEP == 0 else unknown for k in range(DEPTH)],
         ),
         "no label at all": (replace(case, label=None), None, [unknown] * 4),
     }
-    for name, (thick_case, filled, expected) in cases.items():
-        rows = describe_slices(thick_case, filled, params())
+    for name, (thick_case, imputed, expected) in cases.items():
+        rows = describe_slices(thick_case, imputed, params())
         assert [{key: row[key] for key in known} for row in rows] == expected, name
 
 
-def test_acquired_slices_alone_are_all_acquired_and_trusted(thick, params):
-    rows = describe_slices(thick(axis=0)[0], None, params())
-    assert [(row["slice"], row["acquired"], row["trust"]) for row in rows] == [
+def test_acquired_slices_alone_are_all_acquired_and_trusted(acquired_case, params):
+    rows = describe_slices(acquired_case(axis=0)[0], None, params())
+    assert [(row["slice"], row["acquired"], row["confidence"]) for row in rows] == [
         (k, True, 1.0) for k in range(4)
     ]
 
 
-def test_described_weights_reach_the_loss(thick, fill, params):
-    case, *_ = thick()
-    filled = with_trust(fill(case), 1.0)
-    filled.maps["trust"].stored[2, 3, 1] = 0
-    made = params(synthetic_weight=0.25, trust_threshold=0.5)
-    weights = [row["weight"] for row in describe_slices(case, filled, made)]
-    scan = make_scan(case, filled, weights, made)
+def test_described_weights_reach_the_loss(acquired_case, fill, params):
+    case, *_ = acquired_case()
+    imputed = with_confidence(fill(case), 1.0)
+    imputed.maps["confidence"].stored[2, 3, 1] = 0
+    made = params(synthetic_weight=0.25, confidence_threshold=0.5)
+    weights = [row["weight"] for row in describe_slices(case, imputed, made)]
+    scan = make_scan(case, imputed, weights, made)
     expected = np.where(scan.acquired, 1, 0.25)[:, None, None] * np.ones((1, 12, 10))
     expected[1, 2, 3] = 0
     np.testing.assert_array_equal(scan.weight, expected)

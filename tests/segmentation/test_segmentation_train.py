@@ -14,7 +14,7 @@ from slicefill.segmentation.design import build_network
 from slicefill.segmentation.engines.registry import ENGINES, find_engine
 from slicefill.segmentation.interface import SegmentationData, Setting
 from slicefill.segmentation.scans import Scan
-from slicefill.segmentation.train import load_network, train_network, training_mark
+from slicefill.segmentation.train import load_network, train_network, training_fingerprint
 from slicefill.training.fit import Run
 from slicefill.types import Lazy
 
@@ -235,9 +235,9 @@ def test_the_mark_depends_on_what_determines_the_network(engine, setting):
         *(setting(**change) for change in own[engine]),
     ]
     others = [swapped, replace(data, training=renamed), replace(data, classes=(0, 7, 9))]
-    marks = [training_mark(engine, data, made) for made in settings]
-    marks += [training_mark(engine, other, setting()) for other in others]
-    marks += [training_mark(name, data, setting()) for name in ENGINES if name != engine]
+    marks = [training_fingerprint(engine, data, made) for made in settings]
+    marks += [training_fingerprint(engine, other, setting()) for other in others]
+    marks += [training_fingerprint(name, data, setting()) for name in ENGINES if name != engine]
     assert len(set(marks)) == len(marks)
 
 
@@ -256,18 +256,24 @@ def test_the_mark_ignores_other_engines_and_what_is_kept(engine, setting):
         seeds=[0, 1],
     )
     data = make_data(engine)
-    assert training_mark(engine, data, changed) == training_mark(engine, data, setting())
+    assert training_fingerprint(engine, data, changed) == training_fingerprint(
+        engine, data, setting()
+    )
 
 
 def test_the_mark_knows_the_hardware_on_which_results_depend(setting):
     devices = setting(hardware={"devices": 2})
     data = make_data("unet2d")
-    assert training_mark("unet2d", data, devices) != training_mark("unet2d", data, setting())
+    assert training_fingerprint("unet2d", data, devices) != training_fingerprint(
+        "unet2d", data, setting()
+    )
 
 
 def test_nnunet_does_not_depend_on_what_it_does_by_itself(setting):
     data, changed = make_data("unet2d"), setting(optimisation={"batch": 3})
-    assert training_mark("nnunetv2", data, changed) == training_mark("nnunetv2", data, setting())
+    assert training_fingerprint("nnunetv2", data, changed) == training_fingerprint(
+        "nnunetv2", data, setting()
+    )
 
 
 def test_training_without_what_it_draws_from_is_refused(setting, train):

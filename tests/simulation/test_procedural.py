@@ -14,7 +14,7 @@ SIZE = 40
 
 @pytest.fixture
 def volumes():
-    return [procedural_volume(seed, SIZE, brain_share=0.0) for seed in range(8)]
+    return [procedural_volume(seed, SIZE, brain_fraction=0.0) for seed in range(8)]
 
 
 def test_labels_are_several_connected_shapes_not_noise():
@@ -57,7 +57,7 @@ def test_another_contrast_keeps_what_is_equal_equal():
         assert changed.max() <= 1
 
 
-def test_a_scan_fills_its_window(volumes):
+def test_a_scan_imputes_its_window(volumes):
     for volume in volumes:
         assert volume.dtype == np.float32
         assert volume.min() == 0
@@ -89,13 +89,13 @@ def test_slices_are_related_but_not_the_same(volumes):
 
 
 def test_brains_are_in_it_as_often_as_asked():
-    brains = [procedural_volume(seed, SIZE, brain_share=1.0) for seed in range(3)]
+    brains = [procedural_volume(seed, SIZE, brain_fraction=1.0) for seed in range(3)]
     assert all(np.isfinite(brain).all() and brain.std() > 0.05 for brain in brains)
 
 
 def test_cases_are_named_by_seed_and_marked_by_recipe(configuration):
     base = configuration()["parameters"]["pretraining"]
-    params = PretrainingParams(**{**base, "size": SIZE, "brain_share": 0.0})
+    params = PretrainingParams(**{**base, "size": SIZE, "brain_fraction": 0.0})
     cases = procedural_cases(params, 7, 3)
     assert list(cases) == ["000007", "000008", "000009"]
     assert len({promise.fingerprint for promise in cases.values()}) == 3

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from slicefill.params import AnisotropizationParams
-from slicefill.simulation.subsampling import thicken
+from slicefill.simulation.subsampling import subsample
 from slicefill.types import Case, Volume
 
 DATA = Path(os.environ.get("SLICEFILL_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -45,24 +45,24 @@ def test_every_kept_slice_keeps_its_numbers_and_place_in_all_48_orientations(ord
     matrix = turn @ (np.eye(3)[list(order)].T * signs) @ np.diag([0.7, 1.3, 1.1])
     case = Case(volume(numbers((4, 5, 11)), nib.affines.from_matvec(matrix, [-80.0, 30.0, 12.5])))
     for name in ("L", "A", "S"):
-        thick = thicken(case, params(3, name))
-        axis = thick.record["axis"]
-        for k, r in enumerate(thick.record["kept"]):
+        subsampled = subsample(case, params(3, name))
+        axis = subsampled.record["axis"]
+        for k, r in enumerate(subsampled.record["kept"]):
             np.testing.assert_array_equal(
-                np.take(thick.image.stored, k, axis), np.take(case.image.stored, r, axis)
+                np.take(subsampled.image.stored, k, axis), np.take(case.image.stored, r, axis)
             )
             for corner in product(*[(0, size - 1) for size in case.image.stored.shape]):
                 old, new = list(corner), list(corner)
                 old[axis], new[axis] = r, k
                 np.testing.assert_allclose(
-                    nib.affines.apply_affine(thick.image.affine, new),
+                    nib.affines.apply_affine(subsampled.image.affine, new),
                     nib.affines.apply_affine(case.image.affine, old),
                     atol=1e-4,
                 )
 
 
 def test_the_record_sorts_every_slice_into_kept_removed_or_excluded():
-    record = thicken(along_last(range(12)), params(4)).record
+    record = subsample(along_last(range(12)), params(4)).record
     assert record["axis"] == 2
     assert record["kept"] == [0, 4, 8]
     assert record["removed"] == [1, 2, 3, 5, 6, 7]
@@ -74,17 +74,19 @@ def test_the_record_sorts_every_slice_into_kept_removed_or_excluded():
 def test_the_record_of_the_source_is_kept():
     case = along_last(range(6))
     case = Case(case.image, record={"origin": "scanner"})
-    assert thicken(case, params(2)).record["origin"] == "scanner"
+    assert subsample(case, params(2)).record["origin"] == "scanner"
 
 
 @pytest.mark.parametrize("profile", ["point", "box", "gaussian"])
 def test_factor_1_is_the_identity(profile):
     case = along_last(numbers(7), np.int16)
-    thick = thicken(case, params(1, profile=profile, fwhm=None if profile == "point" else 6.0))
-    np.testing.assert_array_equal(thick.image.stored, case.image.stored)
-    np.testing.assert_array_equal(thick.image.affine, case.image.affine)
-    assert thick.record["removed"] == thick.record["excluded"] == []
-    assert thick.record["profile"] == "point"  # what was done, not what was asked
+    subsampled = subsample(
+        case, params(1, profile=profile, fwhm=None if profile == "point" else 6.0)
+    )
+    np.testing.assert_array_equal(subsampled.image.stored, case.image.stored)
+    np.testing.assert_array_equal(subsampled.image.affine, case.image.affine)
+    assert subsampled.record["removed"] == subsampled.record["excluded"] == []
+    assert subsampled.record["profile"] == "point"  # what was done, not what was asked
 
 
 @pytest.mark.parametrize("factor", [5, 9])
@@ -92,8 +94,8 @@ def test_fewer_than_two_kept_slices_are_refused_with_the_numbers(factor):
     with pytest.raises(
         ValueError, match=rf"factor {factor} keeps 1 of the 5 slices.* to 4 or less"
     ):
-        thicken(along_last(range(5)), params(factor))
-    assert thicken(along_last(range(5)), params(4)).record["kept"] == [0, 4]
+        subsample(along_last(range(5)), params(factor))
+    assert subsample(along_last(range(5)), params(4)).record["kept"] == [0, 4]
 
 
 @pytest.mark.parametrize("dtype", ["<i2", ">i2", ">f4", "u1", "<f8"])
@@ -101,77 +103,83 @@ def test_fewer_than_two_kept_slices_are_refused_with_the_numbers(factor):
 def test_4d_and_big_endian_scans_keep_dtype_channels_and_scale(dtype, profile):
     stored = numbers((3, 4, 10, 2)).astype(dtype)
     case = Case(volume(stored, np.diag([1.0, 1.0, 2.0, 1.0]), endianness=">"))
-    thick = thicken(case, params(3, profile=profile, fwhm=None if profile == "point" else 3.0))
-    assert thick.image.stored.dtype.str == stored.dtype.str
-    assert thick.image.stored.shape == (3, 4, 4, 2)
-    assert thick.image.slope_intercept == (0.5, -10.0)
-    one = thicken(
-        Case(case.image.with_stored(stored[..., 1])),
-        params(3, "auto", profile, thick.record["fwhm_mm"]),
+    subsampled = subsample(
+        case, params(3, profile=profile, fwhm=None if profile == "point" else 3.0)
     )
-    np.testing.assert_array_equal(thick.image.stored[..., 1], one.image.stored)
+    assert subsampled.image.stored.dtype.str == stored.dtype.str
+    assert subsampled.image.stored.shape == (3, 4, 4, 2)
+    assert subsampled.image.slope_intercept == (0.5, -10.0)
+    one = subsample(
+        Case(case.image.with_stored(stored[..., 1])),
+        params(3, "auto", profile, subsampled.record["fwhm_mm"]),
+    )
+    np.testing.assert_array_equal(subsampled.image.stored[..., 1], one.image.stored)
 
 
 def test_a_box_is_the_mean_of_the_slices_it_covers():
     # 6 mm on a 2 mm pitch covers three slices, at the first slice only two of them.
     case = along_last([0, 3, 9, 30, 60, 9, 6])
-    thick = thicken(case, params(3, profile="box", fwhm=6.0))
-    np.testing.assert_allclose(thick.image.stored[0, 0], [1.5, 33.0, 7.5])
+    subsampled = subsample(case, params(3, profile="box", fwhm=6.0))
+    np.testing.assert_allclose(subsampled.image.stored[0, 0], [1.5, 33.0, 7.5])
     # 4 mm covers one slice and half of either neighbour.
-    thick = thicken(case, params(3, profile="box", fwhm=4.0))
-    np.testing.assert_allclose(thick.image.stored[0, 0], [1.0, (4.5 + 30 + 30) / 2, 7.0])
+    subsampled = subsample(case, params(3, profile="box", fwhm=4.0))
+    np.testing.assert_allclose(subsampled.image.stored[0, 0], [1.0, (4.5 + 30 + 30) / 2, 7.0])
 
 
 def test_a_gaussian_equals_scipys_filter_in_the_interior():
     from scipy.ndimage import gaussian_filter1d
 
     fine = np.random.default_rng(1).normal(size=41)
-    thick = thicken(along_last(fine), params(4, profile="gaussian", fwhm=6.0))
+    subsampled = subsample(along_last(fine), params(4, profile="gaussian", fwhm=6.0))
     sigma = 6.0 / 2.354820045 / 2.0  # slices
     expected = gaussian_filter1d(fine, sigma, truncate=12)[::4]
-    np.testing.assert_allclose(thick.image.stored[0, 0, 3:-3], expected[3:-3], rtol=1e-6)
+    np.testing.assert_allclose(subsampled.image.stored[0, 0, 3:-3], expected[3:-3], rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.int32, np.float32])
 @pytest.mark.parametrize(("profile", "width"), [("box", 5.3), ("gaussian", 7.1)])
 def test_a_constant_scan_stays_constant(dtype, profile, width):
     constant = 117 if dtype is np.uint8 else 32_000
-    thick = thicken(along_last([constant] * 11, dtype), params(3, profile=profile, fwhm=width))
-    assert (thick.image.stored == constant).all()
+    subsampled = subsample(
+        along_last([constant] * 11, dtype), params(3, profile=profile, fwhm=width)
+    )
+    assert (subsampled.image.stored == constant).all()
 
 
 def test_boxes_that_tile_the_scan_preserve_its_mean():
     fine = np.random.default_rng(2).normal(size=13)
-    thick = thicken(along_last(fine), params(3, profile="box", fwhm=6.0))
+    subsampled = subsample(along_last(fine), params(3, profile="box", fwhm=6.0))
     tiles = [2, 3, 3, 3, 2]  # slices under each box
-    mean = np.average(thick.image.stored[0, 0], weights=tiles)
+    mean = np.average(subsampled.image.stored[0, 0], weights=tiles)
     assert mean == pytest.approx(fine.mean(), abs=1e-12)
 
 
 def test_averages_are_rounded_and_not_truncated():
-    thick = thicken(along_last([0, 0, 1, 1, 1, 0, 0], np.int16), params(3, profile="box", fwhm=6.0))
-    assert thick.image.stored[0, 0].tolist() == [0, 1, 0]
+    subsampled = subsample(
+        along_last([0, 0, 1, 1, 1, 0, 0], np.int16), params(3, profile="box", fwhm=6.0)
+    )
+    assert subsampled.image.stored[0, 0].tolist() == [0, 1, 0]
     case = along_last([-2, -2, -2, -2, -1, -2, -2], np.int16)
-    assert thicken(case, params(3, profile="box", fwhm=6.0)).image.stored[0, 0, 1] == -2
+    assert subsample(case, params(3, profile="box", fwhm=6.0)).image.stored[0, 0, 1] == -2
 
 
 def test_label_and_maps_are_sampled_even_under_a_profile():
     case = along_last(range(7))
     ids = np.tile(np.array([0, 7, 7, 9, 0, 0, 4], np.uint8), (2, 2, 1))
     label = case.image.with_stored(ids)
-    thick = thicken(
+    subsampled = subsample(
         Case(case.image, label, {"mask": label}), params(3, profile="gaussian", fwhm=8.0)
     )
-    assert thick.label.stored[0, 0].tolist() == [0, 9, 4]
-    np.testing.assert_array_equal(thick.maps["mask"].stored, thick.label.stored)
-    np.testing.assert_array_equal(thick.label.affine, thick.image.affine)
+    assert subsampled.label.stored[0, 0].tolist() == [0, 9, 4]
+    np.testing.assert_array_equal(subsampled.maps["mask"].stored, subsampled.label.stored)
+    np.testing.assert_array_equal(subsampled.label.affine, subsampled.image.affine)
 
 
 def test_the_source_is_not_modified():
     case = along_last(numbers(9), np.int16)
     stored, header = case.image.stored.copy(), case.image.header.binaryblock
-    thicken(case, params(2, profile="box", fwhm=6.0)).image.stored[:] = 0
-    thicken(case, params(2)).image.stored[:] = 0
+    subsample(case, params(2, profile="box", fwhm=6.0)).image.stored[:] = 0
+    subsample(case, params(2)).image.stored[:] = 0
     np.testing.assert_array_equal(case.image.stored, stored)
     assert case.image.header.binaryblock == header
 
@@ -184,13 +192,13 @@ def test_simpleitk_puts_the_slices_of_a_real_oblique_scan_where_they_were(tmp_pa
     path = DATA / "odd" / "oblique_lsp" / "t2_chunk_LSP_23deg.nii.gz"
     if not path.exists():
         pytest.skip(f"no {path.name}: set SLICEFILL_DATA to the folder of the test data")
-    thick = thicken(Case(read_volume(path)), params(2))
-    write_case(thick, tmp_path / "case")
+    subsampled = subsample(Case(read_volume(path)), params(2))
+    write_case(subsampled, tmp_path / "case")
     source = SimpleITK.ReadImage(path)
     written = SimpleITK.ReadImage(tmp_path / "case" / "image.nii.gz")
-    for k, r in enumerate(thick.record["kept"]):
+    for k, r in enumerate(subsampled.record["kept"]):
         index, old = [5, 9, 3], [5, 9, 3]
-        index[thick.record["axis"]], old[thick.record["axis"]] = k, r
+        index[subsampled.record["axis"]], old[subsampled.record["axis"]] = k, r
         np.testing.assert_allclose(
             written.TransformIndexToPhysicalPoint(index),
             source.TransformIndexToPhysicalPoint(old),

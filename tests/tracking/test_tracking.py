@@ -100,14 +100,14 @@ def test_what_is_logged_in_a_child_goes_to_it_and_not_to_its_parent(start, child
     run, client = start()
     with tracking.child_run("linear"):
         tracking.log_metrics({"dice": 0.5})
-        tracking.log_params({"fill": "linear"})
+        tracking.log_params({"impute": "linear"})
         assert statuses(children(run)) == {"linear": "RUNNING"}
     tracking.log_metrics({"mean": 1.0})
     assert client.get_run(run).data.metrics == {"mean": 1.0}
     assert client.get_run(run).data.params == {}
     child = children(run)["linear"]
     assert child.data.metrics == {"dice": 0.5}
-    assert child.data.params == {"fill": "linear"}
+    assert child.data.params == {"impute": "linear"}
 
 
 def test_a_child_is_found_by_the_tags_of_its_parent_and_its_own_method(start, children):

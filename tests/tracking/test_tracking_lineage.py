@@ -12,7 +12,7 @@ from slicefill import tracking
 MANIFEST = DataFrame(
     {
         "case": ["anna_1", "anna_2", "bert"],
-        "person": ["anna", "anna", "bert"],
+        "subject": ["anna", "anna", "bert"],
         "image": [f"/clinic/{name}.nii.gz" for name in ("anna_1", "anna_2", "bert")],
         "label": ["/clinic/anna_1_seg.nii.gz", "", ""],
         "shape": ["4x4x4"] * 3,
@@ -20,7 +20,7 @@ MANIFEST = DataFrame(
         "label_sha256": ["d" * 64, "", ""],
     }
 )
-SPLITS = MANIFEST[["case", "person"]].assign(split=["train", "train", "test"])
+SPLITS = MANIFEST[["case", "subject"]].assign(split=["train", "train", "test"])
 
 
 def test_the_data_of_a_run_are_its_inputs_by_digest(start):
@@ -34,7 +34,7 @@ def test_the_data_of_a_run_are_its_inputs_by_digest(start):
     }
     files = "\n".join(["", "a" * 64, "b" * 64, "d" * 64])  # of anna: two images, one label map
     assert found["training"].digest == hashlib.sha256(files.encode()).hexdigest()[:12]
-    assert json.loads(found["training"].profile) == {"cases": 2, "persons": 1}
+    assert json.loads(found["training"].profile) == {"cases": 2, "subjects": 1}
 
 
 def test_the_same_files_under_other_names_are_the_same_data(start):
@@ -49,7 +49,7 @@ def test_the_same_files_under_other_names_are_the_same_data(start):
     assert digests[0] == digests[1]
 
 
-def test_the_manifest_of_a_run_names_nobody_and_keeps_persons_apart(start, tmp_path):
+def test_the_manifest_of_a_run_names_nobody_and_keeps_subjects_apart(start, tmp_path):
     run, client = start()
     tracking.log_inputs("tiny", MANIFEST, SPLITS)
     path = Path(client.download_artifacts(run, "manifest.csv", str(tmp_path)))
@@ -58,7 +58,7 @@ def test_the_manifest_of_a_run_names_nobody_and_keeps_persons_apart(start, tmp_p
         assert name not in said
     table = read_csv(path)
     assert list(table["case"]) == ["a" * 12, "b" * 12, "c" * 12]
-    assert table["person"][0] == table["person"][1] != table["person"][2]
+    assert table["subject"][0] == table["subject"][1] != table["subject"][2]
     assert list(table["split"]) == ["train", "train", "test"]
 
 

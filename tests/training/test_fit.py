@@ -54,14 +54,14 @@ class Reporter:
 
 
 @pytest.fixture
-def slot(tmp_path):
+def store(tmp_path):
     return Slot(tmp_path / "state.pt")
 
 
-def train(learner, slot, reporter=None, mark="mark", **schedule):
+def train(learner, store, reporter=None, mark="mark", **schedule):
     epochs = len(learner.scores) or len(learner.losses)
     made = Schedule(**{"epochs": epochs, "patience": 99, "score": SCORE, **schedule})
-    return fit(learner, made, Run(slot, reporter or Reporter()), mark)
+    return fit(learner, made, Run(store, reporter or Reporter()), mark)
 
 
 @pytest.mark.parametrize(
@@ -74,8 +74,8 @@ def train(learner, slot, reporter=None, mark="mark", **schedule):
         ([0.0, nan, nan], 1),
     ],
 )
-def test_the_best_epoch_is_kept_with_the_weights_it_had(scores, best, slot):
-    kept = train(Learner(scores), slot).best
+def test_the_best_epoch_is_kept_with_the_weights_it_had(scores, best, store):
+    kept = train(Learner(scores), store).best
     assert (kept["epoch"], kept["score"]) == (best, scores[best - 1])
     assert kept["weights"]["weight"].item() == WEIGHTS[best - 1]
 
@@ -91,21 +91,21 @@ def test_the_best_epoch_is_kept_with_the_weights_it_had(scores, best, slot):
     ],
 )
 def test_training_stops_when_more_epochs_than_patience_were_no_better(
-    scores, patience, epochs, slot
+    scores, patience, epochs, store
 ):
-    progress = train(Learner(scores), slot, patience=patience)
+    progress = train(Learner(scores), store, patience=patience)
     assert progress.epoch == epochs
 
 
-def test_without_a_score_the_last_epoch_is_kept(slot):
-    progress = train(Learner(), slot, epochs=4, patience=1, score=None)
+def test_without_a_score_the_last_epoch_is_kept(store):
+    progress = train(Learner(), store, epochs=4, patience=1, score=None)
     assert (progress.epoch, progress.best["epoch"]) == (4, 4)
     assert progress.best["weights"]["weight"].item() == WEIGHTS[3]
 
 
-def test_every_epoch_is_reported_and_kept_in_the_history(slot):
+def test_every_epoch_is_reported_and_kept_in_the_history(store):
     reporter = Reporter()
-    progress = train(Learner([0.25, 0.75]), slot, reporter)
+    progress = train(Learner([0.25, 0.75]), store, reporter)
     expected = {1: {"train/loss": 1.0, SCORE: 0.25}, 2: {"train/loss": 0.5, SCORE: 0.75}}
     assert reporter.values == expected
     assert progress.history == [
@@ -116,37 +116,37 @@ def test_every_epoch_is_reported_and_kept_in_the_history(slot):
 
 
 @pytest.mark.parametrize("kill_in", [1, 3, 4])
-def test_a_killed_run_ends_as_an_uninterrupted_one(kill_in, slot, tmp_path):
+def test_a_killed_run_ends_as_an_uninterrupted_one(kill_in, store, tmp_path):
     scores = [0.3, 0.8, 0.4, 0.5]
     whole = train(Learner(scores), Slot(tmp_path / "whole.pt"))
     with pytest.raises(KeyboardInterrupt):
-        train(Learner(scores), slot, Reporter(kill_in))
+        train(Learner(scores), store, Reporter(kill_in))
     learner, reporter = Learner(scores), Reporter()
-    resumed = train(learner, slot, reporter)
+    resumed = train(learner, store, reporter)
     assert list(reporter.values) == list(range(kill_in, 5))  # the epoch not saved comes again
     assert learner.weight.item() == WEIGHTS[3]
     assert vars(resumed) == vars(whole)
 
 
-def test_a_resumed_run_has_no_more_patience_than_before(slot):
+def test_a_resumed_run_has_no_more_patience_than_before(store):
     scores = [0.5, 0.4, 0.4, 0.4, 0.9]
     with pytest.raises(KeyboardInterrupt):
-        train(Learner(scores), slot, Reporter(3), patience=2)
-    assert train(Learner(scores), slot, patience=2).epoch == 4
+        train(Learner(scores), store, Reporter(3), patience=2)
+    assert train(Learner(scores), store, patience=2).epoch == 4
 
 
-def test_a_finished_run_is_not_repeated(slot):
-    first = train(Learner([0.3, 0.8, 0.4]), slot)
+def test_a_finished_run_is_not_repeated(store):
+    first = train(Learner([0.3, 0.8, 0.4]), store)
     learner, reporter = Learner([0.3, 0.8, 0.4]), Reporter()
-    assert vars(train(learner, slot, reporter)) == vars(first)
+    assert vars(train(learner, store, reporter)) == vars(first)
     assert learner.epochs == []
     assert reporter.values == {}
 
 
-def test_another_mark_starts_anew_with_a_warning(slot, caplog):
-    train(Learner([0.3, 0.8]), slot)
+def test_another_mark_starts_anew_with_a_warning(store, caplog):
+    train(Learner([0.3, 0.8]), store)
     learner = Learner([0.6, 0.1])
-    progress = train(learner, slot, mark="other")
+    progress = train(learner, store, mark="other")
     assert learner.epochs == [0, 1]
     assert (progress.best["epoch"], progress.best["score"]) == (1, 0.6)
     (record,) = [r for r in caplog.records if r.levelno == logging.WARNING]
@@ -154,12 +154,12 @@ def test_another_mark_starts_anew_with_a_warning(slot, caplog):
 
 
 @pytest.mark.parametrize("value", [nan, inf, -inf])
-def test_a_term_that_is_not_finite_stops_training_and_is_named(value, slot):
+def test_a_term_that_is_not_finite_stops_training_and_is_named(value, store):
     with pytest.raises(FloatingPointError, match=rf"train/loss is {value} in epoch 2.*lower"):
-        train(Learner([0.3, 0.8, 0.9], losses=[1.0, value, 1.0]), slot)
-    assert slot.load()["epoch"] == 1  # the state before is still there
+        train(Learner([0.3, 0.8, 0.9], losses=[1.0, value, 1.0]), store)
+    assert store.load()["epoch"] == 1  # the state before is still there
 
 
-def test_validation_that_is_never_a_number_is_refused_with_advice(slot):
+def test_validation_that_is_never_a_number_is_refused_with_advice(store):
     with pytest.raises(ValueError, match=r"validation/dice .* 2 epochs: .*labels and at the split"):
-        train(Learner([nan, nan]), slot)
+        train(Learner([nan, nan]), store)

@@ -117,13 +117,13 @@ def test_two_processes_add_average_and_follow_the_first():
 def keep_notes(fabric, folder):
     """Each process has a slot of its own: what the second finds there does not count."""
     rank = fabric.global_rank
-    slot = Slot(folder / f"{rank}.pt")
-    slot.save({"of": rank})
-    shared = share_run(fabric, Run(slot, lambda values, epoch: (folder / f"said{rank}").touch()))
-    found = shared.slot.load()
-    shared.slot.save({"of": 10 + rank})
+    store = Slot(folder / f"{rank}.pt")
+    store.save({"of": rank})
+    shared = share_run(fabric, Run(store, lambda values, epoch: (folder / f"said{rank}").touch()))
+    found = shared.store.load()
+    shared.store.save({"of": 10 + rank})
     shared.report({}, 1)
-    return {"found": fabric.all_gather(torch.tensor(found["of"])), "own": slot.load()}
+    return {"found": fabric.all_gather(torch.tensor(found["of"])), "own": store.load()}
 
 
 def test_the_first_process_reads_for_all_and_writes_and_reports_alone(tmp_path):

@@ -27,7 +27,7 @@ SPACE = {
 SPLITS = pd.DataFrame(
     {
         "case": ["a", "b", "c", "tested"],
-        "person": ["p", "q", "q", "t"],
+        "subject": ["p", "q", "q", "t"],
         "split": ["train", "train", "validation", "test"],
         "fold": [0, 1, 1, 0],
     }
@@ -41,7 +41,7 @@ def splits():
 
 @pytest.fixture(scope="session")
 def cases(volume):
-    """Promises of three cases with labels; the test person's must not be read."""
+    """Promises of three cases with labels; the test subject's must not be read."""
 
     def make(seed):
         rng = np.random.default_rng(seed)
@@ -54,7 +54,7 @@ def cases(volume):
         return Case(image, volume((shown > 0.5).astype(np.uint8), affine))
 
     promised = {name: Promise(lambda k=k: make(k), name) for k, name in enumerate("abc")}
-    return promised | {"tested": Promise(lambda: pytest.fail("a test person was read"), "t")}
+    return promised | {"tested": Promise(lambda: pytest.fail("a test subject was read"), "t")}
 
 
 @pytest.fixture(scope="session")

@@ -3,17 +3,17 @@ import pytest
 from slicefill.tuning.folds import gather_folds, make_folds
 
 
-def test_a_person_is_on_one_side_and_test_persons_on_none(cases, splits):
-    person = dict(zip(splits["case"], splits["person"], strict=True))
+def test_a_subject_is_on_one_side_and_test_subjects_on_none(cases, splits):
+    subject = dict(zip(splits["case"], splits["subject"], strict=True))
     folds = make_folds(cases, splits)
     assert [sorted(fold.held_out) for fold in folds] == [["a"], ["b", "c"]]
     for fold in folds:
-        sides = [{person[case] for case in side} for side in (fold.training, fold.held_out)]
+        sides = [{subject[case] for case in side} for side in (fold.training, fold.held_out)]
         assert not sides[0] & sides[1]
         assert "t" not in sides[0] | sides[1]
 
 
-def test_a_fold_of_test_persons_alone_is_left_out(cases, splits):
+def test_a_fold_of_test_subjects_alone_is_left_out(cases, splits):
     alone = splits.assign(fold=[0, 1, 1, 2])
     assert len(make_folds(cases, alone)) == 2
 

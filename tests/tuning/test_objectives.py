@@ -28,15 +28,15 @@ def test_every_objective_is_measured_on_real_trainings(begin, unwatched):
 def test_labels_are_judged_by_what_lies_between_the_slices_left_in(
     cases, splits, judging, monkeypatch
 ):
-    """Filling that repeats the slice before: its Dice is that of neighbouring slices, by hand."""
+    """Imputation that repeats the slice before: its Dice is that of neighbouring slices."""
     from slicefill.imputation.impute import Imputer
     from slicefill.tuning import objectives
-    from slicefill.types import Filling
+    from slicefill.types import SyntheticSlices
 
     def repeat(stack, positions):
         image = stack.image[:-1][:, None].repeat(len(positions), 1)
         label = stack.label[:-1][:, None].repeat(len(positions), 1)
-        return Filling(image, np.ones(label.shape, np.float32), label)
+        return SyntheticSlices(image, np.ones(label.shape, np.float32), label)
 
     imputer = Imputer("repeat", repeat, judging.imputation.window)
     monkeypatch.setattr(objectives, "learned_imputer", lambda *_: imputer)

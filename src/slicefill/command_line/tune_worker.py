@@ -16,7 +16,7 @@ A worker may be stopped at any time; the trial that it was at is tried again by 
 """
 _EXAMPLES = """\
 It is short for: kedro run --env=ENV --pipelines=tuning --nodes=tuning.search_parameters
-Start it in the project's folder, where the thick cases have been made.
+Start it in the project's folder, where the anisotropic cases have been made.
 
 exit status: that of Kedro, 0 if all is well
 

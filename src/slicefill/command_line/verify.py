@@ -1,4 +1,4 @@
-"""`slicefill verify` proves that filling left every acquired slice untouched."""
+"""`slicefill verify` proves that imputing left every acquired slice untouched."""
 
 import argparse
 from functools import partial
@@ -8,7 +8,7 @@ _IMAGE, _RECORD = "image.nii.gz", "record.json"
 _SHOWN = 5  # differences printed per case
 
 _VERIFY = """\
-Compare filled cases with the cases they were made from: every acquired slice bit for bit
+Compare imputed cases with the cases they were made from: every acquired slice bit for bit
 (SHA-256 of the stored numbers), its place in the world, the intensity scale, the label ids and
 the mask of synthetic slices. Nothing is written.
 
@@ -18,9 +18,9 @@ _EXAMPLES = """\
 exit status: 0 every case passes, 1 some differ or cannot be read, 2 wrong usage
 
 examples:
-  slicefill verify filled/linear/case_01 --against thick/case_01
-  slicefill verify filled --against thick      # every filled/<method>/<case>
-  slicefill verify filled/linear/case_01 --against scan.nii.gz --label scan_label.nii.gz
+  slicefill verify imputed/linear/case_01 --against acquired/case_01
+  slicefill verify imputed --against thick      # every imputed/<method>/<case>
+  slicefill verify imputed/linear/case_01 --against scan.nii.gz --label scan_label.nii.gz
 """
 
 
@@ -41,14 +41,14 @@ def add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "output",
         metavar="OUTPUT",
         type=_existing,
-        help="a filled case folder, a folder of them (<method>), or a folder of those",
+        help="an imputed case folder, a folder of them (<method>), or a folder of those",
     )
     verify.add_argument(
         "--against",
         metavar="INPUT",
         type=_existing,
         required=True,
-        help="the case folder before filling, a folder of them (matched by folder name), or the "
+        help="the case folder before imputing, a folder of them (matched by folder name), or the "
         "NIfTI file of a single case",
     )
     verify.add_argument(
@@ -128,12 +128,12 @@ def _sources(cases: list[Path], output: Path, against: Path) -> dict[Path, Path]
 def _differences(folder: Path, source: Path, label: Path | None) -> list[str]:
     from dataclasses import replace
 
-    from slicefill.imputation.verification import verify_filling
+    from slicefill.imputation.verification import verify_imputed_case
     from slicefill.io.case_folder import read_case, read_volume
     from slicefill.types import Case
 
     try:
-        filled = read_case(folder)
+        imputed = read_case(folder)
         if source.is_file():
             original = Case(read_volume(source), None if label is None else read_volume(label))
         else:
@@ -141,5 +141,5 @@ def _differences(folder: Path, source: Path, label: Path | None) -> list[str]:
     except Exception as error:  # a damaged case must not hide the verdict on the others
         return [f"cannot be read: {error}"]
     if source.is_file() and label is None:
-        filled = replace(filled, label=None)
-    return verify_filling(filled, original)
+        imputed = replace(imputed, label=None)
+    return verify_imputed_case(imputed, original)

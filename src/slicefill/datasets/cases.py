@@ -13,7 +13,7 @@ from kedro_datasets._typing import ImagePreview
 
 from slicefill.datasets.previews import preview_case, preview_prediction
 from slicefill.datasets.promises import FAILED, inside, make_each, read_failures, replace_json
-from slicefill.datasets.shares import WHOLE, share_of
+from slicefill.datasets.shards import WHOLE, shard_of
 from slicefill.execution.in_turn import MakeThenWrite
 from slicefill.io.case_folder import (
     RECORD,
@@ -49,7 +49,7 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
     case in memory at a time; in turn, one is written while the next is made. A case on disk with
     the promise's fingerprint is skipped; any other is made again. A case that fails is listed in
     `_failed.json` and the others go on. Only when all are there does the dataset exist for
-    `kedro run --only-missing-outputs`. Several runs may make a share of the cases each, all in
+    `kedro run --only-missing-outputs`. Several runs may make a shard of the cases each, all in
     one folder; the last one marks it complete.
 
     Example:
@@ -82,13 +82,13 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
                 save replaces the groups it is given; others stay.
             content: What a promise makes: `case` (`Case`) or `prediction` (`Prediction`).
             executor: Where cases are made (`slicefill.params.ExecutorParams`); in turn if omitted.
-            shard: Which share of the cases a save makes, `k/n` (`share_of`); all if omitted.
+            shard: Which shard of the cases a save makes, `k/n` (`shard_of`); all if omitted.
             metadata: For plugins; not used here.
         """
         if content not in _CONTENTS:
             msg = f"{path}: content: expected one of {', '.join(_CONTENTS)}, got {content!r}"
             raise DatasetError(msg)
-        share_of([], shard)  # refuses what is none
+        shard_of([], shard)  # refuses what is none
         self._path = location(path)
         self._made_by = made_by
         self._group = group
@@ -96,8 +96,8 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
         self._read, _ = _CONTENTS[content]
         self._executor = ExecutorParams(**executor) if executor else SERIAL
         self._shard = shard
-        of_share = "" if shard == WHOLE else f"-{shard.replace('/', '-of-')}"
-        self._failed = self._path / FAILED.replace(".", f"{of_share}.")
+        of_shard = "" if shard == WHOLE else f"-{shard.replace('/', '-of-')}"
+        self._failed = self._path / FAILED.replace(".", f"{of_shard}.")
         self._waits = False  # for the other shares of what was saved last
         self.metadata = metadata
 
@@ -131,7 +131,7 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
             replace_json(self._path / _COMPLETE, others)
         write_one = partial(_write_case, self._path, self._content)
         save_one = MakeThenWrite(_make_case, write_one)
-        due = self._missing({case: data[case] for case in share_of(data, self._shard)})
+        due = self._missing({case: data[case] for case in shard_of(data, self._shard)})
         failed = make_each(due, save_one, self._drop_case, self._failed, self._executor)
         remove_leftovers(inside(self._path, case) for case in due)  # of workers that were killed
         if failed and len(failed) == len(data) and not any("/" in case for case in data):
@@ -143,7 +143,7 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
             raise DatasetError(msg)
         self._waits = self._shard != WHOLE and bool(self._missing(data))
         if self._waits:
-            logger.info("%s: share %s is done, others are not", self._path, self._shard)
+            logger.info("%s: shard %s is done, others are not", self._path, self._shard)
         else:
             self._complete(data, failed)
 
@@ -163,7 +163,7 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
         """Draw the middle slices of one case for kedro-viz.
 
         Args:
-            path: Of predictions: the folder of the filled cases that they are of.
+            path: Of predictions: the folder of the imputed cases that they are of.
         """
         if self._content == "prediction":
             return preview_prediction(self.load(), None if path is None else location(path))

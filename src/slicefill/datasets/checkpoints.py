@@ -46,7 +46,7 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class Slots:
+class States:
     """A slot per training, `<name>.pt` in one folder; the files need not exist."""
 
     folder: Location
@@ -56,16 +56,16 @@ class Slots:
         return Slot(_file(self.folder, name))
 
 
-class SlotsDataset(AbstractDataset[NoReturn, Slots]):
+class StatesDataset(AbstractDataset[NoReturn, States]):
     """Hands a node the slots in which its loops keep their state between epochs."""
 
     def __init__(self, *, path: str, metadata: dict[str, Any] | None = None) -> None:
         self._path = location(path)
         self.metadata = metadata
 
-    def load(self) -> Slots:
+    def load(self) -> States:
         """Return the slots; the folder need not exist."""
-        return Slots(self._path)
+        return States(self._path)
 
     def save(self, data: NoReturn) -> None:
         """Refuse: the loops save through the slots."""

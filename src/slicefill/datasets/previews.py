@@ -59,7 +59,7 @@ def preview_prediction(
 
     Args:
         predictions: By id; the first whose image there is, otherwise the first, is read.
-        images: Folder of the filled cases, `method/case`; where there is no image of a
+        images: Folder of the imputed cases, `method/case`; where there is no image of a
             prediction, its labels stand on black.
 
     Raises:
@@ -122,7 +122,7 @@ def _spec(name: str, volume: Volume, record: Mapping[str, Any]) -> "ViewSpec":
 
 
 def _acquired(record: Mapping[str, Any]) -> Sequence[int] | None:
-    """Return the acquired slices of a filled case or a prediction; None where all are."""
+    """Return the acquired slices of an imputed case or a prediction; None where all are."""
     if "slices" in record:
         return [one["index"] for one in record["slices"] if "acquired" in one]
     return record.get("acquired")

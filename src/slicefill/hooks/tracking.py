@@ -112,7 +112,7 @@ class TrackingHook:
                 fingerprint=promises[name].fingerprint,
                 config=config,
                 axis=_AXIS.get(self._design["axis"], -1),
-                # Networks that segment see filled volumes, or know no spacing at all.
+                # Networks that segment see imputed volumes, or know no spacing at all.
                 factor=int(self._design["factor"]) if kind == "imputation" else 1,
             )
             tracking.register_model(model)

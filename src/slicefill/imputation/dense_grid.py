@@ -1,4 +1,4 @@
-"""The grid of a filled volume: acquired slices in their place, synthetic ones between them."""
+"""The grid of an imputed volume: acquired slices in their place, synthetic ones between them."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ class DenseGrid:
     """Slice k · (count + 1) is acquired slice k.
 
     Attributes:
-        source: The volume that is filled.
+        source: The volume that is imputed.
         axis: Its through-plane array axis.
-        count: Synthetic slices per gap.
+        count: Synthetic slices per interval.
     """
 
     source: Volume

@@ -25,15 +25,15 @@ def signed_distances(masks: Array) -> Floats:
     return np.asarray(distances, dtype=np.float32)
 
 
-def across_gaps(masks: Array, distances: Floats) -> tuple[Floats, Floats]:
-    """Pair the distances of neighbouring slices, to be interpolated across the gap between them.
+def across_intervals(masks: Array, distances: Floats) -> tuple[Floats, Floats]:
+    """Pair the distances of neighbouring slices, to be interpolated across their interval.
 
     Args:
         masks: Of one object, `(D, H, W)`.
         distances: Their `signed_distances`.
 
     Returns:
-        Distances of the first and of the last slice of every gap, `(D - 1, H, W)`. A slice
+        Distances of the first and of the last slice of every interval, `(D - 1, H, W)`. A slice
         without an outline takes the opposite of the other's depth, so that an object that only
         one of the two shows ends half-way.
 

@@ -1,4 +1,4 @@
-"""Proof that a filled case still holds every acquired slice, bit for bit and in its place."""
+"""Proof that an imputed case still holds every acquired slice, bit for bit and in its place."""
 
 import hashlib
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _TOLERANCE = 1e-3  # of the smallest spacing of the source
 
 
 class _Pair(NamedTuple):
-    """A volume of the output, the one it was filled from, and how their slices correspond."""
+    """A volume of the output, the one it was imputed from, and how their slices correspond."""
 
     name: str
     output: Volume
@@ -26,8 +26,8 @@ class _Pair(NamedTuple):
     step: int  # output slice k × step is acquired slice k
 
 
-def verify_filling(output: Case, source: Case) -> list[str]:
-    """Compare a filled case with the case it was made from.
+def verify_imputed_case(output: Case, source: Case) -> list[str]:
+    """Compare an imputed case with the case it was made from.
 
     Checked, for image and label: the shape; dtype and byte order; slope and intercept; SHA-256
     of the stored bytes of every acquired slice; the world position of the corners of every
@@ -36,10 +36,10 @@ def verify_filling(output: Case, source: Case) -> list[str]:
     synthetic value that is not finite.
 
     Args:
-        output: The filled case; its record gives `axis`, the array axis across slices, and
-            `count`, the synthetic slices per gap N. `labels: none` in it says that the method
-            fills no labels.
-        source: The case before filling.
+        output: The imputed case; its record gives `axis`, the array axis across slices, and
+            `count`, the synthetic slices per interval N. `labels: none` in it says that the method
+            imputes no labels.
+        source: The case before imputing.
 
     Returns:
         The differences, one string for each: what, what was expected, what was found. Empty if

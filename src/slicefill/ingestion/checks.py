@@ -97,7 +97,7 @@ def check_finite(volume: Volume) -> None:
 
 
 def check_slices(volume: Volume, name: AxisName) -> None:
-    """Refuse a volume without a gap to fill: fewer than 2 slices along the through-plane axis."""
+    """Refuse a volume without an interval: fewer than 2 slices along the through-plane axis."""
     axis = through_plane_axis(volume.affine, name)
     count = volume.stored.shape[axis]
     if count < 2:

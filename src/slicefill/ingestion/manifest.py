@@ -22,7 +22,7 @@ from slicefill.types import Volume
 
 # fmt: off
 MANIFEST_COLUMNS = [
-    "case", "person", "image", "label",
+    "case", "subject", "image", "label",
     "shape", "spacing", "orientation", "through_plane", "anisotropy", "dtype",
     "p01", "p50", "p99", "labels", "image_sha256", "label_sha256",
 ]
@@ -61,28 +61,28 @@ def check_cases(folder: Path, params: IngestionParams) -> tuple[pd.DataFrame, pd
     return pd.DataFrame(rows, columns=MANIFEST_COLUMNS), report
 
 
-def person_of(case: str, params: IngestionParams) -> str:
-    """Say whose case it is: the group of `person_pattern`, or its number by cases per person.
+def subject_of(case: str, params: IngestionParams) -> str:
+    """Say whose case it is: the group of `subject_pattern`, or its number by cases per subject.
 
     Raises:
         BadCase: If the id does not match, or its group is no number where one is needed.
         ValueError: If the pattern has not exactly one group.
     """
-    pattern = re.compile(params.person_pattern)
+    pattern = re.compile(params.subject_pattern)
     if pattern.groups != 1:
-        msg = f"person_pattern must have one group, got {params.person_pattern!r}"
+        msg = f"subject_pattern must have one group, got {params.subject_pattern!r}"
         raise ValueError(msg)
     match = pattern.search(case)
-    person = (match.group(1) or "") if match else ""
-    number = params.cases_per_person > 1
-    if not person or (number and not person.isdecimal()):
+    subject = (match.group(1) or "") if match else ""
+    number = params.cases_per_subject > 1
+    if not subject or (number and not subject.isdecimal()):
         raise BadCase(
-            expected=f"an id with {'a number' if number else 'a person'} in it, as in "
-            f"person_pattern {params.person_pattern!r}",
+            expected=f"an id with {'a number' if number else 'a subject'} in it, as in "
+            f"subject_pattern {params.subject_pattern!r}",
             found=case,
-            remedy="correct person_pattern or rename the file",
+            remedy="correct subject_pattern or rename the file",
         )
-    return str(math.ceil(int(person) / params.cases_per_person)) if number else person
+    return str(math.ceil(int(subject) / params.cases_per_subject)) if number else subject
 
 
 def _draw(cases: list[RawCase], params: IngestionParams) -> list[RawCase]:
@@ -95,12 +95,12 @@ def _draw(cases: list[RawCase], params: IngestionParams) -> list[RawCase]:
 
 def _row(raw: RawCase, folder: Path, params: IngestionParams) -> dict[str, Any]:
     with about(raw.id, raw.image):
-        person = person_of(raw.id, params)
+        subject = subject_of(raw.id, params)
     case = read_case(raw, params)
     label = raw.label if case.label is not None else None
     return {
         "case": raw.id,
-        "person": person,
+        "subject": subject,
         "image": _relative(raw.image, folder),
         "label": _relative(label, folder),
         **_geometry(case.image, params),

@@ -1,4 +1,4 @@
-"""Train, validation and test cases, and folds; no person is ever on both sides."""
+"""Train, validation and test cases, and folds; no subject is ever on both sides."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,34 +33,36 @@ def split_cases(manifest: pd.DataFrame, params: SplitParams) -> pd.DataFrame:
     The result depends on the set of cases and the seed, not on the order of the rows.
 
     Args:
-        manifest: With the columns case, person and label ("" where there is none).
+        manifest: With the columns case, subject and label ("" where there is none).
         params: Fractions and seed, or the file that says it.
 
     Returns:
-        Columns case, person, split (train, validation or test) and fold (0 … folds - 1),
+        Columns case, subject, split (train, validation or test) and fold (0 … folds - 1),
         by case.
 
     Raises:
-        ValueError: If the file does not fit the manifest, or divides a person.
+        ValueError: If the file does not fit the manifest, or divides a subject.
     """
-    cases = manifest[["case", "person"]].astype(str).sort_values("case", ignore_index=True)
-    labelled = manifest["label"].fillna("").ne("").groupby(manifest["person"].astype(str)).any()
+    cases = manifest[["case", "subject"]].astype(str).sort_values("case", ignore_index=True)
+    labelled = manifest["label"].fillna("").ne("").groupby(manifest["subject"].astype(str)).any()
     rng = np.random.default_rng(params.seed)
     order = _shuffled(labelled & params.stratify, rng)
-    split = np.repeat(SPLITS, share(len(order), (params.train, params.validation, params.test)))
-    cases["split"] = cases["person"].map(dict(zip(order, split, strict=True)))
+    split = np.repeat(
+        SPLITS, largest_remainder(len(order), (params.train, params.validation, params.test))
+    )
+    cases["split"] = cases["subject"].map(dict(zip(order, split, strict=True)))
     # Shuffled anew, so that every split is spread over the folds.
     order = _shuffled(labelled & params.stratify, rng)
     fold = np.arange(len(order)) * params.folds // max(len(order), 1)
-    cases["fold"] = cases["person"].map(dict(zip(order, fold, strict=True))).astype(int)
+    cases["fold"] = cases["subject"].map(dict(zip(order, fold, strict=True))).astype(int)
     return cases if params.file is None else _from_file(cases, Path(params.file), params.folds)
 
 
-def share(count: int, fractions: tuple[float, ...]) -> list[int]:
+def largest_remainder(count: int, fractions: tuple[float, ...]) -> list[int]:
     """Divide a count by the method of largest remainders; ties go to the first.
 
     Example:
-        >>> share(10, (0.66, 0.17, 0.17))
+        >>> largest_remainder(10, (0.66, 0.17, 0.17))
         [6, 2, 2]
     """
     quotas = np.round(count * np.array(fractions), 9)
@@ -71,11 +73,11 @@ def share(count: int, fractions: tuple[float, ...]) -> list[int]:
 
 
 def _shuffled(stratum: "pd.Series[bool]", rng: np.random.Generator) -> list[str]:
-    """Order persons at random with the strata evenly mixed, so that any run of them is fair."""
+    """Order subjects at random with the strata evenly mixed, so that any run of them is fair."""
     placed = []
     for _, members in stratum.groupby(stratum):
-        persons = rng.permutation(members.index.to_numpy(dtype=object))
-        placed += [((rank + 0.5) / len(persons), name) for rank, name in enumerate(persons)]
+        subjects = rng.permutation(members.index.to_numpy(dtype=object))
+        placed += [((rank + 0.5) / len(subjects), name) for rank, name in enumerate(subjects)]
     return [name for _, name in sorted(placed, key=lambda place: place[0])]
 
 
@@ -91,12 +93,10 @@ def _from_file(cases: pd.DataFrame, path: Path, folds: int) -> pd.DataFrame:
             raise ValueError(msg)
         cases["fold"] = cases["fold"].astype(int)
     for column in ("split", "fold"):
-        divided = cases.groupby("person")[column].nunique()
+        divided = cases.groupby("subject")[column].nunique()
         if (divided > 1).any():
-            persons = ", ".join(divided[divided > 1].index)
-            msg = (
-                f"{path}: column {column} divides persons {persons}; keep a person's cases together"
-            )
+            subjects = ", ".join(divided[divided > 1].index)
+            msg = f"{path}: column {column} divides subjects {subjects}; keep their cases together"
             raise ValueError(msg)
     return cases
 

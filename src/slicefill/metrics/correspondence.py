@@ -1,4 +1,4 @@
-"""Which slices of a filled case show the same place as which slices of the truth."""
+"""Which slices of an imputed case show the same place as which slices of the truth."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,13 +9,13 @@ from slicefill.metrics.scoring import Scored
 
 
 def corresponding_slices(record: Mapping[str, Any], names: Mapping[int, str]) -> Scored | None:
-    """Match the slices of a filled case to those of the volume it was thinned from.
+    """Match the slices of an imputed case to those of the volume it was subsampled from.
 
     Slices after the last acquired one cannot be bracketed and take no part.
 
     Args:
-        record: Of the filled case: its `axis`, `count` and the `source` it was filled from,
-            which says by which `factor` it was thinned.
+        record: Of the imputed case: its `axis`, `count` and the `source` it was imputed from,
+            which says by which `factor` it was subsampled.
         names: Label names by id.
 
     Returns:
@@ -25,17 +25,17 @@ def corresponding_slices(record: Mapping[str, Any], names: Mapping[int, str]) ->
     factor = source.get("factor", 1)
     if factor == 1 or step == 1:
         return None
-    filled = np.arange((len(source["kept"]) - 1) * step + 1)
-    on_grid = filled[filled * factor % step == 0]
+    imputed = np.arange((len(source["kept"]) - 1) * step + 1)
+    on_grid = imputed[imputed * factor % step == 0]
     acquired = on_grid % step == 0
     synthetic = on_grid[~acquired]
     if len(synthetic) == 0:
         return None
     return Scored(
         axis=record["axis"],
-        filled_index=synthetic,
+        imputed_index=synthetic,
         truth_index=synthetic * factor // step,
-        acquired_filled=on_grid[acquired],
+        acquired_imputed=on_grid[acquired],
         acquired_truth=on_grid[acquired] * factor // step,
         names=names,
     )

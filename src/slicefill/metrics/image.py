@@ -82,15 +82,15 @@ def bias(prediction: Array, truth: Array, mask: Array) -> float:
     return masked_mean(prediction - truth, mask)
 
 
-def gradient_ratio(filled: Array, truth: Array, mask: Array) -> float:
-    """Through-plane gradient energy of a filled volume over the real volume's.
+def gradient_ratio(imputed: Array, truth: Array, mask: Array) -> float:
+    """Through-plane gradient energy of an imputed volume over the real volume's.
 
     Energy is the sum of squared differences of consecutive slices where both lie in the mask.
     1 is best: as sharp as the real volume. Interpolation blurs (below 1), copied slices and
     slice-to-slice noise exceed 1.
 
     Args:
-        filled: Acquired and synthetic slices in order, `(D, H, W)`.
+        imputed: Acquired and synthetic slices in order, `(D, H, W)`.
         truth: The real slices at the same places.
         mask: Which voxels count, bool, same shape.
 
@@ -103,12 +103,12 @@ def gradient_ratio(filled: Array, truth: Array, mask: Array) -> float:
     """
     both = mask[1:] & mask[:-1]
     energy, real = (
-        masked_mean(np.square(np.diff(volume, axis=0)), both) for volume in (filled, truth)
+        masked_mean(np.square(np.diff(volume, axis=0)), both) for volume in (imputed, truth)
     )
     return _ratio(energy, real)
 
 
-def alternation(filled: Array, synthetic: Array, mask: Array) -> float:
+def alternation(imputed: Array, synthetic: Array, mask: Array) -> float:
     """High-frequency energy of synthetic slices over that of acquired ones.
 
     The energy of a set of slices is the mean square of the in-plane Laplacian (4 neighbours,
@@ -117,7 +117,7 @@ def alternation(filled: Array, synthetic: Array, mask: Array) -> float:
     are the smoother ones.
 
     Args:
-        filled: Acquired and synthetic slices, `(D, H, W)`.
+        imputed: Acquired and synthetic slices, `(D, H, W)`.
         synthetic: Which slices are synthetic, bool, `(D,)`.
         mask: Which voxels count, bool, `(D, H, W)`.
 
@@ -132,7 +132,7 @@ def alternation(filled: Array, synthetic: Array, mask: Array) -> float:
         ... )
         0.25
     """
-    energy = np.square(laplace(filled, axes=(1, 2)))
+    energy = np.square(laplace(imputed, axes=(1, 2)))
     made, acquired = (
         masked_mean(energy[slices], mask[slices]) for slices in (synthetic, ~synthetic)
     )

@@ -1,8 +1,8 @@
-"""Risk against coverage: does trust know where the errors are?
+"""Risk against coverage: does confidence know where the errors are?
 
-Coverage is the share of voxels that is kept, the most trusted first; risk is the mean absolute
-error of what is kept. The better the trust, the lower the risk at every coverage, down to that of
-an oracle that drops the largest errors first.
+Coverage is the share of voxels that is kept, the most confident first; risk is the mean absolute
+error of what is kept. The better the confidence, the lower the risk at every coverage, down to that
+of an oracle that drops the largest errors first.
 """
 
 import numpy as np
@@ -16,55 +16,55 @@ COVERAGES: Floats64 = np.arange(1, 21) / 20
 """Where risk is measured."""
 
 
-def risk_curves(trust: Array, error: Array) -> pd.DataFrame:
+def risk_curves(confidence: Array, error: Array) -> pd.DataFrame:
     """Risk at every coverage.
 
     Args:
-        trust: `(n,)`; its order alone counts.
+        confidence: `(n,)`; its order alone counts.
         error: Absolute errors, `(n,)`.
 
     Returns:
-        Columns `coverage`, `risk` (most trusted first), `oracle` (least error first) and `random`
+        Columns `coverage`, `risk` (most confident first), `oracle` (least error first) and `random`
         (in no order: the mean error).
     """
     return pd.DataFrame(
         {
             "coverage": COVERAGES,
-            "risk": risk_at(COVERAGES, trust, error),
+            "risk": risk_at(COVERAGES, confidence, error),
             "oracle": risk_at(COVERAGES, -error, error),
             "random": error.mean(dtype=np.float64),
         }
     )
 
 
-def risk_at(coverages: Array, trust: Array, error: Array) -> Floats64:
-    """Mean error of the most trusted voxels, for each share of them that is kept.
+def risk_at(coverages: Array, confidence: Array, error: Array) -> Floats64:
+    """Mean error of the most confident voxels, for each share of them that is kept.
 
     Of equally trusted voxels none comes first: each part of them has their mean error.
 
     Args:
         coverages: In (0, 1].
-        trust: `(n,)`; its order alone counts.
+        confidence: `(n,)`; its order alone counts.
         error: `(n,)`.
 
     Example:
-        The most trusted half is without error; of the other two, equally trusted, one errs by 1:
+        The most confident half is without error; of the other two, equally trusted, one errs by 1:
 
         >>> risk_at(np.array([0.5, 0.75, 1.0]), np.array([9, 9, 2, 2]), np.array([0, 0, 0, 1]))
         array([0.        , 0.16666667, 0.25      ])
     """
-    _, level, counts = np.unique(-trust, return_inverse=True, return_counts=True)
+    _, level, counts = np.unique(-confidence, return_inverse=True, return_counts=True)
     kept = np.cumsum([0, *counts]) / len(error)
     summed = np.cumsum([0, *np.bincount(level, error)]) / len(error)
     risk: Floats64 = np.interp(coverages, kept, summed) / coverages
     return risk
 
 
-def risk_area(risk: Array) -> float:
+def aurc(risk: Array) -> float:
     """Mean risk over evenly spaced coverages (trapezia).
 
     Example:
-        >>> risk_area(np.array([0.0, 0.2, 0.4]))
+        >>> aurc(np.array([0.0, 0.2, 0.4]))
         0.2
     """
     return float(np.trapezoid(risk) / (len(risk) - 1))

@@ -1,4 +1,4 @@
-"""Score one filled case against the real one: synthetic slices only, unless a name says so."""
+"""Score one imputed case against the real one: synthetic slices only, unless a name says so."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,21 +26,21 @@ Indices = NDArray[np.int_]
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """Which slices of a filled case show the same place as which slices of the truth.
+    """Which slices of an imputed case show the same place as which slices of the truth.
 
     Attributes:
         axis: Through-plane array axis of both.
-        filled_index: Synthetic slices of the filled case, `(n,)`.
+        imputed_index: Synthetic slices of the imputed case, `(n,)`.
         truth_index: The slices of the truth at the same places, `(n,)`.
-        acquired_filled: Acquired slices of the filled case, `(m,)`.
+        acquired_imputed: Acquired slices of the imputed case, `(m,)`.
         acquired_truth: The slices of the truth at the same places, `(m,)`.
         names: Label names by id; 0, the background, is not scored.
     """
 
     axis: int
-    filled_index: Indices
+    imputed_index: Indices
     truth_index: Indices
-    acquired_filled: Indices
+    acquired_imputed: Indices
     acquired_truth: Indices
     names: Mapping[int, str]
 
@@ -50,20 +50,20 @@ class _Covered:
     """The slices that both cases hold, in order.
 
     Attributes:
-        filled: Their indices in the filled case, `(D,)`.
+        imputed: Their indices in the imputed case, `(D,)`.
         truth: Their indices in the truth, evenly spaced.
         synthetic: Which are synthetic, bool, `(D,)`.
         step: Slices of the truth from one to the next.
     """
 
-    filled: Indices
+    imputed: Indices
     truth: Indices
     synthetic: NDArray[np.bool_]
     step: int
 
 
-def score_filling(
-    filled: Case, truth: Case, scored: Scored, params: EvaluationParams
+def score_imputed_case(
+    imputed: Case, truth: Case, scored: Scored, params: EvaluationParams
 ) -> dict[str, float]:
     """Score the synthetic slices of one case.
 
@@ -72,7 +72,7 @@ def score_filling(
     by `params.body_quantile` of that range, holes filled in each slice.
 
     Args:
-        filled: The filled case.
+        imputed: The imputed case.
         truth: The real one, with the same in-plane grid.
         scored: Which slices correspond.
         params: How to score.
@@ -91,25 +91,25 @@ def score_filling(
             correspond are unevenly spaced.
     """
     covered = _cover(scored)
-    images = [slices_first(case.image.intensities(), scored.axis) for case in (filled, truth)]
+    images = [slices_first(case.image.intensities(), scored.axis) for case in (imputed, truth)]
     if images[0].shape[1:] != images[1].shape[1:]:
         msg = (
-            f"filled slices are {images[0].shape[1:]}, real ones {images[1].shape[1:]}: "
-            "score a filled case against the case that it was thinned from"
+            f"imputed slices are {images[0].shape[1:]}, real ones {images[1].shape[1:]}: "
+            "score an imputed case against the case that it was subsampled from"
         )
         raise ValueError(msg)
     # one channel axis last, whether or not the file has one
     prediction, reference = (image.reshape(*image.shape[:3], -1) for image in images)
     channels = [
-        _image_scores(prediction[covered.filled, ..., c], reference[..., c], covered, params)
+        _image_scores(prediction[covered.imputed, ..., c], reference[..., c], covered, params)
         for c in range(reference.shape[-1])
     ]
     scores = {key: float(np.mean([channel[key] for channel in channels])) for key in channels[0]}
-    if filled.label is not None and truth.label is not None:
-        found, real = (slices_first(x.stored, scored.axis) for x in (filled.label, truth.label))
+    if imputed.label is not None and truth.label is not None:
+        found, real = (slices_first(x.stored, scored.axis) for x in (imputed.label, truth.label))
         pitch = spacing_slices_first(truth.image.spacing, scored.axis)
         spacing = pitch * [covered.step, 1, 1]
-        pair = found[covered.filled], real[covered.truth]
+        pair = found[covered.imputed], real[covered.truth]
         names = {i: name for i, name in scored.names.items() if i}
         scores |= _label_scores(*pair, covered.synthetic, spacing, names)
     return scores | {"slices": float(len(scored.truth_index))}
@@ -126,7 +126,7 @@ def _cover(scored: Scored) -> _Covered:
         )
         raise ValueError(msg)
     return _Covered(
-        filled=np.concatenate([scored.filled_index, scored.acquired_filled])[order],
+        imputed=np.concatenate([scored.imputed_index, scored.acquired_imputed])[order],
         truth=truth[order],
         synthetic=order < len(scored.truth_index),
         step=int(steps[0]),

@@ -1,6 +1,6 @@
-"""From scores per case to what may be said of the methods; the person is the unit.
+"""From scores per case to what may be said of the methods; the subject is the unit.
 
-Scores come with the columns `case`, `person`, `method` and one column per metric; where each
+Scores come with the columns `case`, `subject`, `method` and one column per metric; where each
 case was scored with several trained networks, also `seed` (`engine` and `prediction` may say more
 of them). A value that is nan or infinite could
 not be measured: left out and counted.
@@ -16,7 +16,7 @@ from scipy import stats
 
 from slicefill.params import StatisticsParams
 
-HIGHER_IS_BETTER = ("psnr", "ssim", "dice", "nsd", "trust_rank")
+HIGHER_IS_BETTER = ("psnr", "ssim", "dice", "nsd", "confidence_rank")
 """Metrics, by the start of their name, of which more is better."""
 
 IDEAL = {
@@ -29,14 +29,14 @@ IDEAL = {
     "hd95": 0,
     "gradient_ratio": 1,
     "alternation": 1,
-    "trust_bias": 0,
-    "risk_area": 0,
+    "confidence_bias": 0,
+    "aurc": 0,
 }
 """All other metrics, by the start of their name, and the value that is best."""
 
-_KEYS = ["case", "person", "method"]
+_KEYS = ["case", "subject", "method"]
 _RUN = ["seed", "engine", "prediction"]  # which training a row comes from
-_UNTESTED = ("trust_rank", "trust_bias", "risk_area")  # what they are of differs by method
+_UNTESTED = ("confidence_rank", "confidence_bias", "aurc")  # what they are of differs by method
 _COUNTS = ("slices", "both_empty", "prediction_empty", "truth_empty", "ml")  # also with a suffix
 
 
@@ -79,12 +79,12 @@ def seed_spread(scores: pd.DataFrame) -> pd.DataFrame:
         scores: One row per case, method and seed.
 
     Returns:
-        Columns `method`, `metric`, `sd` (over seeds, of the mean over persons; nan for one seed).
+        Columns `method`, `metric`, `sd` (over seeds, of the mean over subjects; nan for one seed).
     """
     metrics = _metrics(scores)
     finite = scores.replace([np.inf, -np.inf], np.nan)
-    persons = finite.groupby(["method", "seed", "person"], sort=False)[metrics].mean()
-    means = persons.groupby(["method", "seed"], sort=False).mean()
+    subjects = finite.groupby(["method", "seed", "subject"], sort=False)[metrics].mean()
+    means = subjects.groupby(["method", "seed"], sort=False).mean()
     spread = means.groupby("method", sort=False).std().reset_index()
     return spread.melt("method", var_name="metric", value_name="sd")
 
@@ -92,31 +92,31 @@ def seed_spread(scores: pd.DataFrame) -> pd.DataFrame:
 def summarise(scores: pd.DataFrame, params: StatisticsParams) -> pd.DataFrame:
     """Mean, spread and bootstrap interval of every metric of every method.
 
-    A case's seeds are averaged first, then a person's cases.
+    A case's seeds are averaged first, then a subject's cases.
 
     Args:
         scores: One row per case and method, and seed if there are several.
         params: Confidence, bootstrap samples, seed.
 
     Returns:
-        Columns `method`, `metric`, `n` (persons), `dropped` (rows without a value), `mean`,
-        `sd` (over persons), `ci_low`, `ci_high` (of the mean, BCa; nan for fewer than two
-        persons).
+        Columns `method`, `metric`, `n` (subjects), `dropped` (rows without a value), `mean`,
+        `sd` (over subjects), `ci_low`, `ci_high` (of the mean, BCa; nan for fewer than two
+        subjects).
     """
     rows = []
     for method, own in scores.groupby("method", sort=False):
         cases = average_seeds(own)
         for metric in _metrics(scores):
-            persons = _finite(cases[metric]).groupby(cases["person"]).mean().dropna().to_numpy()
-            low, high = _interval(persons, params)
+            subjects = _finite(cases[metric]).groupby(cases["subject"]).mean().dropna().to_numpy()
+            low, high = _interval(subjects, params)
             rows.append(
                 {
                     "method": method,
                     "metric": metric,
-                    "n": len(persons),
+                    "n": len(subjects),
                     "dropped": int(_finite(own[metric]).isna().sum()),
-                    "mean": persons.mean() if len(persons) else np.nan,
-                    "sd": persons.std(ddof=1) if len(persons) > 1 else np.nan,
+                    "mean": subjects.mean() if len(subjects) else np.nan,
+                    "sd": subjects.std(ddof=1) if len(subjects) > 1 else np.nan,
                     "ci_low": low,
                     "ci_high": high,
                 }
@@ -129,10 +129,10 @@ def compare(scores: pd.DataFrame, references: list[str], params: StatisticsParam
     """Test every method against the best reference method, metric by metric.
 
     Metrics are turned so that more is better (`merit`), case by case; the reference is the one
-    of `references` with the best mean over persons. Both sides are paired by
-    case, averaged by person and tested by Wilcoxon's signed-rank test, two-sided; p is
-    corrected by Holm over all rows of the table. The `..._all_slices` values and those of trust
-    are not compared, nor is a signed RAVD where its magnitude is: one test for both.
+    of `references` with the best mean over subjects. Both sides are paired by
+    case, averaged by subject and tested by Wilcoxon's signed-rank test, two-sided; p is
+    corrected by Holm over all rows of the table. The `..._all_slices` values and those of
+    confidence are not compared, nor is a signed RAVD where its magnitude is: one test for both.
 
     Args:
         scores: One row per case and method, and seed if there are several: averaged first.
@@ -140,7 +140,7 @@ def compare(scores: pd.DataFrame, references: list[str], params: StatisticsParam
         params: Confidence, bootstrap samples, seed.
 
     Returns:
-        Columns `metric`, `method`, `reference`, `n` (persons), `difference` (mean gain of the
+        Columns `metric`, `method`, `reference`, `n` (subjects), `difference` (mean gain of the
         method, positive is better, in the unit of the metric), `ci_low`, `ci_high`, `p`,
         `p_holm`, `harmed` (share of cases in which the method is worse than the reference).
     """
@@ -185,7 +185,7 @@ def _interval(values: NDArray[np.float64], params: StatisticsParams) -> tuple[fl
         (values,),
         np.mean,
         n_resamples=params.bootstrap_samples,
-        confidence_level=params.confidence,
+        confidence_level=params.confidence_level,
         rng=params.seed,
     ).confidence_interval
     return float(interval.low), float(interval.high)
@@ -194,9 +194,9 @@ def _interval(values: NDArray[np.float64], params: StatisticsParams) -> tuple[fl
 def _paired(
     scores: pd.DataFrame, metric: str, references: list[str]
 ) -> Iterator[tuple[str, str, pd.Series]]:
-    """Yield method, reference and the gain per case, indexed by person and case."""
+    """Yield method, reference and the gain per case, indexed by subject and case."""
     oriented = scores.assign(merit=merit(metric, _finite(scores[metric])))
-    by_case = oriented.pivot(index=["person", "case"], columns="method", values="merit")
+    by_case = oriented.pivot(index=["subject", "case"], columns="method", values="merit")
     present = [name for name in references if name in by_case]
     if not present:
         msg = (
@@ -204,7 +204,7 @@ def _paired(
             "run one of them or name one of these"
         )
         raise ValueError(msg)
-    means = by_case[present].groupby("person").mean().mean()
+    means = by_case[present].groupby("subject").mean().mean()
     if means.isna().all():
         return
     best = str(means.idxmax())
@@ -214,14 +214,14 @@ def _paired(
 
 
 def _compared(gains: pd.Series, params: StatisticsParams) -> dict[str, Any]:
-    persons = gains.groupby("person").mean().to_numpy()
-    low, high = _interval(persons, params)
+    subjects = gains.groupby("subject").mean().to_numpy()
+    low, high = _interval(subjects, params)
     return {
-        "n": len(persons),
-        "difference": persons.mean() if len(persons) else np.nan,
+        "n": len(subjects),
+        "difference": subjects.mean() if len(subjects) else np.nan,
         "ci_low": low,
         "ci_high": high,
-        "p": _wilcoxon(persons),
+        "p": _wilcoxon(subjects),
         "harmed": (gains < 0).mean(),
     }
 

@@ -17,6 +17,7 @@ from slicefill.params.comparison import (
     ScoringParams,
 )
 from slicefill.params.computing import HardwareParams, WindowParams
+from slicefill.params.confidence import CalibrationParams, ConfidenceParams
 from slicefill.params.domain import DomainParams
 from slicefill.params.evaluation import EvaluationParams, StatisticsParams
 from slicefill.params.execution import SERIAL, ExecutorParams
@@ -47,7 +48,6 @@ from slicefill.params.synthesis import (
     SynthesisParams,
     Variant,
 )
-from slicefill.params.trust import CalibrationParams, TrustParams
 from slicefill.params.tuning import Choices, Range, TuningParams
 
 __all__ = [
@@ -64,6 +64,7 @@ __all__ = [
     "Choices",
     "ComparedMethod",
     "ComparisonParams",
+    "ConfidenceParams",
     "DomainParams",
     "DynUNet3DParams",
     "EngineName",
@@ -93,7 +94,6 @@ __all__ = [
     "SuperResolutionParams",
     "SynthesisParams",
     "TransformParams",
-    "TrustParams",
     "TuningParams",
     "UNet2DParams",
     "Variant",

@@ -10,14 +10,14 @@ from slicefill.params.synthesis import GroupParams, LossWeights, OptimisationPar
 
 
 class AdaptationParams(Params):
-    """Training of the shipped weights on the scans that are to be filled."""
+    """Training of the shipped weights on the scans that are to be imputed."""
 
     cases: Count = Field(description="most scans that are learned from, drawn by the seed")
-    persons: Annotated[int, Field(ge=2)] = Field(
-        description="with at least so many, some persons are held out; else slices of every scan"
+    subjects: Annotated[int, Field(ge=2)] = Field(
+        description="with at least so many, some subjects are held out; else slices of every scan"
     )
     held_out: Annotated[float, Field(gt=0, lt=1)] = Field(
-        description="share of the persons, or of the slices, that only judge"
+        description="share of the subjects, or of the slices, that only judge"
     )
     least_gain: Weight = Field(
         description="dB on held-out slices of every kind; with less, the shipped weights are kept"
@@ -25,7 +25,7 @@ class AdaptationParams(Params):
     largest_p: Annotated[float, Field(gt=0, lt=1)] = Field(
         description="of a signed-rank test over the held-out groups; every kind needs it"
     )
-    share: Annotated[float, Field(gt=0, le=1)] = Field(
+    fraction: Annotated[float, Field(gt=0, le=1)] = Field(
         description="of the way from the shipped weights to those that training ends with"
     )
     weights: LossWeights = Field(description="λ; critics take part where adv is above 0")
@@ -50,6 +50,6 @@ class AdaptationParams(Params):
 
 
 class AdaptParams(Params):
-    """Adaptation before filling."""
+    """Adaptation before imputing."""
 
     minutes: Positive = Field(description="of training; reading the scans comes before")

@@ -24,10 +24,10 @@ class AugmentationParams(Params):
     synthetic_weight: Weight = Field(
         description="loss weight of synthetic slices; 0: no loss there"
     )
-    synthetic_share: Fraction | None = Field(
+    synthetic_fraction: Fraction | None = Field(
         description="share of synthetic slices among those drawn in 2D; null: by their number"
     )
-    trust_threshold: Fraction = Field(description="synthetic voxels below it give no loss")
+    confidence_threshold: Fraction = Field(description="synthetic voxels below it give no loss")
     transforms: TransformParams | None = Field(description="null: no conventional augmentation")
     through_plane: AxisName
     window: WindowParams = Field(description="of the acquired slices, for every method the same")

@@ -9,18 +9,18 @@ from slicefill.params.evaluation import StatisticsParams
 
 EngineName = Literal["unet2d", "dynunet3d", "mean_teacher", "nnunetv2"]
 ACQUIRED_ONLY = "none"
-"""The name in `ComparedMethod.fill` for no imputation at all."""
+"""The name in `ComparedMethod.impute` for no imputation at all."""
 
 
 class ComparedMethod(Params):
-    """A row of the table: how gaps are filled and what segments the result."""
+    """A row of the table: how intervals are imputed and what segments the result."""
 
     title: str = Field(description="as the table names it")
-    fill: str = Field(
+    imputed_by: str = Field(
         description="none, a classical method, pretrained, a variant, or a super-resolution net"
     )
     count: Annotated[int, Field(ge=0)] | Literal["N_A"] | None = Field(
-        description="synthetic slices per gap; null: as imputation says"
+        description="synthetic slices per interval; null: as imputation says"
     )
     label_field: Literal["one_hot", "signed_distance", "shape_and_motion"] | None = Field(
         description="how a model warps labels; null: as imputation says"
@@ -33,19 +33,19 @@ class ComparedMethod(Params):
 
     @property
     def group(self) -> str:
-        """Folder of the filled cases; empty where nothing is filled.
+        """Folder of the imputed cases; empty where nothing is imputed.
 
         Example:
             >>> ComparedMethod.model_construct(
-            ...     fill="iia", count=2, label_field="one_hot", restore_acquired=False
+            ...     imputed_by="iia", count=2, label_field="one_hot", restore_acquired=False
             ... ).group
             'iia_n2_one_hot'
         """
-        if self.fill == ACQUIRED_ONLY:
+        if self.imputed_by == ACQUIRED_ONLY:
             return ""
         count = "" if self.count is None else f"_n{self.count}".replace("N_A", "a")
         labels = f"_{self.label_field}" if self.label_field else ""
-        return f"{self.fill}{count}{labels}{'_restored' if self.restore_acquired else ''}"
+        return f"{self.imputed_by}{count}{labels}{'_restored' if self.restore_acquired else ''}"
 
 
 class Preset(Params):

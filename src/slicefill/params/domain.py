@@ -14,6 +14,6 @@ class DomainParams(Params):
     usual: Annotated[float, Field(gt=0.5, lt=1)] = Field(
         description="share of the training volumes that count as usual; the rest is outside"
     )
-    gaps: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = Field(
-        description="smallest and largest gap that was trained, pixels"
+    factors: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = Field(
+        description="smallest and largest interval that was trained, pixels"
     )

@@ -6,10 +6,10 @@ from slicefill.params.base import Count, Fraction, Params
 
 
 class StatisticsParams(Params):
-    """How methods are compared: by person, paired, with intervals."""
+    """How methods are compared: by subject, paired, with intervals."""
 
     bootstrap_samples: Count = Field(description="drawn for every interval")
-    confidence: Fraction = Field(description="of the intervals")
+    confidence_level: Fraction = Field(description="of the intervals")
     seed: int = Field(description="of the bootstrap")
 
 

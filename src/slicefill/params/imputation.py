@@ -7,12 +7,12 @@ from pydantic import Field, model_validator
 from slicefill.params.adaptation import AdaptParams
 from slicefill.params.base import AxisName, Count, Params, Positive
 from slicefill.params.computing import HardwareParams, WindowParams
+from slicefill.params.confidence import ConfidenceParams
 from slicefill.params.labels import CautionParams
-from slicefill.params.trust import TrustParams
 
 
 class ImputationParams(Params):
-    """How the gaps are filled."""
+    """How the intervals are imputed."""
 
     methods: list[str] = Field(
         min_length=1, description="classical methods, trained models, pretrained"
@@ -21,14 +21,14 @@ class ImputationParams(Params):
         description="of a variant that is not trained yet: the shipped ones stand in, or an error"
     )
     adapt: AdaptParams | None = Field(
-        description="shipped weights first learn from the scans that are filled; null: they do not"
+        description="shipped weights first learn from the scans that are imputed; null: they do not"
     )
     cases: Literal["test", "all"] = Field(
-        description="which are filled: those of the test persons, or all"
+        description="which are imputed: those of the test subjects, or all"
     )
     through_plane: AxisName
     count: Annotated[int, Field(ge=0)] | Literal["N_A"] | None = Field(
-        description="synthetic slices per gap: fixed, or eq. (20); null: use target_spacing"
+        description="synthetic slices per interval: fixed, or eq. (20); null: use target_spacing"
     )
     target_spacing: Positive | None = Field(description="mm; the nearest grid that keeps slices")
     batch_pixels: Count = Field(description="most pixels (pairs × rows × columns) in one batch")
@@ -40,7 +40,7 @@ class ImputationParams(Params):
     restore_acquired: bool = Field(
         description="super-resolution changes acquired slices: put them back"
     )
-    trust: TrustParams
+    confidence: ConfidenceParams
     window: WindowParams = Field(description="for classical methods; a model brings its own")
     hardware: HardwareParams
 

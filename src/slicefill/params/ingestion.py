@@ -8,15 +8,15 @@ from slicefill.params.base import AxisName, Count, Fraction, Params, Positive
 
 
 class SplitParams(Params):
-    """How cases are divided, always by person."""
+    """How cases are divided, always by subject."""
 
     file: str | None = Field(description="CSV with columns case, split (and fold); null: seeded")
-    train: Fraction = Field(description="share of the persons")
-    validation: Fraction = Field(description="share of the persons")
-    test: Fraction = Field(description="share of the persons")
+    train: Fraction = Field(description="share of the subjects")
+    validation: Fraction = Field(description="share of the subjects")
+    test: Fraction = Field(description="share of the subjects")
     folds: Annotated[int, Field(ge=2)] = Field(description="k of the k-fold column")
-    stratify: bool = Field(description="balance persons with and without labels")
-    seed: int = Field(description="of the draw of persons and cases")
+    stratify: bool = Field(description="balance subjects with and without labels")
+    seed: int = Field(description="of the draw of subjects and cases")
 
     @model_validator(mode="after")
     def _fractions_sum_to_one(self) -> Self:
@@ -48,8 +48,8 @@ class IngestionParams(Params):
     channel: Annotated[int, Field(ge=0)] | Literal["all"] | None = Field(
         description="channel of 4D images: an index, all of them, or null to refuse 4D"
     )
-    person_pattern: str = Field(description="regex with one group, matched on the case id")
-    cases_per_person: Count = Field(description="n: numeric ids kn-n+1 … kn are one person")
+    subject_pattern: str = Field(description="regex with one group, matched on the case id")
+    cases_per_subject: Count = Field(description="n: numeric ids kn-n+1 … kn are one subject")
     through_plane: AxisName
     affine_tolerance: Positive = Field(description="sform against qform, image against label, mm")
     step_tolerance: Positive = Field(description="uneven DICOM slice steps, fraction of the step")

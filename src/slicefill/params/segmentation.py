@@ -40,7 +40,7 @@ class MeanTeacherParams(Params):
     ramp_up: Fraction = Field(description="share of all steps until that weight is reached")
     passes: Count = Field(description="Monte Carlo passes of the teacher")
     noise: Weight = Field(description="standard deviation of the noise on what networks see")
-    unlabelled_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+    unlabelled_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
         description="of the slices in a batch"
     )
 
@@ -65,7 +65,9 @@ class SegmentationOptimisation(Params):
     epochs: Count = Field(description="at most")
     steps_per_epoch: Count = Field(description="the same for every method, whatever its slices")
     patience: Count = Field(description="epochs without a better validation that are waited for")
-    foreground_share: Fraction = Field(description="of the patches that are centred on an object")
+    foreground_fraction: Fraction = Field(
+        description="of the patches that are centred on an object"
+    )
     cache_gb: Positive = Field(description="bound on the volumes held in memory")
 
 

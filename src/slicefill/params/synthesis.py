@@ -28,7 +28,7 @@ class LossWeights(Params):
     cycle: Weight = Field(
         default=0.0,
         exclude_if=lambda weight: weight == 0,
-        description="re-prediction of acquired slices from synthetic ones, at gap 1",
+        description="re-prediction of acquired slices from synthetic ones, at interval 1",
     )
 
 
@@ -98,8 +98,12 @@ class GroupParams(Params):
 
     inner: tuple[Count, Count] = Field(description="smallest and largest N, through-plane")
     through_plane: Weight = Field(description="share of groups across acquired slices (paper)")
-    in_plane: Weight = Field(description="share of groups from rows and columns, at the gap of use")
-    in_plane_factor: Count | None = Field(description="gap of use in pixels; null: from spacing")
+    in_plane: Weight = Field(
+        description="share of groups from rows and columns, at the interval of use"
+    )
+    in_plane_factor: Count | None = Field(
+        description="interval of use in pixels; null: from spacing"
+    )
     crop: tuple[Count, Count] = Field(description="pixels; smaller slices are padded")
     background_keep: Fraction = Field(description="share kept of groups that show only background")
     reverse: bool = Field(description="reverse the order of a group at random")

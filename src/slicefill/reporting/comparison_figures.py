@@ -58,7 +58,7 @@ def telling_cases(scores: pd.DataFrame) -> list[str]:
 
 
 def draw_case(
-    thick: Case,
+    acquired_case: Case,
     scores: pd.DataFrame,
     predictions: Mapping[str, Lazy[Prediction]],
     settings: tuple[ScoringParams, ComparisonParams],
@@ -66,7 +66,7 @@ def draw_case(
     """Draw one case: truth and what each method found, on the acquired slices.
 
     Args:
-        thick: The case, with its label map.
+        acquired_case: The case, with its label map.
         scores: Its rows; of several seeds the first is drawn.
         predictions: By name.
         settings: Label names, and the methods' titles.
@@ -82,7 +82,7 @@ def draw_case(
         kept = slices_first(prediction.label.stored, axis)[prediction.record["acquired"]]
         title = comparison.chosen[row["method"]].title
         found[f"{title}\n{row['dice_mean']:.3f}"] = slices_back(kept, axis)
-    truth = None if thick.label is None else thick.label.stored
+    truth = None if acquired_case.label is None else acquired_case.label.stored
     title = f"{scores['case'].iloc[0]}: prediction tinted, truth outlined, Dice"
-    spec = grid_spec(title, thick.image, axis, label=thick.label)
-    return overlays(first_channel(thick.image), truth, found, params.label_names, spec)
+    spec = grid_spec(title, acquired_case.image, axis, label=acquired_case.label)
+    return overlays(first_channel(acquired_case.image), truth, found, params.label_names, spec)

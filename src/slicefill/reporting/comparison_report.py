@@ -27,7 +27,7 @@ def compare_means(
     scores: pd.DataFrame, params: ScoringParams, comparison: ComparisonParams
 ) -> pd.DataFrame:
     """Test the means over classes against the reference method; empty if that was not run."""
-    keys = ["case", "person", "method", "seed"]
+    keys = ["case", "subject", "method", "seed"]
     reference = comparison.presets[comparison.preset].reference
     if reference not in set(scores["method"]):
         return pd.DataFrame()
@@ -61,7 +61,7 @@ def compose_report(
         figures=[ReportFigure(_caption(name), png) for name, png in figures.items()],
         warnings=[f"Not run, or failed: {', '.join(missing)}."] if missing else [],
         footnotes=[
-            "Networks see the test case filled by the same method; predictions of synthetic "
+            "Networks see the test case imputed by the same method; predictions of synthetic "
             "slices are dropped and acquired slices scored.",
             "Every method had at most the same number of training steps.",
         ],
@@ -77,7 +77,7 @@ def _tables(
     if not tests.empty:
         titles = {name: method.title for name, method in comparison.methods.items()}
         named = tests.replace({"method": titles, "reference": titles})
-        level = outcome.scoring.confidence
+        level = outcome.scoring.confidence_level
         caption = f"Each method against {named['reference'].iloc[0]}; {level:.0%} interval."
         tables.append(comparison_table(named, caption))
     if len(regions) > 1:
@@ -101,7 +101,7 @@ def _seeds(scores: pd.DataFrame, comparison: ComparisonParams) -> ReportTable:
     )
     wide = wide.loc[[name for name in comparison.chosen if name in wide.index], list(COMPARED)]
     wide.insert(0, "method", [comparison.chosen[name].title for name in wide.index])
-    caption = "Standard deviation over the seeds of the mean over persons."
+    caption = "Standard deviation over the seeds of the mean over subjects."
     return ReportTable(caption, wide.reset_index(drop=True))
 
 
@@ -126,7 +126,7 @@ def _settings(parameters: Mapping[str, Any], comparison: ComparisonParams) -> di
         "Experiment": str(parameters["experiment"]),
         "Preset": comparison.preset,
         "Engine": comparison.presets[comparison.preset].engine,
-        "Thinned": f"×{thin['factor']} along {thin['axis']}",
+        "Subsampled": f"×{thin['factor']} along {thin['axis']}",
         "Training": f"{options['epochs']} epochs of {options['steps_per_epoch']} steps, batch "
         f"{options['batch']}, learning rate {options['learning_rate']}",
         "Seeds": ", ".join(map(str, segmentation["seeds"])),

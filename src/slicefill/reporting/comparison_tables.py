@@ -51,7 +51,7 @@ class Outcome:
 
     Attributes:
         scores: One row per case, method and seed: what `score_segmentation` returns, with the
-            columns `case`, `person`, `method` and, if there are several, `seed`.
+            columns `case`, `subject`, `method` and, if there are several, `seed`.
         summary: What `summarise` makes of them.
         scoring: How they were scored.
     """
@@ -169,7 +169,7 @@ def _cell(measure: _Measure, mean: float, low: float, high: float) -> str:
 
 def _failures(outcome: Outcome, methods: Mapping[str, object]) -> list[str]:
     """Cases that failed, of how many, per method."""
-    keys = ["case", "person", "method", *outcome.scores.columns.intersection(["seed"])]
+    keys = ["case", "subject", "method", *outcome.scores.columns.intersection(["seed"])]
     cases = average_seeds(outcome.scores[[*keys, "dice_mean"]])
     failed = (cases["dice_mean"] < outcome.scoring.failure_dice).groupby(cases["method"])
     counts = failed.agg(["sum", "size"]).reindex(list(methods), fill_value=0)
@@ -183,9 +183,9 @@ def _note(outcome: Outcome, params: ComparisonParams) -> str:
     if scores.empty:
         return "No method of this table was run."
     return (
-        f"Mean [{scoring.confidence:.0%} bootstrap interval of the mean] over "
-        f"{_span(scores, 'person')}, {_span(scores, 'case')}, {_span(scores, 'seed')} per method; "
-        "seeds are averaged first, then the cases of a person. Acquired slices only. "
+        f"Mean [{scoring.confidence_level:.0%} bootstrap interval of the mean] over "
+        f"{_span(scores, 'subject')}, {_span(scores, 'case')}, {_span(scores, 'seed')} per method; "
+        "seeds are averaged first, then the cases of a subject. Acquired slices only. "
         "A class that neither truth nor prediction has: "
         f"{_BOTH_EMPTY[scoring.both_empty]}. One that only one of them has: Dice and NSD 0, "
         f"distances {_ONE_EMPTY[scoring.one_empty]}, RAVD -100% or, without a true volume, "
@@ -196,7 +196,7 @@ def _note(outcome: Outcome, params: ComparisonParams) -> str:
 
 
 def _span(scores: pd.DataFrame, column: str) -> str:
-    """Count what is different in a column, per method: `41 persons` or `39 to 41 persons`."""
+    """Count what is different in a column, per method: `41 subjects` or `39 to 41 subjects`."""
     if column not in scores:
         return f"1 {column}"
     counts = scores.groupby("method")[column].nunique()

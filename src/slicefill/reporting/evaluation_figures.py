@@ -16,8 +16,8 @@ from slicefill.params import EvaluationParams
 from slicefill.reporting.figures import (
     Labelled,
     attention_maps,
-    filled_spec,
     first_channel,
+    imputed_spec,
     label_views,
     loss_curves,
     metric_plots,
@@ -31,36 +31,36 @@ _ATTENTION_SLICES = 4
 
 
 def draw_cases(
-    filled_cases: Mapping[str, Promise], cases: Mapping[str, Promise], params: EvaluationParams
+    imputed_cases: Mapping[str, Promise], cases: Mapping[str, Promise], params: EvaluationParams
 ) -> dict[str, Figure]:
     """Draw the first test cases in three directions, images and labels (paper, Figs. 3 to 5)."""
-    named = dict.fromkeys(name.rsplit("/", 1)[1] for name in filled_cases)
+    named = dict.fromkeys(name.rsplit("/", 1)[1] for name in imputed_cases)
     names = [case for case in named if case in cases]
     figures: dict[str, Figure] = {}
     for case in names[: params.figure_cases]:
-        filled = {
-            method: filled_cases[f"{method}/{case}"].make()
+        imputed = {
+            method: imputed_cases[f"{method}/{case}"].make()
             for method in params.figure_methods
-            if f"{method}/{case}" in filled_cases
+            if f"{method}/{case}" in imputed_cases
         }
-        if filled:
-            figures |= _draw_case(case, filled, cases[case].make(), params)
+        if imputed:
+            figures |= _draw_case(case, imputed, cases[case].make(), params)
     return figures
 
 
 def _draw_case(
-    name: str, filled: Mapping[str, Case], truth: Case, params: EvaluationParams
+    name: str, imputed: Mapping[str, Case], truth: Case, params: EvaluationParams
 ) -> dict[str, Figure]:
-    record = next(iter(filled.values())).record
+    record = next(iter(imputed.values())).record
     step, factor = record["count"] + 1, record["source"].get("factor", 1)
     depth = len(record["slices"])
     known = step == factor and factor > 1
-    spec = filled_spec(name, next(iter(filled.values())))
-    images = {method: first_channel(case.image) for method, case in filled.items()}
+    spec = imputed_spec(name, next(iter(imputed.values())))
+    images = {method: first_channel(case.image) for method, case in imputed.items()}
     real = _covered(first_channel(truth.image), record["axis"], depth) if known else None
     figures = {f"views_{name}": views(real, images, spec)}
-    labels = {m: Labelled(images[m], c.label.stored) for m, c in filled.items() if c.label}
-    if labels and len(labels) == len(filled):
+    labels = {m: Labelled(images[m], c.label.stored) for m, c in imputed.items() if c.label}
+    if labels and len(labels) == len(imputed):
         shown = None
         if real is not None and truth.label is not None:
             shown = Labelled(real, _covered(truth.label.stored, record["axis"], depth))
@@ -78,19 +78,19 @@ def draw_scores(scores: pd.DataFrame) -> dict[str, Figure]:
     return {"scores": metric_plots(scores, shown)} if shown else {}
 
 
-def draw_trust(curves: pd.DataFrame) -> dict[str, Figure]:
+def draw_confidence(curves: pd.DataFrame) -> dict[str, Figure]:
     """Risk-coverage curves of every method, where the truth is known."""
     return {} if curves.empty else {"risk_coverage": risk_coverage(curves)}
 
 
 def draw_training(
-    models: Mapping[str, Mapping[str, Any]], filled_cases: Mapping[str, Promise]
+    models: Mapping[str, Mapping[str, Any]], imputed_cases: Mapping[str, Promise]
 ) -> dict[str, Figure]:
     """Loss curves, and what the attention looks at (paper, Fig. 6)."""
     figures = {}
     for name, checkpoint in models.items():
         figures[f"loss_curves_{name}"] = loss_curves(pd.DataFrame(checkpoint["history"]))
-        case = next((c for key, c in filled_cases.items() if key.startswith(f"{name}/")), None)
+        case = next((c for key, c in imputed_cases.items() if key.startswith(f"{name}/")), None)
         critics = load_critics(dict(checkpoint))
         if case is not None and critics is not None and critics.multitask is not None:
             slices = _slices_with_object(case.make(), dict(checkpoint))

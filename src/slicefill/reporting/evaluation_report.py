@@ -12,10 +12,10 @@ from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED, SHIPPED
 from slicefill.params import EvaluationParams
 from slicefill.reporting.report import ReportContent, ReportFigure, ReportTable
 from slicefill.reporting.tables import (
-    TRUST,
+    CONFIDENCE,
     comparison_table,
     headline_metrics,
-    least_trusted,
+    least_confident,
     summary_table,
 )
 
@@ -24,12 +24,14 @@ _CAPTIONS = {
     "the border are acquired slices; the cut across slices shows a synthetic one.",
     "labels": "{}: label maps, true and synthetic.",
     "risk_coverage": "Mean absolute error of the synthetic voxels that are kept, those trusted "
-    "most first: mean over persons. The lower, the better trust tells where the errors are.",
+    "most first: mean over subjects. The lower, the better confidence tells where the errors are.",
     "scores": "Every test case (dots, joined per case) and its method.",
     "loss_curves": "{}: loss terms and validation on held-out inner slices; best epoch marked.",
     "attention": "{}: where the attention of the multitask model looks.",
 }
-_TRUST_CAPTION = "Trust in the body: how it ranks errors, how much too high it is, its risk."
+_CONFIDENCE_CAPTION = (
+    "Confidence in the body: how it ranks errors, how much too high it is, its risk."
+)
 
 
 def compose_report(
@@ -38,7 +40,7 @@ def compose_report(
     """Compose the report.
 
     Args:
-        tables: `summary`, `comparisons`, `slice_trust`, `adaptation`, `refused`; empty where
+        tables: `summary`, `comparisons`, `slice_confidence`, `adaptation`, `refused`; empty where
             there is nothing to say.
         figures: PNG by name, `<kind>_<of what>`.
         parameters: All parameters of the run.
@@ -46,7 +48,7 @@ def compose_report(
     summary, refused = tables["summary"], tables["refused"]
     made = [
         *_score_tables(summary, tables["comparisons"], parameters),
-        *least_trusted(tables["slice_trust"]),
+        *least_confident(tables["slice_confidence"]),
         *_gains(tables["adaptation"]),
         *_refusals(refused),
     ]
@@ -58,7 +60,7 @@ def compose_report(
     return ReportContent(
         title=f"Slicefill: {parameters['experiment']}",
         headline=_headline(summary, parameters),
-        settings=_settings(parameters, _filled_by(tables)),
+        settings=_settings(parameters, _imputed_by(tables)),
         tables=made,
         figures=[ReportFigure(_caption(name), png) for name, png in figures.items()],
         warnings=warnings,
@@ -72,7 +74,7 @@ def _gains(adaptation: pd.DataFrame) -> list[ReportTable]:
         return []
     note = (
         "PSNR of inner slices that were held out, pair by pair; better: share of the groups; "
-        "used: whether the adapted or the shipped weights filled as `adapted`."
+        "used: whether the adapted or the shipped weights imputed as `adapted`."
     )
     return [ReportTable("Adaptation against the shipped weights.", adaptation, note)]
 
@@ -83,9 +85,9 @@ def _score_tables(
     if summary.empty:
         return []
     shown = headline_metrics(summary)
-    trust = [metric for metric in TRUST if metric in set(summary["metric"])]
+    confidence = [metric for metric in CONFIDENCE if metric in set(summary["metric"])]
     copied = [m for m in summary["metric"].unique() if m.endswith("_all_slices")]
-    level = parameters["evaluation"]["confidence"]
+    level = parameters["evaluation"]["confidence_level"]
     references = ", ".join(parameters["evaluation"]["reference_methods"]).replace("_", " ")
     return [
         summary_table(summary, shown, "Synthetic slices only."),
@@ -94,7 +96,7 @@ def _score_tables(
             f"Each method against the best of {references}, metric by metric; "
             f"{level:.0%} interval.",
         ),
-        *([summary_table(summary, trust, _TRUST_CAPTION)] if trust else []),
+        *([summary_table(summary, confidence, _CONFIDENCE_CAPTION)] if confidence else []),
         replace(
             summary_table(summary, copied, "All slices, the copied ones counted, as papers do."),
             aside=True,
@@ -108,7 +110,7 @@ def _refusals(refused: pd.DataFrame) -> list[ReportTable]:
 
 def _headline(summary: pd.DataFrame, parameters: Mapping[str, Any]) -> str:
     if summary.empty:
-        return "Gaps filled; there is no truth to score against."
+        return "Intervals imputed; there is no truth to score against."
     means = summary.pivot(index="method", columns="metric", values="mean")
     learned = (parameters["synthesis"]["variant"], ADAPTED, PRETRAINED)
     variant = next((name for name in learned if name in means.index), None)
@@ -125,28 +127,30 @@ def _headline(summary: pd.DataFrame, parameters: Mapping[str, Any]) -> str:
     )
 
 
-def _filled_by(tables: Mapping[str, pd.DataFrame]) -> set[str]:
-    """Methods that filled, whether or not there is a truth to score them against."""
-    named = [tables[name]["method"] for name in ("summary", "slice_trust") if len(tables[name])]
+def _imputed_by(tables: Mapping[str, pd.DataFrame]) -> set[str]:
+    """Methods that imputed, whether or not there is a truth to score them against."""
+    named = [
+        tables[name]["method"] for name in ("summary", "slice_confidence") if len(tables[name])
+    ]
     return {str(method) for methods in named for method in methods}
 
 
-def _settings(parameters: Mapping[str, Any], filled_by: set[str]) -> dict[str, str]:
+def _settings(parameters: Mapping[str, Any], imputed_by: set[str]) -> dict[str, str]:
     thin = parameters["anisotropization"]
     return {
         "Experiment": str(parameters["experiment"]),
-        **_models(parameters["synthesis"], filled_by),
-        "Thinned": f"×{thin['factor']} along {thin['axis']}, profile {thin['profile']}",
+        **_models(parameters["synthesis"], imputed_by),
+        "Subsampled": f"×{thin['factor']} along {thin['axis']}, profile {thin['profile']}",
         "Seed": str(parameters["synthesis"]["optimisation"]["seed"]),
         "Slicefill": __version__,
         "Written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
 
 
-def _models(synthesis: Mapping[str, Any], filled_by: set[str]) -> dict[str, str]:
-    """Say which weights filled; how a variant was trained only where it took part."""
+def _models(synthesis: Mapping[str, Any], imputed_by: set[str]) -> dict[str, str]:
+    """Say which weights imputed; how a variant was trained only where it took part."""
     told = {}
-    if synthesis["variant"] in filled_by:
+    if synthesis["variant"] in imputed_by:
         optimisation = synthesis["optimisation"]
         told = {
             "Variant": str(synthesis["variant"]),
@@ -156,7 +160,7 @@ def _models(synthesis: Mapping[str, Any], filled_by: set[str]) -> dict[str, str]
             f"learning rate {optimisation['learning_rate']}",
         }
     shipped = {PRETRAINED: "shipped", ADAPTED: "shipped, as adaptation left them"}
-    weights = [how for name, how in shipped.items() if name in filled_by]
+    weights = [how for name, how in shipped.items() if name in imputed_by]
     return told | ({"Weights": "; ".join(weights)} if weights else {})
 
 
@@ -166,7 +170,7 @@ def _footnotes(parameters: Mapping[str, Any]) -> list[str]:
         "Scores are of synthetic slices only; slices after the last acquired one are left out.",
         f"Body: above {params.body_quantile:.0%} of the data range, holes filled per slice. Data "
         "range: 99.9th percentile minus minimum of the real volume.",
-        "The person is the unit: a person's cases are averaged first.",
+        "The subject is the unit: a subject's cases are averaged first.",
     ]
 
 

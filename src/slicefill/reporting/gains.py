@@ -8,13 +8,13 @@ from slicefill.types import Promise
 _GAINS = ("gain_db", "standard_error", "groups", "better", "p")
 
 
-def tabulate_adaptation(filled_cases: dict[str, Promise]) -> pd.DataFrame:
+def tabulate_adaptation(imputed_cases: dict[str, Promise]) -> pd.DataFrame:
     """Tell what adaptation gained on held-out slices, as the first adapted case records it.
 
     Returns:
-        A row per kind of group; none where no case was filled by adapted weights.
+        A row per kind of group; none where no case was imputed by adapted weights.
     """
-    adapted = (filled_cases[name] for name in filled_cases if name.startswith(f"{ADAPTED}/"))
+    adapted = (imputed_cases[name] for name in imputed_cases if name.startswith(f"{ADAPTED}/"))
     first = next(adapted, None)
     found = first.make().record["adaptation"] if first else {"kinds": {}}
     shared = {name: found.get(name) for name in ("used", "steps")}

@@ -11,8 +11,8 @@ from slicefill.reporting.report import ReportTable
 
 _SLICES = 5  # listed of each method
 
-TRUST = ("trust_rank", "trust_bias", "risk_area")
-"""The metrics of the trust itself."""
+CONFIDENCE = ("confidence_rank", "confidence_bias", "aurc")
+"""The metrics of the confidence itself."""
 
 HEADLINE = (
     "psnr_body",
@@ -43,7 +43,7 @@ def summary_table(summary: pd.DataFrame, metrics: Sequence[str], caption: str) -
         caption: Caption of the table.
 
     Returns:
-        Cells are `mean ± sd`; the note tells how many persons they stand on and how many cases
+        Cells are `mean ± sd`; the note tells how many subjects they stand on and how many cases
         had no value.
 
     Raises:
@@ -91,37 +91,38 @@ def comparison_table(comparison: pd.DataFrame, caption: str) -> ReportTable:
     )
     note = (
         "Gain: mean difference to the reference, turned so that positive is better, in the unit "
-        "of the metric. p: Wilcoxon's signed-rank test over persons, paired, two-sided; Holm: "
+        "of the metric. p: Wilcoxon's signed-rank test over subjects, paired, two-sided; Holm: "
         "corrected over all rows. Cases harmed: share in which the method is worse."
     )
     return ReportTable(caption, frame, note)
 
 
-def least_trusted(slices: pd.DataFrame) -> list[ReportTable]:
+def least_confident(slices: pd.DataFrame) -> list[ReportTable]:
     """List the slices to look at first: of calibrated methods, or of all if there are none.
 
     Args:
-        slices: What `metrics.trust.slice_trust` returns, with `method` and `case`.
+        slices: What `metrics.confidence.slice_confidence` returns, with `method` and `case`.
 
     Returns:
-        One table, the least trusted slices of each method first; none where there is no trust.
+        One table, the least confident slices of each method first; none where there is no
+        confidence.
     """
-    trusted = slices.dropna(subset="trust") if "trust" in slices else slices[:0]
-    if trusted.empty:
+    confident = slices.dropna(subset="confidence") if "confidence" in slices else slices[:0]
+    if confident.empty:
         return []
-    calibrated = trusted["measure"] == "expected_error"
-    trusted = trusted[calibrated] if calibrated.any() else trusted
-    worst = trusted.sort_values("trust").groupby("method", sort=False).head(_SLICES)
-    worst = worst.sort_values(["method", "trust"], kind="stable")
-    frame = worst[["method", "case", "slice", "trust", "abstained", "error"]].rename(
+    calibrated = confident["measure"] == "expected_error"
+    confident = confident[calibrated] if calibrated.any() else confident
+    worst = confident.sort_values("confidence").groupby("method", sort=False).head(_SLICES)
+    worst = worst.sort_values(["method", "confidence"], kind="stable")
+    frame = worst[["method", "case", "slice", "confidence", "abstained", "error"]].rename(
         columns={"error": "true error", "abstained": "abstained from"}
     )
     note = (
-        "Trust: mean over the slice; of a calibrated method 1 - the expected absolute error, a "
-        "share of the window, of others the agreement of both neighbours. True error: mean "
-        "absolute error in the body, share of the window; n/a where no slice was removed."
+        "Confidence: mean over the slice; of a calibrated method 1 - the expected absolute error, "
+        "a share of the window, of others the agreement of both neighbours. True error: "
+        "mean absolute error in the body, share of the window; n/a where no slice was removed."
     )
-    return [ReportTable("Least trusted slices: look at these first.", frame, note)]
+    return [ReportTable("Least confident slices: look at these first.", frame, note)]
 
 
 def mean_sd(mean: float, sd: float) -> str:
@@ -164,8 +165,8 @@ def p_value(p: float) -> str:
 def _counted(summary: pd.DataFrame, metrics: Sequence[str]) -> str:
     shown = summary[summary["metric"].isin(metrics)]
     least, most = shown["n"].min(), shown["n"].max()
-    persons = f"{most}" if least == most else f"{least} to {most}"
+    subjects = f"{most}" if least == most else f"{least} to {most}"
     return (
-        f"Mean ± standard deviation over persons (n = {persons}); values that could not be "
+        f"Mean ± standard deviation over subjects (n = {subjects}); values that could not be "
         f"measured and are left out: {shown['dropped'].sum()}. Bold: best, underlined: second."
     )

@@ -15,10 +15,10 @@ from slicefill.tuning.plots import caption
 
 _SHOWN = 10  # trials in the table
 _FOOTNOTES = [
-    "Each trial is a training per fold; persons of a fold are never trained on. Test persons take "
-    "no part at all.",
+    "Each trial is a training per fold; subjects of a fold are never trained on. Test subjects "
+    "take no part at all.",
     "The best of many trials looks better than it is: compare it with another preset on the test "
-    "persons before you believe the difference.",
+    "subjects before you believe the difference.",
 ]
 
 

@@ -16,7 +16,7 @@ from slicefill.types import Checkpoint, Floats
 
 @dataclass(frozen=True)
 class SegmentationData:
-    """Scans for training and for validation (other persons), by case.
+    """Scans for training and for validation (other subjects), by case.
 
     Attributes:
         training: What networks learn from.

@@ -84,7 +84,7 @@ def with_mean_teacher(
 ) -> Objective:
     """Learn from labelled slices, and from unlabelled ones by agreement with a teacher."""
     params, options = setting.params.mean_teacher, setting.params.optimisation
-    unlabelled = min(batch - 1, max(1, round(batch * params.unlabelled_share)))  # both kinds
+    unlabelled = min(batch - 1, max(1, round(batch * params.unlabelled_fraction)))  # both kinds
 
     def draw(rng: np.random.Generator) -> tuple[Batch, Batch]:
         return drawer(batch - unlabelled, rng), drawer(unlabelled, rng, labelled=False)

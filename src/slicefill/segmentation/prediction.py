@@ -47,7 +47,7 @@ def score_prediction(
     """Score a prediction on acquired slices: those that are synthetic are dropped.
 
     Args:
-        prediction: On the filled grid.
+        prediction: On the imputed grid.
         truth: Label map of the acquired slices.
         params: Classes, tolerance, policy for empty masks.
     """

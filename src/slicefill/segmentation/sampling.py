@@ -31,16 +31,16 @@ class Drawing:
 
     Attributes:
         patch: Rows and columns of a slice, or slices, rows and columns of a block.
-        foreground_share: Of the patches, centred on an object; the others lie anywhere.
-        synthetic_share: Of the slices drawn in 2D from a case that has acquired and synthetic
+        foreground_fraction: Of the patches, centred on an object; the others lie anywhere.
+        synthetic_fraction: Of the slices drawn in 2D from a case that has acquired and synthetic
             ones; None draws every labelled slice of a case equally often. Unused in 3D.
         classes: Ids in label maps, background first. Other ids give no loss.
         cache_gb: Bound on the scans held in memory.
     """
 
     patch: tuple[int, int] | tuple[int, int, int]
-    foreground_share: float
-    synthetic_share: float | None
+    foreground_fraction: float
+    synthetic_fraction: float | None
     classes: tuple[int, ...]
     cache_gb: float
 
@@ -113,7 +113,7 @@ class Sampler:
     def draw(self, count: int, rng: np.random.Generator, labelled: bool = True) -> Batch:
         """Draw patches of cases chosen at random, one case for each.
 
-        With probability `foreground_share` a patch is centred, as far as the scan reaches, on a
+        With probability `foreground_fraction` a patch is centred, as far as the scan reaches, on a
         voxel of a random class among those that show; only voxels of positive weight count.
         Where the scan is smaller than the patch, its edge goes on, with weight 0.
 
@@ -148,11 +148,11 @@ class Sampler:
         raise ValueError(msg)
 
     def _kind(self, source: _Source, rng: np.random.Generator) -> _Pool:
-        share = self._drawing.synthetic_share
+        fraction = self._drawing.synthetic_fraction
         both = len(source.acquired.slices) and len(source.synthetic.slices)
-        if share is None or not both or not self._flat:
+        if fraction is None or not both or not self._flat:
             return source.labelled
-        return source.synthetic if rng.random() < share else source.acquired
+        return source.synthetic if rng.random() < fraction else source.acquired
 
     def _cut(
         self, source: _Source, pool: _Pool, rng: np.random.Generator
@@ -165,7 +165,7 @@ class Sampler:
         self, source: _Source, pool: _Pool, rng: np.random.Generator
     ) -> tuple[Array, Array]:
         spare = np.array(source.label.shape) - self._size
-        if pool.foreground and rng.random() < self._drawing.foreground_share:
+        if pool.foreground and rng.random() < self._drawing.foreground_fraction:
             voxels = pool.foreground[rng.integers(len(pool.foreground))]
             start = np.clip(voxels[rng.integers(len(voxels))] - self._size // 2, 0, spare)
         else:

@@ -44,7 +44,7 @@ class ScanSet:
         engine: What segments them.
         transforms: Whether conventional augmentation varies what is learned from.
         training: What is learned from.
-        validation: Cases of other persons that choose the best epoch.
+        validation: Cases of other subjects that choose the best epoch.
         test: Cases that take no part in either.
         grids: The case on whose grid each test scan lies.
     """
@@ -58,39 +58,39 @@ class ScanSet:
 
 
 def make_scan(
-    thick: Case,
-    filled: Case | None,
+    acquired_case: Case,
+    imputed: Case | None,
     slice_weights: Sequence[float] | None,
     params: AugmentationParams,
 ) -> Scan:
-    """Put acquired labels, synthetic labels and loss weights on the grid of a filled case.
+    """Put acquired labels, synthetic labels and loss weights on the grid of an imputed case.
 
     Args:
-        thick: The acquired slices with their label map, if there is one.
-        filled: The same case filled, or None to use acquired slices alone. Without a label map
+        acquired_case: The acquired slices with their label map, if there is one.
+        imputed: The same case imputed, or None to use acquired slices alone. Without a label map
             of its own only its acquired slices are labelled.
         slice_weights: Loss weight per slice of the result, `(D,)`; None gives every labelled
             slice 1.
-        params: Through-plane axis, trust threshold, and which intensities of the acquired slices
-            become 0 and 1.
+        params: Through-plane axis, confidence threshold, and which intensities of the acquired
+            slices become 0 and 1.
 
     Raises:
         ValueError: If there is not one weight per slice.
     """
-    axis = through_plane_axis(thick.image.affine, params.through_plane)
-    window = stack_case(thick, axis, params.window).window  # the same for every method
-    source = thick if filled is None else filled
+    axis = through_plane_axis(acquired_case.image.affine, params.through_plane)
+    window = stack_case(acquired_case, axis, params.window).window  # the same for every method
+    source = acquired_case if imputed is None else imputed
     stack = stack_case(source, axis, params.window)
     image = replace(stack, window=window).normalised()
-    step = 1 if filled is None else int(filled.record["count"]) + 1
+    step = 1 if imputed is None else int(imputed.record["count"]) + 1
     label = np.zeros((len(image), *image.shape[2:]), np.int64)
     weight = np.zeros(label.shape, np.float32)
-    if filled is not None and filled.label is not None:
-        label[:] = slices_first(filled.label.stored, axis)
-        trust = slices_first(filled.maps["trust"].intensities(), axis)
-        weight[:] = trust >= params.trust_threshold
-    if thick.label is not None:
-        label[::step] = slices_first(thick.label.stored, axis)
+    if imputed is not None and imputed.label is not None:
+        label[:] = slices_first(imputed.label.stored, axis)
+        confidence = slices_first(imputed.maps["confidence"].intensities(), axis)
+        weight[:] = confidence >= params.confidence_threshold
+    if acquired_case.label is not None:
+        label[::step] = slices_first(acquired_case.label.stored, axis)
         weight[::step] = 1
     if slice_weights is not None:
         if len(slice_weights) != len(image):

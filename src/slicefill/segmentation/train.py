@@ -56,7 +56,7 @@ def train_network(engine: str, data: SegmentationData, setting: Setting, run: Ru
     return launch(setting.params.hardware, train)
 
 
-def training_mark(engine: str, data: SegmentationData, setting: Setting) -> str:
+def training_fingerprint(engine: str, data: SegmentationData, setting: Setting) -> str:
     """Digest of all that a trained network depends on; what its engine never reads does not."""
     scans = {
         part: {case: scan.fingerprint for case, scan in cases.items()}
@@ -65,7 +65,7 @@ def training_mark(engine: str, data: SegmentationData, setting: Setting) -> str:
     params = setting.params.model_dump(include={"hardware": True, **_READS[engine]})
     varied = None
     if engine != "nnunetv2":  # which augments by itself
-        varied = setting.augmentation.model_dump(include={"transforms", "synthetic_share"})
+        varied = setting.augmentation.model_dump(include={"transforms", "synthetic_fraction"})
     return fingerprint(engine, scans, data.classes, params, varied, setting.seed)
 
 
@@ -95,7 +95,7 @@ def _train(
     prepare = partial(make_predictor, fabric, patch=patch, params=params.inference)
     learner = SegmentationLearner(fabric, network, task, options, prepare)
     schedule = Schedule(options.epochs, options.patience, "validation/dice")
-    mark = training_mark(engine, data, setting)
+    mark = training_fingerprint(engine, data, setting)
     progress = fit(learner, schedule, share_run(fabric, run), mark)
     return {
         "engine": engine,
@@ -113,9 +113,9 @@ def _train(
 
 
 def _sampler(design: Design, data: SegmentationData, setting: Setting) -> Sampler:
-    options, share = setting.params.optimisation, setting.augmentation.synthetic_share
+    options, fraction = setting.params.optimisation, setting.augmentation.synthetic_fraction
     patch = cast("tuple[int, int] | tuple[int, int, int]", tuple(design["patch"]))
-    drawing = Drawing(patch, options.foreground_share, share, data.classes, options.cache_gb)
+    drawing = Drawing(patch, options.foreground_fraction, fraction, data.classes, options.cache_gb)
     return Sampler(data.training, drawing)
 
 

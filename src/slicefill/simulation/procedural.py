@@ -22,26 +22,28 @@ def procedural_cases(params: PretrainingParams, first: int, count: int) -> dict[
 
 
 def _made(params: PretrainingParams, seed: int) -> tuple[Callable[[], Case], str]:
-    recipe = (params.size, params.brain_share)
+    recipe = (params.size, params.brain_fraction)
     return partial(procedural_case, seed, *recipe), fingerprint("procedural", seed, *recipe)
 
 
-def procedural_case(seed: int, size: int, brain_share: float) -> Case:
+def procedural_case(seed: int, size: int, brain_fraction: float) -> Case:
     """Make a case of a procedural volume: float32, 1 mm, no label."""
     header = nib.Nifti1Header()
     header.set_data_shape((size,) * 3)
     header.set_data_dtype(np.float32)
     header.set_sform(np.eye(4), "scanner")
-    return Case(Volume(procedural_volume(seed, size, brain_share), header), record={"seed": seed})
+    return Case(
+        Volume(procedural_volume(seed, size, brain_fraction), header), record={"seed": seed}
+    )
 
 
-def procedural_volume(seed: int, size: int, brain_share: float) -> Floats:
+def procedural_volume(seed: int, size: int, brain_fraction: float) -> Floats:
     """Make an isotropic volume that looks as if scanned, but of nothing in particular.
 
     Args:
         seed: The same gives the same volume.
         size: Voxels along each axis.
-        brain_share: How many of the volumes are deformed average brains (MNI152) of random
+        brain_fraction: How many of the volumes are deformed average brains (MNI152) of random
             contrast; the others are random shapes.
 
     Returns:
@@ -49,7 +51,7 @@ def procedural_volume(seed: int, size: int, brain_share: float) -> Floats:
     """
     rng = np.random.default_rng(seed)
     shape = (size, size, size)
-    signal = _brain(shape, rng) if rng.random() < brain_share else _shapes(shape, rng)
+    signal = _brain(shape, rng) if rng.random() < brain_fraction else _shapes(shape, rng)
     axes = rng.permutation(3)
     return scan(signal.transpose(axes), rng)
 

@@ -12,7 +12,7 @@ from slicefill.types import Array, Case, Volume
 _FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))
 
 
-def thicken(case: Case, params: AnisotropizationParams) -> Case:
+def subsample(case: Case, params: AnisotropizationParams) -> Case:
     """Keep every factor-th slice of a case, averaged over a slice profile if one is set.
 
     With profile `point` the stored numbers of the kept slices are bit-identical. With `box` or
@@ -26,7 +26,7 @@ def thicken(case: Case, params: AnisotropizationParams) -> Case:
         params: Axis, factor, profile and its full width at half maximum (mm).
 
     Returns:
-        The thick case. Its record gains `axis` (of the array), `factor`, `profile`, `fwhm_mm`
+        The anisotropic case. Its record gains `axis` (of the array), `factor`, `profile`, `fwhm_mm`
         and the source slices `kept`, `removed` (between kept ones: the reference for scores)
         and `excluded` (after the last kept one, which cannot be bracketed: never scored);
         `removed_origins_mm` is the world position of the first voxel of each removed slice.

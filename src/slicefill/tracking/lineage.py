@@ -18,8 +18,8 @@ def log_inputs(name: str, manifest: pd.DataFrame, splits: pd.DataFrame) -> None:
 
     Args:
         name: Of the data set.
-        manifest: One row per case, with `case`, `person` and SHA-256s of the files.
-        splits: `case`, `person` and `split`.
+        manifest: One row per case, with `case`, `subject` and SHA-256s of the files.
+        splits: `case`, `subject` and `split`.
     """
     run = current_run()
     if run is None:
@@ -36,14 +36,14 @@ def log_inputs(name: str, manifest: pd.DataFrame, splits: pd.DataFrame) -> None:
 
 
 def without_names(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Drop the paths, and put digests of file contents in the place of case and person.
+    """Drop the paths, and put digests of file contents in the place of case and subject.
 
-    A case becomes the start of its image's SHA-256, a person the digest of all their images. Who
+    A case becomes the start of its image's SHA-256, a subject the digest of all their images. Who
     has the files can find a case again; from its name or number nobody can.
     """
     named = manifest.assign(
         case=manifest["image_sha256"].str[:12],
-        person=manifest.groupby("person")["image_sha256"].transform(_digest).str[:12],
+        subject=manifest.groupby("subject")["image_sha256"].transform(_digest).str[:12],
     )
     return named.drop(columns=_NAMING)
 
@@ -51,7 +51,7 @@ def without_names(manifest: pd.DataFrame) -> pd.DataFrame:
 def _describe(name: str, cases: pd.DataFrame) -> dict[str, str]:
     """Fields of an MLflow dataset; digest over what the files hold, whatever they are called."""
     files = pd.concat([cases["image_sha256"], cases["label_sha256"]])
-    profile = {"cases": len(cases), "persons": cases["person"].nunique()}
+    profile = {"cases": len(cases), "subjects": cases["subject"].nunique()}
     return {
         "name": name,
         "digest": _digest(files)[:12],

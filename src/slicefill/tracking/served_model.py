@@ -10,7 +10,7 @@ from slicefill.types import Array
 
 
 class ServedModel(PythonModel):
-    """Fills or segments volumes with a trained checkpoint."""
+    """Imputes or segments volumes with a trained checkpoint."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read checkpoint and parameters."""
@@ -29,7 +29,7 @@ class ServedModel(PythonModel):
         model_input: np.ndarray,  # any other hint makes MLflow infer another signature from it
         params: dict[str, Any] | None = None,
     ) -> Array:
-        """Fill or segment a volume; see `slicefill.api`."""
+        """Impute or segment a volume; see `slicefill.api`."""
         return self.serve(np.asarray(model_input, np.float32), **(params or {}))
 
 

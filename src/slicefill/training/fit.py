@@ -33,7 +33,7 @@ class Run:
         report: Called after every epoch with the epoch's means and the number of the epoch.
     """
 
-    slot: Slot
+    store: Slot
     report: Callable[[Mapping[str, float], int], None]
 
 
@@ -41,20 +41,20 @@ def share_run(fabric: Fabric, run: Run) -> Run:
     """Let the processes of a training share a run: rank 0 reads for all, writes and reports."""
     if fabric.world_size == 1:
         return run
-    return Run(_SharedSlot(fabric, run.slot), run.report if fabric.is_global_zero else _ignore)
+    return Run(_SharedStore(fabric, run.store), run.report if fabric.is_global_zero else _ignore)
 
 
 @dataclass(frozen=True)
-class _SharedSlot:
+class _SharedStore:
     fabric: Fabric
-    slot: Slot
+    store: Slot
 
     def load(self) -> State | None:
-        return first_for_all(self.fabric, self.slot.load)
+        return first_for_all(self.fabric, self.store.load)
 
     def save(self, state: State) -> None:
         if self.fabric.is_global_zero:
-            self.slot.save(state)
+            self.store.save(state)
 
 
 def _ignore(values: Mapping[str, float], epoch: int) -> None:
@@ -133,7 +133,7 @@ def fit(learner: Learner, schedule: Schedule, run: Run, mark: str) -> Progress:
     Raises:
         FloatingPointError: If a logged term stops being finite; names the term.
     """
-    progress = _resume(learner, run.slot, mark)
+    progress = _resume(learner, run.store, mark)
     while not _finished(progress, schedule):
         values = learner.train_epoch(progress.epoch)
         _require_finite(values, progress.epoch)
@@ -151,7 +151,7 @@ def fit(learner: Learner, schedule: Schedule, run: Run, mark: str) -> Progress:
             for name, value in values.items()
         ]
         run.report(values, progress.epoch)
-        run.slot.save({**vars(progress), "learner": learner.state(), "fingerprint": mark})
+        run.store.save({**vars(progress), "learner": learner.state(), "fingerprint": mark})
     if progress.best["epoch"] == 0:
         msg = (
             f"{schedule.score} was not a number in any of {progress.epoch} epochs: expected "
@@ -161,9 +161,9 @@ def fit(learner: Learner, schedule: Schedule, run: Run, mark: str) -> Progress:
     return progress
 
 
-def last_state(slot: Slot, mark: str) -> State | None:
+def last_state(store: Slot, mark: str) -> State | None:
     """Return the state to continue from; None if there is none, or it is of another run."""
-    state = slot.load()
+    state = store.load()
     if state is None:
         return None
     if state["fingerprint"] != mark:
@@ -173,8 +173,8 @@ def last_state(slot: Slot, mark: str) -> State | None:
     return state
 
 
-def _resume(learner: Learner, slot: Slot, mark: str) -> Progress:
-    state = last_state(slot, mark)
+def _resume(learner: Learner, store: Slot, mark: str) -> Progress:
+    state = last_state(store, mark)
     if state is None:
         return Progress()
     learner.restore(state["learner"])

@@ -1,1 +1,1 @@
-"""Tuning: which λ and training parameters fill gaps best, found by Optuna."""
+"""Tuning: which λ and training parameters impute intervals best, found by Optuna."""

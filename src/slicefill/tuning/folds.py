@@ -1,4 +1,4 @@
-"""Cross-validation by person, and what its trainings share."""
+"""Cross-validation by subject, and what its trainings share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from slicefill.types import Promise
 
 @dataclass(frozen=True)
 class Fold:
-    """Thick cases to train on, and those of other persons to score.
+    """Anisotropic cases to train on, and those of other subjects to score.
 
     Attributes:
         training: By case id.
@@ -38,13 +38,13 @@ class Fold:
 
 
 def make_folds(cases: Mapping[str, Promise], splits: pd.DataFrame) -> list[Fold]:
-    """Divide the cases of training and validation persons by the column `fold` of the splits.
+    """Divide the cases of training and validation subjects by the column `fold` of the splits.
 
-    Test persons take no part; a fold without any other person is left out.
+    Test subjects take no part; a fold without any other subject is left out.
 
     Args:
-        cases: Thick cases by id.
-        splits: With the columns case, split and fold; a person is in one fold.
+        cases: Anisotropic cases by id.
+        splits: With the columns case, split and fold; a subject is in one fold.
 
     Raises:
         ValueError: If fewer than two folds are left.
@@ -54,7 +54,7 @@ def make_folds(cases: Mapping[str, Promise], splits: pd.DataFrame) -> list[Fold]
     folds = sorted(set(fold_of.values()))
     if len(folds) < 2:
         msg = (
-            f"tuning needs two folds of persons outside the test split, got {len(folds)}: give "
+            f"tuning needs two folds of subjects outside the test split, got {len(folds)}: give "
             "more scans, or raise ingestion.split.folds and run the ingestion pipeline"
         )
         raise ValueError(msg)

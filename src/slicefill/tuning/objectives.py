@@ -1,4 +1,4 @@
-"""What a trial is judged by, on held-out persons and thick volumes alone."""
+"""What a trial is judged by, on held-out subjects and anisotropic volumes alone."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from slicefill.geometry import through_plane_axis
-from slicefill.imputation.impute import Imputer, fill_case, learned_imputer
+from slicefill.imputation.impute import Imputer, impute_case, learned_imputer
 from slicefill.metrics.correspondence import corresponding_slices
-from slicefill.metrics.scoring import score_filling
+from slicefill.metrics.scoring import score_imputed_case
 from slicefill.params import (
     AnisotropizationParams,
     AugmentationParams,
@@ -23,13 +23,13 @@ from slicefill.segmentation.engines.registry import find_engine
 from slicefill.segmentation.interface import SegmentationData, Setting
 from slicefill.segmentation.scans import Scan, ScanPromise, make_scan
 from slicefill.segmentation.slices import describe_slices
-from slicefill.simulation.subsampling import thicken
+from slicefill.simulation.subsampling import subsample
 from slicefill.training.fit import Run
 from slicefill.tuning.folds import Fold
 from slicefill.tuning.stateless import Stateless
 from slicefill.types import Checkpoint, Lazy, Promise
 
-_METHOD = "trial"  # what the records of filled cases name
+_METHOD = "trial"  # what the records of imputed cases name
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Judging:
     """Every number that judging needs besides the model.
 
     Attributes:
-        imputation: How gaps are filled.
+        imputation: How intervals are imputed.
         evaluation: Label names, and how synthetic slices are scored.
         segmentation: The network of `downstream_dice`.
         augmentation: What that network sees.
@@ -66,7 +66,7 @@ def judge_inner_slices(checkpoint: Checkpoint, fold: Fold, judging: Judging) -> 
 
 
 def judge_labels(checkpoint: Checkpoint, fold: Fold, judging: Judging) -> dict[str, float]:
-    """Leave every other thick slice out, fill, and score the labels of what was left out.
+    """Leave every other thick slice out, impute, and score the labels of what was left out.
 
     Returns:
         `label_dice`: mean Dice of synthetic slices; `label_volume_bias`: mean magnitude of their
@@ -93,30 +93,32 @@ def _score_labels(
     promise: Promise, imputer: Imputer, rule: ImputationParams, judging: Judging
 ) -> tuple[float, float] | None:
     """Dice and magnitude of the volume bias of one case; None if it has nothing to score."""
-    thick = promise.make()
-    axis = through_plane_axis(thick.image.affine, rule.through_plane)
-    if thick.label is None or thick.image.stored.shape[axis] < 3:
+    acquired_case = promise.make()
+    axis = through_plane_axis(acquired_case.image.affine, rule.through_plane)
+    if acquired_case.label is None or acquired_case.image.stored.shape[axis] < 3:
         return None
-    thinning = AnisotropizationParams(axis=rule.through_plane, factor=2, profile="point", fwhm=None)
-    filled = fill_case(thicken(thick, thinning), imputer, rule)
-    scored = corresponding_slices(filled.record, judging.evaluation.label_names)
+    every_other = AnisotropizationParams(
+        axis=rule.through_plane, factor=2, profile="point", fwhm=None
+    )
+    imputed = impute_case(subsample(acquired_case, every_other), imputer, rule)
+    scored = corresponding_slices(imputed.record, judging.evaluation.label_names)
     if scored is None:
         return None
-    scores = score_filling(filled, thick, scored, judging.evaluation)
+    scores = score_imputed_case(imputed, acquired_case, scored, judging.evaluation)
     return scores["dice_mean"], scores["volume_bias_abs_mean"]
 
 
 def judge_downstream(checkpoint: Checkpoint, fold: Fold, judging: Judging) -> dict[str, float]:
-    """Train a segmentation network on the filled training cases of the fold.
+    """Train a segmentation network on the imputed training cases of the fold.
 
     Returns:
-        `downstream_dice`: its best Dice on the acquired slices of the held-out persons.
+        `downstream_dice`: its best Dice on the acquired slices of the held-out subjects.
     """
     imputer = learned_imputer(_METHOD, checkpoint, judging.imputation)
 
     def scans(cases: Mapping[str, Promise]) -> dict[str, ScanPromise]:
         return {
-            case: Lazy(partial(_fill_scan, promise, imputer, judging), promise.fingerprint)
+            case: Lazy(partial(_impute_scan, promise, imputer, judging), promise.fingerprint)
             for case, promise in cases.items()
         }
 
@@ -129,11 +131,13 @@ def judge_downstream(checkpoint: Checkpoint, fold: Fold, judging: Judging) -> di
     return {"downstream_dice": float(trained["validation"]["dice"])}
 
 
-def _fill_scan(promise: Promise, imputer: Imputer, judging: Judging) -> Scan:
-    thick = promise.make()
-    filled = fill_case(thick, imputer, judging.imputation)
-    weights = [row["weight"] for row in describe_slices(thick, filled, judging.augmentation)]
-    return make_scan(thick, filled, weights, judging.augmentation)
+def _impute_scan(promise: Promise, imputer: Imputer, judging: Judging) -> Scan:
+    acquired_case = promise.make()
+    imputed = impute_case(acquired_case, imputer, judging.imputation)
+    weights = [
+        row["weight"] for row in describe_slices(acquired_case, imputed, judging.augmentation)
+    ]
+    return make_scan(acquired_case, imputed, weights, judging.augmentation)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Adaptation: it learns from the scans to be filled, and never harms on what it held out."""
+"""Adaptation: it learns from the scans to be imputed, and never harms on what it held out."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ from slicefill.imputation.methods.adapted.acceptance import compare, paid
 from slicefill.imputation.methods.adapted.adaptation import (
     Scans,
     adapt,
-    adaptation_mark,
+    adaptation_fingerprint,
     divide,
     training_params,
 )
@@ -27,7 +27,7 @@ from slicefill.types import Case, Promise
 WEIGHTS = {"rec": 1, "per": 0, "warp": 0.1, "smooth": 0, "adv": 0, "tp_smooth": 0, "cycle": 0.1}
 
 
-class NoSlot:
+class NoStore:
     """Keeps nothing."""
 
     def load(self):
@@ -39,7 +39,7 @@ class NoSlot:
 
 LEARNING = {"epochs": 4, "learning_rate": 3e-2, "groups_per_epoch": 64}
 
-RUN = Run(NoSlot(), lambda values, epoch: None)
+RUN = Run(NoStore(), lambda values, epoch: None)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def start(params):
     model = SynthesisModel(1, made.network, made.parts)
     with torch.no_grad():
         model.flow_network.out.bias.fill_(1.0)
-    plain = {"channels": 1, "trust": {"knots": [0.0, 1.0]}, "epoch": 7, "history": []}
+    plain = {"channels": 1, "confidence": {"knots": [0.0, 1.0]}, "epoch": 7, "history": []}
     return {"weights": model.state_dict(), "critics": {}, "params": made.model_dump(), **plain}
 
 
@@ -63,10 +63,10 @@ def adaptation(params):
     def make(**changes):
         values = {
             "cases": 24,
-            "persons": 3,
+            "subjects": 3,
             "held_out": 0.3,
             "least_gain": 0.05,
-            "share": 1.0,
+            "fraction": 1.0,
             "largest_p": 0.01,
             "weights": WEIGHTS,
             "optimisation": {**optimisation, "epochs": 1, "minutes": 60},
@@ -82,7 +82,7 @@ def adaptation(params):
 
 @pytest.fixture
 def scans(discs):
-    """Scans of moving discs, a person each."""
+    """Scans of moving discs, a subject each."""
 
     def make(count=4):
         cases = discs(count, labelled=False)
@@ -98,13 +98,15 @@ def test_it_learns_from_the_scans_and_says_how_much_was_gained(scans, start, ada
     found = made["adaptation"]
     assert found["used"] == "adapted"
     assert found["gain_db"] > 0.1
-    assert found["kinds"]["through_plane"]["groups"] == 2 * 4  # two persons of six, six slices
-    assert found["held_out"] == "persons"
+    assert found["kinds"]["through_plane"]["groups"] == 2 * 4  # two subjects of six, six slices
+    assert found["held_out"] == "subjects"
     assert found["scans"] == 6
     assert found["steps"] == 4 * 4  # epochs; a batch of 4 from each of 4 scans, of 4 groups
     assert any("the adapted weights are used" in r.message for r in caplog.records)
     assert not torch.equal(made["weights"]["flow_network.out.bias"], torch.ones(4))
-    assert made["trust"] == start["trust"]  # what the start knows besides its weights stays
+    assert (
+        made["confidence"] == start["confidence"]
+    )  # what the start knows besides its weights stays
     json.dumps(found)  # plain: it goes into every record
 
 
@@ -138,7 +140,7 @@ def test_a_gain_counts_only_if_every_kind_of_slice_shows_it_for_sure(adaptation,
 def test_it_goes_a_share_of_the_way(scans, start, adaptation):
     optimisation = {"learning_rate": 3e-2, "epochs": 2}
     half, whole = (
-        adapt(scans(), start, adaptation(share=s, optimisation=optimisation, least_gain=0), RUN)
+        adapt(scans(), start, adaptation(fraction=s, optimisation=optimisation, least_gain=0), RUN)
         for s in (0.5, 1.0)
     )
     for name, weights in start["weights"].items():
@@ -182,15 +184,15 @@ def test_gains_are_paired_over_the_same_groups(scans, start, adaptation):
     assert {(kind["better"], kind["p"]) for kind in same["kinds"].values()} == {(0.0, 1.0)}
 
 
-def test_few_persons_give_slices_of_every_scan_and_one_short_scan_is_refused(
+def test_few_subjects_give_slices_of_every_scan_and_one_short_scan_is_refused(
     scans, make_case, adaptation
 ):
     long = Promise(lambda: make_case(np.random.default_rng(0).random((9, 8, 8))), "long")
     both = Scans({"a": long, "b": long}, {"a": "1", "b": "1"})
     assert divide(both, 1, adaptation()).by == "slices"
-    assert divide(scans(3), 1, adaptation()).by == "persons"
-    assert divide(scans(2), 1, adaptation()).by == "persons"  # six slices each: too few to cut
-    with pytest.raises(ValueError, match=r"one of 7 slices.*got 1 scan\(s\) of 1 person"):
+    assert divide(scans(3), 1, adaptation()).by == "subjects"
+    assert divide(scans(2), 1, adaptation()).by == "subjects"  # six slices each: too few to cut
+    with pytest.raises(ValueError, match=r"one of 7 slices.*got 1 scan\(s\) of 1 subject"):
         divide(scans(1), 1, adaptation())
 
 
@@ -226,18 +228,18 @@ def test_the_full_losses_train_too(scans, start, adaptation):
     assert {"critic/global", "critic/local", "train/raw/adv", "train/raw/cycle"} <= terms
 
 
-def test_another_start_other_scans_persons_or_numbers_have_another_mark(scans, start, adaptation):
+def test_another_start_other_scans_subjects_or_numbers_have_another_mark(scans, start, adaptation):
     few, params = scans(2), adaptation()
     other = {name: 1 + weight for name, weight in start["weights"].items()}
     marks = [
-        adaptation_mark(few, start, params),
-        adaptation_mark(scans(3), start, params),
-        adaptation_mark(Scans(few.cases, dict.fromkeys(few.cases, "one")), start, params),
-        adaptation_mark(few, start, params.within(2)),
-        adaptation_mark(few, {**start, "weights": other}, params),
+        adaptation_fingerprint(few, start, params),
+        adaptation_fingerprint(scans(3), start, params),
+        adaptation_fingerprint(Scans(few.cases, dict.fromkeys(few.cases, "one")), start, params),
+        adaptation_fingerprint(few, start, params.within(2)),
+        adaptation_fingerprint(few, {**start, "weights": other}, params),
     ]
     assert len(set(marks)) == 5
-    assert adaptation_mark(scans(2), start, adaptation()) == marks[0]
+    assert adaptation_fingerprint(scans(2), start, adaptation()) == marks[0]
 
 
 def test_without_a_limit_of_time_it_is_refused(adaptation):

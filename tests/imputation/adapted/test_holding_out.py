@@ -6,8 +6,8 @@ import pytest
 from slicefill.imputation.methods.adapted.holding_out import (
     cut_slices,
     held_out_block,
-    hold_out_persons,
     hold_out_slices,
+    hold_out_subjects,
 )
 from slicefill.imputation.methods.slice_imputation.views import cut_views
 from slicefill.types import Promise
@@ -17,9 +17,9 @@ from slicefill.types import Promise
 def numbered(make_case):
     """Promise a scan of `depth` slices of which slice k shows k, with a label like it."""
 
-    def promise(depth, gap=4.0):
+    def promise(depth, interval=4.0):
         slices = np.arange(depth, dtype=np.float32)[:, None, None] * np.ones((1, 6, 5))
-        return Promise(lambda: make_case(slices, gap), f"of {depth}")
+        return Promise(lambda: make_case(slices, interval), f"of {depth}")
 
     return promise
 
@@ -29,36 +29,38 @@ def numbers(promise):
     return promise.make().image.stored[0, 0].tolist()
 
 
-@pytest.mark.parametrize("share", [0.1, 0.2, 0.5])
+@pytest.mark.parametrize("fraction", [0.1, 0.2, 0.5])
 @pytest.mark.parametrize("people", [2, 3, 10])
-def test_persons_are_in_one_part_with_all_their_scans(people, share, numbered):
-    persons = {f"{who}_{visit}": str(who) for who in range(people) for visit in "ab"}
-    divided = hold_out_persons(dict.fromkeys(persons, numbered(5)), persons, share, seed=0)
-    learned, judging = ({persons[c] for c in part} for part in (divided.training, divided.held_out))
+def test_subjects_are_in_one_part_with_all_their_scans(people, fraction, numbered):
+    subjects = {f"{who}_{visit}": str(who) for who in range(people) for visit in "ab"}
+    divided = hold_out_subjects(dict.fromkeys(subjects, numbered(5)), subjects, fraction, seed=0)
+    learned, judging = (
+        {subjects[c] for c in part} for part in (divided.training, divided.held_out)
+    )
     assert not learned & judging
-    assert learned | judging == set(persons.values())
-    assert len(judging) == max(1, round(share * people))
-    assert len(divided.training) + len(divided.held_out) == len(persons)
-    assert divided.by == "persons"
+    assert learned | judging == set(subjects.values())
+    assert len(judging) == max(1, round(fraction * people))
+    assert len(divided.training) + len(divided.held_out) == len(subjects)
+    assert divided.by == "subjects"
 
 
 def test_who_is_held_out_follows_from_the_seed(numbered):
-    persons = {str(who): str(who) for who in range(20)}
-    cases = dict.fromkeys(persons, numbered(5))
+    subjects = {str(who): str(who) for who in range(20)}
+    cases = dict.fromkeys(subjects, numbered(5))
     first, again, other = (
-        set(hold_out_persons(cases, persons, 0.3, seed).held_out) for seed in (1, 1, 2)
+        set(hold_out_subjects(cases, subjects, 0.3, seed).held_out) for seed in (1, 1, 2)
     )
     assert first == again != other
 
 
-@pytest.mark.parametrize("share", [0.05, 0.2, 0.4])
-def test_a_block_leaves_a_gap_on_both_sides_and_has_a_slice_to_predict(share):
+@pytest.mark.parametrize("fraction", [0.05, 0.2, 0.4])
+def test_a_block_leaves_an_interval_on_both_sides_and_has_a_slice_to_predict(fraction):
     for depth in range(1, 80):
-        block = held_out_block(depth, share)
+        block = held_out_block(depth, fraction)
         if block is None:
             assert depth < 7
             continue
-        assert block.stop - block.start >= max(3, round(share * depth))
+        assert block.stop - block.start >= max(3, round(fraction * depth))
         assert min(block.start, depth - block.stop) >= 2
         assert abs(block.start - (depth - block.stop)) <= 1  # in the middle
 

@@ -9,7 +9,7 @@ from slicefill.imputation.methods.slice_imputation.checkpoint import (
     load_critics,
     load_model,
     load_params,
-    weights_digest,
+    weights_fingerprint,
 )
 from slicefill.imputation.methods.slice_imputation.model import Pair
 from slicefill.imputation.methods.slice_imputation.state import start_training
@@ -93,7 +93,7 @@ def test_the_best_weights_stay_when_training_goes_on(make):
 
 def test_the_digest_is_of_names_and_numbers():
     weights = {"a": torch.tensor([1.0, 2.0]), "b": torch.zeros(2, 3, 4, 4)}
-    digest = weights_digest(weights)
+    digest = weights_fingerprint(weights)
     nudged = {**weights, "a": torch.nextafter(weights["a"], torch.tensor(9.0))}
     renamed = {"aa": weights["a"], "b": weights["b"]}
     turned = {
@@ -101,5 +101,5 @@ def test_the_digest_is_of_names_and_numbers():
         "a": weights["a"].clone(),
     }
     assert len(digest) == 64
-    assert digest == weights_digest(turned)  # neither the order nor the memory format counts
-    assert len({digest, weights_digest(nudged), weights_digest(renamed)}) == 3
+    assert digest == weights_fingerprint(turned)  # neither the order nor the memory format counts
+    assert len({digest, weights_fingerprint(nudged), weights_fingerprint(renamed)}) == 3

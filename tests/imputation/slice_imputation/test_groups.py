@@ -22,16 +22,16 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
-def summary(occupied, gap=1):
-    return ViewSummary(np.asarray(occupied, bool), gap)
+def summary(occupied, interval=1):
+    return ViewSummary(np.asarray(occupied, bool), interval)
 
 
-def case_of(length=12, gap=4):
+def case_of(length=12, interval=4):
     """A case all of whose slices show something."""
     return {
         "through_plane": summary([True] * length),
-        "rows": summary([True] * 20, gap),
-        "columns": summary([True] * 30, gap),
+        "rows": summary([True] * 20, interval),
+        "columns": summary([True] * 30, interval),
     }
 
 
@@ -47,7 +47,7 @@ def test_groups_fit_into_their_view_and_have_the_n_asked_for(params):
             <= {"through_plane": 12, "rows": 20, "columns": 30}[group.view]
         )
     inner = {view: {g.inner for g in groups if g.view == view} for view in case_of()}
-    assert inner == {"through_plane": {1, 2, 3}, "rows": {3}, "columns": {3}}  # 3 = gap - 1
+    assert inner == {"through_plane": {1, 2, 3}, "rows": {3}, "columns": {3}}  # 3 = interval - 1
 
 
 def test_without_limit_every_start_is_drawn_once(params):
@@ -72,20 +72,20 @@ def test_background_groups_are_thinned_to_the_share_kept(params):
     half = {"a": {"through_plane": summary([True] * 1000 + [False] * 2000)}}
     touching = 1000  # starts 0 … 999 show something
 
-    def count(share):
-        return len(draw(params, half, inner=(1, 1), background_keep=share))
+    def count(fraction):
+        return len(draw(params, half, inner=(1, 1), background_keep=fraction))
 
     assert count(0) == touching
     assert count(1) == 2998
     assert count(0.25) - touching == pytest.approx(0.25 * 1998, abs=4 * 19)  # 4 sigma
 
 
-@pytest.mark.parametrize(("across", "within", "share"), [(1, 1, 0.5), (3, 1, 0.75), (0, 1, 0)])
-def test_with_a_limit_the_kinds_share_it_by_weight(across, within, share, params):
+@pytest.mark.parametrize(("across", "within", "fraction"), [(1, 1, 0.5), (3, 1, 0.75), (0, 1, 0)])
+def test_with_a_limit_the_kinds_share_it_by_weight(across, within, fraction, params):
     cases = {"a": case_of(length=60), "b": case_of(length=60)}
     groups = draw(params, cases, limit=40, through_plane=across, in_plane=within)
     assert len(groups) == len(set(groups)) == 40
-    assert sum(g.view == "through_plane" for g in groups) == 40 * share
+    assert sum(g.view == "through_plane" for g in groups) == 40 * fraction
 
 
 def test_a_limit_above_what_there_is_takes_everything(params):

@@ -1,4 +1,4 @@
-"""Filling gaps by motion: exact flows, labels, trust, channels, and how the work is divided."""
+"""Imputation by motion: exact flows, labels, confidence, channels, how the work is divided."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import nn
 
-from slicefill.imputation.methods.slice_imputation.infer import Engine, fill_by_flow
+from slicefill.imputation.methods.slice_imputation.infer import Engine, impute_by_flow
 from slicefill.imputation.methods.slice_imputation.labels import LabelRule
 from slicefill.imputation.methods.slice_imputation.model import Flows, SynthesisModel
 from slicefill.params import NetworkParams, Variant
@@ -82,24 +82,24 @@ def moved_disc(disc, pixels):
 # --- images ----------------------------------------------------------------------------------
 
 
-def test_an_untrained_model_fills_linearly(make_engine):
+def test_an_untrained_model_imputes_linearly(make_engine):
     image = noise()
-    filled = fill_by_flow(make_engine(), make_stack(image), [0.25, 0.5]).image
+    imputed = impute_by_flow(make_engine(), make_stack(image), [0.25, 0.5]).image
     for n, t in enumerate([0.25, 0.5]):
-        np.testing.assert_allclose(filled[:, n], (1 - t) * image[:-1] + t * image[1:], atol=1e-6)
+        np.testing.assert_allclose(imputed[:, n], (1 - t) * image[:-1] + t * image[1:], atol=1e-6)
 
 
 @pytest.mark.parametrize("t", [0.25, 0.5, 0.75])
 def test_the_true_motion_puts_a_moved_disc_where_it_was(t, disc, make_engine):
     image = np.stack([disc(16, 10, 5, 32), disc(16, 18, 5, 32)])
-    filled = fill_by_flow(make_engine(columns(8.0)), make_stack(image), [t]).image[0, 0, 0]
-    np.testing.assert_allclose(filled, disc(16, 10 + 8 * t, 5, 32), atol=1e-6)
+    imputed = impute_by_flow(make_engine(columns(8.0)), make_stack(image), [t]).image[0, 0, 0]
+    np.testing.assert_allclose(imputed, disc(16, 10 + 8 * t, 5, 32), atol=1e-6)
 
 
 def test_stored_numbers_beyond_the_window_are_neither_clipped_nor_rescaled(make_engine):
     image = noise() * 4000 - 1000
     wide, narrow = (
-        fill_by_flow(make_engine(columns(2.0)), make_stack(image, window=window), [0.5]).image
+        impute_by_flow(make_engine(columns(2.0)), make_stack(image, window=window), [0.5]).image
         for window in ((-1000.0, 3000.0), (0.0, 80.0))
     )
     assert narrow.min() < -500
@@ -110,23 +110,23 @@ def test_stored_numbers_beyond_the_window_are_neither_clipped_nor_rescaled(make_
 def test_further_channels_ride_along_on_the_motion_of_the_first(make_engine):
     image = noise(channels=3)
     engine = make_engine(columns(3.0), channels=1)
-    filled = fill_by_flow(engine, make_stack(image), [0.25]).image
+    imputed = impute_by_flow(engine, make_stack(image), [0.25]).image
     for channel in range(3):
-        alone = fill_by_flow(engine, make_stack(image[:, channel]), [0.25]).image
-        np.testing.assert_array_equal(filled[:, :, channel], alone[:, :, 0])
+        alone = impute_by_flow(engine, make_stack(image[:, channel]), [0.25]).image
+        np.testing.assert_array_equal(imputed[:, :, channel], alone[:, :, 0])
 
 
 def test_channels_beyond_the_models_do_not_guide_the_motion(make_engine):
     image, engine = noise(channels=2), make_engine(stirred=True)
     other = image.copy()
     other[:, 1] = 1 - other[:, 1]
-    one, two = (fill_by_flow(engine, make_stack(i), [0.5]).image[:, :, 0] for i in (image, other))
+    one, two = (impute_by_flow(engine, make_stack(i), [0.5]).image[:, :, 0] for i in (image, other))
     np.testing.assert_array_equal(one, two)
 
 
 def test_fewer_channels_than_the_models_are_refused(make_engine):
     with pytest.raises(ValueError, match="takes 2 channels, the image has 1"):
-        fill_by_flow(make_engine(channels=2), make_stack(noise()), [0.5])
+        impute_by_flow(make_engine(channels=2), make_stack(noise()), [0.5])
 
 
 # --- labels ----------------------------------------------------------------------------------
@@ -136,15 +136,15 @@ def test_fewer_channels_than_the_models_are_refused(make_engine):
 @pytest.mark.parametrize("pixels", [8, 12])
 def test_labels_follow_the_true_motion(pixels, field, disc, make_engine):
     stack, truth = moved_disc(disc, pixels)
-    filled = fill_by_flow(make_engine(columns(float(pixels)), field=field), stack, [0.5]).label
-    assert dice(filled[0, 0] == 1, truth > 0.5) > 0.95
+    imputed = impute_by_flow(make_engine(columns(float(pixels)), field=field), stack, [0.5]).label
+    assert dice(imputed[0, 0] == 1, truth > 0.5) > 0.95
 
 
 @pytest.mark.parametrize(("pixels", "most"), [(8, 0.55), (12, 0.3)])
 def test_without_motion_moved_labels_are_missed(pixels, most, disc, make_engine):
     stack, truth = moved_disc(disc, pixels)
-    filled = fill_by_flow(make_engine(), stack, [0.5]).label
-    assert dice(filled[0, 0] == 1, truth > 0.5) < most
+    imputed = impute_by_flow(make_engine(), stack, [0.5]).label
+    assert dice(imputed[0, 0] == 1, truth > 0.5) < most
 
 
 ids = arrays(np.uint8, (3, 6, 7), elements=st.sampled_from([0, 1, 3, 200]))
@@ -155,36 +155,37 @@ ids = arrays(np.uint8, (3, 6, 7), elements=st.sampled_from([0, 1, 3, 200]))
 @settings(max_examples=40, deadline=None)
 def test_no_id_appears_that_neither_neighbour_has(make_engine, field, label, pixels, t):
     stack = make_stack(np.zeros((3, 6, 7)), label)
-    filled = fill_by_flow(make_engine(columns(pixels), field=field), stack, [t]).label
-    assert filled.dtype == label.dtype
-    for gap in range(2):
-        assert np.isin(filled[gap], label[gap : gap + 2]).all()
+    imputed = impute_by_flow(make_engine(columns(pixels), field=field), stack, [t]).label
+    assert imputed.dtype == label.dtype
+    for interval in range(2):
+        assert np.isin(imputed[interval], label[interval : interval + 2]).all()
 
 
 def test_without_labels_none_come_out(make_engine):
-    assert fill_by_flow(make_engine(), make_stack(noise()), [0.5]).label is None
+    assert impute_by_flow(make_engine(), make_stack(noise()), [0.5]).label is None
 
 
-# --- trust -----------------------------------------------------------------------------------
+# --- confidence -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("refinement", [False, True])
-def test_trust_lies_between_0_and_1(refinement, make_engine):
+def test_confidence_lies_between_0_and_1(refinement, make_engine):
     engine = make_engine(stirred=True, refinement=refinement)
-    trust = fill_by_flow(engine, make_stack(noise() * 4 - 1), [0.3, 0.6]).trust
-    assert trust.shape == (3, 2, 13, 18)
-    assert 0 <= trust.min() < trust.max() <= 1
+    confidence = impute_by_flow(engine, make_stack(noise() * 4 - 1), [0.3, 0.6]).confidence
+    assert confidence.shape == (3, 2, 13, 18)
+    assert 0 <= confidence.min() < confidence.max() <= 1
 
 
-def test_trust_is_1_for_identical_slices(make_engine):
+def test_confidence_is_1_for_identical_slices(make_engine):
     image = np.repeat(noise(depth=1), 3, axis=0)
-    assert (fill_by_flow(make_engine(), make_stack(image), [0.5]).trust == 1).all()
+    assert (impute_by_flow(make_engine(), make_stack(image), [0.5]).confidence == 1).all()
 
 
-def test_trust_is_high_where_motion_explains_the_slices_and_low_where_not(disc, make_engine):
+def test_confidence_is_high_where_motion_explains_the_slices_and_low_where_not(disc, make_engine):
     stack, truth = moved_disc(disc, 12)
     moved, still = (
-        fill_by_flow(make_engine(move), stack, [0.5]).trust[0, 0] for move in (columns(12.0), None)
+        impute_by_flow(make_engine(move), stack, [0.5]).confidence[0, 0]
+        for move in (columns(12.0), None)
     )
     assert moved.min() > 0.99
     assert still[24, 18] < 0.01  # the disc's place on the first slice
@@ -195,7 +196,7 @@ def test_trust_is_high_where_motion_explains_the_slices_and_low_where_not(disc, 
 
 
 def assert_same(a, b, **tolerance):
-    for name in ("image", "trust", "label"):
+    for name in ("image", "confidence", "label"):
         np.testing.assert_allclose(getattr(a, name), getattr(b, name), **tolerance)
 
 
@@ -208,17 +209,17 @@ def labelled_noise():
 @pytest.mark.parametrize("batch_pixels", [1, 2 * 13 * 18, 3 * 13 * 18 + 5])
 def test_the_size_of_batches_does_not_change_the_result(batch_pixels, field, make_engine):
     stack = labelled_noise()
-    whole = fill_by_flow(make_engine(stirred=True, field=field), stack, [1 / 3, 2 / 3])
+    whole = impute_by_flow(make_engine(stirred=True, field=field), stack, [1 / 3, 2 / 3])
     engine = make_engine(stirred=True, field=field, batch_pixels=batch_pixels)
-    assert_same(fill_by_flow(engine, stack, [1 / 3, 2 / 3]), whole, atol=1e-4)
+    assert_same(impute_by_flow(engine, stack, [1 / 3, 2 / 3]), whole, atol=1e-4)
 
 
-def test_a_gap_does_not_depend_on_the_others(make_engine):
+def test_an_interval_does_not_depend_on_the_others(make_engine):
     stack, engine = labelled_noise(), make_engine(stirred=True)
     alone = Stack(stack.image[2:4], stack.window, stack.label[2:4])
-    filling, one = (fill_by_flow(engine, s, [0.4]) for s in (stack, alone))
-    np.testing.assert_allclose(filling.image[2:3], one.image, atol=1e-4)
-    np.testing.assert_array_equal(filling.label[2:3], one.label)
+    synthetic, one = (impute_by_flow(engine, s, [0.4]) for s in (stack, alone))
+    np.testing.assert_allclose(synthetic.image[2:3], one.image, atol=1e-4)
+    np.testing.assert_array_equal(synthetic.label[2:3], one.label)
 
 
 @pytest.mark.parametrize("refinement", [False, True])
@@ -237,23 +238,23 @@ def test_leaving_out_the_empty_margin_does_not_change_the_result(refinement, mak
     lit = image.copy()
     lit[:, 0, 0] = lit[:, -1, -1] = 1e-9  # so faint that it only widens the box
     assert_same(
-        fill_by_flow(make_engine(local, refinement=refinement), boxed, [0.3]),
-        fill_by_flow(make_engine(local, refinement=refinement), make_stack(lit, label), [0.3]),
+        impute_by_flow(make_engine(local, refinement=refinement), boxed, [0.3]),
+        impute_by_flow(make_engine(local, refinement=refinement), make_stack(lit, label), [0.3]),
         atol=1e-6,
     )
 
 
 @pytest.mark.parametrize("refinement", [False, True])
-def test_what_the_network_does_not_see_is_filled_linearly(refinement, make_engine):
+def test_what_the_network_does_not_see_is_imputed_linearly(refinement, make_engine):
     image = -noise(size=(30, 40))  # below the window: background, but not all the same
     image[:, :, 7:20, 12:30] = noise()
     engine = make_engine(stirred=True, refinement=refinement)
-    filled = fill_by_flow(engine, make_stack(image), [0.25]).image[:, 0]
+    imputed = impute_by_flow(engine, make_stack(image), [0.25]).image[:, 0]
     linear = 0.75 * image[:-1] + 0.25 * image[1:]
     outside = np.ones((30, 40), bool)
     outside[7:20, 12:30] = False
-    np.testing.assert_allclose(filled[..., outside], linear[..., outside], atol=1e-6)
-    assert np.abs(filled - linear)[..., ~outside].max() > 0.1
+    np.testing.assert_allclose(imputed[..., outside], linear[..., outside], atol=1e-6)
+    assert np.abs(imputed - linear)[..., ~outside].max() > 0.1
 
 
 def test_the_network_sees_the_box_only(make_engine):
@@ -265,33 +266,33 @@ def test_the_network_sees_the_box_only(make_engine):
 
     image = np.zeros((4, 30, 40), np.float32)
     image[:, 7:20, 12:30] = noise()[:, 0] + 0.01
-    fill_by_flow(make_engine(move, batch_pixels=2 * 13 * 18), make_stack(image), [0.3])
+    impute_by_flow(make_engine(move, batch_pixels=2 * 13 * 18), make_stack(image), [0.3])
     assert seen == [(2, 1, 13, 18), (1, 1, 13, 18)]
 
 
 @pytest.mark.parametrize("shown", [np.s_[:, 5], np.s_[..., 0], np.s_[..., -1], np.s_[:, 12, 17]])
 @pytest.mark.parametrize("refinement", [False, True])
-def test_slices_that_show_a_line_or_a_pixel_are_filled(shown, refinement, make_engine):
+def test_slices_that_show_a_line_or_a_pixel_are_imputed(shown, refinement, make_engine):
     image = np.zeros((3, 13, 18), np.float32)
     image[shown] = 0.5
-    filling = fill_by_flow(make_engine(refinement=refinement), make_stack(image), [0.5])
-    np.testing.assert_allclose(filling.image[:, 0, 0], image[:-1], atol=1e-6)
+    synthetic = impute_by_flow(make_engine(refinement=refinement), make_stack(image), [0.5])
+    np.testing.assert_allclose(synthetic.image[:, 0, 0], image[:-1], atol=1e-6)
 
 
-def test_an_empty_stack_is_filled_with_nothing(make_engine):
-    filling = fill_by_flow(make_engine(stirred=True), make_stack(np.zeros((3, 9, 9))), [0.5])
-    assert not filling.image.any()
-    assert (filling.trust == 1).all()
+def test_an_empty_stack_is_imputed_with_nothing(make_engine):
+    synthetic = impute_by_flow(make_engine(stirred=True), make_stack(np.zeros((3, 9, 9))), [0.5])
+    assert not synthetic.image.any()
+    assert (synthetic.confidence == 1).all()
 
 
-def test_all_positions_share_the_flows_of_a_gap(make_engine):
+def test_all_positions_share_the_flows_of_an_interval(make_engine):
     calls = []
 
     def move(first, last):
         calls.append(1)
         return columns(1.0)(first, last)
 
-    fill_by_flow(make_engine(move), make_stack(noise()), [0.2, 0.4, 0.6, 0.8])
+    impute_by_flow(make_engine(move), make_stack(noise()), [0.2, 0.4, 0.6, 0.8])
     assert len(calls) == 1
 
 
@@ -300,8 +301,8 @@ def test_residual_is_scaled_by_the_window_and_spares_further_channels(make_engin
     with torch.no_grad():
         engine.model.refinement.out.bias[5] = 50.0
     stack = make_stack(noise(channels=2) * 100 + 50, window=(50.0, 150.0))
-    plain = fill_by_flow(make_engine(), stack, [0.5]).image
-    found = fill_by_flow(engine, stack, [0.5]).image
+    plain = impute_by_flow(make_engine(), stack, [0.5]).image
+    found = impute_by_flow(engine, stack, [0.5]).image
     np.testing.assert_allclose(found[:, :, 0] - plain[:, :, 0], 10, atol=1e-3)
     np.testing.assert_allclose(found[:, :, 1], plain[:, :, 1], atol=1e-4)
 
@@ -317,8 +318,8 @@ def test_ensemble_of_the_true_motion_is_that_motion(make_engine, disc):
         return Flows(flow, -flow)
 
     stack, _ = moved_disc(disc, 8)
-    alone = fill_by_flow(make_engine(move), stack, [0.25, 0.5])
-    together = fill_by_flow(make_engine(move, ensemble=True), stack, [0.25, 0.5])
+    alone = impute_by_flow(make_engine(move), stack, [0.25, 0.5])
+    together = impute_by_flow(make_engine(move, ensemble=True), stack, [0.25, 0.5])
     np.testing.assert_allclose(together.image, alone.image, atol=1e-4)
 
 
@@ -326,6 +327,6 @@ def test_ensemble_of_the_true_motion_is_that_motion(make_engine, disc):
 def test_ensemble_is_equivariant_to_mirroring(axis, make_engine):
     engine = make_engine(stirred=True, refinement=True, residual=0.1, ensemble=True)
     image = noise()[:, 0]
-    filled = fill_by_flow(engine, make_stack(image), [0.25, 0.5]).image
-    mirrored = fill_by_flow(engine, make_stack(np.flip(image, axis).copy()), [0.25, 0.5]).image
-    np.testing.assert_allclose(np.flip(mirrored, axis + 2), filled, atol=1e-4)
+    imputed = impute_by_flow(engine, make_stack(image), [0.25, 0.5]).image
+    mirrored = impute_by_flow(engine, make_stack(np.flip(image, axis).copy()), [0.25, 0.5]).image
+    np.testing.assert_allclose(np.flip(mirrored, axis + 2), imputed, atol=1e-4)

@@ -33,11 +33,11 @@ def fill(first, last, t, field, share=None):
     return carry(torch.cat([first, last]), Motion(still, still, share), LabelRule(field), t=t)
 
 
-def carry(ids, motion, rule, *, t=0.5, shown=None, gaps=slice(0, 1)):
-    """Labels at t in some gaps of a stack, whose synthetic slices are the mean of its slices."""
+def carry(ids, motion, rule, *, t=0.5, shown=None, intervals=slice(0, 1)):
+    """Labels at t in some intervals of a stack; its synthetic slices are means of its slices."""
     shown = torch.zeros(len(ids), 1, *ids.shape[1:]) if shown is None else shown
-    first, last = shown[gaps], shown[far_side(gaps)]
-    labels = Labels.around(gaps, ids, (first, last), rule)
+    first, last = shown[intervals], shown[far_side(intervals)]
+    labels = Labels.around(intervals, ids, (first, last), rule)
     made = (first + last) / 2
     return labels.fill(motion, made, t)
 
@@ -118,13 +118,15 @@ def test_by_shape_an_object_on_one_slice_only_ends_half_way(order, disc):
 
 
 @pytest.mark.parametrize("rule", [*map(LabelRule, FIELDS), LabelRule("signed_distance", CAUTION)])
-def test_gaps_of_a_batch_are_filled_as_each_alone(rule, seeded):
+def test_intervals_of_a_batch_are_imputed_as_each_alone(rule, seeded):
     ids = torch.randint(0, 3, (6, 9, 9), generator=seeded)
     ids[2] = 7  # an id that no other slice has
     shown = torch.rand(6, 1, 9, 9, generator=seeded)
-    together = carry(ids, still((9, 9), 0.4, 3), rule, t=0.4, shown=shown, gaps=slice(1, 4))
+    together = carry(ids, still((9, 9), 0.4, 3), rule, t=0.4, shown=shown, intervals=slice(1, 4))
     for k in range(3):
-        alone = carry(ids, still((9, 9), 0.4), rule, t=0.4, shown=shown, gaps=slice(1 + k, 2 + k))
+        alone = carry(
+            ids, still((9, 9), 0.4), rule, t=0.4, shown=shown, intervals=slice(1 + k, 2 + k)
+        )
         assert torch.equal(together[k : k + 1], alone)
 
 
@@ -170,7 +172,7 @@ def test_outlines_follow_their_bend_across_slices(disc):
     """Through radii 4, 12, 12, 4 a smooth surface bulges between the middle two."""
     ids = torch.cat([round_label(disc, radius) for radius in (4, 12, 12, 4)])
     flat, partly, cubic = (
-        carry(ids, still((48, 48)), with_caution(curvature=by), gaps=slice(1, 2)).sum()
+        carry(ids, still((48, 48)), with_caution(curvature=by), intervals=slice(1, 2)).sum()
         for by in (0, 0.7, 1)
     )
     assert flat == ids[1].sum() < partly < cubic
@@ -195,7 +197,7 @@ def test_of_equal_slices_caution_leaves_the_labels_as_they_are(seeded):
     ids = torch.randint(0, 3, (1, 9, 9), generator=seeded).repeat(4, 1, 1)
     shown = torch.rand(1, 1, 9, 9, generator=seeded).repeat(4, 1, 1, 1)
     rule = LabelRule("signed_distance", CAUTION)
-    assert torch.equal(carry(ids, still((9, 9)), rule, shown=shown, gaps=slice(1, 2)), ids[:1])
+    assert torch.equal(carry(ids, still((9, 9)), rule, shown=shown, intervals=slice(1, 2)), ids[:1])
 
 
 def test_caution_leaves_a_part_of_the_motion_that_is_believed():

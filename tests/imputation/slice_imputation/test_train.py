@@ -13,13 +13,17 @@ from slicefill.imputation.methods.slice_imputation.checkpoint import load_model
 from slicefill.imputation.methods.slice_imputation.epoch import schedule
 from slicefill.imputation.methods.slice_imputation.groups import summarise
 from slicefill.imputation.methods.slice_imputation.model import Pair, SynthesisModel
-from slicefill.imputation.methods.slice_imputation.train import TrainingData, train, training_mark
+from slicefill.imputation.methods.slice_imputation.train import (
+    TrainingData,
+    train,
+    training_fingerprint,
+)
 from slicefill.imputation.methods.slice_imputation.validation import validate, validation_groups
 from slicefill.imputation.methods.slice_imputation.views import ViewCache
 from slicefill.training.fit import Run
 
 
-class MemorySlot:
+class MemoryStore:
     """Keeps the state as bytes, as a file would, and reads tensors and plain values only."""
 
     def __init__(self):
@@ -76,50 +80,50 @@ def equal(a, b):
 @pytest.mark.parametrize("kill_in", [0, 2])
 def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(variant, kill_in, data, params):
     made = params(variant=variant, optimisation={"epochs": 3})
-    whole, slot = MemorySlot(), MemorySlot()
+    whole, store = MemoryStore(), MemoryStore()
     expected = train(data(), made, Run(whole, Reporter()))
     with pytest.raises(KeyboardInterrupt):
-        train(data(), made, Run(slot, Reporter(kill_in)))
+        train(data(), made, Run(store, Reporter(kill_in)))
     reporter = Reporter()
-    checkpoint = train(data(), made, Run(slot, reporter))
+    checkpoint = train(data(), made, Run(store, reporter))
     assert reporter.values[0][0] == kill_in  # goes on with the epoch that was not saved
     assert equal(checkpoint, expected)
-    states = slot.load(), whole.load()
+    states = store.load(), whole.load()
     assert states[0].keys() == states[1].keys()
     timeless = [{k: v for k, v in state.items() if k != "minutes"} for state in states]
     assert equal(*timeless)
 
 
 def test_a_finished_run_is_not_repeated(data, params):
-    slot, reporter = MemorySlot(), Reporter()
-    first = train(data(), params(), Run(slot, Reporter()))
-    again = train(data(), params(), Run(slot, reporter))
+    store, reporter = MemoryStore(), Reporter()
+    first = train(data(), params(), Run(store, Reporter()))
+    again = train(data(), params(), Run(store, reporter))
     assert reporter.values == []
     assert equal(first, again)
 
 
 def test_the_mark_of_a_model_is_known_before_it_is_trained(data, params):
     made = params(optimisation={"epochs": 1})
-    mark = training_mark(data(), made)
-    assert train(data(), made, Run(MemorySlot(), Reporter()))["fingerprint"] == mark
+    mark = training_fingerprint(data(), made)
+    assert train(data(), made, Run(MemoryStore(), Reporter()))["fingerprint"] == mark
     swapped = TrainingData(data().validation, data().training, "auto")
     others = [
-        training_mark(data(), params(optimisation={"epochs": 2})),
-        training_mark(data(labelled=False), made),
-        training_mark(replace(data(), axis="S"), made),
-        training_mark(swapped, made),
+        training_fingerprint(data(), params(optimisation={"epochs": 2})),
+        training_fingerprint(data(labelled=False), made),
+        training_fingerprint(replace(data(), axis="S"), made),
+        training_fingerprint(swapped, made),
     ]
     assert len({mark, *others}) == 5
 
 
 def test_other_parameters_or_cases_start_anew_with_a_warning(data, params, caplog):
-    slot = MemorySlot()
-    train(data(), params(optimisation={"epochs": 1}), Run(slot, Reporter()))
+    store = MemoryStore()
+    train(data(), params(optimisation={"epochs": 1}), Run(store, Reporter()))
     other = params(optimisation={"epochs": 1, "learning_rate": 2e-3})
     for changed in ((data(), other), (data(labelled=False), other)):
         reporter = Reporter()
         caplog.clear()
-        train(*changed, Run(slot, reporter))
+        train(*changed, Run(store, reporter))
         assert [epoch for epoch, _ in reporter.values] == [0, 1]
         warnings = [r.message for r in caplog.records if r.levelno == logging.WARNING]
         assert any("starts anew" in message for message in warnings)
@@ -127,7 +131,7 @@ def test_other_parameters_or_cases_start_anew_with_a_warning(data, params, caplo
 
 def test_every_epoch_is_reported_and_kept_in_the_history(data, params):
     reporter = Reporter()
-    checkpoint = train(data(), params(), Run(MemorySlot(), reporter))
+    checkpoint = train(data(), params(), Run(MemoryStore(), reporter))
     assert [epoch for epoch, _ in reporter.values] == [0, 1, 2, 3]  # 0: the untrained network
     for epoch, values in reporter.values:
         assert np.isfinite(list(values.values())).all()
@@ -136,7 +140,7 @@ def test_every_epoch_is_reported_and_kept_in_the_history(data, params):
 
 
 def test_the_best_epoch_by_validation_is_returned(data, params):
-    checkpoint = train(data(), params(optimisation={"epochs": 4}), Run(MemorySlot(), Reporter()))
+    checkpoint = train(data(), params(optimisation={"epochs": 4}), Run(MemoryStore(), Reporter()))
     psnr = {r["epoch"]: r["value"] for r in checkpoint["history"] if r["term"] == "validation/psnr"}
     assert checkpoint["epoch"] == max(psnr, key=psnr.get)
     assert checkpoint["validation"]["psnr"] == max(psnr.values())
@@ -144,12 +148,12 @@ def test_the_best_epoch_by_validation_is_returned(data, params):
 
 def test_training_stops_when_validation_no_longer_improves(data, params):
     tiny = {"epochs": 50, "patience": 2, "learning_rate": 1e-12}  # never gets better
-    checkpoint = train(data(), params(optimisation=tiny), Run(MemorySlot(), Reporter()))
+    checkpoint = train(data(), params(optimisation=tiny), Run(MemoryStore(), Reporter()))
     assert max(row["epoch"] for row in checkpoint["history"]) <= checkpoint["epoch"] + 3 < 50
 
 
 def test_training_needs_no_labels(data, params):
-    checkpoint = train(data(labelled=False), params(), Run(MemorySlot(), Reporter()))
+    checkpoint = train(data(labelled=False), params(), Run(MemoryStore(), Reporter()))
     rows = {row["term"]: row["value"] for row in checkpoint["history"]}
     assert rows["critic/classifier"] == 0
     assert rows["critic/local"] > 0
@@ -159,16 +163,16 @@ def test_training_needs_no_labels(data, params):
 def test_cases_without_a_group_are_refused(kind, data, params):
     good, impossible = data(), params(groups={"inner": (9, 9), "in_plane": 0})
     with pytest.raises(ValueError, match=r"group: synthesis.groups.inner \(9, 9\)"):
-        train(good, impossible, Run(MemorySlot(), Reporter()))
+        train(good, impossible, Run(MemoryStore(), Reporter()))
     with pytest.raises(ValueError, match=f"no {kind} group"):
-        train(replace(good, **{kind: {}}), params(), Run(MemorySlot(), Reporter()))
+        train(replace(good, **{kind: {}}), params(), Run(MemoryStore(), Reporter()))
 
 
 def test_a_perceptual_term_without_weights_stops_before_training(data, params, tmp_path):
     weights = {"test": dict.fromkeys(("rec", "per", "warp", "smooth", "adv", "tp_smooth"), 1.0)}
     made = params(weights=weights, perceptual=str(tmp_path / "none.pth"))
     with pytest.raises(FileNotFoundError, match="perceptual"):
-        train(data(), made, Run(MemorySlot(), Reporter()))
+        train(data(), made, Run(MemoryStore(), Reporter()))
 
 
 def test_a_trained_model_beats_linear_interpolation_on_moving_discs(data, params):
@@ -185,7 +189,7 @@ def test_a_trained_model_beats_linear_interpolation_on_moving_discs(data, params
     )
     reporter = Reporter()
     sets = data(count=9)
-    checkpoint = train(sets, made, Run(MemorySlot(), reporter))
+    checkpoint = train(sets, made, Run(MemoryStore(), reporter))
     losses = [values["train/raw/rec"] for _, values in reporter.values[1:]]
     assert losses[-1] < 0.3 * losses[0]
     assert checkpoint["validation"]["psnr"] > reporter.values[0][1]["validation/psnr"] + 6
@@ -193,9 +197,9 @@ def test_a_trained_model_beats_linear_interpolation_on_moving_discs(data, params
     first, real, last = torch.from_numpy(slices[:-2]), slices[1:-1], torch.from_numpy(slices[2:])
     with torch.no_grad():
         _, (motion,) = load_model(checkpoint)(Pair(first, last), torch.tensor([0.5]))
-        filled = motion.blend(first, last).numpy()
+        imputed = motion.blend(first, last).numpy()
     linear = (slices[:-2] + slices[2:]) / 2
-    assert np.abs(filled - real).mean() < 0.5 * np.abs(linear - real).mean()
+    assert np.abs(imputed - real).mean() < 0.5 * np.abs(linear - real).mean()
 
 
 def shipped(params):
@@ -212,13 +216,16 @@ def test_training_goes_on_from_weights_that_are_given(data, params):
     still = params(variant="plain", optimisation={"epochs": 1, "learning_rate": 1e-12})
     plain = data()
     given = replace(plain, start=start)
-    made = train(given, still, Run(MemorySlot(), reporter))
+    made = train(given, still, Run(MemoryStore(), reporter))
     assert torch.equal(made["weights"]["flow_network.out.bias"], torch.ones(4))
     cache = ViewCache(given.validation, "auto", still)
     groups = validation_groups(summarise(cache, sorted(given.validation)), still)
     bar = validate(load_model(start), cache, groups)
     assert reporter.values[0] == (0, pytest.approx(bar, abs=1e-5))
-    assert len({training_mark(d, still) for d in (plain, given, replace(plain, start=None))}) == 2
+    assert (
+        len({training_fingerprint(d, still) for d in (plain, given, replace(plain, start=None))})
+        == 2
+    )
 
 
 class Clock:
@@ -249,7 +256,7 @@ def test_training_ends_with_its_time_and_with_a_low_rate(data, params, monkeypat
     monkeypatch.setattr("slicefill.imputation.methods.slice_imputation.epoch.schedule", remember)
     Clock(monkeypatch)
     made = params(variant="plain", optimisation={**LIMITED, "warmup_steps": 0})
-    checkpoint = train(data(), made, Run(MemorySlot(), Reporter()))
+    checkpoint = train(data(), made, Run(MemoryStore(), Reporter()))
     steps = [row["value"] for row in checkpoint["history"] if row["term"] == "train/steps"]
     assert steps == sorted(steps)
     assert steps[-1] == len(rates) == 1 + rates[-1][0]
@@ -261,29 +268,29 @@ def test_training_ends_with_its_time_and_with_a_low_rate(data, params, monkeypat
 
 
 def test_only_the_time_that_was_spent_counts_when_a_run_goes_on(data, params, monkeypatch):
-    made, slot = params(variant="plain", optimisation=LIMITED), MemorySlot()
+    made, store = params(variant="plain", optimisation=LIMITED), MemoryStore()
     Clock(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
-        train(data(), made, Run(slot, Reporter(kill_in=3)))
-    spent = slot.load()["minutes"]
+        train(data(), made, Run(store, Reporter(kill_in=3)))
+    spent = store.load()["minutes"]
     assert 0 < spent < 0.5
     clock = Clock(monkeypatch, begin=10**9)
-    train(data(), made, Run(slot, Reporter()))
+    train(data(), made, Run(store, Reporter()))
     assert clock.now - 10**9 == pytest.approx(60 * (1 - spent), abs=5)
 
 
 def test_a_run_whose_time_was_over_is_not_repeated(data, params, monkeypatch):
-    made, slot = params(variant="plain", optimisation=LIMITED), MemorySlot()
+    made, store = params(variant="plain", optimisation=LIMITED), MemoryStore()
     Clock(monkeypatch)
-    first = train(data(), made, Run(slot, Reporter()))
+    first = train(data(), made, Run(store, Reporter()))
     reporter = Reporter()
-    assert equal(train(data(), made, Run(slot, reporter)), first)
+    assert equal(train(data(), made, Run(store, reporter)), first)
     assert reporter.values == []
 
 
 def test_a_limit_of_time_marks_a_model_and_none_leaves_its_mark(data, params):
     marks = {
-        training_mark(data(), params(optimisation=limit))
+        training_fingerprint(data(), params(optimisation=limit))
         for limit in ({}, {"minutes": None}, {"minutes": 1.0}, {"minutes": 2.0})
     }
     assert len(marks) == 3

@@ -14,12 +14,12 @@ def slices():
 
 def test_through_plane_view_is_the_acquired_slices(slices, make_case, params):
     view = cut_views(make_case(slices), "auto", params())["through_plane"]
-    assert view.gap == 1
+    assert view.factor == 1
     assert np.array_equal(view.slices[:, 0], slices)
 
 
 def test_in_plane_views_hold_the_rows_and_columns_of_the_volume(slices, make_case, params):
-    views = cut_views(make_case(slices, gap=4.0), "auto", params())
+    views = cut_views(make_case(slices, interval=4.0), "auto", params())
     rows, columns = views["rows"].slices, views["columns"].slices
     assert rows.shape == (7, 1, 17, 9)  # one slice per row, 4 · (5 - 1) + 1 lines
     assert columns.shape == (9, 1, 17, 7)
@@ -38,25 +38,25 @@ def test_channels_stay_apart(params, make_case, slices):
         np.testing.assert_allclose(view.slices[:, 0], 1 - view.slices[:, 1], atol=1e-6)
 
 
-@pytest.mark.parametrize(("spacing", "gap"), [(2.0, 2), (4.0, 4), (3.4, 3)])
-def test_in_plane_gap_comes_from_the_spacing(spacing, gap, slices, make_case, params):
-    views = cut_views(make_case(slices, gap=spacing), "auto", params())
-    assert views["rows"].gap == views["columns"].gap == gap
+@pytest.mark.parametrize(("spacing", "interval"), [(2.0, 2), (4.0, 4), (3.4, 3)])
+def test_in_plane_interval_comes_from_the_spacing(spacing, interval, slices, make_case, params):
+    views = cut_views(make_case(slices, interval=spacing), "auto", params())
+    assert views["rows"].factor == views["columns"].interval == interval
 
 
-def test_in_plane_gap_can_be_set(slices, make_case, params):
+def test_in_plane_interval_can_be_set(slices, make_case, params):
     views = cut_views(make_case(slices), "auto", params(groups={"in_plane_factor": 6}))
-    assert views["rows"].gap == 6
+    assert views["rows"].factor == 6
 
 
 def test_only_the_views_asked_for_are_cut(slices, make_case, params):
-    def names(gap=4.0, **groups):
-        return set(cut_views(make_case(slices, gap), "auto", params(groups=groups)))
+    def names(interval=4.0, **groups):
+        return set(cut_views(make_case(slices, interval), "auto", params(groups=groups)))
 
     assert names() == {"through_plane", "rows", "columns"}
     assert names(in_plane=0) == {"through_plane"}
     assert names(through_plane=0) == {"rows", "columns"}
-    assert names(gap=1.0) == {"through_plane"}  # isotropic: no gap to learn in-plane
+    assert names(interval=1.0) == {"through_plane"}  # isotropic: no interval to learn in-plane
 
 
 def test_a_slice_shows_the_object_where_its_label_does(make_case, params):

@@ -1,10 +1,10 @@
-"""Filling by super-resolution: where rows end up, what is averaged, what is refused."""
+"""Imputation by super-resolution: where rows end up, what is averaged, what is refused."""
 
 import numpy as np
 import pytest
 import torch
 
-from slicefill.imputation.methods.super_resolution.infer import Engine, fill_by_super_resolution
+from slicefill.imputation.methods.super_resolution.infer import Engine, impute_by_super_resolution
 from slicefill.imputation.methods.super_resolution.networks import build_generator
 from slicefill.types import Stack
 
@@ -44,45 +44,45 @@ def stack(channels=1, depth=4, low=0.0, high=1.0):
 
 def test_row_k_r_of_the_result_stands_r_thirds_behind_acquired_slice_k(engine):
     given = stack(channels=2)
-    filling = fill_by_super_resolution(engine(Ramps(), 2), given, THIRDS)
-    np.testing.assert_allclose(filling.acquired, given.image, atol=1e-6)
-    assert filling.image.shape == (3, 2, 2, 5, 7)
+    synthetic = impute_by_super_resolution(engine(Ramps(), 2), given, THIRDS)
+    np.testing.assert_allclose(synthetic.acquired, given.image, atol=1e-6)
+    assert synthetic.image.shape == (3, 2, 2, 5, 7)
     for r in (1, 2):
-        np.testing.assert_allclose(filling.image[:, r - 1], given.image[:-1] + r / 100, atol=1e-6)
+        np.testing.assert_allclose(synthetic.image[:, r - 1], given.image[:-1] + r / 100, atol=1e-6)
 
 
-def test_both_views_are_averaged_and_trust_is_their_agreement(engine):
+def test_both_views_are_averaged_and_confidence_is_their_agreement(engine):
     given = stack()
-    filling = fill_by_super_resolution(engine(AlongPixels()), given, THIRDS)
+    synthetic = impute_by_super_resolution(engine(AlongPixels()), given, THIRDS)
     h, w = np.indices((5, 7)) / 100
-    np.testing.assert_allclose(filling.acquired, given.image + (h + w) / 2, atol=1e-6)
-    trust = np.broadcast_to(1 - np.abs(h - w), (3, 2, 5, 7))
-    np.testing.assert_allclose(filling.trust, trust, atol=1e-6)
+    np.testing.assert_allclose(synthetic.acquired, given.image + (h + w) / 2, atol=1e-6)
+    confidence = np.broadcast_to(1 - np.abs(h - w), (3, 2, 5, 7))
+    np.testing.assert_allclose(synthetic.confidence, confidence, atol=1e-6)
 
 
-def test_no_label_is_filled(engine):
-    assert fill_by_super_resolution(engine(Ramps()), stack(), THIRDS).label is None
+def test_no_label_is_imputed(engine):
+    assert impute_by_super_resolution(engine(Ramps()), stack(), THIRDS).label is None
 
 
 def test_the_result_is_in_stored_numbers_cut_off_by_the_window(engine):
     given = stack(low=-50.0, high=150.0)
     given.image[1, 0, 2, 3] = 1000
-    filling = fill_by_super_resolution(engine(Ramps()), given, THIRDS)
-    assert filling.acquired[1, 0, 2, 3] == pytest.approx(150)
-    assert filling.image[1, 0, 0, 2, 3] == pytest.approx(152)
-    np.testing.assert_allclose(filling.acquired[0], given.image[0], atol=1e-4)
+    synthetic = impute_by_super_resolution(engine(Ramps()), given, THIRDS)
+    assert synthetic.acquired[1, 0, 2, 3] == pytest.approx(150)
+    assert synthetic.image[1, 0, 0, 2, 3] == pytest.approx(152)
+    np.testing.assert_allclose(synthetic.acquired[0], given.image[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["edsr", "rcan", "esrgan"])
 def test_the_size_of_batches_does_not_matter(kind, engine, params):
     torch.manual_seed(0)
     network = build_generator(params().networks[kind], 1, R)
-    fillings = [
-        fill_by_super_resolution(engine(network, batch_pixels=pixels), stack(), THIRDS)
+    synthetics = [
+        impute_by_super_resolution(engine(network, batch_pixels=pixels), stack(), THIRDS)
         for pixels in (1, 10_000)
     ]
-    for name in ("image", "acquired", "trust"):
-        one, other = (getattr(filling, name) for filling in fillings)
+    for name in ("image", "acquired", "confidence"):
+        one, other = (getattr(synthetic, name) for synthetic in synthetics)
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
@@ -92,7 +92,7 @@ def test_exchanging_rows_and_columns_exchanges_those_of_the_result(engine, param
     given = stack()
     turned = Stack(given.image.swapaxes(2, 3).copy(), given.window)
     made, of_turned = (
-        fill_by_super_resolution(of_network, one, THIRDS).image for one in (given, turned)
+        impute_by_super_resolution(of_network, one, THIRDS).image for one in (given, turned)
     )
     np.testing.assert_allclose(of_turned.swapaxes(3, 4), made, atol=1e-5)
 
@@ -100,11 +100,11 @@ def test_exchanging_rows_and_columns_exchanges_those_of_the_result(engine, param
 @pytest.mark.parametrize("positions", [[0.5], [], [0.25, 0.5, 0.75], [0.3, 0.7]])
 def test_other_positions_than_those_trained_for_are_refused(engine, positions):
     with pytest.raises(ValueError, match=r"trained for ×3.*\[0.333, 0.667\], got .* slices to 2"):
-        fill_by_super_resolution(engine(Ramps()), stack(), positions)
+        impute_by_super_resolution(engine(Ramps()), stack(), positions)
 
 
 def test_other_channels_or_a_single_slice_are_refused(engine):
     with pytest.raises(ValueError, match="the model takes 1 channels, the image has 2"):
-        fill_by_super_resolution(engine(Ramps()), stack(channels=2), THIRDS)
-    with pytest.raises(ValueError, match="no gap to fill"):
-        fill_by_super_resolution(engine(Ramps()), stack(depth=1), THIRDS)
+        impute_by_super_resolution(engine(Ramps()), stack(channels=2), THIRDS)
+    with pytest.raises(ValueError, match="no interval to impute"):
+        impute_by_super_resolution(engine(Ramps()), stack(depth=1), THIRDS)

@@ -9,12 +9,12 @@ import torch
 from slicefill.imputation.methods.classical import CLASSICAL
 from slicefill.imputation.methods.super_resolution.infer import (
     Engine,
-    fill_by_super_resolution,
+    impute_by_super_resolution,
     load_engine,
 )
 from slicefill.imputation.methods.super_resolution.learner import SuperResolutionLearner
 from slicefill.imputation.methods.super_resolution.pairs import StackCache
-from slicefill.imputation.methods.super_resolution.train import train, training_mark
+from slicefill.imputation.methods.super_resolution.train import train, training_fingerprint
 from slicefill.imputation.methods.super_resolution.validation import squared_error, validate
 from slicefill.training.fit import Run
 from slicefill.types import Promise, Stack
@@ -22,7 +22,7 @@ from slicefill.types import Promise, Stack
 KINDS = ["edsr", "rcan", "esrgan"]
 
 
-class MemorySlot:
+class MemoryStore:
     """Keeps the state as bytes, as a file would, and reads tensors and plain values only."""
 
     def __init__(self):
@@ -37,14 +37,14 @@ class MemorySlot:
         self.content = file.getvalue()
 
 
-def run(slot=None, kill_in=None, seen=None):
+def run(store=None, kill_in=None, seen=None):
     def report(values, epoch):
         if seen is not None:
             seen.append(dict(values))
         if epoch == kill_in:
             raise KeyboardInterrupt
 
-    return Run(slot or MemorySlot(), report)
+    return Run(store or MemoryStore(), report)
 
 
 def equal(a, b):
@@ -67,31 +67,31 @@ def data(waves):
 @pytest.mark.parametrize("kill_in", [1, 3])
 def test_a_killed_run_ends_as_an_uninterrupted_one(kind, kill_in, data, params):
     made = params(optimisation={"epochs": 3, "adversarial_epochs": 1})
-    whole, slot = MemorySlot(), MemorySlot()
+    whole, store = MemoryStore(), MemoryStore()
     expected = train(*data, kind, made, run(whole))
     with pytest.raises(KeyboardInterrupt):
-        train(*data, kind, made, run(slot, kill_in))  # before the epoch is saved
-    assert equal(train(*data, kind, made, run(slot)), expected)
-    assert equal(slot.load(), whole.load())
+        train(*data, kind, made, run(store, kill_in))  # before the epoch is saved
+    assert equal(train(*data, kind, made, run(store)), expected)
+    assert equal(store.load(), whole.load())
 
 
 def test_a_finished_run_is_not_repeated(data, params):
-    slot, seen = MemorySlot(), []
-    first = train(*data, "edsr", params(), run(slot))
-    assert equal(train(*data, "edsr", params(), run(slot, seen=seen)), first)
+    store, seen = MemoryStore(), []
+    first = train(*data, "edsr", params(), run(store))
+    assert equal(train(*data, "edsr", params(), run(store, seen=seen)), first)
     assert seen == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_checkpoint_is_plain_and_says_what_it_is(kind, data, params):
     checkpoint = train(*data, kind, params(), run())
-    slot = MemorySlot()
-    slot.save(checkpoint)  # reading it back refuses anything but tensors and plain values
-    assert equal(slot.load(), checkpoint)
+    store = MemoryStore()
+    store.save(checkpoint)  # reading it back refuses anything but tensors and plain values
+    assert equal(store.load(), checkpoint)
     assert (checkpoint["kind"], checkpoint["name"]) == ("super_resolution", kind)
     assert (checkpoint["channels"], checkpoint["factor"]) == (1, 3)
     assert checkpoint["network"]["kind"] == kind
-    assert checkpoint["fingerprint"] == training_mark(*data, kind, params())
+    assert checkpoint["fingerprint"] == training_fingerprint(*data, kind, params())
     psnr = {r["epoch"]: r["value"] for r in checkpoint["history"] if r["term"] == "validation/psnr"}
     assert checkpoint["validation"]["psnr"] == psnr[checkpoint["epoch"]]
 
@@ -175,16 +175,16 @@ def test_thick_scans_hold_no_pairs(data, params):
 def test_the_mark_depends_on_all_that_the_network_does(data, params):
     training, validation = data
     marks = [
-        training_mark(training, validation, "edsr", params()),
-        training_mark(training, validation, "rcan", params()),
-        training_mark(validation, training, "edsr", params()),
-        training_mark(training, validation, "edsr", params(factor=2)),
-        training_mark(training, validation, "edsr", params(optimisation={"batch": 3})),
-        training_mark({"case0": Promise(dict, "x")}, validation, "edsr", params()),
+        training_fingerprint(training, validation, "edsr", params()),
+        training_fingerprint(training, validation, "rcan", params()),
+        training_fingerprint(validation, training, "edsr", params()),
+        training_fingerprint(training, validation, "edsr", params(factor=2)),
+        training_fingerprint(training, validation, "edsr", params(optimisation={"batch": 3})),
+        training_fingerprint({"case0": Promise(dict, "x")}, validation, "edsr", params()),
     ]
     assert len(set(marks)) == len(marks)
     wider = params(networks={"rcan": {**params().networks["rcan"].model_dump(), "width": 9}})
-    assert training_mark(training, validation, "edsr", wider) == marks[0]
+    assert training_fingerprint(training, validation, "edsr", wider) == marks[0]
 
 
 class Constant(torch.nn.Module):
@@ -229,7 +229,7 @@ def test_a_tiny_edsr_beats_linear_interpolation_on_waves(waves, params, fabric):
         name: np.abs(method(stack, [1 / 3, 2 / 3]).image - removed).mean()
         for name, method in {
             "linear": CLASSICAL["linear"],
-            "edsr": lambda *given: fill_by_super_resolution(engine, *given),
+            "edsr": lambda *given: impute_by_super_resolution(engine, *given),
         }.items()
     }
     assert errors["edsr"] < 0.6 * errors["linear"]

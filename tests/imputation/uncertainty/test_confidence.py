@@ -1,4 +1,4 @@
-"""Trust as an expected error: evidence, estimates, calibration, abstention."""
+"""Confidence as an expected error: evidence, estimates, calibration, abstention."""
 
 import json
 
@@ -7,15 +7,19 @@ import pytest
 import torch
 
 from slicefill.imputation.methods.classical import CLASSICAL
-from slicefill.imputation.methods.slice_imputation.infer import Engine, fill_by_flow
+from slicefill.imputation.methods.slice_imputation.infer import Engine, impute_by_flow
 from slicefill.imputation.methods.slice_imputation.labels import LabelRule
 from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
 from slicefill.imputation.uncertainty.calibration import calibrate, compare_known
-from slicefill.imputation.uncertainty.confidence import Judge, fill_and_judge, load_judge
+from slicefill.imputation.uncertainty.confidence import (
+    Judge,
+    impute_with_confidence,
+    load_judge,
+)
 from slicefill.imputation.uncertainty.cycle import cycle_error
 from slicefill.imputation.uncertainty.error_model import fit_estimate
-from slicefill.imputation.uncertainty.evidence import METHODS, Filled, gather
-from slicefill.params import CalibrationParams, NetworkParams, TrustParams, Variant
+from slicefill.imputation.uncertainty.evidence import METHODS, Imputed, gather
+from slicefill.params import CalibrationParams, ConfidenceParams, NetworkParams, Variant
 from slicefill.simulation.procedural import procedural_volume
 from slicefill.types import Stack
 
@@ -34,7 +38,7 @@ PARTS = {
 
 @pytest.fixture(scope="module")
 def engine(fabric):
-    """An untrained model: it fills linearly."""
+    """An untrained model: it imputes linearly."""
     torch.manual_seed(0)
     network = NetworkParams(width=4, depth=2, time_form="linear_motion")
     model = SynthesisModel(1, network, Variant(**PARTS)).eval()
@@ -70,16 +74,18 @@ def constant(**errors):
         name: {"weights": {"apart": 1.0}, "scores": [0.0, 1.0], "errors": [error, error]}
         for name, error in errors.items()
     }
-    return {"smoothing": 1, "gaps": [2], "with_cycle": maps, "without_cycle": maps}
+    return {"smoothing": 1, "factors": [2], "with_cycle": maps, "without_cycle": maps}
 
 
 def judge(calibration, **params):
-    return Judge(calibration, TrustParams(**{"cycle": False, "threshold": 1, "margin": 1} | params))
+    return Judge(
+        calibration, ConfidenceParams(**{"cycle": False, "threshold": 1, "margin": 1} | params)
+    )
 
 
 def features(engine, stack, positions, smoothing=0, cycle=None):
-    filling = fill_by_flow(engine, stack, positions)
-    (found,) = gather(Filled(engine, stack, filling, positions, smoothing, cycle))
+    synthetic = impute_by_flow(engine, stack, positions)
+    (found,) = gather(Imputed(engine, stack, synthetic, positions, smoothing, cycle))
     return found
 
 
@@ -114,7 +120,7 @@ def test_differences_are_averaged_over_squares(engine):
     assert change[4, 6] == 0
 
 
-def test_alternatives_are_what_the_classical_methods_fill_in(engine):
+def test_alternatives_are_what_the_classical_methods_impute_in(engine):
     stack = noise()
     values = features(engine, stack, [0.25, 0.5]).values
     for name in ("linear", "cubic"):
@@ -125,17 +131,17 @@ def test_alternatives_are_what_the_classical_methods_fill_in(engine):
 def test_cycle_error_is_that_of_going_there_and_back(engine):
     """Linearly: between 0.2 and 0.6 there is 0.4, and between 0.4 and 0.4 again 0.4."""
     stack = flat([0.2, 0.6, 0.2, 0.2])
-    error = cycle_error(engine, stack, fill_by_flow(engine, stack, [0.5]))
+    error = cycle_error(engine, stack, impute_by_flow(engine, stack, [0.5]))
     np.testing.assert_allclose(error[:, 4, 4], [0.2, 0.2, 0.1, 0.1], atol=1e-6)
 
 
 def test_slices_that_change_evenly_are_predicted_back_without_error(engine):
     stack = flat([0.1, 0.3, 0.5, 0.7])
-    error = cycle_error(engine, stack, fill_by_flow(engine, stack, [0.25, 0.5, 0.75]))
+    error = cycle_error(engine, stack, impute_by_flow(engine, stack, [0.25, 0.5, 0.75]))
     np.testing.assert_allclose(error, 0, atol=1e-6)
 
 
-def test_cycle_errors_are_carried_linearly_to_the_gaps(engine):
+def test_cycle_errors_are_carried_linearly_to_the_intervals(engine):
     cycle = np.ones((3, 8, 9), np.float32) * np.reshape([0.1, 0.3, 0.2], (3, 1, 1))
     cycle = cycle.astype(np.float32)
     found = features(engine, flat([0.1, 0.3, 0.9]), [0.25], cycle=cycle).features["cycle"]
@@ -176,7 +182,7 @@ def test_where_nothing_tells_voxels_apart_there_is_no_estimate():
 @pytest.fixture(scope="module")
 def calibration_params():
     return CalibrationParams(
-        gaps=[2, 4],
+        factors=[2, 4],
         voxels=4000,
         smoothing=1,
         knots=16,
@@ -196,11 +202,11 @@ def calibrated(engine, params, calibration_params):
 
 
 def test_a_calibration_is_plain_values_of_every_method(calibrated):
-    trust = json.loads(json.dumps(calibrated["trust"]))
-    assert trust == calibrated["trust"]
-    assert set(trust["with_cycle"]) == set(METHODS) == set(trust["without_cycle"])
-    assert "cycle" in trust["with_cycle"]["model"]["weights"]
-    assert "cycle" not in trust["without_cycle"]["model"]["weights"]
+    confidence = json.loads(json.dumps(calibrated["confidence"]))
+    assert confidence == calibrated["confidence"]
+    assert set(confidence["with_cycle"]) == set(METHODS) == set(confidence["without_cycle"])
+    assert "cycle" in confidence["with_cycle"]["model"]["weights"]
+    assert "cycle" not in confidence["without_cycle"]["model"]["weights"]
 
 
 @pytest.mark.parametrize("cycle", [False, True])
@@ -209,19 +215,19 @@ def test_on_new_volumes_as_much_error_is_found_as_was_expected(engine, calibrate
     for seed in range(100, 108):
         volume = procedural_volume(seed, 32, 0.0)
         stack = Stack(volume[::3, None].copy(), np.array([[0.0, 1.0]]))
-        filling = fill_and_judge(
-            engine, judge(calibrated["trust"], cycle=cycle, threshold=0), stack, [1 / 3, 2 / 3]
+        synthetic = impute_with_confidence(
+            engine, judge(calibrated["confidence"], cycle=cycle, threshold=0), stack, [1 / 3, 2 / 3]
         )
         removed = np.stack([volume[1:30:3], volume[2:31:3]], 1)
-        expected.append(1 - filling.trust)
-        true.append(np.abs(filling.image[:, :, 0] - removed))
+        expected.append(1 - synthetic.confidence)
+        true.append(np.abs(synthetic.image[:, :, 0] - removed))
     expected, true = np.concatenate(expected).ravel(), np.concatenate(true).ravel()
     assert expected.mean() == pytest.approx(true.mean(), rel=0.25)
-    trusted = expected < np.median(expected)
-    assert true[trusted].mean() < 0.6 * true[~trusted].mean()
+    confident = expected < np.median(expected)
+    assert true[confident].mean() < 0.6 * true[~confident].mean()
 
 
-def test_errors_of_known_voxels_are_those_of_the_filling(engine):
+def test_errors_of_known_voxels_are_those_of_the_imputation(engine):
     volume = procedural_volume(0, 24, 0.0)
     known = compare_known(engine, volume, 2, smoothing=1)
     stack = Stack(volume[::2, None].copy(), np.array([[0.0, 1.0]]))
@@ -230,25 +236,25 @@ def test_errors_of_known_voxels_are_those_of_the_filling(engine):
     np.testing.assert_allclose(known["error_model"], known["error_linear"], atol=1e-6)
 
 
-def test_a_volume_too_short_for_its_gap_is_refused(engine):
-    with pytest.raises(ValueError, match="8 slices is too short for gap 4"):
+def test_a_volume_too_short_for_its_interval_is_refused(engine):
+    with pytest.raises(ValueError, match="8 slices is too short for factor 4"):
         compare_known(engine, np.zeros((8, 9, 9), np.float32), 4, smoothing=1)
 
 
 def test_without_a_calibration_nothing_is_judged():
-    assert load_judge({"weights": {}}, TrustParams(cycle=False, threshold=1, margin=1)) is None
+    assert load_judge({"weights": {}}, ConfidenceParams(cycle=False, threshold=1, margin=1)) is None
 
 
-# --- filling ---------------------------------------------------------------------------------
+# --- imputing ---------------------------------------------------------------------------------
 
 
-def test_trust_is_one_minus_the_expected_error(engine):
+def test_confidence_is_one_minus_the_expected_error(engine):
     apart = {"weights": {"apart": 0.5}, "scores": [0.0, 1.0], "errors": [0.0, 1.0]}
     calibration = constant(model=0, linear=0, cubic=0)
     calibration["without_cycle"] = dict.fromkeys(METHODS, apart)
-    filling = fill_and_judge(engine, judge(calibration), flat([0.2, 0.6]), [0.5])
-    np.testing.assert_allclose(filling.trust, 1 - 0.5 * 0.4, atol=1e-6)
-    assert (filling.measure, filling.error) == ("expected_error", None)
+    synthetic = impute_with_confidence(engine, judge(calibration), flat([0.2, 0.6]), [0.5])
+    np.testing.assert_allclose(synthetic.confidence, 1 - 0.5 * 0.4, atol=1e-6)
+    assert (synthetic.measure, synthetic.error) == ("expected_error", None)
 
 
 @pytest.mark.parametrize("better", ["linear", "cubic"])
@@ -256,53 +262,55 @@ def test_where_a_classical_method_expects_less_error_it_is_believed(stirred, bet
     errors = {"model": 0.5, "linear": 0.3, "cubic": 0.3, better: 0.1}
     stack, positions = noise(channels=2), [0.25, 0.5]
     stack = Stack(stack.image, np.tile([-9.0, 9.0], (2, 1)), stack.label)  # shows all there is
-    plain = fill_by_flow(stirred, stack, positions)
-    filling = fill_and_judge(stirred, judge(constant(**errors)), stack, positions)
+    plain = impute_by_flow(stirred, stack, positions)
+    synthetic = impute_with_confidence(stirred, judge(constant(**errors)), stack, positions)
     expected = CLASSICAL[better](stack, positions).image
-    np.testing.assert_allclose(filling.image, expected, atol=1e-5)
-    np.testing.assert_allclose(filling.trust, 0.9, atol=1e-6)
-    assert filling.abstained.all()
-    np.testing.assert_array_equal(filling.label, plain.label)
+    np.testing.assert_allclose(synthetic.image, expected, atol=1e-5)
+    np.testing.assert_allclose(synthetic.confidence, 0.9, atol=1e-6)
+    assert synthetic.abstained.all()
+    np.testing.assert_array_equal(synthetic.label, plain.label)
 
 
 @pytest.mark.parametrize("limits", [{"threshold": 0.0}, {"threshold": 0.4}, {"margin": 0.1}])
 def test_otherwise_the_model_is(stirred, limits):
     stack, positions = noise(), [0.25, 0.5]
-    plain = fill_by_flow(stirred, stack, positions)
+    plain = impute_by_flow(stirred, stack, positions)
     calibration = constant(model=0.5, linear=0.1, cubic=0.1)
-    filling = fill_and_judge(stirred, judge(calibration, **limits), stack, positions)
-    np.testing.assert_array_equal(filling.image, plain.image)
-    np.testing.assert_allclose(filling.trust, 0.5)
-    assert not filling.abstained.any()
+    synthetic = impute_with_confidence(stirred, judge(calibration, **limits), stack, positions)
+    np.testing.assert_array_equal(synthetic.image, plain.image)
+    np.testing.assert_allclose(synthetic.confidence, 0.5)
+    assert not synthetic.abstained.any()
 
 
 def test_beyond_the_window_no_classical_method_is_believed(stirred):
     stack, positions = noise(), [0.25, 0.5]
     narrow = Stack(stack.image, np.array([[0.4, 0.6]]))
-    plain = fill_by_flow(stirred, narrow, positions).image[:, :, 0]
+    plain = impute_by_flow(stirred, narrow, positions).image[:, :, 0]
     calibration = constant(model=0.5, linear=0.1, cubic=0.2)
-    filling = fill_and_judge(stirred, judge(calibration), narrow, positions)
+    synthetic = impute_with_confidence(stirred, judge(calibration), narrow, positions)
     beyond = (plain < 0.4) | (plain > 0.6)
-    assert 0 < filling.abstained.mean() < 1
-    assert not filling.abstained[beyond].any()
-    np.testing.assert_array_equal(filling.image[:, :, 0][beyond], plain[beyond])
+    assert 0 < synthetic.abstained.mean() < 1
+    assert not synthetic.abstained[beyond].any()
+    np.testing.assert_array_equal(synthetic.image[:, :, 0][beyond], plain[beyond])
 
 
 @pytest.mark.parametrize("batch_pixels", [1, 3 * 12 * 14])
-def test_trust_does_not_depend_on_the_size_of_batches(stirred, calibrated, batch_pixels):
+def test_confidence_does_not_depend_on_the_size_of_batches(stirred, calibrated, batch_pixels):
     stack, positions = noise(depth=7), [1 / 3, 2 / 3]
-    judged = judge(calibrated["trust"], cycle=True, margin=0.9)
+    judged = judge(calibrated["confidence"], cycle=True, margin=0.9)
     small = Engine(
         stirred.model, stirred.fabric, batch_pixels, LabelRule("one_hot"), ensemble=False
     )
-    one, other = (fill_and_judge(each, judged, stack, positions) for each in (stirred, small))
-    np.testing.assert_allclose(one.trust, other.trust, atol=1e-4)
+    one, other = (
+        impute_with_confidence(each, judged, stack, positions) for each in (stirred, small)
+    )
+    np.testing.assert_allclose(one.confidence, other.confidence, atol=1e-4)
     np.testing.assert_allclose(one.image, other.image, atol=1e-4)
 
 
 def test_two_slices_have_none_to_predict_back_and_no_position_none_to_judge(engine, calibrated):
-    judged = judge(calibrated["trust"], cycle=True)
-    two = fill_and_judge(engine, judged, noise(depth=2), [0.5])
-    without = fill_and_judge(engine, judge(calibrated["trust"]), noise(depth=2), [0.5])
-    np.testing.assert_array_equal(two.trust, without.trust)
-    assert fill_and_judge(engine, judged, noise(), []).image.shape[1] == 0
+    judged = judge(calibrated["confidence"], cycle=True)
+    two = impute_with_confidence(engine, judged, noise(depth=2), [0.5])
+    without = impute_with_confidence(engine, judge(calibrated["confidence"]), noise(depth=2), [0.5])
+    np.testing.assert_array_equal(two.confidence, without.confidence)
+    assert impute_with_confidence(engine, judged, noise(), []).image.shape[1] == 0

@@ -16,7 +16,7 @@ from slicefill.imputation.uncertainty.domain import (
 )
 from slicefill.params import DomainParams
 
-PARAMS = DomainParams(bins=4, usual=0.9, gaps=(2, 8))
+PARAMS = DomainParams(bins=4, usual=0.9, factors=(2, 8))
 
 
 def stripes(period, low=0.0, high=1.0):
@@ -60,11 +60,11 @@ def test_a_scan_like_the_volumes_raises_nothing(domain):
     found = check_domain(stripes(12), 4.0, domain)
     assert found["outside"] == []
     assert found["histogram_distance"] == pytest.approx(0, abs=1e-6)
-    assert found["gap_pixels"] == 4.0
+    assert found["factor"] == 4.0
 
 
 @pytest.mark.parametrize(
-    ("slices", "gap", "said"),
+    ("slices", "interval", "said"),
     [
         (stripes(12, low=0.6), 4.0, r"^intensities are 0\.250 of the window .*up to 0\.000\)$"),
         (stripes(2), 4.0, r"^structures are 0\.7 pixels large \(usual: 1\.\d to 2\.\d\)$"),
@@ -72,12 +72,12 @@ def test_a_scan_like_the_volumes_raises_nothing(domain):
         (stripes(12), 1.2, r"^slices are 1\.2 pixels apart"),
     ],
 )
-def test_what_is_outside_is_said_with_both_numbers(slices, gap, said, domain):
-    (sentence,) = check_domain(slices, gap, domain)["outside"]
+def test_what_is_outside_is_said_with_both_numbers(slices, interval, said, domain):
+    (sentence,) = check_domain(slices, interval, domain)["outside"]
     assert re.search(said, sentence), sentence
 
 
-def test_a_gap_that_rounds_to_a_trained_one_is_none(domain):
+def test_an_interval_that_rounds_to_a_trained_one_is_none(domain):
     assert check_domain(stripes(12), 8.4, domain)["outside"] == []
     assert check_domain(stripes(12), 1.6, domain)["outside"] == []
 
@@ -85,7 +85,7 @@ def test_a_gap_that_rounds_to_a_trained_one_is_none(domain):
 def test_a_summary_is_plain_values_that_json_holds(domain):
     assert json.loads(json.dumps(domain)) == domain
     assert domain["histogram"] == [0.5, 0.0, 0.0, 0.5]
-    assert domain["gaps"] == [2, 8]
+    assert domain["factors"] == [2, 8]
 
 
 def test_the_usual_is_a_share_of_the_volumes():

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from slicefill.imputation.distances import across_gaps, signed_distances
-from slicefill.types import Array, Filling, Floats, Method, Stack
+from slicefill.imputation.distances import across_intervals, signed_distances
+from slicefill.types import Array, Floats, Method, Stack, SyntheticSlices
 
 _TIE = 1e-4  # votes nearer to each other than this are tied
 
 
-def fill_classically(kind: str, stack: Stack, positions: Sequence[float]) -> Filling:
-    """Fill every gap without motion.
+def impute_classically(kind: str, stack: Stack, positions: Sequence[float]) -> SyntheticSlices:
+    """Impute every interval without motion.
 
     Images: `nearest` copies the nearer slice, `linear` blends two, `cubic` is the not-a-knot
     spline through all slices (fewer than four: the parabola or line through them), and
@@ -33,10 +33,11 @@ def fill_classically(kind: str, stack: Stack, positions: Sequence[float]) -> Fil
     Args:
         kind: `nearest`, `linear`, `cubic` or `shape_based`.
         stack: At least two slices.
-        positions: t of the synthetic slices of each gap, in (0, 1); 0 is the first slice.
+        positions: t of the synthetic slices of each interval, in (0, 1); 0 is the first slice.
 
     Returns:
-        The filling. Trust is 1 - |first - second| on the network's [0, 1] scale, averaged over
+        The imputing. Confidence is 1 - |first - second| on the network's [0, 1] scale, averaged
+        over
         channels: where the neighbours agree, no motion is needed. It is read-only and the same
         for every t. Label ids are among those of the two neighbours, in the dtype given.
 
@@ -45,13 +46,13 @@ def fill_classically(kind: str, stack: Stack, positions: Sequence[float]) -> Fil
 
         >>> image = np.array([0, 8], np.float32).reshape(2, 1, 1, 1)
         >>> stack = Stack(image, window=np.array([[0.0, 10.0]]))
-        >>> filling = fill_classically("linear", stack, [0.25])
-        >>> filling.image.item(), round(filling.trust.item(), 2)
+        >>> imputing = impute_classically("linear", stack, [0.25])
+        >>> imputing.image.item(), round(imputing.confidence.item(), 2)
         (2.0, 0.2)
     """
     depth = len(stack.image)
     if depth < 2:
-        msg = f"a stack of {depth} slice has no gap to fill: give at least 2 slices"
+        msg = f"a stack of {depth} slice has no interval to impute: give at least 2 slices"
         raise ValueError(msg)
     shape = (depth - 1, len(positions))
     where = _places(depth, positions)
@@ -63,11 +64,11 @@ def fill_classically(kind: str, stack: Stack, positions: Sequence[float]) -> Fil
         label = _elect(stack.label, where, score)
         label = label.reshape(*shape, *stack.label.shape[1:])
     image = _apply(operator, stack.image).reshape(*shape, *stack.image.shape[1:])
-    return Filling(image, _agreement(stack, len(positions)), label)
+    return SyntheticSlices(image, _agreement(stack, len(positions)), label)
 
 
 def slice_weights(kind: str, depth: int, positions: Sequence[float]) -> Floats:
-    """Share of each of D slices in every synthetic one, `((D - 1) · N, D)`, gap after gap.
+    """Share of each of D slices in every synthetic one, `((D - 1) · N, D)`, in order.
 
     Example:
         >>> slice_weights("linear", 3, [0.25]).tolist()
@@ -103,7 +104,7 @@ _OPERATORS: dict[str, Callable[[int, Array], Floats]] = {
     "shape_based": _linear,
 }
 
-CLASSICAL: dict[str, Method] = {kind: partial(fill_classically, kind) for kind in _OPERATORS}
+CLASSICAL: dict[str, Method] = {kind: partial(impute_classically, kind) for kind in _OPERATORS}
 """Every classical method by name."""
 
 
@@ -124,7 +125,7 @@ def _vote_score(operator: Floats, mask: Array) -> Floats:
 
 def _shape_score(positions: Sequence[float], mask: Array) -> Floats:
     """Interpolated signed distance, `(M, H, W)`, pixels."""
-    first, last = (field[:, None] for field in across_gaps(mask, signed_distances(mask)))
+    first, last = (field[:, None] for field in across_intervals(mask, signed_distances(mask)))
     t = np.asarray(positions, dtype=np.float32)[:, None, None]
     return np.asarray((1 - t) * first + t * last, dtype=np.float32).reshape(-1, *mask.shape[1:])
 
@@ -148,5 +149,5 @@ def _elect(label: Array, where: Array, score_of: Callable[[Array], Floats]) -> A
 def _agreement(stack: Stack, count: int) -> Floats:
     """1 - |difference of the two neighbours|, `(D - 1, count, H, W)`."""
     normalised = stack.normalised()
-    trust = 1 - np.abs(np.diff(normalised, axis=0)).mean(axis=1)
-    return np.broadcast_to(trust[:, None], (len(trust), count, *trust.shape[1:]))
+    confidence = 1 - np.abs(np.diff(normalised, axis=0)).mean(axis=1)
+    return np.broadcast_to(confidence[:, None], (len(confidence), count, *confidence.shape[1:]))

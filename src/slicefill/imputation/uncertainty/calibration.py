@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from slicefill.imputation.methods.slice_imputation.infer import Engine, fill_by_flow, load_engine
+from slicefill.imputation.methods.slice_imputation.infer import Engine, impute_by_flow, load_engine
 from slicefill.imputation.methods.slice_imputation.labels import LabelRule
 from slicefill.imputation.uncertainty.cycle import cycle_error
 from slicefill.imputation.uncertainty.error_model import fit_estimate
-from slicefill.imputation.uncertainty.evidence import METHODS, Evidence, Filled, gather
+from slicefill.imputation.uncertainty.evidence import METHODS, Evidence, Imputed, gather
 from slicefill.params import CalibrationParams
 from slicefill.training.hardware import launch_fabric
 from slicefill.types import Checkpoint, Floats, Stack
@@ -20,23 +20,23 @@ from slicefill.types import Checkpoint, Floats, Stack
 def calibrate(
     checkpoint: Checkpoint, volumes: Iterable[Floats], params: CalibrationParams
 ) -> Checkpoint:
-    """Learn what the trust of a model means.
+    """Learn what the confidence of a model means.
 
-    Each volume is thinned along its first axis, filled, and compared with what was removed.
+    Each volume is subsampled along its first axis, imputed, and compared with what was removed.
 
     Args:
         checkpoint: Of a synthesis model of one channel.
         volumes: `(D, H, W)`, every slice known, intensities in [0, 1]; none that the model was
             trained on, for there it errs too little.
-        params: Gaps, how many voxels are drawn, and what the map is made of.
+        params: Intervals, how many voxels are drawn, and what the map is made of.
 
     Returns:
-        The checkpoint with the entry `trust`, plain values: `smoothing`, `gaps`, and per method
-        (`model`, `linear`, `cubic`) its `Estimate`, once with the cycle error among the evidence
-        (`with_cycle`) and once without (`without_cycle`).
+        The checkpoint with the entry `confidence`, plain values: `smoothing`, `factors`, and per
+        method (`model`, `linear`, `cubic`) its `Estimate`, once with the cycle error among the
+        evidence (`with_cycle`) and once without (`without_cycle`).
 
     Raises:
-        ValueError: If a volume is too short for its gap, or all voxels look the same.
+        ValueError: If a volume is too short for its interval, or all voxels look the same.
     """
     fabric = launch_fabric(params.hardware)
     engine = load_engine(
@@ -45,56 +45,59 @@ def calibrate(
     rng = np.random.default_rng(params.seed)
     drawn = []
     for place, volume in enumerate(volumes):
-        gap = params.gaps[place % len(params.gaps)]
-        known = compare_known(engine, volume, gap, params.smoothing)
+        factor = params.factors[place % len(params.factors)]
+        known = compare_known(engine, volume, factor, params.smoothing)
         drawn.append(known.iloc[rng.integers(0, len(known), params.voxels)])
     known = pd.concat(drawn)
     evidence = [str(name) for name in known if name not in _ERRORS]
     without = [name for name in evidence if name != "cycle"]
-    trust = {
+    confidence = {
         "smoothing": params.smoothing,
-        "gaps": params.gaps,
+        "factors": params.factors,
         "with_cycle": _fit(known, evidence, params.knots),
         "without_cycle": _fit(known, without, params.knots),
     }
-    return {**checkpoint, "trust": trust}
+    return {**checkpoint, "confidence": confidence}
 
 
 _ERRORS = {f"error_{name}": name for name in METHODS}
 """Column of the true error, and whose it is."""
 
 
-def compare_known(engine: Engine, volume: Floats, gap: int, smoothing: int) -> pd.DataFrame:
-    """Fill a thinned volume, and compare every synthetic voxel with what was there.
+def compare_known(engine: Engine, volume: Floats, factor: int, smoothing: int) -> pd.DataFrame:
+    """Impute a subsampled volume, and compare every synthetic voxel with what was there.
 
     Args:
         engine: A model of one channel.
         volume: `(D, H, W)`, intensities in [0, 1].
-        gap: Every so many slices are kept.
+        factor: Every so many slices are kept.
         smoothing: As in `CalibrationParams`.
 
     Returns:
         A row per voxel; columns: the evidence by name, and the absolute errors `error_model`,
         `error_linear` and `error_cubic`.
     """
-    thick = volume[::gap]
-    if len(thick) < 3:
-        msg = f"a volume of {len(volume)} slices is too short for gap {gap}: give at least 3 gaps"
+    subsampled = volume[::factor]
+    if len(subsampled) < 3:
+        msg = (
+            f"a volume of {len(volume)} slices is too short for factor {factor}: "
+            "give at least 3 intervals"
+        )
         raise ValueError(msg)
-    stack = Stack(np.ascontiguousarray(thick[:, None]), np.array([[0.0, 1.0]]))
-    positions = [n / gap for n in range(1, gap)]
-    filling = fill_by_flow(engine, stack, positions)
-    cycle = cycle_error(engine, stack, filling)
-    removed = volume[: (len(thick) - 1) * gap].reshape(-1, gap, *volume.shape[1:])[:, 1:]
-    filled = Filled(engine, stack, filling, positions, smoothing, cycle)
-    return pd.concat([_rows(filled, found, removed) for found in gather(filled)])
+    stack = Stack(np.ascontiguousarray(subsampled[:, None]), np.array([[0.0, 1.0]]))
+    positions = [n / factor for n in range(1, factor)]
+    synthetic = impute_by_flow(engine, stack, positions)
+    cycle = cycle_error(engine, stack, synthetic)
+    removed = volume[: (len(subsampled) - 1) * factor].reshape(-1, factor, *volume.shape[1:])[:, 1:]
+    imputed = Imputed(engine, stack, synthetic, positions, smoothing, cycle)
+    return pd.concat([_rows(imputed, found, removed) for found in gather(imputed)])
 
 
-def _rows(filled: Filled, found: Evidence, removed: Floats) -> pd.DataFrame:
-    """Evidence and errors of the voxels of some gaps; `removed` is `(D - 1, N, H, W)`."""
-    truth = filled.inside(removed[found.gaps], found.box)
+def _rows(imputed: Imputed, found: Evidence, removed: Floats) -> pd.DataFrame:
+    """Evidence and errors of the voxels of some intervals; `removed` is `(D - 1, N, H, W)`."""
+    truth = imputed.inside(removed[found.intervals], found.box)
     errors = {
-        column: (filled.shown(found.values[name])[:, :, 0] - truth).abs()
+        column: (imputed.shown(found.values[name])[:, :, 0] - truth).abs()
         for column, name in _ERRORS.items()
     }
     columns = {**found.features, **errors}

@@ -1,4 +1,4 @@
-"""Trust as an expected error, and abstention where a classical method promises less of it."""
+"""Confidence as an expected error, and abstention where a classical method promises less of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,25 +8,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slicefill.imputation.methods.slice_imputation.infer import Engine, fill_by_flow
+from slicefill.imputation.methods.slice_imputation.infer import Engine, impute_by_flow
 from slicefill.imputation.uncertainty.cycle import cycle_error
 from slicefill.imputation.uncertainty.error_model import Estimate
-from slicefill.imputation.uncertainty.evidence import METHODS, MODEL, Evidence, Filled, gather
-from slicefill.params import TrustParams
-from slicefill.types import Checkpoint, Filling, Stack
+from slicefill.imputation.uncertainty.evidence import METHODS, MODEL, Evidence, Imputed, gather
+from slicefill.params import ConfidenceParams
+from slicefill.types import Checkpoint, Stack, SyntheticSlices
 
 
 @dataclass(frozen=True)
 class Judge:
-    """What a calibration and the user's wishes make of a filling.
+    """What a calibration and the user's wishes make of an imputation.
 
     Attributes:
-        calibration: The entry `trust` of a checkpoint.
+        calibration: The entry `confidence` of a checkpoint.
         params: When to abstain, and whether acquired slices are predicted back.
     """
 
     calibration: Mapping[str, Any]
-    params: TrustParams
+    params: ConfidenceParams
 
     def looks_back(self, stack: Stack) -> bool:
         """Whether slices are predicted back; of two slices none can be."""
@@ -38,45 +38,50 @@ class Judge:
         return {name: Estimate(**values) for name, values in self.calibration[kind].items()}
 
 
-def load_judge(checkpoint: Checkpoint, params: TrustParams) -> Judge | None:
+def load_judge(checkpoint: Checkpoint, params: ConfidenceParams) -> Judge | None:
     """Read the calibration of a model; None if it has none."""
-    return Judge(checkpoint["trust"], params) if "trust" in checkpoint else None
+    return Judge(checkpoint["confidence"], params) if "confidence" in checkpoint else None
 
 
-def fill_and_judge(
+def impute_with_confidence(
     engine: Engine, judge: Judge, stack: Stack, positions: Sequence[float]
-) -> Filling:
-    """Fill every gap of a stack, estimate the error of every voxel, abstain where it is large.
+) -> SyntheticSlices:
+    """Impute a stack, estimate the error of every voxel, abstain where it is large.
 
     Args:
         engine: The model.
         judge: Calibrated for this model.
         stack: D slices.
-        positions: N values of t in (0, 1), the same in every gap.
+        positions: N values of t in (0, 1), the same in every interval.
 
     Returns:
-        As `fill_by_flow`, but that trust is 1 - the expected absolute error of what the voxel
-        holds. Where the model's would be below the threshold and a classical method expects less
-        than `margin` times its error, the image has the value of that method, in all channels,
+        As `impute_by_flow`, but that confidence is 1 - the expected absolute error of what the
+        voxel holds. Where the model's would be below the threshold and a classical method expects
+        less than `margin` times its error, the image has the value of that method, in all channels,
         if all their values lie within the window. Labels are the model's.
     """
-    filling = fill_by_flow(engine, stack, positions)
+    synthetic = impute_by_flow(engine, stack, positions)
     if not positions:
-        return filling
-    cycle = cycle_error(engine, stack, filling) if judge.looks_back(stack) else None
+        return synthetic
+    cycle = cycle_error(engine, stack, synthetic) if judge.looks_back(stack) else None
     smoothing, estimates = judge.calibration["smoothing"], judge.estimates(stack)
-    trust, abstained = np.empty_like(filling.trust), np.zeros(filling.trust.shape, bool)
-    for found in gather(Filled(engine, stack, filling, positions, smoothing, cycle)):
+    confidence, abstained = (
+        np.empty_like(synthetic.confidence),
+        np.zeros(synthetic.confidence.shape, bool),
+    )
+    for found in gather(Imputed(engine, stack, synthetic, positions, smoothing, cycle)):
         error, chosen = _settle(found, estimates, judge.params)
         box, nothing = found.box, float(estimates[MODEL].errors[0])
-        trust[found.gaps] = 1 - box.paste(error, nothing).cpu().numpy()
-        abstained[found.gaps] = box.paste(chosen > 0).cpu().numpy()
-        box.cut(torch.from_numpy(filling.image[found.gaps])).copy_(_take(found, chosen))
-    return replace(filling, trust=trust, measure="expected_error", error=None, abstained=abstained)
+        confidence[found.intervals] = 1 - box.paste(error, nothing).cpu().numpy()
+        abstained[found.intervals] = box.paste(chosen > 0).cpu().numpy()
+        box.cut(torch.from_numpy(synthetic.image[found.intervals])).copy_(_take(found, chosen))
+    return replace(
+        synthetic, confidence=confidence, measure="expected_error", error=None, abstained=abstained
+    )
 
 
 def _settle(
-    found: Evidence, estimates: Mapping[str, Estimate], params: TrustParams
+    found: Evidence, estimates: Mapping[str, Estimate], params: ConfidenceParams
 ) -> tuple[Tensor, Tensor]:
     """Expected error of what is believed, and which of `METHODS` that is, `(G, N, h, w)`."""
     errors = torch.stack([estimates[name].expect(found.features) for name in METHODS])

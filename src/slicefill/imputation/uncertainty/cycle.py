@@ -7,30 +7,30 @@ from torch import Tensor
 from slicefill.imputation.methods.slice_imputation.foreground import Box, batches
 from slicefill.imputation.methods.slice_imputation.infer import Engine, motions
 from slicefill.imputation.methods.slice_imputation.model import Pair
-from slicefill.types import Filling, Floats, Stack
+from slicefill.types import Floats, Stack, SyntheticSlices
 
 
 @torch.no_grad()
-def cycle_error(engine: Engine, stack: Stack, filling: Filling) -> Floats:
+def cycle_error(engine: Engine, stack: Stack, synthetic: SyntheticSlices) -> Floats:
     """Re-predict every inner acquired slice half-way between its two synthetic neighbours.
 
     Where motion was misjudged, the way there and back does not end where it began. The model sees
     the slices beyond its two inputs where it is made to, three steps of the dense grid away.
 
     Args:
-        engine: The model that filled the stack.
+        engine: The model that imputed the stack.
         stack: At least three slices.
-        filling: At least one synthetic slice in each gap.
+        synthetic: At least one synthetic slice in each interval.
 
     Returns:
         Absolute difference from what was acquired, mean over the model's channels in [0, 1]
         units, `(D, H, W)`; the first and the last slice take that of their neighbour.
     """
-    dense = torch.from_numpy(_dense(stack, filling)[:, : engine.model.channels])
-    step = filling.image.shape[1] + 1
+    dense = torch.from_numpy(_dense(stack, synthetic)[:, : engine.model.channels])
+    step = synthetic.image.shape[1] + 1
     errors = torch.zeros(len(stack.image), *dense.shape[2:])
-    for gaps, box in batches(dense[step::step], engine.batch_pixels):
-        inner = torch.arange(gaps.start, gaps.stop) + 1
+    for intervals, box in batches(dense[step::step], engine.batch_pixels):
+        inner = torch.arange(intervals.start, intervals.stop) + 1
         errors[inner] = box.paste(_repredict(engine, dense, inner * step, box))
     errors[0], errors[-1] = errors[1], errors[-2]
     return errors.numpy()
@@ -51,11 +51,11 @@ def _repredict(engine: Engine, dense: Tensor, places: Tensor, box: Box) -> Tenso
     return (predicted - at(0)).abs().mean(1).cpu()
 
 
-def _dense(stack: Stack, filling: Filling) -> Floats:
+def _dense(stack: Stack, synthetic: SyntheticSlices) -> Floats:
     """Acquired and synthetic slices in order, in [0, 1], `((D - 1) · (N + 1) + 1, C, H, W)`."""
-    depth, count = len(stack.image), filling.image.shape[1]
+    depth, count = len(stack.image), synthetic.image.shape[1]
     stored = np.empty(((depth - 1) * (count + 1) + 1, *stack.image.shape[1:]), np.float32)
     stored[:: count + 1] = stack.image
     for n in range(count):
-        stored[n + 1 :: count + 1] = filling.image[:, n]
+        stored[n + 1 :: count + 1] = synthetic.image[:, n]
     return Stack(stored, stack.window).normalised()

@@ -1,4 +1,4 @@
-"""Is a scan like what the weights have seen: its intensities, its structures, its gaps?"""
+"""Is a scan like what the weights have seen: its intensities, its structures, its intervals?"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,12 +17,12 @@ def summarise_domain(volumes: Iterable[Floats], params: DomainParams) -> dict[st
 
     Args:
         volumes: Each `(D, H, W)`, intensities in [0, 1]; one is held at a time.
-        params: Bins, what is usual, and the gaps of training.
+        params: Bins, what is usual, and the intervals of training.
 
     Returns:
         `histogram`, the mean of all; `distance`, how far from it the usual volumes are at most;
         `structure`, size of the structures in the usual volumes, smallest and largest, pixels;
-        `gaps`, smallest and largest, pixels.
+        `intervals`, smallest and largest, pixels.
 
     Raises:
         ValueError: If there is no volume.
@@ -39,20 +39,20 @@ def summarise_domain(volumes: Iterable[Floats], params: DomainParams) -> dict[st
         "histogram": mean.tolist(),
         "distance": float(np.quantile(distances, params.usual)),
         "structure": np.quantile(sizes, [rest, 1 - rest]).tolist(),
-        "gaps": list(params.gaps),
+        "factors": list(params.factors),
     }
 
 
-def check_domain(slices: Floats, gap: float, domain: Mapping[str, Any]) -> dict[str, Any]:
+def check_domain(slices: Floats, factor: float, domain: Mapping[str, Any]) -> dict[str, Any]:
     """Hold a scan against what the weights have seen.
 
     Args:
         slices: `(D, H, W)`, intensities in [0, 1].
-        gap: From one acquired slice to the next, pixels.
+        factor: From one acquired slice to the next, pixels.
         domain: As `summarise_domain` returned it.
 
     Returns:
-        `histogram_distance`, `structure_pixels` and `gap_pixels` of the scan, and `outside`: one
+        `histogram_distance`, `structure_pixels` and `factor` of the scan, and `outside`: one
         sentence for each that is not as in training, with both numbers.
     """
     own = histogram(slices, len(domain["histogram"]))
@@ -67,13 +67,13 @@ def check_domain(slices: Floats, gap: float, domain: Mapping[str, Any]) -> dict[
     low, high = domain["structure"]
     if not low <= size <= high:
         outside.append(f"structures are {size:.1f} pixels large (usual: {low:.1f} to {high:.1f})")
-    low, high = domain["gaps"]
-    if not low <= round(gap) <= high:
-        outside.append(f"slices are {gap:.1f} pixels apart (trained: {low} to {high})")
+    low, high = domain["factors"]
+    if not low <= round(factor) <= high:
+        outside.append(f"slices are {factor:.1f} pixels apart (trained: {low} to {high})")
     return {
         "histogram_distance": distance,
         "structure_pixels": size,
-        "gap_pixels": gap,
+        "factor": factor,
         "outside": outside,
     }
 

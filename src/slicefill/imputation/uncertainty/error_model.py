@@ -10,7 +10,9 @@ from scipy.optimize import isotonic_regression, nnls
 from torch import Tensor
 
 _RIDGE = 1e-3  # evidence below a thousandth of the window is rounding, and gets no large weight
-_LAST_SHARE = 1e-3  # of the voxels lies in the highest bin: distrust is rare, and finely resolved
+_LAST_FRACTION = (
+    1e-3  # of the voxels lies in the highest bin: distrust is rare, and finely resolved
+)
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ class Estimate:
         score = torch.stack(terms).sum(0)
         scores, errors = score.new_tensor(self.scores), score.new_tensor(self.errors)
         right = torch.searchsorted(scores, score).clamp(1, len(scores) - 1)
-        share = (score - scores[right - 1]) / (scores[right] - scores[right - 1])
-        return torch.lerp(errors[right - 1], errors[right], share.clamp(0, 1))
+        fraction = (score - scores[right - 1]) / (scores[right] - scores[right - 1])
+        return torch.lerp(errors[right - 1], errors[right], fraction.clamp(0, 1))
 
 
 def fit_estimate(
@@ -50,8 +52,8 @@ def fit_estimate(
     """Fit the map to errors that are known.
 
     The weights are least squares without negative ones, so that more evidence never means more
-    trust. Voxels are sorted by the weighted sum and divided into bins, the higher the narrower;
-    the mean errors of the bins, made monotone (isotonic regression), are the knots.
+    confidence. Voxels are sorted by the weighted sum and divided into bins, the higher the
+    narrower; the mean errors of the bins, made monotone (isotonic regression), are the knots.
 
     Args:
         evidence: By name, each `(n,)`.
@@ -65,7 +67,7 @@ def fit_estimate(
     small = _RIDGE * np.sqrt(len(error)) * np.eye(len(evidence))
     weights, _ = nnls(np.vstack([features, small]), np.append(error, np.zeros(len(evidence))))
     score = features @ weights
-    levels = 1 - np.geomspace(1, _LAST_SHARE, knots)
+    levels = 1 - np.geomspace(1, _LAST_FRACTION, knots)
     edges = np.unique(np.quantile(score, levels))
     bins = np.searchsorted(edges, score, side="right") - 1
     counts = np.bincount(bins)

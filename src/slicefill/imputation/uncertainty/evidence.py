@@ -1,4 +1,4 @@
-"""What speaks for and against synthetic voxels, once a stack is filled.
+"""What speaks for and against synthetic voxels, once a stack is imputed.
 
 Every piece of evidence is an absolute difference of intensities in [0, 1] (the window), averaged
 over the model's channels: an error that might have been made.
@@ -15,20 +15,20 @@ from slicefill.imputation.methods.classical import slice_weights
 from slicefill.imputation.methods.slice_imputation.foreground import Box, batches
 from slicefill.imputation.methods.slice_imputation.infer import Engine
 from slicefill.imputation.methods.slice_imputation.window import through_window
-from slicefill.types import Filling, Floats, Stack
+from slicefill.types import Floats, Stack, SyntheticSlices
 
 MODEL, *ALTERNATIVES = METHODS = ("model", "linear", "cubic")
 """Whose error is estimated: the model, and the classical methods that it may yield to."""
 
 
 @dataclass(frozen=True, eq=False)
-class Filled:
-    """A filled stack, seen through its window.
+class Imputed:
+    """An imputed stack, seen through its window.
 
     Attributes:
-        engine: The model; only its channels tell of trust.
+        engine: The model; only its channels tell of confidence.
         stack: D slices.
-        filling: Of that model.
+        synthetic: Of that model.
         positions: N values of t in (0, 1).
         smoothing: Radius of the square over which differences are averaged, pixels.
         cycle: Error of every acquired slice when predicted back, `(D, H, W)`; None: not measured.
@@ -36,7 +36,7 @@ class Filled:
 
     engine: Engine
     stack: Stack
-    filling: Filling
+    synthetic: SyntheticSlices
     positions: Sequence[float]
     smoothing: int
     cycle: Floats | None
@@ -69,10 +69,10 @@ class Filled:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Of the gaps `gaps`, inside a box; G gaps, N slices in each.
+    """Of the intervals `intervals`, inside a box; G intervals, N slices in each.
 
     Attributes:
-        gaps: Which gaps of the stack.
+        intervals: Which intervals of the stack.
         box: Rows and columns; outside, all is background.
         features: By name, each `(G, N, h, w)`, in [0, 1].
         values: What the model and each alternative fill in, stored numbers, `(G, N, C, h, w)`.
@@ -80,7 +80,7 @@ class Evidence:
             does not show how far they differ.
     """
 
-    gaps: slice
+    intervals: slice
     box: Box
     features: dict[str, Tensor]
     values: dict[str, Tensor]
@@ -88,8 +88,8 @@ class Evidence:
 
 
 @torch.no_grad()
-def gather(filled: Filled) -> Iterator[Evidence]:
-    """Gather the evidence, some gaps at a time.
+def gather(imputed: Imputed) -> Iterator[Evidence]:
+    """Gather the evidence, some intervals at a time.
 
     Yields:
         The features are `apart`, how far both neighbours' predictions differ; `predicted`, the
@@ -99,58 +99,58 @@ def gather(filled: Filled) -> Iterator[Evidence]:
         latter averaged over the box, at every t; `from_linear` and `from_cubic`, how far the
         model is from these.
     """
-    shown = filled.shown(torch.from_numpy(filled.stack.image))
-    for gaps, box in batches(shown, filled.engine.batch_pixels):
-        stored = filled.inside(filled.stack.image, box)
-        values = {MODEL: filled.inside(filled.filling.image[gaps], box)}
-        values |= {name: _interpolate(name, stored, filled, gaps) for name in ALTERNATIVES}
-        made = filled.shown(values[MODEL])
-        features = _own(filled, gaps, box) | _neighbours(filled, stored, gaps)
+    shown = imputed.shown(torch.from_numpy(imputed.stack.image))
+    for intervals, box in batches(shown, imputed.engine.batch_pixels):
+        stored = imputed.inside(imputed.stack.image, box)
+        values = {MODEL: imputed.inside(imputed.synthetic.image[intervals], box)}
+        values |= {name: _interpolate(name, stored, imputed, intervals) for name in ALTERNATIVES}
+        made = imputed.shown(values[MODEL])
+        features = _own(imputed, intervals, box) | _neighbours(imputed, stored, intervals)
         for name in ALTERNATIVES:
-            apart = (made - filled.shown(values[name])).abs().mean(2)
-            features[f"from_{name}"] = filled.smooth(apart)
-        visible = torch.stack([filled.visible(each) for each in values.values()]).all(0)
-        yield Evidence(gaps, box, features, values, visible)
+            apart = (made - imputed.shown(values[name])).abs().mean(2)
+            features[f"from_{name}"] = imputed.smooth(apart)
+        visible = torch.stack([imputed.visible(each) for each in values.values()]).all(0)
+        yield Evidence(intervals, box, features, values, visible)
 
 
-def _own(filled: Filled, gaps: slice, box: Box) -> dict[str, Tensor]:
+def _own(imputed: Imputed, intervals: slice, box: Box) -> dict[str, Tensor]:
     """What the model says of its own slices."""
-    filling = filled.filling
-    features = {"apart": filled.smooth(1 - filled.inside(filling.trust[gaps], box))}
-    if filling.error is not None:
-        features["predicted"] = filled.inside(filling.error[gaps], box)
-    if filled.cycle is not None:
-        error = filled.smooth(filled.inside(filled.cycle, box))
-        t = _positions(filled, error)
-        features["cycle"] = torch.lerp(error[gaps, None], error[1:][gaps, None], t)
+    synthetic = imputed.synthetic
+    features = {"apart": imputed.smooth(1 - imputed.inside(synthetic.confidence[intervals], box))}
+    if synthetic.error is not None:
+        features["predicted"] = imputed.inside(synthetic.error[intervals], box)
+    if imputed.cycle is not None:
+        error = imputed.smooth(imputed.inside(imputed.cycle, box))
+        t = _positions(imputed, error)
+        features["cycle"] = torch.lerp(error[intervals, None], error[1:][intervals, None], t)
     return features
 
 
-def _neighbours(filled: Filled, stored: Tensor, gaps: slice) -> dict[str, Tensor]:
+def _neighbours(imputed: Imputed, stored: Tensor, intervals: slice) -> dict[str, Tensor]:
     """How far, and how unevenly, the acquired slices `(D, C, h, w)` change."""
-    steps = filled.shown(stored).diff(dim=0)
+    steps = imputed.shown(stored).diff(dim=0)
     bends = steps.diff(dim=0).abs().mean(1) if len(steps) > 1 else torch.zeros_like(steps[:, 0])
-    places = torch.arange(gaps.start, gaps.stop)
+    places = torch.arange(intervals.start, intervals.stop)
     before, after = ((places + k).clamp(0, len(bends) - 1) for k in (-1, 0))
     bend = ((bends[before] + bends[after]) / 2)[:, None]
-    change = steps[gaps].abs().mean(1)[:, None]
-    t = _positions(filled, stored)
+    change = steps[intervals].abs().mean(1)[:, None]
+    t = _positions(imputed, stored)
     half_way = 4 * t * (1 - t)
     return {
-        "change": half_way * filled.smooth(change),
-        "bend": half_way * filled.smooth(bend),
+        "change": half_way * imputed.smooth(change),
+        "bend": half_way * imputed.smooth(bend),
         "noise": bend.mean((2, 3), keepdim=True).expand(-1, len(t), *bend.shape[2:]),
     }
 
 
-def _positions(filled: Filled, like: Tensor) -> Tensor:
+def _positions(imputed: Imputed, like: Tensor) -> Tensor:
     """Positions t, `(N, 1, 1)`."""
-    return like.new_tensor(filled.positions)[:, None, None]
+    return like.new_tensor(imputed.positions)[:, None, None]
 
 
-def _interpolate(kind: str, stored: Tensor, filled: Filled, gaps: slice) -> Tensor:
+def _interpolate(kind: str, stored: Tensor, imputed: Imputed, intervals: slice) -> Tensor:
     """What a classical method fills in, stored numbers, `(G, N, C, h, w)`."""
-    count = len(filled.positions)
-    weights = torch.from_numpy(slice_weights(kind, len(stored), filled.positions)).to(stored)
-    own = weights[gaps.start * count : gaps.stop * count]
+    count = len(imputed.positions)
+    weights = torch.from_numpy(slice_weights(kind, len(stored), imputed.positions)).to(stored)
+    own = weights[intervals.start * count : intervals.stop * count]
     return (own @ stored.flatten(1)).view(-1, count, *stored.shape[1:])

@@ -1,10 +1,10 @@
-"""raw scans → scans filled by shipped weights that have learned from these scans, and a report."""
+"""raw scans → scans imputed by shipped weights that have learned from these scans, and a report."""
 
 from kedro.pipeline import Node, Pipeline
 
 from slicefill.pipelines import evaluation, stage
 from slicefill.pipelines.adaptation.nodes import ask_for_adaptation
-from slicefill.pipelines.imputation.pipeline import fill_as
+from slicefill.pipelines.imputation.pipeline import impute_by
 
 
 def create_pipeline(**_: object) -> Pipeline:
@@ -19,5 +19,5 @@ def create_pipeline(**_: object) -> Pipeline:
         name="ask_for_adaptation",
     )
     return (
-        stage("adaptation", [ask]) + fill_as("adapting_imputation") + evaluation.create_pipeline()
+        stage("adaptation", [ask]) + impute_by("adapting_imputation") + evaluation.create_pipeline()
     )

@@ -1,4 +1,4 @@
-"""Anisotropization node: promise thick cases."""
+"""Anisotropization node: promise anisotropic cases."""
 
 from functools import partial
 
@@ -7,15 +7,19 @@ from slicefill.params import AnisotropizationParams
 from slicefill.types import Case, Promise
 
 
-def thicken_cases(cases: dict[str, Promise], params: AnisotropizationParams) -> dict[str, Promise]:
-    """Promise one thick case per case; nothing is computed before the catalog saves it."""
+def subsample_cases(
+    cases: dict[str, Promise], params: AnisotropizationParams
+) -> dict[str, Promise]:
+    """Promise one anisotropic case per case; nothing is computed before the catalog saves it."""
     return {
-        case: Promise(partial(_thicken, promise, params), fingerprint(promise.fingerprint, params))
+        case: Promise(
+            partial(_subsample, promise, params), fingerprint(promise.fingerprint, params)
+        )
         for case, promise in cases.items()
     }
 
 
-def _thicken(promise: Promise, params: AnisotropizationParams) -> Case:
-    from slicefill.simulation.subsampling import thicken
+def _subsample(promise: Promise, params: AnisotropizationParams) -> Case:
+    from slicefill.simulation.subsampling import subsample
 
-    return thicken(promise.make(), params)
+    return subsample(promise.make(), params)

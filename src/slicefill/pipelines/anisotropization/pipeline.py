@@ -1,9 +1,9 @@
-"""isotropic cases → thick cases that know which slices were removed."""
+"""isotropic cases → anisotropic cases that know which slices were removed."""
 
 from kedro.pipeline import Node, Pipeline
 
 from slicefill.pipelines import stage
-from slicefill.pipelines.anisotropization.nodes import thicken_cases
+from slicefill.pipelines.anisotropization.nodes import subsample_cases
 
 
 def create_pipeline(**_: object) -> Pipeline:
@@ -12,10 +12,10 @@ def create_pipeline(**_: object) -> Pipeline:
         "anisotropization",
         [
             Node(
-                thicken_cases,
+                subsample_cases,
                 inputs=["cases", "params:anisotropization"],
-                outputs="thick_cases",
-                name="thicken_cases",
+                outputs="acquired_cases",
+                name="subsample_cases",
             )
         ],
     )

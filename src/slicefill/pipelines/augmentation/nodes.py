@@ -15,19 +15,19 @@ logger = logging.getLogger(__name__)
 
 
 def list_slices(
-    thick_cases: dict[str, Promise],
-    filled_cases: dict[str, Promise],
+    acquired_cases: dict[str, Promise],
+    imputed_cases: dict[str, Promise],
     splits: pd.DataFrame,
     params: AugmentationParams,
     comparison: ComparisonParams,
 ) -> pd.DataFrame:
     """List the slices of every case for every chosen method; no voxel is copied.
 
-    A case that a method could not fill is left out for that method.
+    A case that a method could not impute is left out for that method.
 
     Returns:
-        One row per slice: `method`, `engine`, `transforms`, `case`, `split`, `filled` (which
-        filled case; empty for acquired slices alone), and what `describe_slices` says.
+        One row per slice: `method`, `engine`, `transforms`, `case`, `split`, `imputed` (which
+        imputed case; empty for acquired slices alone), and what `describe_slices` says.
 
     Raises:
         ValueError: If there is no case for any method.
@@ -38,19 +38,19 @@ def list_slices(
 
     chosen = comparison.chosen
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
-    listed = splits.loc[splits["case"].isin(list(thick_cases)), ["case", "split"]]
+    listed = splits.loc[splits["case"].isin(list(acquired_cases)), ["case", "split"]]
     for case, split in tqdm(listed.to_numpy().tolist(), desc="list", unit="case"):
-        thick = thick_cases[case].make()
+        acquired_case = acquired_cases[case].make()
         for name, method in chosen.items():
             key = f"{method.group}/{case}" if method.group else ""
-            if key and key not in filled_cases:
+            if key and key not in imputed_cases:
                 continue
-            filled = filled_cases[key].make() if key else None
+            imputed = imputed_cases[key].make() if key else None
             common = {"method": name, "engine": method.engine, "transforms": method.transforms}
-            common |= {"case": case, "split": split, "filled": key}
-            rows[name] += [common | row for row in describe_slices(thick, filled, params)]
+            common |= {"case": case, "split": split, "imputed": key}
+            rows[name] += [common | row for row in describe_slices(acquired_case, imputed, params)]
     for name in sorted(name for name, own in rows.items() if not own):
-        logger.warning("%s: no case was filled by %s", name, chosen[name].fill)
+        logger.warning("%s: no case was imputed by %s", name, chosen[name].imputed_by)
     if not any(rows.values()):
         msg = "no chosen method has a case: first run: kedro run --pipelines=comparison"
         raise ValueError(msg)
@@ -59,8 +59,8 @@ def list_slices(
 
 def assemble_scans(
     slice_manifest: pd.DataFrame,
-    thick_cases: dict[str, Promise],
-    filled_cases: dict[str, Promise],
+    acquired_cases: dict[str, Promise],
+    imputed_cases: dict[str, Promise],
     params: AugmentationParams,
 ) -> dict[str, ScanSet]:
     """Promise what networks see, by method: put together when it is read, never stored."""
@@ -68,12 +68,12 @@ def assemble_scans(
     for method, own in slice_manifest.groupby("method", sort=False):
         parts: dict[str, dict[str, ScanPromise]] = {"train": {}, "validation": {}, "test": {}}
         grids = {}
-        for names, slices in own.groupby(["case", "split", "filled"], sort=False):
+        for names, slices in own.groupby(["case", "split", "imputed"], sort=False):
             case, split, key = map(str, cast("tuple[str, str, str]", names))
-            thick, filled = thick_cases[case], filled_cases[key] if key else None
+            acquired_case, imputed = acquired_cases[case], imputed_cases[key] if key else None
             weights = slices.sort_values("slice")["weight"].tolist()
-            parts[split][case] = _promise_scan(thick, filled, weights, params)
-            grids[case] = filled or thick
+            parts[split][case] = _promise_scan(acquired_case, imputed, weights, params)
+            grids[case] = imputed or acquired_case
         engine, transforms = str(own["engine"].iloc[0]), bool(own["transforms"].iloc[0])
         training, validation, test = (parts[x] for x in ("train", "validation", "test"))
         sets[str(method)] = ScanSet(engine, transforms, training, validation, test, grids)
@@ -81,18 +81,24 @@ def assemble_scans(
 
 
 def _promise_scan(
-    thick: Promise, filled: Promise | None, weights: list[float], params: AugmentationParams
+    acquired_case: Promise,
+    imputed: Promise | None,
+    weights: list[float],
+    params: AugmentationParams,
 ) -> ScanPromise:
     mark = fingerprint(
-        thick.fingerprint,
-        filled.fingerprint if filled else None,
+        acquired_case.fingerprint,
+        imputed.fingerprint if imputed else None,
         weights,
-        params.model_dump(include={"trust_threshold", "through_plane", "window"}),
+        params.model_dump(include={"confidence_threshold", "through_plane", "window"}),
     )
-    return Lazy(partial(_make_scan, thick, filled, weights, params), mark)
+    return Lazy(partial(_make_scan, acquired_case, imputed, weights, params), mark)
 
 
 def _make_scan(
-    thick: Promise, filled: Promise | None, weights: list[float], params: AugmentationParams
+    acquired_case: Promise,
+    imputed: Promise | None,
+    weights: list[float],
+    params: AugmentationParams,
 ) -> Scan:
-    return make_scan(thick.make(), filled.make() if filled else None, weights, params)
+    return make_scan(acquired_case.make(), imputed.make() if imputed else None, weights, params)

@@ -1,4 +1,4 @@
-"""thick and filled cases → the manifest of their slices, and scans as networks see them."""
+"""acquired and imputed cases → the manifest of their slices, and scans as networks see them."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -14,8 +14,8 @@ def create_pipeline(**_: object) -> Pipeline:
             Node(
                 list_slices,
                 inputs=[
-                    "thick_cases",
-                    "filled_cases",
+                    "acquired_cases",
+                    "imputed_cases",
                     "splits",
                     "params:augmentation",
                     "params:comparison",
@@ -25,7 +25,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             Node(
                 assemble_scans,
-                inputs=["slice_manifest", "thick_cases", "filled_cases", "params:augmentation"],
+                inputs=["slice_manifest", "acquired_cases", "imputed_cases", "params:augmentation"],
                 outputs="scans",
                 name="assemble_scans",
             ),

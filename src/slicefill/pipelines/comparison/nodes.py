@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import pandas as pd
 
 from slicefill import tracking
-from slicefill.datasets.checkpoints import Slots
+from slicefill.datasets.checkpoints import States
 from slicefill.imputation.methods.pretrained import PRETRAINED
 from slicefill.params import (
     ComparedMethod,
@@ -18,7 +18,7 @@ from slicefill.params import (
     SynthesisParams,
     as_plain,
 )
-from slicefill.pipelines.imputation.nodes import promise_fillings, verify_groups
+from slicefill.pipelines.imputation.nodes import promise_imputed, verify_groups
 from slicefill.pipelines.synthesis.nodes import train_synthesis
 from slicefill.types import Checkpoint, Lazy, ModelPromise, Models, Prediction, Promise
 
@@ -26,24 +26,24 @@ _MOST_REGIONS = 4  # classes and mean side by side, in what is read; the CSV has
 
 
 def train_variants(  # noqa: PLR0913, PLR0917 - one per dataset
-    thick_cases: dict[str, Promise],
+    acquired_cases: dict[str, Promise],
     splits: pd.DataFrame,
-    slots: Slots,
+    states: States,
     best_lambdas: dict[str, Any],
     params: SynthesisParams,
     comparison: ComparisonParams,
 ) -> dict[str, ModelPromise]:
-    """Promise every synthesis variant that a chosen method fills with.
+    """Promise every synthesis variant that a chosen method imputes with.
 
     Raises:
         ValueError: If a variant's preset needs perceptual features that are not to be had.
     """
-    fills = dict.fromkeys(method.fill for method in comparison.chosen.values())
+    fills = dict.fromkeys(method.imputed_by for method in comparison.chosen.values())
     promises: dict[str, ModelPromise] = {}
     for variant in fills:
         if variant in params.variants and variant != PRETRAINED:
             own = SynthesisParams.model_validate({**params.model_dump(), "variant": variant})
-            trained = train_synthesis(thick_cases, splits, slots, best_lambdas, own)
+            trained = train_synthesis(acquired_cases, splits, states, best_lambdas, own)
             for name, promise in trained.items():
                 make = partial(_in_child_run, name, promise.make)
                 promises[name] = ModelPromise(make, promise.fingerprint)
@@ -55,14 +55,14 @@ def _in_child_run(name: str, make: Callable[[], Checkpoint]) -> Checkpoint:
         return make()
 
 
-def fill_for_methods(
-    thick_cases: dict[str, Promise],
+def impute_for_methods(
+    acquired_cases: dict[str, Promise],
     synthesis_models: Models,
     super_resolution_models: Models,
     params: ImputationParams,
     comparison: ComparisonParams,
 ) -> dict[str, Promise]:
-    """Promise every case, filled for every chosen method, as `fill/case`.
+    """Promise every case, imputed for every chosen method, as `impute/case`.
 
     A method that cannot be prepared, because its training failed or its name is unknown, is one
     failure among the cases; the others go on.
@@ -72,10 +72,12 @@ def fill_for_methods(
     promises: dict[str, Promise] = {}
     for group, method in groups.items():
         try:
-            filled = promise_fillings(thick_cases, method.fill, models, _rule(params, method))
+            imputed = promise_imputed(
+                acquired_cases, method.imputed_by, models, _rule(params, method)
+            )
         except Exception as error:  # whatever is wrong with its model, the others go on
-            filled = {"every_case": Promise(partial(_refuse, error), "")}
-        promises |= {f"{group}/{case}": promise for case, promise in filled.items()}
+            imputed = {"every_case": Promise(partial(_refuse, error), "")}
+        promises |= {f"{group}/{case}": promise for case, promise in imputed.items()}
     return promises
 
 
@@ -84,14 +86,14 @@ def _refuse(error: Exception) -> NoReturn:
 
 
 def verify_for_methods(
-    filled_cases: dict[str, Promise],
-    thick_cases: dict[str, Promise],
+    imputed_cases: dict[str, Promise],
+    acquired_cases: dict[str, Promise],
     comparison: ComparisonParams,
     executor: ExecutorParams,
 ) -> pd.DataFrame:
-    """Compare what the chosen methods filled with its source, slice by slice."""
+    """Compare what the chosen methods imputed with its source, slice by slice."""
     groups = [method.group for method in comparison.chosen.values()]
-    return verify_groups(filled_cases, thick_cases, groups, executor)
+    return verify_groups(imputed_cases, acquired_cases, groups, executor)
 
 
 def _rule(params: ImputationParams, method: ComparedMethod) -> ImputationParams:
@@ -151,7 +153,7 @@ def draw_comparison(
 def draw_overlays(
     segmentation_scores: pd.DataFrame,
     predictions: dict[str, Lazy[Prediction]],
-    thick_cases: dict[str, Promise],
+    acquired_cases: dict[str, Promise],
     params: ScoringParams,
     comparison: ComparisonParams,
 ) -> dict[str, Any]:
@@ -160,7 +162,7 @@ def draw_overlays(
 
     return {
         f"overlay_{case}": draw_case(
-            thick_cases[case].make(),
+            acquired_cases[case].make(),
             segmentation_scores[segmentation_scores["case"] == case],
             predictions,
             (params, comparison),

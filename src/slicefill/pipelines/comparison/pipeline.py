@@ -1,4 +1,4 @@
-"""raw scans → every method of a table: filled, segmented, scored, compared, told in one report."""
+"""raw scans → every method of a table: imputed, segmented, scored, compared, told in one report."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -13,7 +13,7 @@ from slicefill.pipelines import (
 from slicefill.pipelines.comparison.nodes import (
     draw_comparison,
     draw_overlays,
-    fill_for_methods,
+    impute_for_methods,
     tabulate_comparison,
     train_variants,
     verify_for_methods,
@@ -45,9 +45,9 @@ def _train_variants() -> Node:
     return Node(
         train_variants,
         inputs=[
-            "thick_cases",
+            "acquired_cases",
             "splits",
-            "synthesis_slots",
+            "synthesis_states",
             "best_lambdas",
             "params:synthesis",
             "params:comparison",
@@ -60,20 +60,20 @@ def _train_variants() -> Node:
 def _imputation() -> list[Node]:
     return [
         Node(
-            fill_for_methods,
+            impute_for_methods,
             inputs=[
-                "thick_cases",
+                "acquired_cases",
                 "synthesis_models",
                 "super_resolution_models",
                 "params:imputation",
                 "params:comparison",
             ],
-            outputs="filled_cases",
-            name="fill_for_methods",
+            outputs="imputed_cases",
+            name="impute_for_methods",
         ),
         Node(
             verify_for_methods,
-            inputs=["filled_cases", "thick_cases", "params:comparison", "params:executor"],
+            inputs=["imputed_cases", "acquired_cases", "params:comparison", "params:executor"],
             outputs="verification",
             name="verify_for_methods",
         ),
@@ -112,7 +112,7 @@ def _draw() -> list[Node]:
             inputs=[
                 "segmentation_scores",
                 "predictions",
-                "thick_cases",
+                "acquired_cases",
                 "params:scoring",
                 "params:comparison",
             ],

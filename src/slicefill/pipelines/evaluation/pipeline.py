@@ -1,12 +1,12 @@
-"""filled cases + cases → scores per case, tables, statistics, figures, one HTML report."""
+"""imputed cases + cases → scores per case, tables, statistics, figures, one HTML report."""
 
 from kedro.pipeline import Node, Pipeline
 
 from slicefill.pipelines import stage
 from slicefill.pipelines.evaluation.nodes import (
     draw_figures,
-    judge_trust,
     score_cases,
+    score_confidence,
     summarise_scores,
     write_report,
 )
@@ -22,19 +22,19 @@ def _scoring() -> list[Node]:
     return [
         Node(
             score_cases,
-            inputs=["filled_cases", "cases", "splits", "params:evaluation", "params:executor"],
+            inputs=["imputed_cases", "cases", "splits", "params:evaluation", "params:executor"],
             outputs=["scores", "unscored"],
             name="score_cases",
         ),
         Node(
-            judge_trust,
-            inputs=["filled_cases", "cases", "splits", "params:evaluation", "params:executor"],
-            outputs=["slice_trust", "risk_coverage"],
-            name="judge_trust",
+            score_confidence,
+            inputs=["imputed_cases", "cases", "splits", "params:evaluation", "params:executor"],
+            outputs=["slice_confidence", "risk_coverage"],
+            name="score_confidence",
         ),
         Node(
             tabulate_adaptation,
-            inputs="filled_cases",
+            inputs="imputed_cases",
             outputs="adaptation_gains",
             name="tabulate_adaptation",
         ),
@@ -57,7 +57,7 @@ def _telling() -> list[Node]:
         Node(
             draw_figures,
             inputs=[
-                "filled_cases",
+                "imputed_cases",
                 "cases",
                 "scores",
                 "risk_coverage",
@@ -72,7 +72,7 @@ def _telling() -> list[Node]:
             inputs=[
                 "evaluation_summary",
                 "comparisons",
-                "slice_trust",
+                "slice_confidence",
                 "adaptation_gains",
                 "ingestion_report",
                 "figures",

@@ -1,4 +1,4 @@
-"""Imputation nodes: choose cases and methods, promise filled cases, verify what was written."""
+"""Imputation nodes: choose cases and methods, promise imputed cases, verify what was written."""
 
 import logging
 from collections.abc import Callable
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def fill_cases(  # noqa: PLR0913, PLR0917 - one per dataset
-    thick_cases: dict[str, Promise],
+def impute_cases(  # noqa: PLR0913, PLR0917 - one per dataset
+    acquired_cases: dict[str, Promise],
     splits: pd.DataFrame,
     synthesis_models: Models,
     super_resolution_models: Models,
@@ -29,29 +29,29 @@ def fill_cases(  # noqa: PLR0913, PLR0917 - one per dataset
     params: ImputationParams,
     synthesis: SynthesisParams,
 ) -> tuple[dict[str, Promise], list[str]]:
-    """Promise one filled case per method and case, as `method/case`.
+    """Promise one imputed case per method and case, as `method/case`.
 
     Returns:
         The promises, and the methods: as in the parameters, but for the shipped weights where
         they stand in, and for `adapted` where that was asked for.
     """
-    chosen = choose_cases(thick_cases, splits, params)
+    chosen = choose_cases(acquired_cases, splits, params)
     models = {**synthesis_models, **super_resolution_models, **adapted_models}
     methods = _methods(models, params, synthesis)
     promises = {
         f"{name}/{case}": promise
         for name in methods
-        for case, promise in promise_fillings(chosen, name, models, params).items()
+        for case, promise in promise_imputed(chosen, name, models, params).items()
     }
     return promises, methods
 
 
 def choose_cases(
-    thick_cases: dict[str, Promise], splits: pd.DataFrame, params: ImputationParams
+    acquired_cases: dict[str, Promise], splits: pd.DataFrame, params: ImputationParams
 ) -> dict[str, Promise]:
-    """Return the cases that are filled."""
+    """Return the cases that are imputed."""
     wanted = splits["case"] if params.cases == "all" else splits.query("split == 'test'")["case"]
-    return {case: thick_cases[case] for case in wanted if case in thick_cases}
+    return {case: acquired_cases[case] for case in wanted if case in acquired_cases}
 
 
 def _methods(models: Models, params: ImputationParams, synthesis: SynthesisParams) -> list[str]:
@@ -66,7 +66,7 @@ def _methods(models: Models, params: ImputationParams, synthesis: SynthesisParam
     for name in params.methods:
         if name not in methods:
             logger.info(
-                "%s is not trained here: the shipped weights fill instead, as %s; to train it: "
+                "%s is not trained here: the shipped weights impute instead, as %s; to train it: "
                 "kedro run --pipelines=synthesis --params variant=%s",
                 name,
                 substitute,
@@ -75,10 +75,10 @@ def _methods(models: Models, params: ImputationParams, synthesis: SynthesisParam
     return methods
 
 
-def promise_fillings(
-    thick_cases: dict[str, Promise], name: str, models: Models, params: ImputationParams
+def promise_imputed(
+    acquired_cases: dict[str, Promise], name: str, models: Models, params: ImputationParams
 ) -> dict[str, Promise]:
-    """Promise every case filled by one method.
+    """Promise every case imputed by one method.
 
     Raises:
         ValueError: If the method is neither classical, nor pretrained, nor trained.
@@ -86,16 +86,16 @@ def promise_fillings(
     prepare = _preparation(name, models, params)
     mark = prepare().mark  # what cannot be prepared is refused now, not case by case
     imputer = Lazy(prepare, fingerprint(mark, params))
-    # What changes no case is left out; trust is part of the mark where it changes something.
+    # What changes no case is left out; confidence is part of the mark where it changes something.
     rule = params.model_dump(
-        exclude={"methods", "weights", "adapt", "cases", "batch_pixels", "trust"}
+        exclude={"methods", "weights", "adapt", "cases", "batch_pixels", "confidence"}
     )
     return {
         case: Promise(
-            partial(_fill, case, promise, imputer, params),
+            partial(_impute, case, promise, imputer, params),
             fingerprint(promise.fingerprint, mark, rule),
         )
-        for case, promise in thick_cases.items()
+        for case, promise in acquired_cases.items()
     }
 
 
@@ -126,37 +126,39 @@ def _load(name: str, read: Callable[[], Checkpoint], params: ImputationParams) -
     return learned_imputer(name, read(), params)
 
 
-def _fill(name: str, promise: Promise, imputer: "Lazy[Imputer]", params: ImputationParams) -> Case:
-    from slicefill.imputation.impute import fill_case
+def _impute(
+    name: str, promise: Promise, imputer: "Lazy[Imputer]", params: ImputationParams
+) -> Case:
+    from slicefill.imputation.impute import impute_case
 
-    filled = fill_case(promise.make(), prepared(imputer), params)
+    imputed = impute_case(promise.make(), prepared(imputer), params)
     remedy = "" if params.adapt else ", or let them learn from it: kedro run --pipelines=adaptation"
-    for difference in (filled.record["domain"] or {}).get("outside", ()):
+    for difference in (imputed.record["domain"] or {}).get("outside", ()):
         said = "%s is unlike what the shipped weights have seen: %s; look at the result%s"
         logger.warning(said, name, difference, remedy)
-    return filled
+    return imputed
 
 
-def verify_filled(
-    filled_cases: dict[str, Promise],
-    thick_cases: dict[str, Promise],
+def verify_imputed(
+    imputed_cases: dict[str, Promise],
+    acquired_cases: dict[str, Promise],
     methods: list[str],
     executor: ExecutorParams,
 ) -> pd.DataFrame:
     """Compare every case that this run wrote with its source, slice by slice."""
-    return verify_groups(filled_cases, thick_cases, methods, executor)
+    return verify_groups(imputed_cases, acquired_cases, methods, executor)
 
 
 def verify_groups(
-    filled_cases: dict[str, Promise],
-    thick_cases: dict[str, Promise],
+    imputed_cases: dict[str, Promise],
+    acquired_cases: dict[str, Promise],
     groups: list[str],
     executor: ExecutorParams,
 ) -> pd.DataFrame:
-    """Compare the filled cases of some methods with their source; other runs' are left alone.
+    """Compare the imputed cases of some methods with their source; other runs' are left alone.
 
     Returns:
-        One row per filled case whose record claims untouched acquired slices: `passed`, and the
+        One row per imputed case whose record claims untouched acquired slices: `passed`, and the
         differences found. Super-resolution changes them, and its record says so.
 
     Raises:
@@ -165,8 +167,8 @@ def verify_groups(
     from slicefill.execution.each import run_each
 
     pairs = {
-        name: (promise, thick_cases[name.rpartition("/")[2]])
-        for name, promise in filled_cases.items()
+        name: (promise, acquired_cases[name.rpartition("/")[2]])
+        for name, promise in imputed_cases.items()
         if name.rpartition("/")[0] in groups
     }
     found, failed = run_each(_verify, pairs, executor, "verify")
@@ -180,10 +182,10 @@ def verify_groups(
 
 
 def _verify(name: str, pair: tuple[Promise, Promise]) -> str | None:
-    """Differences of a filled case from its source; None where it does not claim to keep it."""
-    from slicefill.imputation.verification import verify_filling
+    """Differences of an imputed case from its source; None where it does not claim to keep it."""
+    from slicefill.imputation.verification import verify_imputed_case
 
-    filled, thick = pair[0].make(), pair[1]
-    if filled.record["acquired_slices"] != "kept":
+    imputed, acquired_case = pair[0].make(), pair[1]
+    if imputed.record["acquired_slices"] != "kept":
         return None
-    return "; ".join(verify_filling(filled, thick.make()))
+    return "; ".join(verify_imputed_case(imputed, acquired_case.make()))

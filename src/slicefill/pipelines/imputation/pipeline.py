@@ -1,10 +1,10 @@
-"""raw scans + synthesis models → filled cases, verified against their source."""
+"""raw scans + synthesis models → imputed cases, verified against their source."""
 
 from kedro.pipeline import Node, Pipeline
 
 from slicefill.pipelines import anisotropization, ingestion, stage
 from slicefill.pipelines.imputation.adapting import adapt_weights
-from slicefill.pipelines.imputation.nodes import fill_cases, verify_filled
+from slicefill.pipelines.imputation.nodes import impute_cases, verify_imputed
 
 
 def create_pipeline(**_: object) -> Pipeline:
@@ -12,33 +12,33 @@ def create_pipeline(**_: object) -> Pipeline:
 
     With what it needs of a folder of scans; `--namespaces=imputation` leaves that out.
     """
-    return fill_as("params:imputation")
+    return impute_by("params:imputation")
 
 
-def fill_as(rule: str) -> Pipeline:
-    """Build it so that it fills by the parameters in the data set `rule`."""
+def impute_by(rule: str) -> Pipeline:
+    """Build it so that it imputes by the parameters in the data set `rule`."""
     return (
         ingestion.create_pipeline()
         + anisotropization.create_pipeline()
-        + stage("imputation", [_adapting(rule), *_filling(rule)])
+        + stage("imputation", [_adapting(rule), *_imputing(rule)])
     )
 
 
 def _adapting(rule: str) -> Node:
     return Node(
         adapt_weights,
-        inputs=["thick_cases", "splits", "synthesis_slots", rule, "params:adaptation"],
+        inputs=["acquired_cases", "splits", "synthesis_states", rule, "params:adaptation"],
         outputs="adapted_models",
         name="adapt_weights",
     )
 
 
-def _filling(rule: str) -> list[Node]:
+def _imputing(rule: str) -> list[Node]:
     return [
         Node(
-            fill_cases,
+            impute_cases,
             inputs=[
-                "thick_cases",
+                "acquired_cases",
                 "splits",
                 "synthesis_models",
                 "super_resolution_models",
@@ -46,13 +46,13 @@ def _filling(rule: str) -> list[Node]:
                 rule,
                 "params:synthesis",
             ],
-            outputs=["filled_cases", "filled_methods"],
-            name="fill_cases",
+            outputs=["imputed_cases", "imputing_methods"],
+            name="impute_cases",
         ),
         Node(
-            verify_filled,
-            inputs=["filled_cases", "thick_cases", "filled_methods", "params:executor"],
+            verify_imputed,
+            inputs=["imputed_cases", "acquired_cases", "imputing_methods", "params:executor"],
             outputs="verification",
-            name="verify_filled",
+            name="verify_imputed",
         ),
     ]

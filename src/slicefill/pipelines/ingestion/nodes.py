@@ -37,7 +37,7 @@ def import_cases(
 
 
 def split_manifest(manifest: pd.DataFrame, params: IngestionParams) -> pd.DataFrame:
-    """Divide the cases into training, validation and test, by person."""
+    """Divide the cases into training, validation and test, by subject."""
     from slicefill.ingestion.splits import split_cases
 
     return split_cases(manifest, params.split)

@@ -3,19 +3,19 @@
 from functools import partial
 
 from slicefill import tracking
-from slicefill.datasets.checkpoints import Slots
+from slicefill.datasets.checkpoints import States
 from slicefill.params import PretrainingParams, SynthesisParams
 from slicefill.types import Checkpoint, ModelPromise, Models
 
 
 def train_on_procedural(
-    slots: Slots, params: SynthesisParams, volumes: PretrainingParams
+    states: States, params: SynthesisParams, volumes: PretrainingParams
 ) -> dict[str, ModelPromise]:
     """Promise the model of the chosen variant, trained on volumes that are made for it."""
     from slicefill.imputation.methods.slice_imputation.train import (
         TrainingData,
         train,
-        training_mark,
+        training_fingerprint,
     )
     from slicefill.simulation.procedural import procedural_cases
     from slicefill.training.fit import Run
@@ -23,14 +23,14 @@ def train_on_procedural(
     training = procedural_cases(volumes, volumes.seed, volumes.training)
     validation = procedural_cases(volumes, volumes.seed + volumes.training, volumes.validation)
     data = TrainingData(training, validation, params.through_plane)
-    make = partial(train, data, params, Run(slots[params.variant], tracking.reporter()))
-    return {params.variant: ModelPromise(make, training_mark(data, params))}
+    make = partial(train, data, params, Run(states[params.variant], tracking.reporter()))
+    return {params.variant: ModelPromise(make, training_fingerprint(data, params))}
 
 
 def release_weights(
     models: Models, params: SynthesisParams, volumes: PretrainingParams
 ) -> Checkpoint:
-    """Add to the trained model what its trust means and what it has seen.
+    """Add to the trained model what its confidence means and what it has seen.
 
     Raises:
         ValueError: If its training failed.
@@ -44,6 +44,6 @@ def release_weights(
         raise ValueError(msg)
     first = volumes.seed + volumes.training + volumes.validation
     unseen = range(first, first + volumes.calibration)
-    make = partial(procedural_volume, size=volumes.size, brain_share=volumes.brain_share)
-    checkpoint = calibrate(models[params.variant](), map(make, unseen), volumes.trust)
+    make = partial(procedural_volume, size=volumes.size, brain_fraction=volumes.brain_fraction)
+    checkpoint = calibrate(models[params.variant](), map(make, unseen), volumes.confidence)
     return {**checkpoint, "domain": summarise_domain(map(make, unseen), volumes.domain)}

@@ -14,7 +14,7 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             Node(
                 train_on_procedural,
-                inputs=["synthesis_slots", "params:synthesis", "params:pretraining"],
+                inputs=["synthesis_states", "params:synthesis", "params:pretraining"],
                 outputs="synthesis_models",
                 name="train_on_procedural",
             ),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from slicefill import tracking
-from slicefill.datasets.checkpoints import Slots
+from slicefill.datasets.checkpoints import States
 from slicefill.execution.preparation import prepared
 from slicefill.fingerprint import fingerprint
 from slicefill.params import AugmentationParams, ExecutorParams, ScoringParams, SegmentationParams
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 def train_segmenters(
     scans: dict[str, ScanSet],
-    slots: Slots,
+    states: States,
     params: SegmentationParams,
     augmentation: AugmentationParams,
 ) -> dict[str, ModelPromise]:
     """Promise one network per method and seed, as `method/engine_seed`."""
     from slicefill.segmentation.interface import SegmentationData, Setting
-    from slicefill.segmentation.train import training_mark
+    from slicefill.segmentation.train import training_fingerprint
 
     classes = tuple(sorted(params.label_names))
     promises = {}
@@ -40,14 +40,14 @@ def train_segmenters(
             setting = Setting(params, varied, seed)
             name = f"{method}/{own.engine}_{seed}"
             promises[name] = ModelPromise(
-                partial(_train, name, own.engine, data, setting, slots),
-                training_mark(own.engine, data, setting),
+                partial(_train, name, own.engine, data, setting, states),
+                training_fingerprint(own.engine, data, setting),
             )
     return promises
 
 
 def _train(
-    name: str, engine: str, data: "SegmentationData", setting: "Setting", slots: Slots
+    name: str, engine: str, data: "SegmentationData", setting: "Setting", states: States
 ) -> Checkpoint:
     from slicefill.segmentation.engines.registry import find_engine
     from slicefill.training.fit import Run
@@ -55,7 +55,7 @@ def _train(
     method, _, member = name.partition("/")
     with tracking.child_run(method):
         tracking.log_params({"engine": engine, "segmentation": setting.params.model_dump()})
-        run = Run(slots[name], tracking.reporter(f"{member}/"))
+        run = Run(states[name], tracking.reporter(f"{member}/"))
         return find_engine(engine).train(data, setting, run)
 
 
@@ -77,13 +77,13 @@ def predict_cases(
 ) -> tuple[dict[str, Lazy[Prediction]], pd.DataFrame]:
     """Promise the prediction of every test case by every network, as `method/engine_seed/case`.
 
-    Predictions lie on the grid of the filled case; scoring drops the synthetic slices.
+    Predictions lie on the grid of the imputed case; scoring drops the synthetic slices.
 
     Returns:
         The promises, and an index of them: `prediction`, `method`, `engine`, `seed`, `case`,
-        `person`.
+        `subject`.
     """
-    person = dict(zip(splits["case"], splits["person"], strict=True))
+    subject = dict(zip(splits["case"], splits["subject"], strict=True))
     promises, rows = {}, []
     for method, network in _networks(models, scans, params):
         own, read = scans[method], models[f"{method}/{network}"]
@@ -95,8 +95,8 @@ def predict_cases(
             make = partial(_predict, predictor, scan, own.grids[case], params)
             promises[name] = Lazy(make, mark)
             seed = network.rpartition("_")[2]
-            rows.append((name, method, own.engine, int(seed), case, person[case]))
-    columns = ["prediction", "method", "engine", "seed", "case", "person"]
+            rows.append((name, method, own.engine, int(seed), case, subject[case]))
+    columns = ["prediction", "method", "engine", "seed", "case", "subject"]
     return promises, pd.DataFrame(rows, columns=columns)
 
 
@@ -128,7 +128,7 @@ def _predict(
 def score_predictions(
     predictions: dict[str, Lazy[Prediction]],
     prediction_index: pd.DataFrame,
-    thick_cases: dict[str, Promise],
+    acquired_cases: dict[str, Promise],
     params: ScoringParams,
     executor: ExecutorParams,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -146,7 +146,7 @@ def score_predictions(
 
     index = prediction_index.to_dict("records")
     pairs = {
-        row["prediction"]: (predictions[row["prediction"]], thick_cases[row["case"]])
+        row["prediction"]: (predictions[row["prediction"]], acquired_cases[row["case"]])
         for row in sorted(index, key=itemgetter("case"))  # so that a process reads a case once
         if row["prediction"] in predictions
     }

@@ -1,4 +1,4 @@
-"""scans → networks → predictions on the filled grid → scores on acquired slices."""
+"""scans → networks → predictions on the imputed grid → scores on acquired slices."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -22,7 +22,7 @@ def _learning() -> list[Node]:
             train_segmenters,
             inputs=[
                 "scans",
-                "segmentation_slots",
+                "segmentation_states",
                 "params:segmentation",
                 "params:augmentation",
             ],
@@ -51,7 +51,7 @@ def _scoring() -> list[Node]:
             inputs=[
                 "predictions",
                 "prediction_index",
-                "thick_cases",
+                "acquired_cases",
                 "params:scoring",
                 "params:executor",
             ],

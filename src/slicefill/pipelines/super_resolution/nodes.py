@@ -5,7 +5,7 @@ from functools import partial
 import pandas as pd
 
 from slicefill import tracking
-from slicefill.datasets.checkpoints import Slots
+from slicefill.datasets.checkpoints import States
 from slicefill.params import ComparisonParams, SuperResolutionParams
 from slicefill.types import Checkpoint, ModelPromise, Promise
 
@@ -13,26 +13,26 @@ from slicefill.types import Checkpoint, ModelPromise, Promise
 def train_super_resolution(
     cases: dict[str, Promise],
     splits: pd.DataFrame,
-    slots: Slots,
+    states: States,
     params: SuperResolutionParams,
     comparison: ComparisonParams,
 ) -> dict[str, ModelPromise]:
-    """Promise every network of `super_resolution.networks` that a chosen method fills with.
+    """Promise every network of `super_resolution.networks` that a chosen method imputes with.
 
     They learn from pairs of low and high resolution, which only isotropic cases give.
     """
-    wanted = [m.fill for m in comparison.chosen.values() if m.fill in params.networks]
+    wanted = [m.imputed_by for m in comparison.chosen.values() if m.imputed_by in params.networks]
     if not wanted:
         return {}
-    from slicefill.imputation.methods.super_resolution.train import training_mark
+    from slicefill.imputation.methods.super_resolution.train import training_fingerprint
     from slicefill.ingestion.splits import by_split
 
     parts = by_split(cases, splits)
     training, validation = parts["train"], parts["validation"]
     return {
         name: ModelPromise(
-            partial(_train, training, validation, name, params, slots),
-            training_mark(training, validation, name, params),
+            partial(_train, training, validation, name, params, states),
+            training_fingerprint(training, validation, name, params),
         )
         for name in dict.fromkeys(wanted)
     }
@@ -43,11 +43,11 @@ def _train(
     validation: dict[str, Promise],
     name: str,
     params: SuperResolutionParams,
-    slots: Slots,
+    states: States,
 ) -> Checkpoint:
     from slicefill.imputation.methods.super_resolution.train import train
     from slicefill.training.fit import Run
 
     with tracking.child_run(name):
-        run = Run(slots[name], tracking.reporter("super_resolution/"))
+        run = Run(states[name], tracking.reporter("super_resolution/"))
         return train(training, validation, name, params, run)

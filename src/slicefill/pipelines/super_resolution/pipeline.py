@@ -16,7 +16,7 @@ def create_pipeline(**_: object) -> Pipeline:
                 inputs=[
                     "cases",
                     "splits",
-                    "super_resolution_slots",
+                    "super_resolution_states",
                     "params:super_resolution",
                     "params:comparison",
                 ],

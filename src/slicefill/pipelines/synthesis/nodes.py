@@ -1,4 +1,4 @@
-"""Synthesis nodes: train on the thick cases of the training persons, keep the history."""
+"""Synthesis nodes: train on the anisotropic cases of the training subjects, keep the history."""
 
 from functools import partial
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 import pandas as pd
 
 from slicefill import tracking
-from slicefill.datasets.checkpoints import Slots
+from slicefill.datasets.checkpoints import States
 from slicefill.params import SynthesisParams
 from slicefill.types import ModelPromise, Models, Promise
 
 
 def train_synthesis(
-    thick_cases: dict[str, Promise],
+    acquired_cases: dict[str, Promise],
     splits: pd.DataFrame,
-    slots: Slots,
+    states: States,
     best_lambdas: dict[str, Any],
     params: SynthesisParams,
 ) -> dict[str, ModelPromise]:
@@ -28,26 +28,26 @@ def train_synthesis(
     from slicefill.imputation.methods.slice_imputation.train import (
         TrainingData,
         train,
-        training_mark,
+        training_fingerprint,
     )
     from slicefill.ingestion.splits import by_split
     from slicefill.training.fit import Run
     from slicefill.tuning.tuned import use_best
 
     params = use_best(params, best_lambdas)
-    parts = by_split(thick_cases, splits)
+    parts = by_split(acquired_cases, splits)
     for name in ("train", "validation"):
         if not parts[name]:
             sizes = {split: len(cases) for split, cases in parts.items()}
             msg = (
-                f"ingestion.split: expected cases of a person in {name}, got {sizes}; give more "
-                "scans, change the fractions, or fill without training: "
+                f"ingestion.split: expected cases of a subject in {name}, got {sizes}; give more "
+                "scans, change the fractions, or impute without training: "
                 "kedro run --pipelines=imputation"
             )
             raise ValueError(msg)
     data = TrainingData(parts["train"], parts["validation"], params.through_plane)
-    make = partial(train, data, params, Run(slots[params.variant], tracking.reporter()))
-    return {params.variant: ModelPromise(make, training_mark(data, params))}
+    make = partial(train, data, params, Run(states[params.variant], tracking.reporter()))
+    return {params.variant: ModelPromise(make, training_fingerprint(data, params))}
 
 
 def record_history(models: Models, params: SynthesisParams) -> pd.DataFrame:

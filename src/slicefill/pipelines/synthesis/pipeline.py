@@ -1,4 +1,4 @@
-"""thick cases → synthesis model and learning curves."""
+"""anisotropic cases → synthesis model and learning curves."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -14,9 +14,9 @@ def create_pipeline(**_: object) -> Pipeline:
             Node(
                 train_synthesis,
                 inputs=[
-                    "thick_cases",
+                    "acquired_cases",
                     "splits",
-                    "synthesis_slots",
+                    "synthesis_states",
                     "best_lambdas",
                     "params:synthesis",
                 ],

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def search_parameters(
-    thick_cases: dict[str, Promise],
+    acquired_cases: dict[str, Promise],
     splits: pd.DataFrame,
     journal: str,
     tuning: TuningParams,
@@ -36,7 +36,7 @@ def search_parameters(
     from slicefill.tuning.folds import make_folds
     from slicefill.tuning.study import name_study, open_study, search, set_up_bench
 
-    folds, judging = make_folds(thick_cases, splits), _judging(tuning, parameters)
+    folds, judging = make_folds(acquired_cases, splits), _judging(tuning, parameters)
     params = SynthesisParams.model_validate(parameters["synthesis"])
     bench = set_up_bench(folds, params, tuning, judging)
     study = open_study(journal, name_study(folds, params, tuning, judging), bench)

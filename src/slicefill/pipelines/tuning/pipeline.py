@@ -1,4 +1,4 @@
-"""thick cases → the λ and training parameters that fill held-out gaps best."""
+"""anisotropic cases → the λ and training parameters that impute held-out intervals best."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -17,7 +17,13 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             Node(
                 search_parameters,
-                inputs=["thick_cases", "splits", "tuning_journal", "params:tuning", "parameters"],
+                inputs=[
+                    "acquired_cases",
+                    "splits",
+                    "tuning_journal",
+                    "params:tuning",
+                    "parameters",
+                ],
                 outputs=["tuning_trials", "best_lambdas"],
                 name="search_parameters",
             ),

@@ -2,8 +2,8 @@
 
 from slicefill.reporting.figures.attention import attention_maps
 from slicefill.reporting.figures.curves import loss_curves
-from slicefill.reporting.figures.filled_grid import filled_spec, grid_spec, slice_origin
-from slicefill.reporting.figures.filling_views import filling_views
+from slicefill.reporting.figures.imputation_views import imputation_views
+from slicefill.reporting.figures.imputed_grid import grid_spec, imputed_spec, slice_origin
 from slicefill.reporting.figures.label_views import Labelled, label_views
 from slicefill.reporting.figures.naming import metric_label
 from slicefill.reporting.figures.overlays import overlays
@@ -18,10 +18,10 @@ __all__ = [
     "Labelled",
     "ViewSpec",
     "attention_maps",
-    "filled_spec",
-    "filling_views",
     "first_channel",
     "grid_spec",
+    "imputation_views",
+    "imputed_spec",
     "label_views",
     "loss_curves",
     "metric_label",

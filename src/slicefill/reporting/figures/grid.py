@@ -18,7 +18,7 @@ from slicefill.types import Array
 
 _SHEET = (8.4, 9.0)  # most width and height of all panels together, inches
 _LEAST_HEIGHT, _MOST_WIDTH = 0.45, 2.4  # of one panel, inches
-_LEFT, _BOTTOM, _GAP, _LINE = 1.0, 0.35, 0.08, 0.15  # margins and a line of text, inches
+_LEFT, _BOTTOM, _SPACE, _LINE = 1.0, 0.35, 0.08, 0.15  # margins and a line of text, inches
 _LEGIBLE = [withStroke(linewidth=1.6, foreground="black")]
 
 
@@ -38,10 +38,10 @@ def panel_grid(
         left corner of the plane.
     """
     width, heights = _panel_inches(planes, len(headings))
-    across = _LEFT + len(headings) * (width + _GAP) - _GAP + right
+    across = _LEFT + len(headings) * (width + _SPACE) - _SPACE + right
     names = [_wrap(heading, max(8, int(width * 12))) for heading in headings]
     top = 0.4 + _LINE * max(1 + name.count("\n") for name in names)
-    down = top + sum(heights) + _GAP * (len(heights) - 1) + _BOTTOM
+    down = top + sum(heights) + _SPACE * (len(heights) - 1) + _BOTTOM
     figure = Figure(figsize=(across, down))
     axes: NDArray[np.object_] = figure.subplots(
         len(planes),
@@ -53,8 +53,8 @@ def panel_grid(
             "right": 1 - right / across,
             "top": 1 - top / down,
             "bottom": _BOTTOM / down,
-            "wspace": _GAP / width,
-            "hspace": _GAP / float(np.mean(heights)),
+            "wspace": _SPACE / width,
+            "hspace": _SPACE / float(np.mean(heights)),
         },
     )
     for panel, name in zip(axes[0], names, strict=True):

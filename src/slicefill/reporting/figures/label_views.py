@@ -1,4 +1,4 @@
-"""Labels of filled volumes beside the true labels, from three directions."""
+"""Labels of imputed volumes beside the true labels, from three directions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,15 +35,15 @@ class Labelled:
 @styled
 def label_views(
     truth: Labelled | None,
-    filled: Mapping[str, Labelled],
+    imputed: Mapping[str, Labelled],
     names: Mapping[int, str],
     spec: ViewSpec,
 ) -> Figure:
-    """Show the labels of filled volumes, tinted and outlined on the image they belong to.
+    """Show the labels of imputed volumes, tinted and outlined on the image they belong to.
 
     Args:
         truth: The real volume and its labels; None where there are none.
-        filled: Method name to filled volume and labels, on the same grid.
+        imputed: Method name to imputed volume and labels, on the same grid.
         names: Label id to name; one colour each, in this order. Id 0 is not drawn.
         spec: The grid and where to cut it.
 
@@ -53,7 +53,7 @@ def label_views(
     Raises:
         ValueError: If there is no volume, or shapes differ, or `spec` does not fit them.
     """
-    cases = dict(filled) if truth is None else {"truth": truth, **filled}
+    cases = dict(imputed) if truth is None else {"truth": truth, **imputed}
     images = {name: case.image for name, case in cases.items()}
     labels = {f"the labels of {name}": case.label for name, case in cases.items()}
     planes = upright_planes(spec, common_shape(images | labels))

@@ -16,9 +16,9 @@ _NAMES = {  # longest prefix first, so that ravd_abs is not read as a ravd
     "assd": ("ASSD", "mm"),
     "mssd": ("MSSD", "mm"),
     "hd95": ("HD95", "mm"),
-    "trust_rank": ("trust rank correlation", ""),
-    "trust_bias": ("trust bias", "share of window"),
-    "risk_area": ("area under risk-coverage", "share of window"),
+    "confidence_rank": ("confidence rank correlation", ""),
+    "confidence_bias": ("confidence bias", "share of window"),
+    "aurc": ("area under risk-coverage", "share of window"),
     "ml_truth": ("true volume", "ml"),
     "ml": ("volume", "ml"),
 }

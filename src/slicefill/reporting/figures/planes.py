@@ -96,7 +96,7 @@ def common_shape(volumes: Mapping[str, Array]) -> tuple[int, ...]:
         ValueError: If there is none, or they differ.
     """
     if not volumes:
-        msg = "views: nothing to show: expected the truth or at least one filled volume, got none"
+        msg = "views: nothing to show: expected the truth or at least one imputed volume, got none"
         raise ValueError(msg)
     shapes = {name: volume.shape for name, volume in volumes.items()}
     if len(set(shapes.values())) > 1:

@@ -7,13 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from slicefill.metrics.risk import risk_area
+from slicefill.metrics.risk import aurc
 from slicefill.reporting.figures.style import COLOURS, GREY, INK, open_frame, styled
 
 _MOST_COLUMNS = 4
 _LINES = {  # column: colour, dashes, name
     "random": (GREY, ":", "kept at random"),
-    "risk": (COLOURS[0], "-", "most trusted kept"),
+    "risk": (COLOURS[0], "-", "most confident kept"),
     "oracle": (INK, "--", "least error kept (oracle)"),
 }
 
@@ -23,26 +23,26 @@ def risk_coverage(curves: pd.DataFrame) -> Figure:
     """Show how the error falls as less and less is kept, per method.
 
     Args:
-        curves: A row per method, case and coverage: `method`, `case`, `person`, `coverage` (in
+        curves: A row per method, case and coverage: `method`, `case`, `subject`, `coverage` (in
             (0, 1]) and the mean absolute errors `risk`, `oracle` and `random` (share of the
-            window). A person's cases are averaged first.
+            window). A subject's cases are averaged first.
 
     Returns:
-        A panel per method on one scale. In the title: by how much trust is better than chance,
+        A panel per method on one scale. In the title: by how much confidence is better than chance,
         as a share of the oracle's gain; by the area under the lines.
 
     Raises:
         ValueError: If a column is missing or there is no row.
     """
-    missing = {"method", "person", "coverage", *_LINES} - set(curves.columns)
+    missing = {"method", "subject", "coverage", *_LINES} - set(curves.columns)
     if missing or curves.empty:
         msg = (
             f"risk_coverage: expected rows with columns {', '.join(sorted(missing))}, "
             f"got {len(curves)} rows with {', '.join(map(str, curves.columns))}"
         )
         raise ValueError(msg)
-    persons = curves.groupby(["method", "person", "coverage"], sort=False)[[*_LINES]].mean()
-    means = persons.groupby(["method", "coverage"], sort=False).mean().reset_index("coverage")
+    subjects = curves.groupby(["method", "subject", "coverage"], sort=False)[[*_LINES]].mean()
+    means = subjects.groupby(["method", "coverage"], sort=False).mean().reset_index("coverage")
     methods = list(curves["method"].unique())
     rows = math.ceil(len(methods) / _MOST_COLUMNS)
     columns = math.ceil(len(methods) / rows)
@@ -65,7 +65,7 @@ def _draw(axes: Axes, method: str, curve: pd.DataFrame) -> None:
     for column, (colour, dashes, name) in _LINES.items():
         coverage, error = in_order["coverage"], in_order[column]
         axes.plot(coverage, error, color=colour, linestyle=dashes, linewidth=1.2, label=name)
-    random, risk, oracle = (risk_area(in_order[column].to_numpy()) for column in _LINES)
+    random, risk, oracle = (aurc(in_order[column].to_numpy()) for column in _LINES)
     gained = (random - risk) / (random - oracle) if random > oracle else np.nan
     told = "" if math.isnan(gained) else f"\n{gained:.0%} of the oracle's gain"
     axes.set_title(method.replace("_", " ") + told, fontsize=7)

@@ -1,4 +1,4 @@
-"""Filled volumes beside the truth, from three directions (Slice Imputation, Figs. 3 to 5)."""
+"""Imputed volumes beside the truth, from three directions (Slice Imputation, Figs. 3 to 5)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,12 +14,12 @@ from slicefill.types import Array, Volume
 
 
 @styled
-def views(truth: Array | None, filled: Mapping[str, Array], spec: ViewSpec) -> Figure:
-    """Show filled volumes and where they differ from the truth.
+def views(truth: Array | None, imputed: Mapping[str, Array], spec: ViewSpec) -> Figure:
+    """Show imputed volumes and where they differ from the truth.
 
     Args:
         truth: The real volume, `(I, J, K)`, intensities; None leaves the differences out.
-        filled: Method name to filled volume on the same grid, same intensities.
+        imputed: Method name to imputed volume on the same grid, same intensities.
         spec: The grid and where to cut it.
 
     Returns:
@@ -31,10 +31,10 @@ def views(truth: Array | None, filled: Mapping[str, Array], spec: ViewSpec) -> F
     Raises:
         ValueError: If there is no volume, or shapes differ, or `spec` does not fit them.
     """
-    volumes = dict(filled) if truth is None else {"truth": truth, **filled}
+    volumes = dict(imputed) if truth is None else {"truth": truth, **imputed}
     planes = upright_planes(spec, common_shape(volumes))
     cuts = {name: [plane.cut(volume) for plane in planes] for name, volume in volumes.items()}
-    errors = {} if truth is None else {name: _error(cuts[name], cuts["truth"]) for name in filled}
+    errors = {} if truth is None else {name: _error(cuts[name], cuts["truth"]) for name in imputed}
     grey = ScalarMappable(grey_window(next(iter(volumes.values()))), "gray")
     heat = ScalarMappable(_shared_scale(errors), "inferno")
     columns = {}

@@ -67,8 +67,8 @@ class MeanTeacher:
         count = len(labelled.image)
         logits = network(torch.cat([labelled.image, noisy]))  # once: DDP expects one pass a step
         target, uncertainty = consult(self.teacher, unlabelled.image, self.params, generator)
-        share = 0.75 + 0.25 * gaussian_ramp(step, self.steps)
-        certain = uncertainty < share * math.log(logits.shape[1])
+        fraction = 0.75 + 0.25 * gaussian_ramp(step, self.steps)
+        certain = uncertainty < fraction * math.log(logits.shape[1])
         agreed = consistency_loss(logits[count:].float().softmax(1), target, certain)
         ramp = gaussian_ramp(step, self.params.ramp_up * self.steps)
         return {

@@ -1,7 +1,7 @@
-"""Adaptation: the shipped weights learn from the very scans that are to be filled.
+"""Adaptation: the shipped weights learn from the very scans that are to be imputed.
 
 From their acquired slices alone. Nothing that was removed from a scan and no truth is seen; but
-the scans to be filled are, test persons' too, as they are when somebody wants them filled.
+the scans to be imputed are, test subjects' too, as they are when somebody wants them imputed.
 """
 
 import logging
@@ -19,11 +19,14 @@ from slicefill.imputation.methods.adapted.acceptance import compare, paid
 from slicefill.imputation.methods.adapted.holding_out import (
     SHORTEST,
     Divided,
-    hold_out_persons,
     hold_out_slices,
+    hold_out_subjects,
 )
 from slicefill.imputation.methods.pretrained import ADAPTED, SHIPPED
-from slicefill.imputation.methods.slice_imputation.checkpoint import load_params, weights_digest
+from slicefill.imputation.methods.slice_imputation.checkpoint import (
+    load_params,
+    weights_fingerprint,
+)
 from slicefill.imputation.methods.slice_imputation.train import TrainingData, gather, train_on
 from slicefill.params import AdaptationParams, SynthesisParams
 from slicefill.training.fit import Run
@@ -34,10 +37,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Scans:
-    """Thick cases, and whose each is."""
+    """Anisotropic cases, and whose each is."""
 
     cases: Mapping[str, Promise]
-    persons: Mapping[str, str]
+    subjects: Mapping[str, str]
 
     def draw(self, most: int, seed: int) -> "Scans":
         """Draw so many of the cases; all where there are not as many."""
@@ -45,24 +48,24 @@ class Scans:
         return replace(self, cases={case: self.cases[case] for case in sorted(drawn)})
 
 
-def adaptation_mark(scans: Scans, start: Checkpoint, params: AdaptationParams) -> str:
+def adaptation_fingerprint(scans: Scans, start: Checkpoint, params: AdaptationParams) -> str:
     """Digest of all that determines adapted weights, but for how fast the machine is."""
     cases = {
-        case: [promise.fingerprint, scans.persons[case]] for case, promise in scans.cases.items()
+        case: [promise.fingerprint, scans.subjects[case]] for case, promise in scans.cases.items()
     }
-    return fingerprint(params, weights_digest(start["weights"]), cases)
+    return fingerprint(params, weights_fingerprint(start["weights"]), cases)
 
 
 def adapt(scans: Scans, start: Checkpoint, params: AdaptationParams, run: Run) -> Checkpoint:
     """Train on scans from given weights on; go a share of the way if it pays on held-out slices.
 
-    Rows of a thick scan are blurred and slices across a double gap are far apart: neither is quite
-    what is filled, so that all of what is learned from them is too much (weights between those
-    before and after fine-tuning hold better under such a shift: Wortsman et al., CVPR 2022), and
-    a gain counts only if it shows on both.
+    Rows of an anisotropic scan are blurred and slices across a double interval are far apart:
+    neither is quite what is imputed, so that all of what is learned from them is too much (weights
+    between those before and after fine-tuning hold better under such a shift: Wortsman et al., CVPR
+    2022), and a gain counts only if it shows on both.
 
     Args:
-        scans: Those that will be filled; channels beyond the model's are not looked at.
+        scans: Those that will be imputed; channels beyond the model's are not looked at.
         start: The shipped weights.
         params: Every number.
         run: State keeper and reporter.
@@ -75,14 +78,14 @@ def adapt(scans: Scans, start: Checkpoint, params: AdaptationParams, run: Run) -
     Raises:
         ValueError: If nothing can be held out, or no group be drawn.
     """
-    mark = adaptation_mark(scans, start, params)
+    mark = adaptation_fingerprint(scans, start, params)
     drawn = scans.draw(params.cases, params.optimisation.seed)
     divided = divide(drawn, start["channels"], params)
     synthesis = training_params(start, params)
     data = TrainingData(divided.training, divided.held_out, params.through_plane, start)
     material = gather(data, synthesis)
     trained = train_on(material, synthesis, run, mark)
-    trained["weights"] = between(start["weights"], trained["weights"], params.share)
+    trained["weights"] = between(start["weights"], trained["weights"], params.fraction)
     gains = compare(start, trained, material, synthesis)
     better = paid(gains["kinds"], params) and trained["epoch"] > 0
     kept = {**start, **trained} if better else {**start, "history": trained["history"]}
@@ -96,36 +99,36 @@ def adapt(scans: Scans, start: Checkpoint, params: AdaptationParams, run: Run) -
 
 
 def between(
-    start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: float
+    start: Mapping[str, Tensor], trained: Mapping[str, Tensor], fraction: float
 ) -> dict[str, Tensor]:
     """Weights that lie a share of the way from one state dict to another."""
-    return {name: torch.lerp(weight, trained[name], share) for name, weight in start.items()}
+    return {name: torch.lerp(weight, trained[name], fraction) for name, weight in start.items()}
 
 
 def divide(scans: Scans, channels: int, params: AdaptationParams) -> Divided:
-    """Hold out some persons where there are enough, otherwise some slices of every scan.
+    """Hold out some subjects where there are enough, otherwise some slices of every scan.
 
     Raises:
-        ValueError: If there is one person, whose scans are all too short.
+        ValueError: If there is one subject, whose scans are all too short.
     """
     guides = {
         case: Promise(partial(_guide, promise, channels), promise.fingerprint)
         for case, promise in scans.cases.items()
     }
-    people = {scans.persons[case] for case in guides}
-    if len(people) < params.persons:
+    people = {scans.subjects[case] for case in guides}
+    if len(people) < params.subjects:
         divided = hold_out_slices(guides, params.held_out, params.through_plane)
         if divided.held_out:
             return divided
     if len(people) < 2:
         msg = (
-            f"adaptation: expected scans of two persons, or one of {SHORTEST} slices, part of "
-            f"which can be held out, got {len(guides)} scan(s) of {len(people)} person(s); give "
-            "more scans, or fill without adaptation"
+            f"adaptation: expected scans of two subjects, or one of {SHORTEST} slices, part of "
+            f"which can be held out, got {len(guides)} scan(s) of {len(people)} subject(s); give "
+            "more scans, or impute without adaptation"
         )
         raise ValueError(msg)
     seed = params.optimisation.seed
-    return hold_out_persons(guides, scans.persons, params.held_out, seed)
+    return hold_out_subjects(guides, scans.subjects, params.held_out, seed)
 
 
 def training_params(start: Checkpoint, params: AdaptationParams) -> SynthesisParams:
@@ -154,7 +157,7 @@ def _describe(trained: Checkpoint, scans: int, held_out: str) -> dict[str, Any]:
     """Say for the record what was learned from, and for how long."""
     steps = [row["value"] for row in trained["history"] if row["term"] == "train/steps"]
     return {
-        "learned_from": "the acquired slices of the scans that are filled; no other truth",
+        "learned_from": "the acquired slices of the scans that are imputed; no other truth",
         "scans": scans,
         "held_out": held_out,
         "minutes": trained["params"]["optimisation"].get("minutes"),

@@ -1,4 +1,4 @@
-"""What adaptation learns from and what it is judged by: persons apart, or slices of each scan."""
+"""What adaptation learns from and what it is judged by: subjects apart, or slices of each scan."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from slicefill.geometry import AxisName, slices_back, slices_first, through_plan
 from slicefill.types import Case, Promise, Volume
 
 _FEWEST_HELD = 3  # slices: two given, one to predict
-_FEWEST_LEARNED = 2  # slices before and after: one gap each
+_FEWEST_LEARNED = 2  # slices before and after: one interval each
 SHORTEST = _FEWEST_HELD + 2 * _FEWEST_LEARNED
 """Slices of a scan of which some can be held out."""
 
@@ -23,7 +23,7 @@ class Divided:
     Attributes:
         training: Learned from.
         held_out: Judged by.
-        by: What was divided, `persons` or `slices`.
+        by: What was divided, `subjects` or `slices`.
     """
 
     training: Mapping[str, Promise]
@@ -31,27 +31,27 @@ class Divided:
     by: str
 
 
-def hold_out_persons(
-    cases: Mapping[str, Promise], persons: Mapping[str, str], share: float, seed: int
+def hold_out_subjects(
+    cases: Mapping[str, Promise], subjects: Mapping[str, str], fraction: float, seed: int
 ) -> Divided:
-    """Hold out the scans of a share of the persons, one person at least.
+    """Hold out the scans of a share of the subjects, one subject at least.
 
     Args:
-        cases: Scans of two persons or more.
-        persons: Whose each scan is.
-        share: In (0, 1).
+        cases: Scans of two subjects or more.
+        subjects: Whose each scan is.
+        fraction: In (0, 1).
         seed: Of the choice.
     """
-    people = sorted({persons[case] for case in cases})
-    count = min(max(1, round(share * len(people))), len(people) - 1)
+    people = sorted({subjects[case] for case in cases})
+    count = min(max(1, round(fraction * len(people))), len(people) - 1)
     chosen = set(np.random.default_rng(seed).permutation(people)[:count].tolist())
     parts: tuple[dict[str, Promise], dict[str, Promise]] = {}, {}
     for case, promise in cases.items():
-        parts[persons[case] in chosen][case] = promise
-    return Divided(*parts, "persons")
+        parts[subjects[case] in chosen][case] = promise
+    return Divided(*parts, "subjects")
 
 
-def hold_out_slices(cases: Mapping[str, Promise], share: float, axis: AxisName) -> Divided:
+def hold_out_slices(cases: Mapping[str, Promise], fraction: float, axis: AxisName) -> Divided:
     """Hold out the middle slices of every scan that has enough; what lies before and after learns.
 
     Each part is a scan of its own, with a window and views of its own: no row, no column and no
@@ -59,7 +59,7 @@ def hold_out_slices(cases: Mapping[str, Promise], share: float, axis: AxisName) 
 
     Args:
         cases: Scans; each is read once here for its size.
-        share: Of the slices of a scan, in (0, 1).
+        fraction: Of the slices of a scan, in (0, 1).
         axis: Their slice axis.
 
     Returns:
@@ -70,7 +70,7 @@ def hold_out_slices(cases: Mapping[str, Promise], share: float, axis: AxisName) 
     for case, promise in cases.items():
         image = promise.make().image
         depth = image.stored.shape[through_plane_axis(image.affine, axis)]
-        block = held_out_block(depth, share)
+        block = held_out_block(depth, fraction)
         if block is None:
             training[case] = promise
             continue
@@ -82,14 +82,14 @@ def hold_out_slices(cases: Mapping[str, Promise], share: float, axis: AxisName) 
     return Divided(training, held_out, "slices")
 
 
-def held_out_block(depth: int, share: float) -> slice | None:
+def held_out_block(depth: int, fraction: float) -> slice | None:
     """Choose the middle slices of a scan, three at least; None if too few would be left.
 
     Example:
         >>> held_out_block(20, 0.2), held_out_block(7, 0.2), held_out_block(6, 0.2)
         (slice(8, 12, None), slice(2, 5, None), None)
     """
-    count = max(_FEWEST_HELD, round(share * depth))
+    count = max(_FEWEST_HELD, round(fraction * depth))
     start = (depth - count) // 2
     return slice(start, start + count) if start >= _FEWEST_LEARNED else None
 

@@ -20,9 +20,9 @@ from slicefill.types import Checkpoint
 PRETRAINED = "pretrained"
 """The method's name in `imputation.methods`, in tables and in provenance."""
 ADAPTED = "adapted"
-"""The same once these weights have learned from the scans that are filled."""
+"""The same once these weights have learned from the scans that are imputed."""
 SHIPPED = "shipped"
-"""What fills as `adapted` where adaptation did not pay."""
+"""What imputes as `adapted` where adaptation did not pay."""
 MOST_BYTES = 10_000_000
 """Largest file of weights that is shipped."""
 _WEIGHTS, _MODEL = "weights.safetensors", "model.json"

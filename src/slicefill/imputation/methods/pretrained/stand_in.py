@@ -20,7 +20,7 @@ def stand_in(
         substitute: The shipped weights as they are, or adapted.
 
     Returns:
-        The methods to fill with, each once, in their order.
+        The methods to impute with, each once, in their order.
 
     Example:
         >>> stand_in(["linear", "iia", "si_refined"], trained=[], variants=["iia", "si_refined"])

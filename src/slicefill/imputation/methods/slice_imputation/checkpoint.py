@@ -57,7 +57,7 @@ def load_params(checkpoint: Checkpoint) -> SynthesisParams:
     return SynthesisParams.model_validate(checkpoint["params"])
 
 
-def weights_digest(weights: Mapping[str, Tensor]) -> str:
+def weights_fingerprint(weights: Mapping[str, Tensor]) -> str:
     """SHA-256 over names and numbers of a state dict, for provenance."""
     digest = hashlib.sha256()
     for name in sorted(weights):

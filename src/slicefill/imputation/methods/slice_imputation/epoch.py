@@ -23,14 +23,14 @@ from slicefill.imputation.methods.slice_imputation.state import Training
 from slicefill.imputation.methods.slice_imputation.steps import (
     Features,
     Judged,
-    Share,
+    RankBatch,
     Side,
     classifier_step,
     critic_step,
     synthesis_step,
     synthesis_terms,
     synthesise,
-    take_share,
+    take_rank_batch,
 )
 from slicefill.imputation.methods.slice_imputation.views import ViewCache
 from slicefill.params import OptimisationParams, SynthesisParams
@@ -56,7 +56,7 @@ class Setting:
     summaries: Mapping[str, Mapping[str, ViewSummary]]
 
 
-Step = Callable[[Training, Setting, Share], dict[str, float]]
+Step = Callable[[Training, Setting, RankBatch], dict[str, float]]
 
 
 def run_epoch(training: Training, setting: Setting) -> dict[str, float]:
@@ -88,8 +88,8 @@ def run_epoch(training: Training, setting: Setting) -> dict[str, float]:
             steps = training.step / (options.epochs * len(batches))
             _set_learning_rates(training, options, max(spent, steps))
             whole = load_batch(members, setting.cache, params.groups, rng).to(fabric.device)
-            share = take_share(whole, fabric.global_rank, processes)
-            for name, value in step(training, setting, share).items():
+            rank_batch = take_rank_batch(whole, fabric.global_rank, processes)
+            for name, value in step(training, setting, rank_batch).items():
                 logged[name].append(value)
             bar.set_postfix({name: f"{v[-1]:.3g}" for name, v in logged.items() if "raw" in name})
             training.step += 1
@@ -115,21 +115,23 @@ def _begin_stage(training: Training, setting: Setting) -> Step:
     return _train_classifier if apart else _train_all
 
 
-def _train_classifier(training: Training, setting: Setting, share: Share) -> dict[str, float]:
-    return classifier_step(setting.fabric, cast(Side, training.critics), share)
+def _train_classifier(
+    training: Training, setting: Setting, rank_batch: RankBatch
+) -> dict[str, float]:
+    return classifier_step(setting.fabric, cast(Side, training.critics), rank_batch)
 
 
-def _train_all(training: Training, setting: Setting, share: Share) -> dict[str, float]:
+def _train_all(training: Training, setting: Setting, rank_batch: RankBatch) -> dict[str, float]:
     """Alternate: critics on what the network makes now, then the network against them."""
-    lambdas, batch = setting.params.lambdas, share.batch
+    lambdas, batch = setting.params.lambdas, rank_batch.batch
     network = training.synthesis.network
     made = synthesise(network, batch)
     logged, judge = {}, None
     if training.critics is not None:
-        logged = critic_step(setting.fabric, training.critics, share, made)
+        logged = critic_step(setting.fabric, training.critics, rank_batch, made)
         judge = partial(_judge, setting.fabric, training.critics)
     terms = synthesis_terms(Judged(batch, network, made, judge, setting.features), lambdas)
-    weighed = share.weigh(terms)
+    weighed = rank_batch.weigh(terms)
     return logged | synthesis_step(setting.fabric, training.synthesis, weighed, lambdas)
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_GAPS_PER_BOX = 4  # on a CPU, larger batches gain nothing (benchmarks/imputation.py)
+_INTERVALS_PER_BOX = 4  # on a CPU, larger batches gain nothing (benchmarks/imputation.py)
 
 
 @dataclass(frozen=True)
@@ -50,25 +50,25 @@ def _span(shows: Tensor) -> tuple[int, int]:
 
 
 def batches(shown: Tensor, pixels: int) -> Iterator[tuple[slice, Box]]:
-    """Divide the gaps into batches of at most `pixels`, each with the box that shows something.
+    """Divide the intervals into batches of at most `pixels`, each with its foreground box.
 
-    A box is shared by a fixed number of neighbouring gaps, so that results do not depend on
+    A box is shared by a fixed number of neighbouring intervals, so that results do not depend on
     `pixels`: the ends of a body cost less than its middle.
     """
-    gaps = len(shown) - 1
-    for start in range(0, gaps, _GAPS_PER_BOX):
-        stop = min(start + _GAPS_PER_BOX, gaps)
+    intervals = len(shown) - 1
+    for start in range(0, intervals, _INTERVALS_PER_BOX):
+        stop = min(start + _INTERVALS_PER_BOX, intervals)
         box = occupied(shown[start : stop + 1])
         size = max(1, pixels // box.cut(shown)[0, 0].numel())
         for first in range(start, stop, size):
             yield slice(first, min(first + size, stop)), box
 
 
-def far_side(gaps: slice) -> slice:
-    """Slices after some gaps, whose slices before have the same numbers as the gaps.
+def far_side(intervals: slice) -> slice:
+    """Slices after some intervals, whose slices before have the same numbers as the intervals.
 
     Example:
         >>> far_side(slice(2, 5))
         slice(3, 6, None)
     """
-    return slice(gaps.start + 1, gaps.stop + 1)
+    return slice(intervals.start + 1, intervals.stop + 1)

@@ -81,13 +81,13 @@ class ViewSummary:
     """What drawing groups needs to know of a view without holding it."""
 
     occupied: Array
-    gap: int
+    factor: int
 
 
 def summarise(cache: ViewCache, cases: Sequence[str]) -> dict[str, dict[str, ViewSummary]]:
     """Read every case once and note the length and the occupied slices of its views."""
     return {
-        case: {name: ViewSummary(v.occupied, v.gap) for name, v in cache[case].items()}
+        case: {name: ViewSummary(v.occupied, v.factor) for name, v in cache[case].items()}
         for case in cases
     }
 
@@ -101,7 +101,7 @@ def draw_groups(
     """Draw the groups of one epoch, in random order.
 
     Every possible start of every view is a candidate; N is drawn per group across slices and
-    is gap - 1 in-plane. Groups that show only background are thinned to `background_keep`.
+    is interval - 1 in-plane. Groups that show only background are subsampled to `background_keep`.
     With a limit, the two kinds share it as their weights say.
     """
     through_plane: list[Group] = []
@@ -111,9 +111,9 @@ def draw_groups(
             kind = through_plane if name == THROUGH_PLANE else in_plane
             kind.extend(_candidates(case, name, view, params, rng))
     if limit is not None:
-        share = params.through_plane / (params.through_plane + params.in_plane)
-        through_plane = _choose(through_plane, round(limit * share), rng)
-        in_plane = _choose(in_plane, limit - round(limit * share), rng)
+        fraction = params.through_plane / (params.through_plane + params.in_plane)
+        through_plane = _choose(through_plane, round(limit * fraction), rng)
+        in_plane = _choose(in_plane, limit - round(limit * fraction), rng)
     groups = through_plane + in_plane
     return [groups[i] for i in rng.permutation(len(groups))]
 
@@ -124,7 +124,7 @@ def _candidates(
     smallest, largest = params.inner
     length = len(view.occupied)
     for start in range(length):
-        inner = view.gap - 1
+        inner = view.factor - 1
         if name == THROUGH_PLANE:
             room = min(largest, length - start - 2)
             inner = _draw_inner(smallest, room, rng) if room >= smallest else length

@@ -1,4 +1,4 @@
-"""Filling the gaps of a stack with a trained model: the second step of Slice Imputation."""
+"""Imputation of a stack by a trained model: the second step of Slice Imputation."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from slicefill.imputation.methods.slice_imputation.foreground import Box, batche
 from slicefill.imputation.methods.slice_imputation.labels import LabelRule, Labels
 from slicefill.imputation.methods.slice_imputation.model import Motion, Pair, SynthesisModel
 from slicefill.imputation.methods.slice_imputation.window import through_window
-from slicefill.types import Checkpoint, Filling, Stack
+from slicefill.types import Checkpoint, Stack, SyntheticSlices
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A trained model ready to fill.
+    """A trained model ready to impute.
 
     Attributes:
         model: In evaluation mode, on the device of `fabric`.
@@ -44,10 +44,10 @@ def load_engine(
 
 
 @torch.no_grad()
-def fill_by_flow(engine: Engine, stack: Stack, positions: Sequence[float]) -> Filling:
-    """Fill every gap of a stack: equations (1) to (5).
+def impute_by_flow(engine: Engine, stack: Stack, positions: Sequence[float]) -> SyntheticSlices:
+    """Impute every interval of a stack: equations (1) to (5).
 
-    Flows are found on intensities in [0, 1], once per gap for all t, inside the box that shows
+    Flows are found on intensities in [0, 1], once per interval for all t, inside the box that shows
     more than background. They are applied to the stored numbers, so nothing is clipped or
     rescaled, and further channels and the label ride along. A model with a residual adds it, at
     most its bound times the width of the window.
@@ -55,7 +55,7 @@ def fill_by_flow(engine: Engine, stack: Stack, positions: Sequence[float]) -> Fi
     Args:
         engine: Its model has at most as many channels as the stack; they guide the motion.
         stack: D slices.
-        positions: N values of t in (0, 1), the same in every gap.
+        positions: N values of t in (0, 1), the same in every interval.
 
     Raises:
         ValueError: If the stack has fewer channels than the model.
@@ -70,28 +70,28 @@ def fill_by_flow(engine: Engine, stack: Stack, positions: Sequence[float]) -> Fi
     shown = torch.from_numpy(stack.normalised()[:, : model.channels])
     stored = torch.from_numpy(stack.image)
     ids = None if stack.label is None else torch.from_numpy(stack.label.astype(np.int64))
-    filling = _allocate(stack, len(positions), model.parts.error)
+    synthetic = _allocate(stack, len(positions), model.parts.error)
     window = torch.from_numpy(stack.window.astype(np.float32)).to(device)
-    for gaps, box in batches(shown, engine.batch_pixels):
-        pair = _pair(box.cut(shown), gaps, device)
-        whole = _Pair.of(shown, stored, ids, gaps, engine)
+    for intervals, box in batches(shown, engine.batch_pixels):
+        pair = _pair(box.cut(shown), intervals, device)
+        whole = _Pair.of(shown, stored, ids, intervals, engine)
         for n, (t, found) in enumerate(motions(engine, pair, positions)):
             motion = _whole(found, box, t)
             image = _render(motion, whole.stored, window)
-            filling.image[gaps, n] = image.cpu().numpy()
-            filling.trust[gaps, n] = motion.agreement(*whole.shown).cpu().numpy()
-            if filling.error is not None and motion.error is not None:
-                filling.error[gaps, n] = motion.error[:, 0].cpu().numpy()
-            if filling.label is not None and whole.labels is not None:
+            synthetic.image[intervals, n] = image.cpu().numpy()
+            synthetic.confidence[intervals, n] = motion.agreement(*whole.shown).cpu().numpy()
+            if synthetic.error is not None and motion.error is not None:
+                synthetic.error[intervals, n] = motion.error[:, 0].cpu().numpy()
+            if synthetic.label is not None and whole.labels is not None:
                 guiding = image[:, : model.channels]
                 made = through_window(guiding, window[: model.channels]).clamp(0, 1)
-                filling.label[gaps, n] = whole.labels.fill(motion, made, t).cpu().numpy()
-    return filling
+                synthetic.label[intervals, n] = whole.labels.fill(motion, made, t).cpu().numpy()
+    return synthetic
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """First and last slices of a batch of gaps, whole, on the device."""
+    """First and last slices of a batch of intervals, whole, on the device."""
 
     shown: tuple[Tensor, Tensor]
     stored: tuple[Tensor, Tensor]
@@ -99,15 +99,15 @@ class _Pair:
 
     @classmethod
     def of(
-        cls, shown: Tensor, stored: Tensor, ids: Tensor | None, gaps: slice, engine: Engine
+        cls, shown: Tensor, stored: Tensor, ids: Tensor | None, intervals: slice, engine: Engine
     ) -> "_Pair":
         device = engine.fabric.device
 
         def both(slices: Tensor) -> tuple[Tensor, Tensor]:
-            return slices[gaps].to(device), slices[far_side(gaps)].to(device)
+            return slices[intervals].to(device), slices[far_side(intervals)].to(device)
 
         seen = both(shown)
-        labels = None if ids is None else Labels.around(gaps, ids, seen, engine.labels)
+        labels = None if ids is None else Labels.around(intervals, ids, seen, engine.labels)
         return cls(seen, both(stored), labels)
 
 
@@ -164,20 +164,20 @@ def _render(motion: Motion, stored: tuple[Tensor, Tensor], window: Tensor) -> Te
     return image
 
 
-def _allocate(stack: Stack, count: int, predicts_error: bool) -> Filling:
+def _allocate(stack: Stack, count: int, predicts_error: bool) -> SyntheticSlices:
     depth, channels, height, width = stack.image.shape
     shape = (depth - 1, count, height, width)
     image = np.zeros((depth - 1, count, channels, height, width), np.float32)
     label = None if stack.label is None else np.zeros(shape, stack.label.dtype)
     error = np.zeros(shape, np.float32) if predicts_error else None
-    return Filling(image, np.zeros(shape, np.float32), label, error=error)
+    return SyntheticSlices(image, np.zeros(shape, np.float32), label, error=error)
 
 
-def _pair(inside: Tensor, gaps: slice, device: torch.device) -> Pair:
-    """Slices on both sides of the gaps and, where the stack reaches, those beyond them."""
+def _pair(inside: Tensor, intervals: slice, device: torch.device) -> Pair:
+    """Slices on both sides of the intervals and, where the stack reaches, those beyond them."""
 
     def at(offset: int) -> Tensor:
-        places = torch.arange(gaps.start, gaps.stop) + offset
+        places = torch.arange(intervals.start, intervals.stop) + offset
         chosen = inside[places.clamp(0, len(inside) - 1)].to(device)
         return chosen.contiguous(memory_format=torch.channels_last)
 
@@ -186,7 +186,7 @@ def _pair(inside: Tensor, gaps: slice, device: torch.device) -> Pair:
 
 def _whole(motion: Motion, box: Box, t: float) -> Motion:
     """Extend motion in the box to whole slices: no motion outside, and no error."""
-    outside = {"first_share": 1 - t, "moved": 1.0}
+    outside = {"first_weight": 1 - t, "moved": 1.0}
     maps = {name: field for name, field in motion._asdict().items() if _is_map(field)}
     pasted = {name: box.paste(field, outside.get(name, 0.0)) for name, field in maps.items()}
     return motion._replace(**pasted)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slicefill.imputation.distances import across_gaps, bends, signed_distances
+from slicefill.imputation.distances import across_intervals, bends, signed_distances
 from slicefill.imputation.methods.slice_imputation.foreground import far_side
 from slicefill.params import CautionParams
 from slicefill.types import Array, Floats
@@ -16,7 +16,7 @@ class Field(NamedTuple):
     """What is blended for one label, `(B, 1, H, W)` each.
 
     Attributes:
-        first: On the first slices of some gaps.
+        first: On the first slices of some intervals.
         last: On the last slices.
         bend_first: How far it bends across slices on the first, as far as that is followed;
             None: not at all.
@@ -41,24 +41,25 @@ class Field(NamedTuple):
 
 
 def label_fields(
-    ids: Tensor, gaps: slice, kind: str, caution: CautionParams | None = None
+    ids: Tensor, intervals: slice, kind: str, caution: CautionParams | None = None
 ) -> dict[int, Field]:
-    """Turn the label ids around some gaps into one field per id that is there.
+    """Turn the label ids around some intervals into one field per id that is there.
 
     Args:
         ids: Of a whole stack, `(D, H, W)`, on the CPU.
-        gaps: Consecutive ones: gap `g` lies between slices `g` and `g + 1`.
+        intervals: Consecutive ones: interval `g` lies between slices `g` and `g + 1`.
         kind: `one_hot` is the paper's (eq. 5). `signed_distance` is the distance to the outline in
             pixels, positive inside, so that what motion leaves unexplained is interpolated by
             shape; an object that only one of both slices shows ends half-way.
         caution: Of distances, how far the background yields and outlines bend across slices.
 
     Returns:
-        By id, ascending, `(B, 1, H, W)` for B gaps; ids that none of their slices shows are absent.
+        By id, ascending, `(B, 1, H, W)` for B intervals; ids that none of their slices shows are
+        absent.
     """
-    start = max(gaps.start - 1, 0)
-    around = ids[start : gaps.stop + 2].numpy()
-    inside = slice(gaps.start - start, gaps.stop - start)
+    start = max(intervals.start - 1, 0)
+    around = ids[start : intervals.stop + 2].numpy()
+    inside = slice(intervals.start - start, intervals.stop - start)
     fields = {}
     for label in np.unique(around[inside.start : inside.stop + 1]).tolist():
         masks = around == label
@@ -69,20 +70,22 @@ def label_fields(
     return fields
 
 
-def _by_distance(masks: Array, gaps: slice, caution: CautionParams | None, behind: bool) -> Field:
-    """Signed distances on both sides of the gaps and, with caution, how far they bend there."""
+def _by_distance(
+    masks: Array, intervals: slice, caution: CautionParams | None, behind: bool
+) -> Field:
+    """Signed distances beside the intervals and, with caution, how far they bend there."""
     distances = signed_distances(masks)
-    first, last = (side[gaps] for side in across_gaps(masks, distances))
+    first, last = (side[intervals] for side in across_intervals(masks, distances))
     if caution is None:
         return _as_field(first, last)
     back = caution.yielding if behind else 0.0
-    bent = _ends(caution.curvature * bends(masks, distances), gaps)
+    bent = _ends(caution.curvature * bends(masks, distances), intervals)
     return _as_field(first - back, last - back, *bent)
 
 
-def _ends(slices: Floats, gaps: slice) -> tuple[Floats, Floats]:
-    """First and last slices of gaps."""
-    return slices[gaps], slices[far_side(gaps)]
+def _ends(slices: Floats, intervals: slice) -> tuple[Floats, Floats]:
+    """First and last slices of intervals."""
+    return slices[intervals], slices[far_side(intervals)]
 
 
 def _as_field(*parts: Floats) -> Field:

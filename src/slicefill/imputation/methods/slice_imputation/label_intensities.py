@@ -13,7 +13,7 @@ _LOWEST = -4.0  # log-likelihood relative to the likeliest label: no voxel rules
 
 
 class Look(NamedTuple):
-    """Intensities of one label around every pixel of some gaps.
+    """Intensities of one label around every pixel of some intervals.
 
     Attributes:
         mean: `(B, C, H, W)`, in [0, 1].
@@ -40,9 +40,9 @@ def look_at_labels(
     for label in torch.unique(torch.stack([first[0], last[0]])).tolist():
         sums = [_sums(ids == label, shown, nearby) for ids, shown in (first, last)]
         count, total, squares = (one + other for one, other in zip(*sums, strict=True))
-        share = count.clamp(min=_FEWEST)
-        mean = total / share
-        variance = (squares / share - mean**2).clamp(min=0) + _NOISE**2
+        fraction = count.clamp(min=_FEWEST)
+        mean = total / fraction
+        variance = (squares / fraction - mean**2).clamp(min=0) + _NOISE**2
         looks[label] = Look(mean, variance, count > _FEWEST)
     return looks
 

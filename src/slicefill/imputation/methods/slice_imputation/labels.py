@@ -21,7 +21,7 @@ from slicefill.params import CautionParams, ImputationParams
 SHAPE_AND_MOTION = "shape_and_motion"
 """Signed distances that follow motion with caution."""
 
-_AVERAGED = ("to_first", "to_last", "first_share", "moved")
+_AVERAGED = ("to_first", "to_last", "first_weight", "moved")
 _TIE = 1e-4  # added to the share of the nearer slice, so that it decides ties between labels
 
 
@@ -49,7 +49,7 @@ class LabelRule:
 
 @dataclass(frozen=True)
 class Labels:
-    """What is known of the labels on both sides of some gaps.
+    """What is known of the labels on both sides of some intervals.
 
     Attributes:
         fields: By id.
@@ -63,26 +63,29 @@ class Labels:
 
     @classmethod
     def around(
-        cls, gaps: slice, ids: Tensor, shown: tuple[Tensor, Tensor], rule: LabelRule
+        cls, intervals: slice, ids: Tensor, shown: tuple[Tensor, Tensor], rule: LabelRule
     ) -> Self:
-        """Look at the labels around some gaps.
+        """Look at the labels around some intervals.
 
         Args:
-            gaps: Consecutive ones: gap `g` lies between slices `g` and `g + 1`.
+            intervals: Consecutive ones: interval `g` lies between slices `g` and `g + 1`.
             ids: Of a whole stack, `(D, H, W)`, on the CPU.
-            shown: Intensities in [0, 1] of the first and of the last slices at the gaps,
+            shown: Intensities in [0, 1] of the first and of the last slices at the intervals,
                 `(B, C, H, W)` each; what is found is put on their device.
             rule: How labels follow the image.
         """
         looks, device = {}, shown[0].device
         if rule.caution is not None and rule.caution.appearance > 0:
-            both = (ids[gaps].to(device), shown[0]), (ids[far_side(gaps)].to(device), shown[1])
+            both = (
+                (ids[intervals].to(device), shown[0]),
+                (ids[far_side(intervals)].to(device), shown[1]),
+            )
             looks = look_at_labels(*both, rule.caution.nearby)
-        fields = label_fields(ids, gaps, rule.field, rule.caution)
+        fields = label_fields(ids, intervals, rule.field, rule.caution)
         return cls({label: field.to(device) for label, field in fields.items()}, looks, rule)
 
     def fill(self, motion: Motion, made: Tensor, t: float) -> Tensor:
-        """Fill the labels at t, `(B, H, W)`.
+        """Impute the labels at t, `(B, H, W)`.
 
         Args:
             motion: Of the image.
@@ -111,8 +114,8 @@ def vote(
         t: In (0, 1).
         evidence: What speaks for a label besides, `(B, H, W)` in the unit of the fields.
     """
-    nearer = motion.first_share + (_TIE if t <= 0.5 else -_TIE)
-    decisive = motion._replace(first_share=nearer)
+    nearer = motion.first_weight + (_TIE if t <= 0.5 else -_TIE)
+    decisive = motion._replace(first_weight=nearer)
     best = torch.zeros_like(motion.to_first[:, 0], dtype=torch.long)
     highest = torch.full_like(motion.to_first[:, 0], -torch.inf)
     for label, field in fields.items():

@@ -45,7 +45,7 @@ class Motion(NamedTuple):
     Attributes:
         to_first: F̂_{t→0}, `(B, 2, H, W)`, pixels.
         to_last: F̂_{t→N+1}.
-        first_share: Weight of the first input in the blend, broadcastable to `(B, 1, H, W)`;
+        first_weight: Weight of the first input in the blend, broadcastable to `(B, 1, H, W)`;
             1 - t without refinement (eq. 3), shifted by visibility with it.
         residual: What is added to the blended intensities, `(B, C, H, W)` in [0, 1] units; None
             where all intensities come from the two slices, as in the paper.
@@ -58,7 +58,7 @@ class Motion(NamedTuple):
 
     to_first: Tensor
     to_last: Tensor
-    first_share: Tensor
+    first_weight: Tensor
     residual: Tensor | None = None
     moved: Tensor | None = None
     t: Tensor | None = None
@@ -67,7 +67,7 @@ class Motion(NamedTuple):
     def blend(self, first: Tensor, last: Tensor) -> Tensor:
         """Warp and blend anything that lies on the two slices: eq. (3) and (4)."""
         warped_first, warped_last = warp(first, self.to_first), warp(last, self.to_last)
-        warped = torch.lerp(warped_last, warped_first, self.first_share)
+        warped = torch.lerp(warped_last, warped_first, self.first_weight)
         if self.moved is None or self.t is None:
             return warped
         return torch.lerp(torch.lerp(first, last, self.t), warped, self.moved)

@@ -38,7 +38,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Share:
+class RankBatch:
     """What one process takes of a batch.
 
     The weights are what its means count for, so that their mean over the processes is that of
@@ -62,20 +62,20 @@ class Share:
         }
 
 
-def take_share(whole: Batch, rank: int, processes: int) -> Share:
+def take_rank_batch(whole: Batch, rank: int, processes: int) -> RankBatch:
     """Take every `processes`-th group of a batch, from number `rank` on.
 
     Example:
         >>> whole = Batch(torch.zeros(3, 3, 1, 2, 2), torch.tensor([[1.0], [0.0], [float("nan")]]))
-        >>> [len(take_share(whole, rank, 2).batch.slices) for rank in (0, 1)]
+        >>> [len(take_rank_batch(whole, rank, 2).batch.slices) for rank in (0, 1)]
         [2, 1]
-        >>> [round(take_share(whole, rank, 2).weight, 3) for rank in (0, 1)]
+        >>> [round(take_rank_batch(whole, rank, 2).weight, 3) for rank in (0, 1)]
         [1.333, 0.667]
     """
     mine = slice(rank, None, processes)
     count, known = len(whole.slices[mine]), ~whole.shows_object.isnan()
     taken = mine if count else slice(1)  # a process without a group repeats one, for nothing
-    return Share(
+    return RankBatch(
         whole.take(taken),
         processes * count / len(whole.slices),
         processes * int(known[mine].sum()) / max(1, int(known.sum())),
@@ -105,22 +105,24 @@ def halfway(network: nn.Module, pair: Pair) -> Tensor:
     return made
 
 
-def critic_step(fabric: Fabric, critics: Side, share: Share, made: Synthesis) -> dict[str, float]:
+def critic_step(
+    fabric: Fabric, critics: Side, rank_batch: RankBatch, made: Synthesis
+) -> dict[str, float]:
     """Optimise attention, classifier and both discriminators together."""
-    batch = share.batch
+    batch = rank_batch.batch
     on_real = critics.network(batch.inner.flatten(0, 1))
     on_synthetic = critics.network(made.slices.detach().flatten(0, 1))
-    terms = share.weigh(critic_losses(on_real, on_synthetic, batch.shows_object.flatten()))
+    terms = rank_batch.weigh(critic_losses(on_real, on_synthetic, batch.shows_object.flatten()))
     require_finite(terms)
     critics.update(fabric, torch.stack(list(terms.values())).sum())
     return {f"critic/{name}": float(term.detach()) for name, term in terms.items()}
 
 
-def classifier_step(fabric: Fabric, critics: Side, share: Share) -> dict[str, float]:
+def classifier_step(fabric: Fabric, critics: Side, rank_batch: RankBatch) -> dict[str, float]:
     """Optimise attention and classifier apart, on real slices: the first stage of IIA."""
-    logits = critics.network(share.batch.inner.flatten(0, 1))["classifier"]
-    loss = classification(logits, share.batch.shows_object.flatten())
-    terms = share.weigh({"classifier": loss})
+    logits = critics.network(rank_batch.batch.inner.flatten(0, 1))["classifier"]
+    loss = classification(logits, rank_batch.batch.shows_object.flatten())
+    terms = rank_batch.weigh({"classifier": loss})
     require_finite(terms)
     critics.update(fabric, terms["classifier"])
     return {"critic/classifier": float(terms["classifier"].detach())}

@@ -1,4 +1,4 @@
-"""Training Slice Imputation on thick volumes alone: one flat, resumable loop."""
+"""Training Slice Imputation on anisotropic volumes alone: one flat, resumable loop."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,10 @@ from functools import partial
 from lightning_fabric import Fabric
 
 from slicefill.fingerprint import fingerprint
-from slicefill.imputation.methods.slice_imputation.checkpoint import best_checkpoint, weights_digest
+from slicefill.imputation.methods.slice_imputation.checkpoint import (
+    best_checkpoint,
+    weights_fingerprint,
+)
 from slicefill.imputation.methods.slice_imputation.epoch import (
     Setting,
     require_groups,
@@ -33,8 +36,8 @@ class TrainingData:
     """What a run learns from.
 
     Attributes:
-        training: Thick cases.
-        validation: Those that choose the epoch: of other persons, or other parts of the scans.
+        training: Anisotropic cases.
+        validation: Those that choose the epoch: of other subjects, or other parts of the scans.
         axis: Their slice axis.
         start: The checkpoint whose synthesis network training goes on from; None: from the seed.
     """
@@ -45,13 +48,13 @@ class TrainingData:
     start: Checkpoint | None = None
 
 
-def training_mark(data: TrainingData, params: SynthesisParams) -> str:
+def training_fingerprint(data: TrainingData, params: SynthesisParams) -> str:
     """Digest of all that determines a trained model: parameters, cases, slice axis and start.
 
     It is the checkpoint's `fingerprint`, and the mark by which a run knows its own last state.
     """
     cases = _marks(data.training), _marks(data.validation)
-    start = [] if data.start is None else [weights_digest(data.start["weights"])]
+    start = [] if data.start is None else [weights_fingerprint(data.start["weights"])]
     return fingerprint(params.in_force, *cases, data.axis, *start)
 
 
@@ -63,7 +66,7 @@ def train(data: TrainingData, params: SynthesisParams, run: Run) -> Checkpoint:
     one that was never interrupted, unless its time is limited.
 
     Args:
-        data: Thick cases; needs no isotropic data, and labels only for the object classifier.
+        data: Anisotropic cases; needs no isotropic data, and labels only for the object classifier.
         params: Every number of the run.
         run: State keeper and reporter; picklable, as the data, where there are several devices.
 
@@ -80,7 +83,7 @@ def train(data: TrainingData, params: SynthesisParams, run: Run) -> Checkpoint:
 def _gather_and_train(
     fabric: Fabric, data: TrainingData, params: SynthesisParams, run: Run
 ) -> Checkpoint:
-    return _train(fabric, gather(data, params), params, run, training_mark(data, params))
+    return _train(fabric, gather(data, params), params, run, training_fingerprint(data, params))
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ def _train(
     features = None if material.features is None else material.features.to(fabric.device)
     setting = Setting(fabric, params, features, material.cache, material.summaries)
     training = start_training(fabric, material.cache.channels, params, material.start)
-    state = last_state(run.slot, mark)
+    state = last_state(run.store, mark)
     if state is not None:
         training.restore(state)
     while not _finished(training, fabric, params):
@@ -149,7 +152,7 @@ def _train(
         training.keep_best(values)
         training.log(values)
         run.report(values, training.epoch)
-        run.slot.save({**training.state(), "fingerprint": mark})
+        run.store.save({**training.state(), "fingerprint": mark})
     if training.best["epoch"] <= params.pretraining_epochs:
         logger.warning(
             "no epoch was better on the held-out slices than the start (%s), which is kept; "

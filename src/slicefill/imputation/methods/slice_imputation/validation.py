@@ -1,4 +1,4 @@
-"""How good held-out inner slices are: PSNR and SSIM, from thick volumes alone."""
+"""How good held-out inner slices are: PSNR and SSIM, from anisotropic volumes alone."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

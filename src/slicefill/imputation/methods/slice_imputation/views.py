@@ -24,17 +24,18 @@ class View:
         slices: `(S, C, h, w)`, intensities in [0, 1].
         shows_object: `(S,)`, 1 where the label map has an object, 0 where not, nan without one.
         occupied: `(S,)`, whether the slice shows more than background.
-        gap: Slices from one acquired slice to the next at the gap of use (1 across slices).
+        interval: Slices from one acquired slice to the next at the interval of use (1 across
+            slices).
     """
 
     slices: Floats
     shows_object: Floats
     occupied: Array
-    gap: int
+    factor: int
 
 
 def cut_views(case: Case, axis_name: AxisName, params: SynthesisParams) -> dict[str, View]:
-    """Cut a thick case into slice sequences.
+    """Cut an anisotropic case into slice sequences.
 
     `through_plane` is what the paper trains on: acquired slices, whose groups lie N + 1 slice
     spacings apart. `rows` and `columns` cut the volume, linearly interpolated across slices,
@@ -43,17 +44,17 @@ def cut_views(case: Case, axis_name: AxisName, params: SynthesisParams) -> dict[
     """
     axis = through_plane_axis(case.image.affine, axis_name)
     stack = stack_case(case, axis, params.window)
-    gap = params.groups.in_plane_factor or max(1, round(anisotropy(case.image.spacing, axis)))
+    factor = params.groups.in_plane_factor or max(1, round(anisotropy(case.image.spacing, axis)))
     views = {}
     if params.groups.through_plane > 0:
         views[THROUGH_PLANE] = _view(stack.normalised(), stack.label, 1)
-    if params.groups.in_plane > 0 and gap > 1:
-        views |= _in_plane_views(stack, gap)
+    if params.groups.in_plane > 0 and factor > 1:
+        views |= _in_plane_views(stack, factor)
     return views
 
 
-def _in_plane_views(stack: Stack, gap: int) -> dict[str, View]:
-    depth = (len(stack.image) - 1) * gap + 1
+def _in_plane_views(stack: Stack, factor: int) -> dict[str, View]:
+    depth = (len(stack.image) - 1) * factor + 1
     slices = stack.normalised()
     scale = (depth / len(slices), 1, 1, 1)
     dense = zoom(slices, scale, order=1, grid_mode=False)
@@ -61,16 +62,16 @@ def _in_plane_views(stack: Stack, gap: int) -> dict[str, View]:
     rows = None if label is None else np.moveaxis(label, 1, 0)
     columns = None if label is None else np.moveaxis(label, 2, 0)
     return {
-        "rows": _view(dense.transpose(2, 1, 0, 3), rows, gap),
-        "columns": _view(dense.transpose(3, 1, 0, 2), columns, gap),
+        "rows": _view(dense.transpose(2, 1, 0, 3), rows, factor),
+        "columns": _view(dense.transpose(3, 1, 0, 2), columns, factor),
     }
 
 
-def _view(slices: Floats, label: Array | None, gap: int) -> View:
+def _view(slices: Floats, label: Array | None, factor: int) -> View:
     shown = np.full(len(slices), np.nan, np.float32)
     if label is not None:
         shown[:] = label.any(axis=(1, 2))
-    return View(slices, shown, slices.max(axis=(1, 2, 3)) > 0.1, gap)
+    return View(slices, shown, slices.max(axis=(1, 2, 3)) > 0.1, factor)
 
 
 class ViewCache(BoundedCache[dict[str, View]]):

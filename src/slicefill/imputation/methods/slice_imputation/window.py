@@ -1,4 +1,4 @@
-"""The window through which networks and trust see stored numbers."""
+"""The window through which networks and confidence see stored numbers."""
 
 from torch import Tensor
 

@@ -1,4 +1,4 @@
-"""Filling a stack by super-resolution across its slices."""
+"""Imputation of a stack by super-resolution across its slices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from slicefill.imputation.methods.super_resolution.networks import build_generator
 from slicefill.imputation.methods.super_resolution.pairs import VIEWS
 from slicefill.params import SuperResolutionNetwork
-from slicefill.types import Checkpoint, Filling, Stack
+from slicefill.types import Checkpoint, Stack, SyntheticSlices
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A trained network ready to fill.
+    """A trained network ready to impute.
 
     Attributes:
         network: `(B, C, D, W)` → `(B, C, D * R, W)`, in evaluation mode, on the device of
@@ -44,13 +44,15 @@ def load_engine(checkpoint: Checkpoint, fabric: Fabric, batch_pixels: int) -> En
     return Engine(network, channels, factor, fabric, batch_pixels)
 
 
-def fill_by_super_resolution(engine: Engine, stack: Stack, positions: Sequence[float]) -> Filling:
-    """Fill every gap of a stack, as EDSR, RCAN and ESRGAN do across slices.
+def impute_by_super_resolution(
+    engine: Engine, stack: Stack, positions: Sequence[float]
+) -> SyntheticSlices:
+    """Impute every interval of a stack, as EDSR, RCAN and ESRGAN do across slices.
 
     The network raises the resolution of all slices along the two in-plane directions (sagittal
     and coronal); both results are averaged. Row k * R + r of the result stands at r / R between
     acquired slices k and k + 1; the rows after the last acquired slice are dropped. There is no
-    motion, so labels are not filled.
+    motion, so labels are not imputed.
 
     The network sees and makes intensities in [0, 1]: what lies beyond the window of the stack
     is cut off on the way in, in acquired slices too.
@@ -61,7 +63,7 @@ def fill_by_super_resolution(engine: Engine, stack: Stack, positions: Sequence[f
         positions: 1 / R … (R - 1) / R.
 
     Returns:
-        The filling with `acquired`, the acquired slices as the network changed them. Trust is
+        The imputing with `acquired`, the acquired slices as the network changed them. Confidence is
         1 - |difference of both directions| on the [0, 1] scale, averaged over channels.
 
     Raises:
@@ -70,13 +72,15 @@ def fill_by_super_resolution(engine: Engine, stack: Stack, positions: Sequence[f
     _require_fit(engine, stack, positions)
     shown = torch.from_numpy(stack.normalised())
     rows, columns = (raise_resolution(engine, shown, view) for view in VIEWS)
-    trust = (1 - (rows - columns).abs().mean(1)).clamp(0, 1)
+    confidence = (1 - (rows - columns).abs().mean(1)).clamp(0, 1)
     low, high = np.moveaxis(stack.window.astype(np.float32), 1, 0)[..., None, None]
     stored = low + (high - low) * ((rows + columns) / 2).numpy()
-    gaps = (len(shown), engine.factor)
-    by_gap = stored.reshape(*gaps, *stored.shape[1:])
-    trust_by_gap = trust.numpy().reshape(*gaps, *trust.shape[1:])
-    return Filling(by_gap[:-1, 1:], trust_by_gap[:-1, 1:], acquired=by_gap[:, 0])
+    intervals = (len(shown), engine.factor)
+    by_interval = stored.reshape(*intervals, *stored.shape[1:])
+    confidence_by_interval = confidence.numpy().reshape(*intervals, *confidence.shape[1:])
+    return SyntheticSlices(
+        by_interval[:-1, 1:], confidence_by_interval[:-1, 1:], acquired=by_interval[:, 0]
+    )
 
 
 @torch.no_grad()
@@ -112,7 +116,7 @@ def _require_fit(engine: Engine, stack: Stack, positions: Sequence[float]) -> No
         raise ValueError(msg)
     depth, channels = stack.image.shape[:2]
     if depth < 2:
-        msg = f"a stack of {depth} slice has no gap to fill: give at least 2 slices"
+        msg = f"a stack of {depth} slice has no interval to impute: give at least 2 slices"
         raise ValueError(msg)
     if channels != engine.channels:
         msg = (

@@ -32,7 +32,7 @@ def train(
     Args:
         training: Isotropic cases: their slices are the truth that every R-th of them is raised
             to.
-        validation: Isotropic cases of other persons.
+        validation: Isotropic cases of other subjects.
         name: A key of `params.networks`.
         params: Every number of the run.
         run: State keeper and reporter; picklable, as the cases, where there are several devices.
@@ -50,7 +50,7 @@ def train(
     if params.factor == 1:
         msg = (
             f"super_resolution.factor: expected 2 or more to train {name}, got 1; scans that are "
-            "thick already hold no pairs of low and high resolution: leave it out"
+            "acquired already hold no pairs of low and high resolution: leave it out"
         )
         raise ValueError(msg)
     cases = (training, validation)
@@ -67,7 +67,7 @@ def _train(
     network = params.networks[name]
     training, validation = (StackCache(part, params) for part in cases)
     learner = SuperResolutionLearner(fabric, training, validation, network, params)
-    mark = training_mark(*cases, name, params)
+    mark = training_fingerprint(*cases, name, params)
     progress = fit(learner, _schedule(network, params), share_run(fabric, run), mark)
     epoch = progress.best["epoch"]
     psnr = [row for row in progress.history if (row["epoch"], row["term"]) == (epoch, _SCORE)]
@@ -95,7 +95,7 @@ def _schedule(network: SuperResolutionNetwork, params: SuperResolutionParams) ->
     return Schedule(epochs, patience=epochs, score=None)
 
 
-def training_mark(
+def training_fingerprint(
     training: Mapping[str, Promise],
     validation: Mapping[str, Promise],
     name: str,

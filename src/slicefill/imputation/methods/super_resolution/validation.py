@@ -14,7 +14,7 @@ _DEAREST = 1e-6  # mean squared error counted for a perfect case: 60 dB
 def validate(engine: Engine, stacks: StackCache) -> dict[str, float]:
     """Score the rows between acquired ones, intensities in [0, 1].
 
-    Each view is scored for itself; filling averages both and comes out better.
+    Each view is scored for itself; imputing averages both and comes out better.
 
     Returns:
         `validation/psnr` (dB, data range 1, higher is better), the mean over cases.

@@ -1,4 +1,4 @@
-"""Parameters of trust: how it is calibrated, and what is done where there is little of it."""
+"""Parameters of confidence: how it is calibrated, and what is done where there is little of it."""
 
 from typing import Annotated
 
@@ -8,8 +8,8 @@ from slicefill.params.base import Count, Fraction, Params
 from slicefill.params.computing import HardwareParams
 
 
-class TrustParams(Params):
-    """What a model with a calibration does beside filling."""
+class ConfidenceParams(Params):
+    """What a model with a calibration does beside imputing."""
 
     cycle: bool = Field(description="also predict acquired slices back from synthetic ones: slower")
     threshold: Fraction = Field(
@@ -23,8 +23,8 @@ class TrustParams(Params):
 class CalibrationParams(Params):
     """How the expected error is learnt from volumes whose every slice is known."""
 
-    gaps: list[Annotated[int, Field(ge=2)]] = Field(
-        min_length=1, description="each volume is thinned by one of them, in turn"
+    factors: list[Annotated[int, Field(ge=2)]] = Field(
+        min_length=1, description="each volume is subsampled by one of them, in turn"
     )
     voxels: Count = Field(description="drawn from each volume")
     smoothing: Annotated[int, Field(ge=0)] = Field(

@@ -9,7 +9,7 @@ import pytest
 from kedro.io import DatasetError
 
 from slicefill.datasets.cases import CasesDataset
-from slicefill.datasets.shares import share_of
+from slicefill.datasets.shards import shard_of
 from slicefill.types import Promise
 
 CASES = [f"{method}/{case}" for method in ("linear", "cubic") for case in "abcde"]
@@ -41,7 +41,7 @@ def promises(case):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 12])
 def test_shares_have_every_name_once_and_differ_in_size_by_one_at_most(count):
-    shares = [share_of(CASES, f"{number}/{count}") for number in range(count)]
+    shares = [shard_of(CASES, f"{number}/{count}") for number in range(count)]
     assert sorted(chain(*shares)) == sorted(CASES)
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 

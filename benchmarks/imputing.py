@@ -1,4 +1,4 @@
-"""The volume that is filled, and the two ways of filling it with one network."""
+"""The volume that is imputed, and the two ways of imputing it with one network."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from slicefill.imputation.methods.slice_imputation.model import Pair, SynthesisM
 from slicefill.params import ImputationParams, SynthesisParams
 from slicefill.settings import CONFIG_LOADER_ARGS
 from slicefill.training.hardware import launch_fabric
-from slicefill.types import Filling, Stack, Volume
+from slicefill.types import Stack, SyntheticSlices, Volume
 
 _CONF = Path(__file__).parents[1] / "conf"
 
@@ -30,7 +30,7 @@ class Setting:
 
     Attributes:
         size: Voxels of the volume, slices last.
-        factor: Slice spacing over pixel spacing; factor - 1 slices fill a gap.
+        factor: Slice spacing over pixel spacing; factor - 1 slices impute an interval.
         width: Of the flow network.
         depth: Of the flow network.
         threads: Of every process that measures.
@@ -71,7 +71,7 @@ def base_training(setting: Setting, **optimisation: int) -> SynthesisParams:
 
 
 def base_params(factor: int, **changes: Any) -> ImputationParams:
-    """Parameters as in conf/base, with factor - 1 slices per gap, on the CPU, without ensemble."""
+    """Parameters as in conf/base, factor - 1 slices per interval, on the CPU, without ensemble."""
     values = _base("imputation")
     values["hardware"] |= {"accelerator": "cpu"}
     values |= {"count": factor - 1, "target_spacing": None, "ensemble": False}
@@ -88,7 +88,7 @@ def make_imputer(variant: str, checkpoint: Checkpoint, params: ImputationParams)
     ours = learned_imputer(variant, checkpoint, params)
     if variant == "slicefill":
         return ours
-    return Imputer(variant, partial(fill_pair_by_pair, load_model(checkpoint)), ours.window)
+    return Imputer(variant, partial(impute_pair_by_pair, load_model(checkpoint)), ours.window)
 
 
 def our_precision(params: ImputationParams) -> str:
@@ -98,16 +98,18 @@ def our_precision(params: ImputationParams) -> str:
 
 
 @torch.no_grad()
-def fill_pair_by_pair(model: SynthesisModel, stack: Stack, positions: Sequence[float]) -> Filling:
-    """Fill as a straightforward program does: one pair at a time, fp32, whole slices."""
+def impute_pair_by_pair(
+    model: SynthesisModel, stack: Stack, positions: Sequence[float]
+) -> SyntheticSlices:
+    """Impute as a straightforward program does: one pair at a time, fp32, whole slices."""
     shown, stored = torch.from_numpy(stack.normalised()), torch.from_numpy(stack.image)
     shape = (len(shown) - 1, len(positions), *shown.shape[1:])
-    image, trust = np.empty(shape, np.float32), np.empty((*shape[:2], *shape[3:]), np.float32)
-    for gap in range(len(shown) - 1):
-        first, last = slice(gap, gap + 1), slice(gap + 1, gap + 2)
+    image, confidence = np.empty(shape, np.float32), np.empty((*shape[:2], *shape[3:]), np.float32)
+    for interval in range(len(shown) - 1):
+        first, last = slice(interval, interval + 1), slice(interval + 1, interval + 2)
         flows = model.flows(Pair(shown[first], shown[last]))
         for n, t in enumerate(positions):
             motion = model.motion(Pair(shown[first], shown[last]), flows, torch.tensor(t))
-            image[gap, n] = motion.blend(stored[first], stored[last])[0].numpy()
-            trust[gap, n] = motion.agreement(shown[first], shown[last])[0].numpy()
-    return Filling(image, trust)
+            image[interval, n] = motion.blend(stored[first], stored[last])[0].numpy()
+            confidence[interval, n] = motion.agreement(shown[first], shown[last])[0].numpy()
+    return SyntheticSlices(image, confidence)

@@ -1,7 +1,7 @@
 """What each piece of evidence is worth, and where abstention helps, on procedural volumes.
 
-    python benchmarks/trust.py                       # the shipped weights
-    python benchmarks/trust.py --checkpoint mine.pt
+    python benchmarks/confidence.py                       # the shipped weights
+    python benchmarks/confidence.py --checkpoint mine.pt
 
 Half of the volumes calibrate, the other half tell: rank correlation of the expected with the true
 error (mean over volumes, and over all voxels), how far the expected mean error of a volume is from
@@ -65,15 +65,15 @@ def _engine(file: Path | None) -> Engine:
 
 
 def _measure(options: argparse.Namespace) -> pd.DataFrame:
-    """Evidence and errors of voxels drawn from every volume; gaps ×2 to ×8 in turn."""
+    """Evidence and errors of voxels drawn from every volume; intervals ×2 to ×8 in turn."""
     engine, rng = _engine(options.checkpoint), np.random.default_rng(0)
     tables = []
     for number in range(options.volumes):
         volume = procedural_volume(FIRST_SEED + number, options.size, 0.3)
-        gap = 2 + number // 2 % 7
-        known = compare_known(engine, volume, gap, options.smoothing)
+        interval = 2 + number // 2 % 7
+        known = compare_known(engine, volume, interval, options.smoothing)
         drawn = known.iloc[rng.integers(0, len(known), 30_000)]
-        tables.append(drawn.assign(volume=number, gap=gap))
+        tables.append(drawn.assign(volume=number, interval=interval))
     return pd.concat(tables)
 
 

@@ -1,4 +1,4 @@
-"""One filled case beside its thick slices, with its labels and its trust map."""
+"""One imputed case beside its acquired slices, with its labels and its confidence map."""
 
 from collections.abc import Mapping
 
@@ -23,54 +23,56 @@ from slicefill.reporting.figures.views import first_channel, grey_window
 from slicefill.types import Array, Case
 
 _LEGIBLE = [withStroke(linewidth=1.2, foreground="black", alpha=0.35)]
-_TRUST = ScalarMappable(Normalize(0.0, 1.0), "cividis")
+_CONFIDENCE = ScalarMappable(Normalize(0.0, 1.0), "cividis")
 
 
 @styled
-def filling_views(filled: Case, thick: Case, names: Mapping[int, str], spec: ViewSpec) -> Figure:
+def imputation_views(
+    imputed: Case, acquired_case: Case, names: Mapping[int, str], spec: ViewSpec
+) -> Figure:
     """Show what was acquired, what was filled in, its labels and how far it is trusted.
 
     Args:
-        filled: A case after imputation, with its `trust` map; of several channels the first is
-            drawn.
-        thick: The case it was filled from. Each of its slices is drawn as thick as the slices
-            lie apart; nothing is interpolated.
+        imputed: A case after imputation, with its `confidence` map; of several channels the first
+            is drawn.
+        acquired_case: The case it was imputed from. Each of its slices is drawn as thick as the
+            slices lie apart; nothing is interpolated.
         names: Label id to name; one colour each, in this order. Id 0 is not drawn.
-        spec: The grid of the filled case and where to cut it: `filled_spec`.
+        spec: The grid of the imputed case and where to cut it: `imputed_spec`.
 
     Returns:
         Rows: axial, sagittal, coronal; fine lines mark where the other two planes cut. Columns:
-        thick slices, filled, labels (where the case has some), trust in [0, 1].
+        acquired slices, imputed, labels (where the case has some), confidence in [0, 1].
 
     Raises:
         ValueError: If shapes differ, or `spec` does not fit them.
     """
-    step = filled.record["count"] + 1
-    image = first_channel(filled.image)
-    slabs = _as_slabs(first_channel(thick.image), spec.axis, step)
-    trust = filled.maps["trust"].intensities()
-    labels = {} if filled.label is None else {"labels": image}
-    columns = {"thick slices": slabs, "filled": image, **labels, "trust": trust}
+    step = imputed.record["count"] + 1
+    image = first_channel(imputed.image)
+    slabs = _as_slabs(first_channel(acquired_case.image), spec.axis, step)
+    confidence = imputed.maps["confidence"].intensities()
+    labels = {} if imputed.label is None else {"labels": image}
+    columns = {"acquired slices": slabs, "imputed": image, **labels, "confidence": confidence}
     planes = upright_planes(spec, common_shape(columns))
     right = LEGEND_INCHES if labels else 0.1
     figure, axes = panel_grid(planes, list(columns), spec.title, right)
     grey = ScalarMappable(grey_window(image), "gray")
     for panels, (heading, volume) in zip(axes.T, columns.items(), strict=True):
-        scale = _TRUST if heading == "trust" else grey
+        scale = _CONFIDENCE if heading == "confidence" else grey
         for panel, plane in zip(panels, planes, strict=True):
             draw_pixels(panel, plane, plane.cut(volume), cmap=scale.cmap, norm=scale.norm)
             _draw_cuts(panel, plane)
-    if filled.label is not None:
-        _tint(axes[:, 2], planes, filled.label.stored, names)
+    if imputed.label is not None:
+        _tint(axes[:, 2], planes, imputed.label.stored, names)
         label_legend(figure, axes, names)
     _bar_below(figure, axes[-1, -1])
     return figure
 
 
-def _as_slabs(thick: Array, axis: int, step: int) -> Array:
-    """Put the nearest acquired slice at every place of the filled grid; a tie goes upwards."""
-    places = np.arange((thick.shape[axis] - 1) * step + 1)
-    return np.take(thick, (places + step // 2) // step, axis=axis)
+def _as_slabs(acquired_case: Array, axis: int, step: int) -> Array:
+    """Put the nearest acquired slice at every place of the imputed grid; a tie goes upwards."""
+    places = np.arange((acquired_case.shape[axis] - 1) * step + 1)
+    return np.take(acquired_case, (places + step // 2) // step, axis=axis)
 
 
 def _tint(
@@ -88,8 +90,8 @@ def _draw_cuts(panel: Axes, plane: Plane) -> None:
 
 
 def _bar_below(figure: Figure, panel: Axes) -> None:
-    """Put the colour bar of the trust under its column."""
+    """Put the colour bar of the confidence under its column."""
     place, inch = panel.get_position(original=True), 1 / figure.get_figheight()
     below = figure.add_axes((place.x0, place.y0 - 0.13 * inch, place.width, 0.06 * inch))
-    bar = figure.colorbar(_TRUST, cax=below, orientation="horizontal", ticks=[0, 0.5, 1])
+    bar = figure.colorbar(_CONFIDENCE, cax=below, orientation="horizontal", ticks=[0, 0.5, 1])
     bar.ax.tick_params(length=1.5, width=0.5, pad=1, labelsize=6)

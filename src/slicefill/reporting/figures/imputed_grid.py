@@ -25,7 +25,7 @@ def grid_spec(
         volume: Any volume on the grid.
         axis: Through-plane array axis.
         acquired: Acquired slices along it, in order; if omitted, all are. Where some are not, the
-            cut moves to the middle of the nearest gap; of two, to that of the higher index.
+            cut moves to the middle of the nearest interval; of two, to that of the higher index.
         label: Labels on the grid; the cut goes through their medians if any is not 0.
     """
     shape = volume.stored.shape[:3]
@@ -33,9 +33,9 @@ def grid_spec(
     at = [size // 2 for size in shape]
     if label is not None and label.stored.any():
         at = [int(np.median(index)) for index in np.nonzero(label.stored)]
-    gaps = _gap_middles(kept)
-    if gaps:
-        at[axis] = min(reversed(gaps), key=lambda middle: abs(middle - at[axis]))
+    intervals = _interval_middles(kept)
+    if intervals:
+        at[axis] = min(reversed(intervals), key=lambda middle: abs(middle - at[axis]))
     return ViewSpec(
         title=title,
         spacing=tuple(volume.spacing),
@@ -46,33 +46,33 @@ def grid_spec(
     )
 
 
-def _gap_middles(acquired: Array) -> list[int]:
-    """Return the middle synthetic slice of every gap between acquired slices."""
+def _interval_middles(acquired: Array) -> list[int]:
+    """Return the middle synthetic slice of every interval between acquired slices."""
     below, above = acquired[:-1], acquired[1:]
     return [int(middle) for middle in ((below + above) // 2)[above - below > 1]]
 
 
-def filled_spec(title: str, filled: Case, at: tuple[int, int, int] | None = None) -> ViewSpec:
-    """Describe the grid of a filled case, cut at a voxel.
+def imputed_spec(title: str, imputed: Case, at: tuple[int, int, int] | None = None) -> ViewSpec:
+    """Describe the grid of an imputed case, cut at a voxel.
 
     Args:
         title: Heading of the figure.
-        filled: Its record gives the through-plane array axis, `axis`, and the synthetic slices
-            per gap, `count`.
+        imputed: Its record gives the through-plane array axis, `axis`, and the synthetic slices
+            per interval, `count`.
         at: Voxel `(i, j, k)`; if omitted, as `grid_spec` chooses.
     """
-    axis, step = filled.record["axis"], filled.record["count"] + 1
-    acquired = range(0, filled.image.stored.shape[axis], step)
-    label = filled.label if at is None else None  # to look for its middle takes a while
-    spec = grid_spec(title, filled.image, axis, acquired, label)
+    axis, step = imputed.record["axis"], imputed.record["count"] + 1
+    acquired = range(0, imputed.image.stored.shape[axis], step)
+    label = imputed.label if at is None else None  # to look for its middle takes a while
+    spec = grid_spec(title, imputed.image, axis, acquired, label)
     return spec if at is None else replace(spec, at=at)
 
 
 def slice_origin(record: Mapping[str, Any], index: int) -> str:
-    """Say where a slice of a filled case comes from.
+    """Say where a slice of an imputed case comes from.
 
     Args:
-        record: Of the filled case; its `slices` are in order.
+        record: Of the imputed case; its `slices` are in order.
         index: Slice along the through-plane axis.
 
     Example:

@@ -1,45 +1,48 @@
-"""What the views of one filled case show: which voxels, where, and where slices come from."""
+"""What the views of one imputed case show: which voxels, where, and where slices come from."""
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from slicefill.reporting.figures import filled_spec, filling_views, grid_spec
+from slicefill.reporting.figures import grid_spec, imputation_views, imputed_spec
 from slicefill.reporting.figures.planes import upright_planes
 from slicefill.types import Case
 
 NAMES = {0: "background", 1: "tumour", 2: "oedema"}
-DEPTH, COUNT = 3, 3  # acquired slices, synthetic ones in each gap
+DEPTH, COUNT = 3, 3  # acquired slices, synthetic ones in each interval
 PLACES = (DEPTH - 1) * (COUNT + 1) + 1
 
 
 @pytest.fixture
 def pair(volume):
-    """A filled case and its thick one; the thick slices hold 0, 100 and 200, through axis 2."""
+    """An imputed case and its source; the acquired slices hold 0, 100 and 200, through axis 2."""
 
     def make(affine=None, labelled=True, channels=False):
         affine = np.diag([1.0, 2.0, 1.5, 1.0]) if affine is None else affine
-        thick = np.broadcast_to(np.arange(DEPTH) * 100, (5, 6, DEPTH)).astype(np.int16)
+        acquired_case = np.broadcast_to(np.arange(DEPTH) * 100, (5, 6, DEPTH)).astype(np.int16)
         image = np.broadcast_to(np.arange(PLACES) * 25, (5, 6, PLACES)).astype(np.int16)
         if channels:
-            thick, image = np.stack([thick, -thick], -1), np.stack([image, -image], -1)
+            acquired_case, image = (
+                np.stack([acquired_case, -acquired_case], -1),
+                np.stack([image, -image], -1),
+            )
         label = np.zeros((5, 6, PLACES), np.uint8)
         label[1:3, 2:5, 1:4] = 1
-        trust = np.full((5, 6, PLACES), 51, np.uint8)
-        filled = Case(
+        confidence = np.full((5, 6, PLACES), 51, np.uint8)
+        imputed = Case(
             volume(image, affine),
             volume(label, affine) if labelled else None,
-            {"trust": volume(trust, affine, scale=(1 / 255, 0))},
+            {"confidence": volume(confidence, affine, scale=(1 / 255, 0))},
             {"axis": 2, "count": COUNT},
         )
-        return filled, Case(volume(thick, affine))
+        return imputed, Case(volume(acquired_case, affine))
 
     return make
 
 
-def drawn(filled, thick, at=(2, 3, 5)):
+def drawn(imputed, acquired_case, at=(2, 3, 5)):
     """Panels by row and column."""
-    figure = filling_views(filled, thick, NAMES, filled_spec("case", filled, at))
+    figure = imputation_views(imputed, acquired_case, NAMES, imputed_spec("case", imputed, at))
     panels = [axis for axis in figure.axes if axis.images]
     return np.array(panels).reshape(3, -1), figure
 
@@ -48,14 +51,19 @@ def pixels(panel):
     return np.asarray(panel.images[0].get_array())
 
 
-def test_columns_are_the_thick_slices_the_filled_volume_its_labels_and_the_trust(pair):
+def test_columns_are_the_thick_slices_the_imputed_volume_its_labels_and_the_confidence(pair):
     panels, _ = drawn(*pair())
-    assert [axis.get_title() for axis in panels[0]] == ["thick slices", "filled", "labels", "trust"]
+    assert [axis.get_title() for axis in panels[0]] == [
+        "acquired slices",
+        "imputed",
+        "labels",
+        "confidence",
+    ]
 
 
 def test_a_case_without_labels_has_no_column_and_no_legend_for_them(pair):
     panels, figure = drawn(*pair(labelled=False))
-    assert [axis.get_title() for axis in panels[0]] == ["thick slices", "filled", "trust"]
+    assert [axis.get_title() for axis in panels[0]] == ["acquired slices", "imputed", "confidence"]
     assert not figure.legends
 
 
@@ -64,12 +72,12 @@ def test_a_thick_slice_reaches_half_way_to_the_next_and_is_never_mixed_with_it(p
     assert coronal[::-1, 0].tolist() == [0, 0, 100, 100, 100, 100, 200, 200, 200]
 
 
-def test_the_filled_column_holds_the_filled_slice(pair):
+def test_the_imputed_column_holds_the_imputed_slice(pair):
     axial = pixels(drawn(*pair(), at=(2, 3, 5))[0][0, 1])
     assert (axial == 5 * 25).all()
 
 
-def test_trust_is_drawn_as_a_fraction_on_a_scale_from_0_to_1(pair):
+def test_confidence_is_drawn_as_a_fraction_on_a_scale_from_0_to_1(pair):
     image = drawn(*pair())[0][0, 3].images[0]
     np.testing.assert_allclose(image.get_array(), 0.2, rtol=1e-6)
     assert (image.norm.vmin, image.norm.vmax) == (0, 1)
@@ -82,12 +90,12 @@ def test_of_several_channels_the_first_is_drawn(pair):
 
 @pytest.mark.parametrize("flips", [(1, 1, 1), (-1, 1, 1), (1, -1, -1), (-1, -1, -1)])
 def test_fine_lines_cross_in_the_voxel_that_is_cut(pair, flips):
-    filled, thick = pair(np.diag([*np.multiply([1.0, 2.0, 1.5], flips), 1.0]))
+    imputed, acquired_case = pair(np.diag([*np.multiply([1.0, 2.0, 1.5], flips), 1.0]))
     at = (1, 4, 5)
-    marked = np.zeros(filled.image.stored.shape)
+    marked = np.zeros(imputed.image.stored.shape)
     marked[at] = 1
-    panels, _ = drawn(filled, thick, at)
-    planes = upright_planes(filled_spec("case", filled, at), marked.shape)
+    panels, _ = drawn(imputed, acquired_case, at)
+    planes = upright_planes(imputed_spec("case", imputed, at), marked.shape)
     for panel, plane in zip(panels[:, 1], planes, strict=True):
         ((row,), (column,)) = np.nonzero(plane.cut(marked))
         rows, columns = plane.cut(marked).shape
@@ -97,19 +105,19 @@ def test_fine_lines_cross_in_the_voxel_that_is_cut(pair, flips):
 
 
 def test_the_middle_is_that_of_the_labels_on_a_synthetic_slice(pair):
-    filled, _ = pair()
-    spec = filled_spec("case", filled)
-    assert spec.at == (1, 3, 2)  # labels fill 1:3, 2:5 and 1:4
+    imputed, _ = pair()
+    spec = imputed_spec("case", imputed)
+    assert spec.at == (1, 3, 2)  # labels impute 1:3, 2:5 and 1:4
     assert not spec.acquired[spec.at[2]]
 
 
 def test_without_labels_the_middle_is_that_of_the_volume(pair):
-    filled, _ = pair(labelled=False)
-    assert filled_spec("case", filled).at == (2, 3, 6)  # slice 4 was acquired
+    imputed, _ = pair(labelled=False)
+    assert imputed_spec("case", imputed).at == (2, 3, 6)  # slice 4 was acquired
 
 
 def test_the_grid_is_described_in_mm_and_anatomical_directions(pair):
-    spec = filled_spec("case", pair(nib.affines.from_matvec(np.diag([-1.0, 2, 1.5])))[0])
+    spec = imputed_spec("case", pair(nib.affines.from_matvec(np.diag([-1.0, 2, 1.5])))[0])
     assert spec.orientation == "LAS"
     assert spec.spacing == pytest.approx((1.0, 2.0, 1.5))
     assert np.flatnonzero(spec.acquired).tolist() == [0, 4, 8]
@@ -119,11 +127,11 @@ def test_the_grid_is_described_in_mm_and_anatomical_directions(pair):
     ("depth", "acquired", "place"),
     [
         (9, None, 4),
-        (9, [0, 1, 5, 8], 3),  # gaps of 3 and of 2 slices, with 3 and 6 in the middle
+        (9, [0, 1, 5, 8], 3),  # intervals of 3 and of 2 slices, with 3 and 6 in the middle
         (9, [0, 4, 8], 6),  # both are as near
-        (9, [2, 3, 4], 4),  # what lies outside is no gap
+        (9, [2, 3, 4], 4),  # what lies outside is no interval
     ],
 )
-def test_the_cut_goes_through_the_middle_of_the_nearest_gap(volume, depth, acquired, place):
+def test_the_cut_goes_through_the_middle_of_the_nearest_interval(volume, depth, acquired, place):
     grid = volume(np.zeros((5, 6, depth)), np.diag([1.0, 2.0, 1.5, 1.0]))
     assert grid_spec("case", grid, 2, acquired).at == (2, 3, place)

@@ -1,0 +1,125 @@
+"""The confidence of an imputed case against its true errors, voxel by voxel and slice by slice."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from slicefill.geometry import slices_first
+from slicefill.metrics.risk import COVERAGES, aurc, risk_at
+from slicefill.metrics.scoring import Scored, body_mask
+from slicefill.types import Array, Case
+
+
+@dataclass(frozen=True, eq=False)
+class ConfidenceErrors:
+    """Synthetic voxels of the body whose error is known.
+
+    Attributes:
+        confidence: `(n,)`, in [0, 1].
+        error: Absolute error of what the window shows, share of its width, mean over channels.
+        place: Index of the slice in the imputed case.
+    """
+
+    confidence: Array
+    error: Array
+    place: Array
+
+
+def confidence_errors(
+    imputed: Case, truth: Case, scored: Scored, body_quantile: float
+) -> ConfidenceErrors:
+    """Pair the confidence of an imputed case with its errors.
+
+    Args:
+        imputed: With its map `confidence`; its record says which stored numbers the window shows.
+        truth: The real case.
+        scored: Which slices correspond.
+        body_quantile: As in `EvaluationParams`; what is body in any channel counts.
+    """
+    real = _channels(truth, scored.axis)
+    body = np.any([body_mask(each, scored.truth_index, body_quantile) for each in real], axis=0)
+    pairs = zip(_channels(imputed, scored.axis), real, _window(imputed), strict=True)
+    errors = [
+        _shown(made[scored.imputed_index][body], *window)
+        - _shown(there[scored.truth_index][body], *window)
+        for made, there, window in pairs
+    ]
+    confidence = slices_first(imputed.maps["confidence"].intensities(), scored.axis)
+    place = scored.imputed_index[np.nonzero(body)[0]]
+    return ConfidenceErrors(
+        confidence[scored.imputed_index][body], np.abs(errors).mean(axis=0), place
+    )
+
+
+def confidence_scores(known: ConfidenceErrors) -> dict[str, float]:
+    """Score the confidence of one case.
+
+    Returns:
+        `confidence_rank`, Spearman's correlation of 1 - confidence with the error (1 is best; nan
+        where either is the same everywhere); `confidence_bias`, how far mean confidence is above 1
+        - mean error (0 is best, positive: trusted too much); `aurc`, mean risk over all coverages.
+        All nan where no voxel is body.
+    """
+    if not known.error.size:
+        return dict.fromkeys(("confidence_rank", "confidence_bias", "aurc"), np.nan)
+    flat = np.ptp(known.confidence) == 0 or np.ptp(known.error) == 0
+    rank = np.nan if flat else stats.spearmanr(1 - known.confidence, known.error).statistic
+    due = 1 - known.error.mean(dtype=np.float64)
+    return {
+        "confidence_rank": float(rank),
+        "confidence_bias": float(known.confidence.mean(dtype=np.float64) - due),
+        "aurc": aurc(risk_at(COVERAGES, known.confidence, known.error)),
+    }
+
+
+def slice_confidence(record: Mapping[str, Any], known: ConfidenceErrors | None) -> pd.DataFrame:
+    """List the synthetic slices of an imputed case.
+
+    Args:
+        record: Of the imputed case.
+        known: Its true errors, where slices were removed.
+
+    Returns:
+        A row per synthetic slice: `slice` (index in the imputed case), `measure`, `confidence` and
+        `abstained` as in the record (nan where it has none), `error`: mean absolute error in the
+        body, share of the window, nan where it is not known.
+
+    Example:
+        >>> slices = [{"index": 0, "acquired": 0}, {"index": 1, "confidence": 0.75}]
+        >>> known = ConfidenceErrors(np.ones(2), np.array([0.1, 0.3]), np.array([1, 1]))
+        >>> slice_confidence({"confidence": "agreement", "slices": slices}, known).values.tolist()
+        [[1, 'agreement', 0.75, nan, 0.2]]
+    """
+    synthetic = [one for one in record["slices"] if "acquired" not in one]
+    table = pd.DataFrame(
+        {
+            "slice": [one["index"] for one in synthetic],
+            "measure": record.get("confidence"),
+            "confidence": pd.Series([one.get("confidence") for one in synthetic], dtype=float),
+            "abstained": pd.Series([one.get("abstained") for one in synthetic], dtype=float),
+            "error": np.nan,
+        }
+    )
+    if known is not None:
+        table["error"] = table["slice"].map(pd.Series(known.error).groupby(known.place).mean())
+    return table
+
+
+def _channels(case: Case, axis: int) -> Array:
+    """Intensities, channels and slices in front, `(C, D, H, W)`."""
+    slices = slices_first(case.image.intensities(), axis)
+    return np.moveaxis(slices.reshape(*slices.shape[:3], -1), 3, 0)
+
+
+def _window(imputed: Case) -> Array:
+    """Intensities that are shown as 0 and 1, per channel, `(C, 2)`."""
+    slope, intercept = imputed.image.slope_intercept
+    return np.asarray(imputed.record["window_stored"]) * slope + intercept
+
+
+def _shown(intensities: Array, low: float, high: float) -> Array:
+    return np.clip((intensities - low) / (high - low), 0, 1)

@@ -1,0 +1,90 @@
+"""Kinds of systems: folders whose every file is one system, chosen by `kind:` in `conf/`."""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+
+@dataclass(frozen=True)
+class System:
+    """A system that `conf/` chose.
+
+    Attributes:
+        name: Of the entry in `conf/`.
+        module: Its file, which holds `Params` and the functions of the kind's Protocol.
+        params: The entry, validated.
+    """
+
+    name: str
+    module: ModuleType
+    params: Any
+
+    def has(self, function: str) -> bool:
+        """Whether the system has a function that its kind leaves open."""
+        return hasattr(self.module, function)
+
+
+def list_kinds(folder: str) -> list[str]:
+    """List the systems in a folder.
+
+    Args:
+        folder: A package, such as `slicefill.imputation.methods`; every file or package in it is
+            a system.
+    """
+    package = importlib.import_module(folder)
+    return sorted(each.name for each in pkgutil.iter_modules(package.__path__))
+
+
+def find_system(
+    folder: str, name: str, entry: Mapping[str, Any], sections: Mapping[str, Any] | None = None
+) -> System:
+    """Import the system that an entry of `conf/` names, and validate the entry.
+
+    Args:
+        folder: The package of the kind.
+        name: Of the entry, for messages: `methods.iia`.
+        entry: `kind`, the name of a file in the folder (or, with dots, a module of the user's
+            own), and fields of its `Params`.
+        sections: All parameters. A system whose file says `SECTION = "synthesis"` takes from that
+            section what its `Params` has and the entry does not set.
+
+    Raises:
+        ValueError: If there is no such kind, or the entry does not fit its `Params`.
+    """
+    kind = entry.get("kind")
+    known = list_kinds(folder)
+    if kind not in known and "." not in str(kind):
+        msg = f"{name}.kind: expected one of {', '.join(known)}, got {kind!r}"
+        raise ValueError(msg)
+    module = importlib.import_module(str(kind) if "." in str(kind) else f"{folder}.{kind}")
+    own = {field: value for field, value in entry.items() if field != "kind"}
+    shared = _plain((sections or {}).get(getattr(module, "SECTION", ""), {}))
+    given = {field: value for field, value in shared.items() if field in module.Params.model_fields}
+    try:
+        params = module.Params.model_validate(_merge(given, own))
+    except ValidationError as error:
+        msg = f"{name} (kind {kind}): {error}"
+        raise ValueError(msg) from error
+    return System(name.rpartition(".")[2], module, params)
+
+
+def _plain(section: Any) -> dict[str, Any]:
+    """Return a section as plain values; Kedro has validated those that nodes ask for as models."""
+    return section.model_dump() if isinstance(section, BaseModel) else dict(section)
+
+
+def _merge(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Let own values replace shared ones, field by field down to the last mapping."""
+    merged = dict(shared)
+    for field, value in own.items():
+        below = merged.get(field)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            merged[field] = _merge(below, value)
+        else:
+            merged[field] = value
+    return merged
