@@ -41,7 +41,7 @@ def test_channels_stay_apart(params, make_case, slices):
 @pytest.mark.parametrize(("spacing", "interval"), [(2.0, 2), (4.0, 4), (3.4, 3)])
 def test_in_plane_interval_comes_from_the_spacing(spacing, interval, slices, make_case, params):
     views = cut_views(make_case(slices, interval=spacing), "auto", params())
-    assert views["rows"].factor == views["columns"].interval == interval
+    assert views["rows"].factor == views["columns"].factor == interval
 
 
 def test_in_plane_interval_can_be_set(slices, make_case, params):
