@@ -13,12 +13,11 @@ from slicefill.params import SynthesisParams
 from slicefill.training.hardware import launch_fabric
 from slicefill.types import Case, Promise, Volume
 
-PAPER = {
-    "tp_smooth": True,
-    "global_discriminator": True,
-    "local_discriminator": True,
-    "refinement": False,
-    "residual": 0.0,
+VARIANTS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "iia": {"tp_smooth": False, "classifier": "pretrained"},
+    "plain": dict.fromkeys(("tp_smooth", "global_discriminator", "local_discriminator"), False),
+    "refined": {"refinement": True, "residual": 0.2},
 }
 
 
@@ -26,15 +25,9 @@ PAPER = {
 def params() -> Callable[..., SynthesisParams]:
     """Parameters of a tiny training; sections are merged, plain values replaced."""
 
-    def make(**changes: Any) -> SynthesisParams:
+    def make(*, variant: str = "paper", **changes: Any) -> SynthesisParams:
         values: dict[str, Any] = {
-            "variant": "paper",
-            "variants": {
-                "paper": PAPER | {"classifier": "joint"},
-                "iia": PAPER | {"tp_smooth": False, "classifier": "pretrained"},
-                "plain": dict.fromkeys(PAPER, False) | {"classifier": "joint", "residual": 0.0},
-                "refined": PAPER | {"classifier": "joint", "refinement": True, "residual": 0.2},
-            },
+            "parts": VARIANTS[variant],
             "preset": "test",
             "weights": {
                 "test": {"rec": 1, "per": 0, "warp": 0.5, "smooth": 0.01, "adv": 0.01}

@@ -33,42 +33,33 @@ class LossWeights(Params):
 
 
 class Variant(Params):
-    """Which parts of Slice Imputation take part."""
+    """Which parts of Slice Imputation take part; without a word, those of the paper."""
 
-    tp_smooth: bool = Field(description="has the smoothness across slices, eq. (12)")
+    tp_smooth: bool = Field(True, description="has the smoothness across slices, eq. (12)")
     global_discriminator: bool = Field(
-        description="has the discriminator of whole slices, eq. (13)"
+        True, description="has the discriminator of whole slices, eq. (13)"
     )
     local_discriminator: bool = Field(
-        description="has that of attended slices, and the classifier, eq. (14)"
+        True, description="has that of attended slices, and the classifier, eq. (14)"
     )
     classifier: Literal["joint", "pretrained"] = Field(
-        description="pretrained: classifier and attention are trained first and apart, as IIA"
+        "joint",
+        description="pretrained: classifier and attention are trained first and apart, as IIA",
     )
-    refinement: bool = Field(description="Super-SloMo's second net: residual flows and visibility")
+    refinement: bool = Field(
+        False, description="Super-SloMo's second net: residual flows and visibility"
+    )
     residual: Fraction = Field(
-        description="bound of what refinement may add to intensities in [0, 1]; 0: none, as printed"
+        0.0,
+        description="bound of what refinement may add to intensities in [0, 1]; 0: none, as printed",
     )
-    # Checkpoints written before these were there have none of them.
     mix: bool = Field(
-        default=False,
-        exclude_if=lambda has: not has,
-        description="refinement chooses between motion and plain linear interpolation",
+        False, description="refinement chooses between motion and plain linear interpolation"
     )
     context: bool = Field(
-        default=False,
-        exclude_if=lambda has: not has,
-        description="both nets see the slices beyond the two as well: four in all",
+        False, description="both nets see the slices beyond the two as well: four in all"
     )
-    error: bool = Field(
-        default=False,
-        exclude_if=lambda has: not has,
-        description="refinement predicts its own absolute error",
-    )
-    preset: str | None = Field(
-        default=None,  # checkpoints written before it was there have none
-        description="λ of its own, a name in `weights`; null: `synthesis.preset`",
-    )
+    error: bool = Field(False, description="refinement predicts its own absolute error")
 
     @model_validator(mode="after")
     def _parts_of_refinement_need_it(self) -> Self:
@@ -145,10 +136,9 @@ class OptimisationParams(Params):
 
 
 class SynthesisParams(Params):
-    """Training of the slice synthesis model."""
+    """Training of a slice synthesis model."""
 
-    variant: str = Field(description="the one that is trained")
-    variants: dict[str, Variant] = Field(description="by name")
+    parts: Variant = Field(Variant(), description="what takes part; the default is the paper's")
     preset: str = Field(description="which of `weights` is used")
     weights: dict[str, LossWeights] = Field(description="presets of λ, by name")
     perceptual: str = Field(description="none, hub (ImageNet VGG16) or a file with its weights")
@@ -161,18 +151,13 @@ class SynthesisParams(Params):
     hardware: HardwareParams
 
     @model_validator(mode="after")
-    def _names_are_defined(self) -> Self:
-        presets = {self.preset, *(v.preset for v in self.variants.values() if v.preset)}
-        named = [(self.variant, list(self.variants))]
-        named += [(name, list(self.weights)) for name in sorted(presets)]
-        for name, known in named:
-            if name not in known:
-                msg = f"{name!r} is not defined; there is {', '.join(known)}"
-                raise ValueError(msg)
-        used = self.preset_in_use
-        if self.perceptual == "none" and self.weights[used].per > 0:
+    def _preset_is_defined(self) -> Self:
+        if self.preset not in self.weights:
+            msg = f"{self.preset!r} is not defined; there is {', '.join(self.weights)}"
+            raise ValueError(msg)
+        if self.perceptual == "none" and self.lambdas["per"] > 0:
             msg = (
-                f"weights.{used}.per is {self.weights[used].per} but perceptual is "
+                f"weights.{self.preset}.per is {self.lambdas['per']} but perceptual is "
                 "none: set perceptual to hub or a file, or choose a preset with per: 0"
             )
             raise ValueError(msg)
@@ -184,32 +169,22 @@ class SynthesisParams(Params):
         frozen = self.optimisation.frozen
         if not set(frozen) < set(parts):
             msg = (
-                f"optimisation.frozen: expected some, but not all, of the parts of "
-                f"{self.variant}, {', '.join(parts)}; got {', '.join(frozen)}"
+                "optimisation.frozen: expected some, but not all, of the parts of the network, "
+                f"{', '.join(parts)}; got {', '.join(frozen)}"
             )
             raise ValueError(msg)
         return self
 
     @property
-    def parts(self) -> Variant:
-        """The parts of the chosen variant."""
-        return self.variants[self.variant]
-
-    @property
-    def preset_in_use(self) -> str:
-        """The preset of the chosen variant: its own, or else that of all."""
-        return self.parts.preset or self.preset
-
-    @property
     def pretraining_epochs(self) -> int:
-        """Epochs of classifier and attention apart; 0 unless the variant asks for them."""
+        """Epochs of classifier and attention apart; 0 unless the parts ask for them."""
         apart = self.parts.classifier == "pretrained" and self.parts.local_discriminator
         return self.optimisation.pretraining_epochs if apart else 0
 
     @property
     def lambdas(self) -> dict[str, float]:
-        """The λ in force: the preset's, with what the variant leaves out at zero."""
-        weights = self.weights[self.preset_in_use]
+        """The λ in force: the preset's, with what the parts leave out at zero."""
+        weights = self.weights[self.preset]
         lambdas = weights.model_dump() | ({"error": weights.error} if self.parts.error else {})
         if not self.parts.tp_smooth:
             lambdas["tp_smooth"] = 0.0
@@ -219,7 +194,6 @@ class SynthesisParams(Params):
 
     @property
     def in_force(self) -> dict[str, Any]:
-        """All that training depends on: variants and presets that are not chosen are left out."""
-        plain = self.model_dump(exclude={"variant", "variants", "preset", "weights"})
-        parts = self.parts.model_dump(exclude={"preset"})
-        return {**plain, "parts": parts, "lambdas": self.lambdas}
+        """All that training depends on: presets that are not chosen are left out."""
+        plain = self.model_dump(exclude={"preset", "weights"})
+        return {**plain, "lambdas": self.lambdas}

@@ -16,9 +16,12 @@ from slicefill.imputation.methods.slice_imputation.critics import (
 from slicefill.params import Variant
 
 NAN = float("nan")
-CONF = Path(__file__).parents[3] / "conf" / "base" / "parameters" / "synthesis.yml"
-PARTS = yaml.safe_load(CONF.read_text())["synthesis"]["variants"]
-VARIANTS = {name: parts | {"preset": None} for name, parts in PARTS.items()}  # λ are the test's
+CONF = Path(__file__).parents[3] / "conf" / "base" / "parameters" / "methods.yml"
+VARIANTS = {
+    name: entry.get("parts", {})
+    for name, entry in yaml.safe_load(CONF.read_text())["methods"].items()
+    if entry["kind"] == "slice_imputation"
+}
 JUDGED = {
     "slice_imputation": {"global", "local", "classifier"},
     "iia": {"global", "local", "classifier"},
@@ -63,13 +66,13 @@ def test_a_variant_judges_with_what_it_has(name):
     ],
 )
 def test_a_variant_switches_off_its_terms_only(name, zero, params):
-    made = params(variant=name, variants=VARIANTS)
+    made = params(parts=VARIANTS[name])
     weights = made.weights["test"].model_dump()
     assert made.lambdas == weights | dict.fromkeys(zero, 0.0)
 
 
 def test_only_iia_trains_the_classifier_apart(params):
-    apart = {name for name in JUDGED if params(variant=name, variants=VARIANTS).pretraining_epochs}
+    apart = {name for name in JUDGED if params(parts=VARIANTS[name]).pretraining_epochs}
     assert apart == {"iia"}
 
 

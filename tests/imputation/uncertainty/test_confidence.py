@@ -195,7 +195,7 @@ def calibration_params():
 @pytest.fixture(scope="module")
 def calibrated(engine, params, calibration_params):
     """A checkpoint of the untrained model, calibrated on eight volumes."""
-    made = params(variants={"trusted": PARTS}, variant="trusted")
+    made = params(parts=PARTS)
     checkpoint = {"weights": engine.model.state_dict(), "params": made.model_dump(), "channels": 1}
     volumes = (procedural_volume(seed, 32, 0.0) for seed in range(8))
     return calibrate(checkpoint, volumes, calibration_params)

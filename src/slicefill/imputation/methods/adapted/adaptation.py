@@ -135,7 +135,6 @@ def training_params(start: Checkpoint, params: AdaptationParams) -> SynthesisPar
     """Set up training: network and window of the start, everything else of the adaptation."""
     own, weights = load_params(start), params.weights
     chosen = {
-        "preset": None,
         "classifier": "joint",
         "tp_smooth": weights.tp_smooth > 0,
         "global_discriminator": weights.adv > 0,
@@ -143,8 +142,7 @@ def training_params(start: Checkpoint, params: AdaptationParams) -> SynthesisPar
     }
     shared = ("perceptual", "critic_width", "through_plane", "groups", "optimisation", "hardware")
     return SynthesisParams(
-        variant=ADAPTED,
-        variants={ADAPTED: own.parts.model_copy(update=chosen)},
+        parts=own.parts.model_copy(update=chosen),
         preset=ADAPTED,
         weights={ADAPTED: weights},
         network=own.network,
