@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from slicefill.imputation.methods.super_resolution.infer import Engine, impute_by_super_resolution
+from slicefill.imputation.methods.super_resolution.infer import (
+    SuperResolutionNetwork,
+    impute_by_super_resolution,
+)
 from slicefill.imputation.methods.super_resolution.networks import build_generator
 from slicefill.types import Stack
 
@@ -30,7 +33,7 @@ class AlongPixels(torch.nn.Module):
 @pytest.fixture
 def engine(fabric):
     def make(network, channels=1, batch_pixels=1000):
-        return Engine(network.eval(), channels, R, fabric, batch_pixels)
+        return SuperResolutionNetwork(network.eval(), channels, R, fabric, batch_pixels)
 
     return make
 
