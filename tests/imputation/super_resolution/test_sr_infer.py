@@ -79,7 +79,7 @@ def test_the_result_is_in_stored_numbers_cut_off_by_the_window(engine):
 @pytest.mark.parametrize("kind", ["edsr", "rcan", "esrgan"])
 def test_the_size_of_batches_does_not_matter(kind, engine, params):
     torch.manual_seed(0)
-    network = build_generator(params().networks[kind], 1, R)
+    network = build_generator(params(kind).network, 1, R)
     synthetics = [
         impute_by_super_resolution(engine(network, batch_pixels=pixels), stack(), THIRDS)
         for pixels in (1, 10_000)
@@ -91,7 +91,7 @@ def test_the_size_of_batches_does_not_matter(kind, engine, params):
 
 def test_exchanging_rows_and_columns_exchanges_those_of_the_result(engine, params):
     torch.manual_seed(0)
-    of_network = engine(build_generator(params().networks["edsr"], 1, R))
+    of_network = engine(build_generator(params("edsr").network, 1, R))
     given = stack()
     turned = Stack(given.image.swapaxes(2, 3).copy(), given.window)
     made, of_turned = (
