@@ -1,13 +1,13 @@
 """Adaptation in the pipelines: when it is asked for, what it sees, what imputes then."""
 
 import pytest
+from slicefill.pipelines.imputation.adapting import adapt_weights
 
 from slicefill.datasets.checkpoints import States
 from slicefill.imputation.methods.adapted import adaptation as library
 from slicefill.params import AdaptationParams
 from slicefill.pipelines.adaptation.nodes import ask_for_adaptation
 from slicefill.pipelines.imputation import adapting, nodes
-from slicefill.pipelines.imputation.adapting import adapt_weights
 from slicefill.pipelines.imputation.nodes import impute_cases
 
 

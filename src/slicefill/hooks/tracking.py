@@ -15,7 +15,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from slicefill import tracking
-from slicefill.params import SynthesisParams, as_plain
+from slicefill.params import as_plain
 from slicefill.types import ModelPromise
 
 _AXIS = {"L": 0, "A": 1, "S": 2}  # of arrays that are not turned; any other by the spacing
@@ -54,7 +54,7 @@ class TrackingHook:
             return
         wanted = sorted(name for name in pipeline.inputs() if name.startswith("params:"))
         params = {name.removeprefix("params:"): catalog.load(name) for name in wanted}
-        tracking.log_params(_in_force(params))
+        tracking.log_params(as_plain(params))
         tracking.log_environment()
         self._catalog = catalog
 
@@ -116,19 +116,6 @@ class TrackingHook:
                 factor=int(self._design["factor"]) if kind == "imputation" else 1,
             )
             tracking.register_model(model)
-
-
-def _in_force(params: dict[str, Any]) -> dict[str, Any]:
-    """Plain values; of the synthesis variants and λ presets only those that the run uses.
-
-    Dozens that it does not use would hide in MLflow what sets two runs apart. A comparison uses
-    several.
-    """
-    synthesis = params.get("synthesis")
-    if isinstance(synthesis, SynthesisParams) and "comparison" not in params:
-        chosen = {"variant": synthesis.variant, "preset": synthesis.preset_in_use}
-        params = {**params, "synthesis": {**chosen, **synthesis.in_force}}
-    return as_plain(params)
 
 
 @contextmanager
