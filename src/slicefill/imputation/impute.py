@@ -92,6 +92,13 @@ def learned_imputer(name: str, checkpoint: Checkpoint, params: ImputationParams)
     return load_imputer(System(name, module, None), checkpoint, params)
 
 
+def classical_imputer(rule: str, params: ImputationParams) -> Imputer:
+    """Prepare interpolation by one rule without an entry in `methods`."""
+    from slicefill.imputation.methods import classical
+
+    return load_imputer(System(rule, classical, classical.Params(rule=rule)), None, params)
+
+
 def impute_case(
     case: Case,
     imputer: Imputer,

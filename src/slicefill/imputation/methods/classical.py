@@ -65,8 +65,9 @@ def impute_classically(rule: str, stack: Stack, positions: Sequence[float]) -> S
 
     Returns:
         The synthetic slices. Confidence is 1 - |first - second| on the network's [0, 1] scale,
-        averaged over channels: where the neighbours agree, no motion is needed. It is read-only and the same
-        for every t. Label ids are among those of the two neighbours, in the dtype given.
+        averaged over channels: where the neighbours agree, no motion is needed. It is read-only
+        and the same for every t. Label ids are among those of the two neighbours, in the dtype
+        given.
 
     Example:
         A quarter of the way from 0 to 8:

@@ -34,7 +34,7 @@ def load(
 
 
 def _data(data, params):
-    from slicefill.imputation.methods.slice_imputation.train import TrainingData
+    from slicefill.imputation.methods.slice_imputation.training import TrainingData
     from slicefill.ingestion.splits import by_split
 
     parts = by_split(data.acquired, data.splits)
@@ -51,13 +51,13 @@ def _data(data, params):
 
 
 def train(data: LearningData, params: Params, run: "Run") -> Checkpoint:
-    from slicefill.imputation.methods.slice_imputation.train import train as t
+    from slicefill.imputation.methods.slice_imputation.training import train as t
 
     made = t(_data(data, params), params, run)
     return {"kind": "slice_imputation", "window": params.window.model_dump(), **made}
 
 
 def training_fingerprint(data: LearningData, params: Params) -> str:
-    from slicefill.imputation.methods.slice_imputation.train import training_fingerprint as t
+    from slicefill.imputation.methods.slice_imputation.training import training_fingerprint as t
 
     return t(_data(data, params), params)

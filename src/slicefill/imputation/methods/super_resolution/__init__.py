@@ -33,7 +33,7 @@ def load(
 
 def train(data: LearningData, params: Params, run: "Run") -> Checkpoint:
     """Train on the isotropic cases of the training subjects (`MethodFile`)."""
-    from slicefill.imputation.methods.super_resolution.train import train_network
+    from slicefill.imputation.methods.super_resolution.training import train_network
     from slicefill.ingestion.splits import by_split
 
     parts = by_split(data.isotropic, data.splits)
@@ -42,7 +42,7 @@ def train(data: LearningData, params: Params, run: "Run") -> Checkpoint:
 
 def training_fingerprint(data: LearningData, params: Params) -> str:
     """Return the fingerprint of the cases and of every number (`MethodFile`)."""
-    from slicefill.imputation.methods.super_resolution.train import network_fingerprint
+    from slicefill.imputation.methods.super_resolution.training import network_fingerprint
     from slicefill.ingestion.splits import by_split
 
     parts = by_split(data.isotropic, data.splits)

@@ -70,7 +70,8 @@ def impute_by_super_resolution(
 
     Returns:
         The synthetic slices with `acquired`, the acquired slices as the network changed them.
-        Confidence is 1 - |difference of both directions| on the [0, 1] scale, averaged over channels.
+        Confidence is 1 - |difference of both directions| on the [0, 1] scale, averaged over
+        channels.
 
     Raises:
         ValueError: If the network was trained for other positions or channels.
