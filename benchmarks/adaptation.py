@@ -119,7 +119,7 @@ def _found(filler: Imputer) -> dict[str, Any]:
 
 
 def tabulate(scores: pd.DataFrame) -> pd.DataFrame:
-    """Gain over the shipped weights, mean ± sd over subjects, and as predicted on held-out slices."""
+    """Gain over the shipped weights: mean ± sd over subjects, and the held-out gain."""
     rows = []
     for where, own in scores.groupby("where", sort=False):
         wide = own.pivot(index=["subject", "case"], columns="terms", values="psnr")
