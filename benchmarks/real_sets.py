@@ -130,9 +130,9 @@ def score_method(
 
     Returns:
         The scores of `metrics.scoring`, and of the confidence map inside the body:
-        `confidence_mean`; `confidence_due`, the ideal mean, 1 - mean absolute error as a fraction of
-        the window's width; `confidence_rank`, Spearman's correlation of 1 - confidence with the
-        absolute error.
+        `confidence_mean`; `confidence_due`, the ideal mean, 1 - mean absolute error as a fraction
+        of the window's width; `confidence_rank`, Spearman's correlation of 1 - confidence with
+        the absolute error.
     """
     imputed = impute_case(acquired_case, imputer, design.imputation)
     scored = corresponding_slices(imputed.record, design.evaluation.label_names)
