@@ -62,7 +62,7 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
         ```
     """
 
-    def __init__(  # noqa: PLR0913 - the keys of its catalog entry
+    def __init__(
         self,
         *,
         path: str,
