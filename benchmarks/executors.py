@@ -73,7 +73,7 @@ def promises(env: str, method: str, limit: int | None) -> dict[str, Any]:
     parameters, chosen = conf["parameters"], {"methods": [method], "weights": "own"}
     params = ImputationParams(**{**parameters["imputation"], **chosen})
     names = ("acquired_cases", "splits")
-    names += ("synthesis_models", "super_resolution_models", "adapted_models")
+    names += ("models",)
     found = [catalog.load(name) for name in names]
     imputed, _ = impute_cases(*found, params, SynthesisParams(**parameters["synthesis"]))
     return dict(list(imputed.items())[:limit])

@@ -19,7 +19,7 @@ from slicefill.imputation.methods.adapted.adaptation import (
     divide,
 )
 from slicefill.imputation.methods.pretrained import load_pretrained
-from slicefill.imputation.methods.slice_imputation.train import (
+from slicefill.imputation.methods.slice_imputation.training import (
     TrainingData,
     train,
     training_fingerprint,

@@ -31,7 +31,7 @@ from slicefill.execution.each import run_each
 from slicefill.fingerprint import fingerprint
 from slicefill.imputation.impute import Imputer, classical_imputer, learned_imputer
 from slicefill.imputation.methods.adapted.adaptation import Scans
-from slicefill.imputation.methods.classical import CLASSICAL
+from slicefill.imputation.methods.classical import RULES
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
 from slicefill.io.storage import location
 from slicefill.params import SERIAL
@@ -85,7 +85,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    data, methods = os.environ.get("SLICEFILL_DATA"), [*CLASSICAL, PRETRAINED]
+    data, methods = os.environ.get("SLICEFILL_DATA"), [*RULES, PRETRAINED]
     add = parser.add_argument
     add("--data", type=Path, default=data, required=data is None, help="(SLICEFILL_DATA)")
     add("--sets", nargs="+", choices=FACTORS, default=[*FACTORS], help="(all)")
@@ -111,7 +111,7 @@ def fillers(
 ) -> dict[str, Imputer]:
     """Make the methods ready for a set; what learns from scans of the set learns here."""
     params = design.imputation
-    ready = {name: classical_imputer(name, params) for name in options.methods if name in CLASSICAL}
+    ready = {name: classical_imputer(name, params) for name in options.methods if name in RULES}
     models = _models(design, thick_scans(design, scans), options)
     return ready | {name: learned_imputer(name, model, params) for name, model in models.items()}
 
@@ -167,7 +167,7 @@ def _mark(imputer: Imputer, design: Design) -> str:
     """Digest of all that scores depend on besides the case and the code."""
     synthetic = design.imputation.model_dump(exclude={"methods", "cases", "batch_pixels"})
     steps = (design.ingestion, design.subsampling, design.evaluation)
-    return fingerprint(design.name, imputer.mark, synthetic, *steps)
+    return fingerprint(design.name, imputer.fingerprint, synthetic, *steps)
 
 
 def _read(target: Path) -> pd.DataFrame:
@@ -227,12 +227,12 @@ def judge(measured: Measured) -> list[dict[str, str]]:
     for metric in JUDGED:
         wide = _wide(measured.scores, metric)
         means = _by_subject(wide).mean()
-        classical = means.filter(items=[*CLASSICAL]).dropna()
+        classical = means.filter(items=[*RULES]).dropna()
         if classical.empty:
             continue
         design, best = measured.design, classical.idxmax()
         least = LEAST_GAIN.get((design.name, design.factor, metric), 0.0)
-        models = [name for name in wide if name not in CLASSICAL]
+        models = [name for name in wide if name not in RULES]
         contests = [(name, best, least, LEAST_SHARE) for name in models]
         if {ADAPTED, PRETRAINED} <= {*models}:
             contests.append((ADAPTED, PRETRAINED, 0.0, 0.0))

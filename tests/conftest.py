@@ -56,6 +56,12 @@ def synthesis_params() -> SynthesisParams:
 
 
 @pytest.fixture(scope="session")
+def tiny_parameters() -> dict[str, Any]:
+    """All parameters of conf/tiny."""
+    return _configuration("tiny")["parameters"]
+
+
+@pytest.fixture(scope="session")
 def untrained(synthesis_params: SynthesisParams) -> Checkpoint:
     """What a training of conf/tiny writes, with the random weights that it starts from."""
     from slicefill.imputation.methods.slice_imputation.checkpoint import best_checkpoint

@@ -122,16 +122,12 @@ def test_a_run_of_one_box_is_called_after_the_box(run):
     assert logged["tags"]["mlflow.source.name"] == command
 
 
-def test_variants_and_presets_that_are_not_used_are_not_logged(run, synthesis_params):
-    other = synthesis_params.model_copy(update={"variant": "si_without_gd"})
-    for params in (synthesis_params, other):
-        catalog = DataCatalog({"params:synthesis": MemoryDataset(params)})
-        _, logged = run(catalog, "params:synthesis")
-        (found,) = logged["log_params"]
-        names = set(tracking.flatten(found))
-        assert found["synthesis"]["variant"] == params.variant
-        assert found["synthesis"]["lambdas"] == params.lambdas
-        assert not [name for name in names if ".variants." in name or ".weights." in name]
+def test_sections_that_nodes_take_are_logged_as_plain_values(run, synthesis_params):
+    sections = {"synthesis": synthesis_params, "imputation.methods": ["linear"], "other": {"x": 1}}
+    catalog = DataCatalog({f"params:{n}": MemoryDataset(one) for n, one in sections.items()})
+    _, logged = run(catalog, "params:synthesis", "params:imputation.methods")
+    expected = {"synthesis": synthesis_params.model_dump(), "imputation.methods": ["linear"]}
+    assert logged["log_params"] == (expected,)
 
 
 def test_a_trained_model_is_registered_and_one_that_failed_is_not(run, configuration, tmp_path):
@@ -250,7 +246,7 @@ def fields_of_shortcuts():
     for file in sorted((ROOT / "conf" / "base" / "parameters").glob("*.yml")):
         for name, value in tracking.flatten(yaml.safe_load(file.read_text())).items():
             found = re.fullmatch(r"\$\{runtime_params:(\w+),.*\}", str(value))
-            if found:
+            if found and "." in name:
                 yield name, found[1]
 
 
@@ -263,7 +259,7 @@ def check(configuration):
 
     def run(overrides, env="base", loader=None):
         hook = ParametersHook()
-        loader = loader or configuration(env, **(overrides or {}))
+        loader = configuration(env, **(overrides or {})) if loader is None else loader
         hook.after_context_created(SimpleNamespace(config_loader=loader))
         hook.before_pipeline_run({"runtime_params": overrides})
 

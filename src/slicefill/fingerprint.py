@@ -1,7 +1,8 @@
-"""Digests that say whether a result on disk is still the result of its inputs."""
+"""Fingerprints say whether a result on disk is still the result of its inputs."""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -10,7 +11,7 @@ from slicefill import __version__
 
 
 def fingerprint(*parts: Any) -> str:
-    """Digest of plain values and parameter models, with the version of this package.
+    """Return a fingerprint of plain values and parameter models, with the version of this package.
 
     Example:
         >>> fingerprint("a", 1) == fingerprint("a", 1), fingerprint("a") == fingerprint("b")
@@ -19,3 +20,15 @@ def fingerprint(*parts: Any) -> str:
     plain = [part.model_dump() if isinstance(part, BaseModel) else part for part in parts]
     text = json.dumps([__version__, *plain], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def weights_fingerprint(weights: Mapping[str, Any]) -> str:
+    """Return the SHA-256 over names and numbers of a state dict, for provenance.
+
+    Neither the order of its tensors nor their memory format counts.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode())
+        digest.update(weights[name].contiguous().numpy().tobytes())
+    return digest.hexdigest()

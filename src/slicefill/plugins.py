@@ -24,6 +24,11 @@ class System:
     module: ModuleType
     params: Any
 
+    @property
+    def kind(self) -> str:
+        """The name of its file."""
+        return self.module.__name__.rpartition(".")[2]
+
     def has(self, function: str) -> bool:
         """Whether the system has a function that its kind leaves open."""
         return hasattr(self.module, function)
@@ -40,6 +45,24 @@ def list_kinds(folder: str) -> list[str]:
     return sorted(each.name for each in pkgutil.iter_modules(package.__path__))
 
 
+def find_kind(folder: str, kind: Any, name: str = "") -> ModuleType:
+    """Import the file of a kind of system.
+
+    Args:
+        folder: The package of the kind.
+        kind: The name of a file in it, or, with dots, a module of the user's own.
+        name: Of the entry that asks for it, for messages.
+
+    Raises:
+        ValueError: If there is no such file, with the list of those that exist.
+    """
+    known = list_kinds(folder)
+    if kind not in known and "." not in str(kind):
+        msg = f"{name}.kind: expected one of {', '.join(known)}, got {kind!r}".removeprefix(".")
+        raise ValueError(msg)
+    return importlib.import_module(str(kind) if "." in str(kind) else f"{folder}.{kind}")
+
+
 def find_system(
     folder: str, name: str, entry: Mapping[str, Any], sections: Mapping[str, Any] | None = None
 ) -> System:
@@ -51,24 +74,20 @@ def find_system(
         entry: `kind`, the name of a file in the folder (or, with dots, a module of the user's
             own), and fields of its `Params`.
         sections: All parameters. A system whose file says `SECTION = "synthesis"` takes from that
-            section what its `Params` has and the entry does not set.
+            section what the entry does not set.
 
     Raises:
         ValueError: If there is no such kind, or the entry does not fit its `Params`.
     """
     kind = entry.get("kind")
-    known = list_kinds(folder)
-    if kind not in known and "." not in str(kind):
-        msg = f"{name}.kind: expected one of {', '.join(known)}, got {kind!r}"
-        raise ValueError(msg)
-    module = importlib.import_module(str(kind) if "." in str(kind) else f"{folder}.{kind}")
+    module = find_kind(folder, kind, name)
     own = {field: value for field, value in entry.items() if field != "kind"}
     shared = _plain((sections or {}).get(getattr(module, "SECTION", ""), {}))
-    given = {field: value for field, value in shared.items() if field in module.Params.model_fields}
     try:
-        params = module.Params.model_validate(_merge(given, own))
+        params = module.Params.model_validate(_merge(shared, own))
     except ValidationError as error:
-        msg = f"{name} (kind {kind}): {error}"
+        where = f" and section {module.SECTION}" if hasattr(module, "SECTION") else ""
+        msg = f"{name} (kind {kind}){where}: {error}"
         raise ValueError(msg) from error
     return System(name.rpartition(".")[2], module, params)
 

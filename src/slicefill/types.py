@@ -179,6 +179,8 @@ class SyntheticSlices:
             `(D - 1, N, H, W)`; None where it predicts none.
         abstained: Where a classical method was believed instead, bool, `(D - 1, N, H, W)`; None
             where the method is not able to abstain.
+        samples: Further samples of the image, each like `image`, of a method that draws several;
+            `image` is then the one to show (the first, or their mean).
     """
 
     image: Floats
@@ -188,7 +190,11 @@ class SyntheticSlices:
     measure: Literal["agreement", "expected_error"] = "agreement"
     error: Floats | None = None
     abstained: NDArray[np.bool_] | None = None
+    samples: Sequence[Floats] = ()
 
 
-Method = Callable[[Stack, Sequence[float]], SyntheticSlices]
-"""Imputes every interval of a stack at the positions t in (0, 1) given."""
+Method = Callable[[Stack, Sequence[float], np.random.Generator], SyntheticSlices]
+"""Imputes every interval of a stack at the positions t in (0, 1) given.
+
+The generator is for methods that draw samples; others leave it alone.
+"""

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.interpolate import interp1d, make_interp_spline
 from scipy.ndimage import distance_transform_edt, map_coordinates
 
-from slicefill.imputation.methods.classical import CLASSICAL, impute_classically
+from slicefill.imputation.methods.classical import RULES, impute_classically
 from slicefill.types import Stack
 
 THIRDS = [1 / 3, 2 / 3]
@@ -77,7 +77,7 @@ def test_polynomials_along_the_slices_are_exact(kind, depth, degree):
     np.testing.assert_allclose(imputed[..., 0, 0, 0], expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", CLASSICAL)
+@pytest.mark.parametrize("kind", RULES)
 def test_each_channel_is_imputed_as_if_alone(kind):
     image = noise(channels=3)
     together = impute_classically(kind, make_stack(image), THIRDS).image
@@ -87,7 +87,7 @@ def test_each_channel_is_imputed_as_if_alone(kind):
         np.testing.assert_allclose(together[:, :, [channel]], alone, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", CLASSICAL)
+@pytest.mark.parametrize("kind", RULES)
 def test_reversing_the_stack_reverses_the_imputation(kind):
     labels = np.random.default_rng(1).integers(0, 3, (6, 5, 4))
     image = noise()
@@ -131,7 +131,7 @@ def test_shape_based_discs_grow_linearly():
 
 
 @given(
-    kind=st.sampled_from(list(CLASSICAL)),
+    kind=st.sampled_from(list(RULES)),
     label=st.integers(2, 6).flatmap(
         lambda depth: arrays(np.uint16, (depth, 3, 4), elements=st.sampled_from([0, 1, 2, 700]))
     ),
@@ -176,8 +176,8 @@ def test_halfway_ties_go_to_the_first_slice_but_background_yields(kind, first, s
 def test_big_endian_labels_keep_their_dtype():
     label = np.stack([np.eye(3), np.eye(3)]).astype(">u2")
     stack = make_stack(np.zeros((2, 1, 3, 3)), label)
-    for method in CLASSICAL.values():
-        assert method(stack, [0.5]).label.dtype == np.dtype(">u2")
+    for rule in RULES:
+        assert impute_classically(rule, stack, [0.5]).label.dtype == np.dtype(">u2")
 
 
 def test_confidence_is_the_agreement_of_the_neighbours_whatever_t():
@@ -189,8 +189,8 @@ def test_confidence_is_the_agreement_of_the_neighbours_whatever_t():
 
 
 def test_no_positions_impute_nothing():
-    for method in CLASSICAL.values():
-        synthetic = method(label_stack(np.eye(3), np.eye(3)), [])
+    for rule in RULES:
+        synthetic = impute_classically(rule, label_stack(np.eye(3), np.eye(3)), [])
         assert synthetic.image.shape == (1, 0, 1, 3, 3)
         assert synthetic.label.shape == (1, 0, 3, 3)
 

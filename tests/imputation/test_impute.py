@@ -239,14 +239,14 @@ def test_the_mark_tells_models_methods_and_windows_apart(checkpoint, imputation_
     params = imputation_params()
     window = imputation_params(window={"kind": "fixed", "low": 0, "high": 9})
     marks = [
-        learned_imputer("slice_imputation", checkpoint, params).mark,
-        learned_imputer("slice_imputation", other, params).mark,
-        learned_imputer("iia", checkpoint, params).mark,
-        classical_imputer("linear", params).mark,
-        classical_imputer("linear", window).mark,
+        learned_imputer("slice_imputation", checkpoint, params).fingerprint,
+        learned_imputer("slice_imputation", other, params).fingerprint,
+        learned_imputer("iia", checkpoint, params).fingerprint,
+        classical_imputer("linear", params).fingerprint,
+        classical_imputer("linear", window).fingerprint,
     ]
     assert len(set(marks)) == len(marks)
-    assert learned_imputer("slice_imputation", dict(checkpoint), params).mark == marks[0]
+    assert learned_imputer("slice_imputation", dict(checkpoint), params).fingerprint == marks[0]
 
 
 def test_a_single_slice_has_no_interval(case, fill):
@@ -369,7 +369,9 @@ def test_what_confidence_does_is_part_of_the_mark_of_calibrated_models_alone(
 ):
     def mark(checkpoint, threshold):
         confidence = {"cycle": False, "threshold": threshold, "margin": 1.0}
-        return learned_imputer("x", checkpoint, imputation_params(confidence=confidence)).mark
+        return learned_imputer(
+            "x", checkpoint, imputation_params(confidence=confidence)
+        ).fingerprint
 
     assert mark(checkpoint, 0.5) == mark(checkpoint, 0.9)
     assert len({mark(calibrated, 0.5), mark(calibrated, 0.9), mark(checkpoint, 0.9)}) == 3

@@ -1,12 +1,9 @@
-import pandas as pd
 import pytest
 
+from slicefill.imputation.methods import pretrained
 from slicefill.params import ComparisonParams
-from slicefill.pipelines.comparison.nodes import impute_for_methods, train_variants
-from slicefill.pipelines.imputation import nodes
+from slicefill.pipelines.comparison.nodes import impute_for_methods, list_methods
 from slicefill.types import Promise
-
-SPLITS = pd.DataFrame({"case": ["a", "b"], "split": ["train", "validation"], "subject": ["1", "2"]})
 
 
 @pytest.fixture
@@ -26,22 +23,25 @@ def acquired_case(case):
     return {name: Promise(lambda s=s: case(seed=s), f"mark {s}") for s, name in enumerate("ab")}
 
 
-def test_shipped_weights_are_a_row_that_is_not_trained(acquired_case, synthesis_params, comparison):
-    chosen = comparison("pretrained", "slice_imputation")
-    promises = train_variants(
-        acquired_case, SPLITS, {"slice_imputation": None}, {}, synthesis_params, chosen
-    )
-    assert list(promises) == ["slice_imputation"]
+def test_every_method_of_the_rows_is_named_once(comparison):
+    chosen = comparison("none", "si_n1", "slice_imputation", "pretrained", "none_untransformed")
+    assert list_methods(chosen) == ["slice_imputation", "pretrained"]
+
+
+def test_a_row_without_a_word_is_imputed_by_the_method_of_its_name(comparison):
+    row = comparison("shape_based").chosen["shape_based"]
+    assert (row.title, row.imputed_by, row.engine) == ("shape-based", "shape_based", "unet2d")
 
 
 def test_shipped_weights_impute_for_their_row_and_for_no_other(
-    acquired_case, comparison, imputation_params, untrained, monkeypatch
+    acquired_case, comparison, imputation_params, tiny_parameters, untrained, monkeypatch
 ):
     """A variant whose training failed is a failure there: nothing stands in for it."""
-    monkeypatch.setattr(nodes, "load_pretrained", lambda: untrained)
+    monkeypatch.setattr(pretrained, "load_pretrained", lambda: untrained)
     params = imputation_params(through_plane="auto", count=1)
-    imputed = impute_for_methods(acquired_case, {}, {}, params, comparison("pretrained", "iia"))
+    rows = comparison("pretrained", "iia")
+    imputed = impute_for_methods(acquired_case, {}, params, rows, tiny_parameters)
     assert list(imputed) == ["pretrained/a", "pretrained/b", "iia/every_case"]
     assert imputed["pretrained/a"].make().record["weights"] == "pretrained"
-    with pytest.raises(ValueError, match="no trained model 'iia'"):
+    with pytest.raises(ValueError, match="'iia' is not trained"):
         imputed["iia/every_case"].make()

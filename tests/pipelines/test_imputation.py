@@ -3,8 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from slicefill.imputation.methods import pretrained
 from slicefill.imputation.methods.super_resolution.networks import build_generator
-from slicefill.params import SERIAL, SuperResolutionNetwork
+from slicefill.imputation.methods.super_resolution.params import NetworkParams
+from slicefill.params import SERIAL
 from slicefill.pipelines.imputation import nodes
 from slicefill.pipelines.imputation.nodes import impute_cases, verify_imputed
 from slicefill.types import Promise
@@ -18,12 +20,13 @@ def params(imputation_params):
 
 
 @pytest.fixture
-def fill(splits, synthesis_params):
-    """Promise fillings; by name, the models of this experiment."""
+def fill(splits, tiny_parameters):
+    """Promise imputed cases; by name, the models of this experiment."""
 
-    def promise(acquired_case, params, models=None, super_resolution=None, adapted=None):
-        found = (models or {}, super_resolution or {}, adapted or {})
-        return impute_cases(acquired_case, splits, *found, params, synthesis_params)
+    def promise(acquired_case, params, models=None):
+        return impute_cases(
+            acquired_case, splits, models or {}, params.methods, params, tiny_parameters
+        )
 
     return promise
 
@@ -31,7 +34,7 @@ def fill(splits, synthesis_params):
 @pytest.fixture
 def shipped(untrained, monkeypatch):
     """Random weights in the place of the shipped ones."""
-    monkeypatch.setattr(nodes, "load_pretrained", lambda: untrained)
+    monkeypatch.setattr(pretrained, "load_pretrained", lambda: untrained)
 
 
 def test_test_cases_are_imputed_by_every_method(acquired_case, params, fill):
@@ -61,16 +64,16 @@ def test_nothing_is_read_before_a_promise_is_kept(params, fill):
     assert len(fill(acquired_case, params())[0]) == 4
 
 
-@pytest.mark.parametrize(
-    ("name", "weights"), [("iia", "own"), ("edsr", "pretrained"), ("lineer", "pretrained")]
-)
-def test_a_model_that_is_not_there_is_refused_with_what_to_do(
-    acquired_case, params, fill, name, weights
-):
-    """Shipped weights stand in for nothing but a variant that could be trained."""
-    rule = params(methods=["linear", name], weights=weights)
-    with pytest.raises(ValueError, match=rf"no trained model '{name}' \(found: gan\).*={name}"):
+@pytest.mark.parametrize("name", ["iia", "edsr", "adapted"])
+def test_a_model_that_is_not_there_is_refused_with_what_to_do(acquired_case, params, fill, name):
+    rule = params(methods=["linear", name], weights="own")
+    with pytest.raises(ValueError, match=rf"'{name}' is not trained \(found: gan\).*={name}"):
         fill(acquired_case, rule, {"gan": dict})
+
+
+def test_a_method_without_an_entry_is_refused_with_those_that_have_one(acquired_case, params, fill):
+    with pytest.raises(ValueError, match=r"methods: expected one of nearest, .*, got 'lineer'"):
+        fill(acquired_case, params(methods=["lineer"]))
 
 
 @pytest.mark.usefixtures("shipped")
@@ -166,17 +169,17 @@ def test_what_was_imputed_passes_verification(acquired_case, params, fill):
 def test_a_super_resolution_model_imputes_and_is_not_verified_for_what_it_says_it_replaced(
     acquired_case, params, fill
 ):
-    shape = SuperResolutionNetwork(kind="rcan", width=4, blocks=1, groups=1, residual_scale=1)
+    shape = NetworkParams(kind="rcan", width=4, blocks=1, groups=1, residual_scale=1)
     checkpoint = {
         "kind": "super_resolution",
         "weights": build_generator(shape, 1, 3).state_dict(),
         "network": shape.model_dump(),
-        "params": {"window": {"kind": "percentile", "low": 0, "high": 100}},
+        "window": {"kind": "percentile", "low": 0, "high": 100},
         "channels": 1,
         "factor": 3,
     }
     rule = params(methods=["linear", "rcan"])
-    imputed, methods = fill(acquired_case, rule, {}, {"rcan": lambda: checkpoint})
+    imputed, methods = fill(acquired_case, rule, {"rcan": lambda: checkpoint})
     made = imputed["rcan/b"].make()
     assert (made.record["method"], made.record["acquired_slices"]) == ("rcan", "replaced")
     assert set(verify_imputed(imputed, acquired_case, methods, SERIAL)["method"]) == {"linear"}

@@ -2,12 +2,16 @@ import pandas as pd
 import pytest
 
 from slicefill.datasets.checkpoints import States
-from slicefill.imputation.methods.slice_imputation import train as module
-from slicefill.pipelines.synthesis.nodes import record_history, train_synthesis
+from slicefill.imputation.methods import slice_imputation as module
+from slicefill.pipelines.synthesis.nodes import record_history, train_models
 from slicefill.types import Promise
 
 SPLITS = pd.DataFrame(
-    {"case": ["a", "b", "c", "d"], "split": ["train", "train", "validation", "test"]}
+    {
+        "case": list("abcd"),
+        "subject": list("abcd"),
+        "split": ["train", "train", "validation", "test"],
+    }
 )
 
 
@@ -16,50 +20,66 @@ def promises(names):
 
 
 @pytest.fixture
-def states(tmp_path):
-    return States(tmp_path)
+def train_all(tmp_path, tiny_parameters):
+    def make(cases, names=("linear", "slice_imputation"), **changes):
+        parameters = {**tiny_parameters, **changes}
+        given = promises(cases)
+        return train_models(given, given, SPLITS, States(tmp_path), {}, list(names), parameters)
+
+    return make
 
 
-def test_training_sees_no_test_case_and_no_case_that_failed(synthesis_params, states, monkeypatch):
-    acquired_case = promises("acd")
+def test_what_learns_is_trained_when_it_is_saved_and_what_does_not_is_not(
+    train_all, tmp_path, monkeypatch
+):
     seen = {}
 
     def train(data, params, run):
-        seen.update(training=list(data.training), validation=list(data.validation))
-        seen["slot"] = run.store
+        seen.update(cases=list(data.acquired), imputed=list(data.imputed), store=run.store)
         return {"epoch": 1}
 
     monkeypatch.setattr(module, "train", train)
-    models = train_synthesis(acquired_case, SPLITS, states, {}, synthesis_params)
-    assert seen == {}  # nothing is trained before it is saved
-    assert models[synthesis_params.variant].make() == {"epoch": 1}
-    store = states[synthesis_params.variant]
-    assert seen == {"training": ["a"], "validation": ["c"], "slot": store}
-    assert list(models) == [synthesis_params.variant]
+    models = train_all("acd")
+    assert seen == {}
+    assert list(models) == ["slice_imputation"]
+    assert models["slice_imputation"].make() == {"epoch": 1}
+    store = States(tmp_path)["slice_imputation"]
+    assert seen == {"cases": ["a", "c", "d"], "imputed": ["d"], "store": store}
 
 
-def test_other_cases_or_parameters_give_another_fingerprint(synthesis_params, states):
-    def mark(cases, params):
-        (promise,) = train_synthesis(promises(cases), SPLITS, states, {}, params).values()
+def test_other_cases_or_parameters_give_another_fingerprint(train_all, tiny_parameters):
+    def own(cases, **changes):
+        (promise,) = train_all(cases, **changes).values()
         return promise.fingerprint
 
-    mine = mark("abcd", synthesis_params)
-    wider = synthesis_params.model_copy(update={"critic_width": 99})
-    assert mine == mark("abc", synthesis_params)  # the test case has no part in it
-    assert len({mine, mark("acd", synthesis_params), mark("abcd", wider)}) == 3
+    mine = own("abcd")
+    wider = {**tiny_parameters["synthesis"], "critic_width": 99}
+    assert mine == own("abc")  # the test case has no part in it
+    assert len({mine, own("acd"), own("abcd", synthesis=wider)}) == 3
 
 
-def test_the_history_is_that_of_the_chosen_variant(synthesis_params):
+def test_an_entry_says_what_differs_from_the_section(train_all):
+    models = train_all("abcd", names=["slice_imputation", "iia", "si_refined", "edsr"])
+    assert len({promise.fingerprint for promise in models.values()}) == 4
+
+
+def test_without_a_validation_subject_it_is_said_what_to_do(train_all):
+    with pytest.raises(ValueError, match=r"ingestion\.split: expected cases .* in validation"):
+        train_all("abd")
+
+
+def test_the_history_is_that_of_the_named_methods(tiny_parameters):
     rows = [{"epoch": 1, "term": "rec", "value": 0.5}]
     models = {
-        synthesis_params.variant: lambda: {"history": rows},
+        "slice_imputation": lambda: {"history": rows},
         "another": lambda: pytest.fail("read"),
     }
-    assert record_history(models, synthesis_params).to_dict("records") == rows
+    names = ["linear", "slice_imputation", "iia"]
+    table = record_history(models, names, tiny_parameters)
+    assert table.to_dict("records") == [{"model": "slice_imputation", **rows[0]}]
 
 
-@pytest.mark.parametrize("missing", ["train", "validation"])
-def test_too_few_scans_to_train_on_are_refused_with_what_to_do(synthesis_params, states, missing):
-    splits = SPLITS[SPLITS["split"] != missing]
-    with pytest.raises(ValueError, match=rf"in {missing}, got .*'test': 1.*=imputation"):
-        train_synthesis(promises("abcd"), splits, states, {}, synthesis_params)
+def test_where_every_training_failed_the_run_says_so(tiny_parameters):
+    with pytest.raises(ValueError, match="the training of iia failed"):
+        record_history({}, ["linear", "iia"], tiny_parameters)
+    assert record_history({}, ["linear"], tiny_parameters).empty

@@ -88,7 +88,7 @@ class ModelsDataset(
 
     Example:
         ```yaml
-        synthesis_models:
+        models:
           type: slicefill.datasets.checkpoints.ModelsDataset
           path: data/06_models/sample/S_x4
           variant: slice_imputation

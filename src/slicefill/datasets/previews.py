@@ -104,11 +104,11 @@ def preview_figures(figures: Mapping[str, bytes]) -> ImagePreview:
 
 
 def preview_history(history: "pd.DataFrame") -> ImagePreview:
-    """Draw learning curves: of a synthesis model, or of the networks of several methods."""
+    """Draw learning curves: of the last synthesis model, or of the networks of several methods."""
     from slicefill.reporting.figures import loss_curves, segmentation_curves
 
     if "network" not in history:
-        return _png(loss_curves(history))
+        return _png(loss_curves(history[history["model"] == history["model"].iloc[-1]]))
     runs = history.groupby(["method", "network"], sort=False)
     return _png(segmentation_curves({f"{method}/{net}": own for (method, net), own in runs}))
 

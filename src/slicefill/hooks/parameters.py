@@ -17,9 +17,8 @@ _REFERENCE = re.compile(r"\$\{runtime_params:(\w+)\s*[,}]")  # a shortcut, as fi
 class ParametersHook:
     """Refuses an override that nothing reads, or that sets one of several equal parameters.
 
-    `conf/` alone says what may be overridden. A name in `${runtime_params:axis,…}` is a shortcut: it
-    sets every parameter with that value and names the folder of the results. The sections are the
-    top-level mappings of the parameters.
+    `conf/` alone says what may be overridden. A name in `${runtime_params:axis,…}` is a shortcut
+    for every parameter that has this value. Sections are the top-level mappings of the parameters.
     """
 
     def __init__(self) -> None:
@@ -50,15 +49,15 @@ class ParametersHook:
             _refuse_password(name, value)
             if name in shortcut_of:
                 msg = (
-                    f"--params {name}={value}: the shortcut also sets what must change with it, and "
-                    f"the folder of the results; write {shortcut_of[name]}={value}"
+                    f"--params {name}={value}: other parameters and the name of the results must "
+                    f"change with it; write {shortcut_of[name]}={value}"
                 )
                 raise ValueError(msg)
             section, dot, _ = name.partition(".")
             if name not in shortcuts and not (dot and section in sections):
                 known = ", ".join((*shortcuts, "<section>.<parameter>"))
                 msg = (
-                    f"--params {name}={value}: expected one of {known}, where the section is one of "
+                    f"--params {name}={value}: expected one of {known}, with a section of "
                     f"{', '.join(sections)}; got {name}"
                 )
                 raise ValueError(msg)

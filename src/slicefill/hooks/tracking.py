@@ -15,14 +15,11 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from slicefill import tracking
-from slicefill.params import SynthesisParams, as_plain
+from slicefill.params import as_plain
 from slicefill.types import ModelPromise
 
 _AXIS = {"L": 0, "A": 1, "S": 2}  # of arrays that are not turned; any other by the spacing
-_SECTION = {
-    "imputation": "imputation",
-    "segmentation": "augmentation",
-}  # parameters that a served model needs
+_SECTION = {"imputation": "imputation", "segmentation": "augmentation"}  # that a model needs
 
 
 class TrackingHook:
@@ -57,7 +54,7 @@ class TrackingHook:
             return
         wanted = sorted(name for name in pipeline.inputs() if name.startswith("params:"))
         params = {name.removeprefix("params:"): catalog.load(name) for name in wanted}
-        tracking.log_params(_in_force(params))
+        tracking.log_params(as_plain(params))
         tracking.log_environment()
         self._catalog = catalog
 
@@ -121,22 +118,9 @@ class TrackingHook:
             tracking.register_model(model)
 
 
-def _in_force(params: dict[str, Any]) -> dict[str, Any]:
-    """Parameters as plain values; of the variants and λ presets only those that the run uses.
-
-    Dozens of unused ones would hide in MLflow how two runs differ. A comparison uses several, so
-    all are kept there.
-    """
-    synthesis = params.get("synthesis")
-    if isinstance(synthesis, SynthesisParams) and "comparison" not in params:
-        chosen = {"variant": synthesis.variant, "preset": synthesis.preset_in_use}
-        params = {**params, "synthesis": {**chosen, **synthesis.in_force}}
-    return as_plain(params)
-
-
 @contextmanager
 def _on_disk(dataset: Any) -> Iterator[Path]:
-    """Yield the path of a dataset; one in an object store is downloaded for the time of the block."""
+    """Yield the path of a dataset; one in an object store is downloaded while the block runs."""
     place = dataset._filepath
     files, path = (dataset._fs, str(place)) if hasattr(dataset, "_fs") else (place.fs, place.path)
     if "file" in files.protocol:

@@ -1,15 +1,14 @@
-"""Imputation of one case: the acquired slices as they are, synthetic ones between them."""
+"""Imputation of one case: acquired slices stay as they are, synthetic ones lie between them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import torch
 
 from slicefill import __version__
-from slicefill.fingerprint import fingerprint
+from slicefill.fingerprint import fingerprint, weights_fingerprint
 from slicefill.geometry import (
     adaptive_count,
     anisotropy,
@@ -17,22 +16,12 @@ from slicefill.geometry import (
     through_plane_axis,
 )
 from slicefill.imputation.dense_grid import DenseGrid
-from slicefill.imputation.methods.classical import CLASSICAL
+from slicefill.imputation.methods import FOLDER
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
-from slicefill.imputation.methods.slice_imputation.checkpoint import weights_fingerprint
-from slicefill.imputation.methods.slice_imputation.infer import impute_by_flow, load_engine
-from slicefill.imputation.methods.slice_imputation.labels import LabelRule
-from slicefill.imputation.methods.super_resolution import infer as super_resolution
 from slicefill.imputation.provenance import confidence_record
 from slicefill.imputation.stacks import stack_case
-from slicefill.imputation.uncertainty.confidence import (
-    Judge,
-    impute_with_confidence,
-    load_judge,
-)
-from slicefill.imputation.uncertainty.domain import check_domain
 from slicefill.params import ImputationParams, WindowParams
-from slicefill.training.hardware import launch_fabric
+from slicefill.plugins import System, find_kind
 from slicefill.types import Array, Case, Checkpoint, Method, Stack, SyntheticSlices, Volume
 
 _CONFIDENCE_STEPS = 1000  # errors of a hundredth matter: the 255 steps of a byte are too coarse
@@ -43,80 +32,79 @@ class Imputer:
     """A method ready to impute cases.
 
     Attributes:
-        name: As in `imputation.methods` and in provenance.
+        name: Of the entry in `methods`, as in provenance.
+        kind: Of the method, the name of its file.
         method: Imputes the intervals of a stack.
         window: Which intensities its network, or its confidence, sees as 0 and 1.
-        model: SHA-256 of the weights, or None for a classical method.
+        fingerprint: Of what the method's output depends on besides the case.
+        model: SHA-256 of the weights, or None for a method without weights.
         version: Of the package that trained them, or None.
-        judge: What the method does about its confidence, if it is calibrated.
-        domain: What its weights have seen (`synthesis.domain`), if that is known.
-        adaptation: What came of adapting its weights (`synthesis.adaptation`), if they were.
+        domain: What its weights have seen (`uncertainty.domain`), if that is known.
+        adaptation: What came of adapting its weights (`methods.adapted`), if they were.
     """
 
     name: str
+    kind: str
     method: Method
     window: WindowParams
+    fingerprint: str
     model: str | None = None
     version: str | None = None
-    judge: Judge | None = None
     domain: Mapping[str, Any] | None = None
     adaptation: Mapping[str, Any] | None = None
 
     @property
     def weights(self) -> str | None:
-        """Whose weights fill: `pretrained`, `adapted` or `own`; None where there are none."""
+        """Whose weights impute: `pretrained`, `adapted` or `own`; None where there are none."""
         if self.model is None:
             return None
-        return self.name if self.name in (PRETRAINED, ADAPTED) else "own"
-
-    @property
-    def mark(self) -> str:
-        """Digest of what the method's output depends on besides the case."""
-        judged = () if self.judge is None else (self.judge.calibration, self.judge.params)
-        return fingerprint(self.name, self.window, self.model, *judged)
+        return self.kind if self.kind in (PRETRAINED, ADAPTED) else "own"
 
 
-def classical_imputer(name: str, params: ImputationParams) -> Imputer:
-    """Prepare a classical method."""
-    return Imputer(name, CLASSICAL[name], params.window)
+def load_imputer(
+    system: System, checkpoint: Checkpoint | None, params: ImputationParams
+) -> Imputer:
+    """Prepare a method on the device and in the precision of `params.hardware`.
+
+    Args:
+        system: As `find_method` found it.
+        checkpoint: Of its training; None for a method that does not learn, or whose weights are
+            there without training.
+        params: How it imputes.
+    """
+    if checkpoint is None and system.has("read"):
+        checkpoint = system.module.read()
+    method = system.module.load(system.params, checkpoint, params)
+    if checkpoint is None:
+        own = fingerprint(system.name, system.kind, system.params, params.window)
+        return Imputer(system.name, system.kind, method, params.window, own)
+    window = WindowParams.model_validate(checkpoint["window"])
+    model = weights_fingerprint(checkpoint["weights"])
+    calibrated = [checkpoint["confidence"], params.confidence] if "confidence" in checkpoint else []
+    own = fingerprint(system.name, window, model, *calibrated)
+    known = map(checkpoint.get, ("version", "domain", "adaptation"))
+    return Imputer(system.name, system.kind, method, window, own, model, *known)
 
 
 def learned_imputer(name: str, checkpoint: Checkpoint, params: ImputationParams) -> Imputer:
-    """Prepare a trained model on the device and in the precision of `params.hardware`.
-
-    Args:
-        name: As in `imputation.methods`.
-        checkpoint: Of a synthesis model, or of kind `super_resolution`.
-        params: Hardware, how much is computed at a time, and what is done where confidence is low,
-            if the model is calibrated.
-    """
-    prepare = _super_resolution if checkpoint.get("kind") == "super_resolution" else _flow
-    method = prepare(checkpoint, params)
-    window = WindowParams.model_validate(checkpoint["params"]["window"])
-    digest = weights_fingerprint(checkpoint["weights"])
-    judge = load_judge(checkpoint, params.confidence)
-    version, domain, adaptation = map(checkpoint.get, ("version", "domain", "adaptation"))
-    return Imputer(name, method, window, digest, version, judge, domain, adaptation)
+    """Prepare a trained model without its entry in `methods`: the checkpoint has all it needs."""
+    module = find_kind(FOLDER, checkpoint["kind"])
+    return load_imputer(System(name, module, None), checkpoint, params)
 
 
-def _flow(checkpoint: Checkpoint, params: ImputationParams) -> Method:
-    fabric = launch_fabric(params.hardware)
-    engine = load_engine(
-        checkpoint, fabric, params.batch_pixels, LabelRule.of(params), params.ensemble
-    )
-    judge = load_judge(checkpoint, params.confidence)
-    if judge is not None:
-        return partial(impute_with_confidence, engine, judge)
-    return partial(impute_by_flow, engine)
+def classical_imputer(rule: str, params: ImputationParams) -> Imputer:
+    """Prepare interpolation by one rule without an entry in `methods`."""
+    from slicefill.imputation.methods import classical
+
+    return load_imputer(System(rule, classical, classical.Params(rule=rule)), None, params)
 
 
-def _super_resolution(checkpoint: Checkpoint, params: ImputationParams) -> Method:
-    fabric = launch_fabric(params.hardware)
-    engine = super_resolution.load_engine(checkpoint, fabric, params.batch_pixels)
-    return partial(super_resolution.impute_by_super_resolution, engine)
-
-
-def impute_case(case: Case, imputer: Imputer, params: ImputationParams) -> Case:
+def impute_case(
+    case: Case,
+    imputer: Imputer,
+    params: ImputationParams,
+    rng: np.random.Generator | None = None,
+) -> Case:
     """Impute every interval of a case.
 
     Args:
@@ -124,6 +112,7 @@ def impute_case(case: Case, imputer: Imputer, params: ImputationParams) -> Case:
         imputer: The method.
         params: Through-plane axis, number of slices per interval, and whether acquired slices that
             the method changes are put back.
+        rng: For methods that draw samples; seeded by `params.seed` if omitted.
 
     Returns:
         Image and label on the denser grid, in the stored dtype, intensity scale and world of
@@ -132,13 +121,14 @@ def impute_case(case: Case, imputer: Imputer, params: ImputationParams) -> Case:
         record says `labels`: `imputed` or `none`); maps
         `synthetic_mask` (1 = synthetic) and `confidence` ([0, 1], acquired slices 1; the record
         says of what: `confidence`: `agreement` or `expected_error`); a record with the origin of
-        every slice.
+        every slice. Of a method that draws several samples, `image` is as the method says and the
+        maps `sample_1`, `sample_2`, … hold the samples, in the stored dtype.
     """
     axis = through_plane_axis(case.image.affine, params.through_plane)
     count = slices_per_interval(case.image.spacing, axis, params)
     positions = [n / (count + 1) for n in range(1, count + 1)]
     stack = stack_case(case, axis, imputer.window)
-    synthetic = imputer.method(stack, positions)
+    synthetic = imputer.method(stack, positions, rng or np.random.default_rng(params.seed))
     grid = DenseGrid(case.image, axis, count)
     replaced = None if params.restore_acquired else synthetic.acquired
     acquired = case.image if replaced is None else grid.replace(replaced)
@@ -149,8 +139,9 @@ def impute_case(case: Case, imputer: Imputer, params: ImputationParams) -> Case:
     record = _record(case, stack, imputer, grid, synthetic)
     record["acquired_slices"] = "kept" if replaced is None else "replaced"
     record["labels"] = "none" if label is None else "imputed"
-    record["parameters"] = params.model_dump(exclude={"methods", "weights", "adapt", "cases"})
-    return Case(image, label, _maps(synthetic, grid), record)
+    record["parameters"] = params.model_dump(exclude={"methods", "weights", "cases"})
+    maps = _maps(synthetic, grid) | _samples(case.image, synthetic, grid)
+    return Case(image, label, maps, record)
 
 
 def slices_per_interval(spacing: Array, axis: int, params: ImputationParams) -> int:
@@ -174,6 +165,14 @@ def _maps(synthetic: SyntheticSlices, grid: DenseGrid) -> dict[str, Volume]:
     }
 
 
+def _samples(image: Volume, synthetic: SyntheticSlices, grid: DenseGrid) -> dict[str, Volume]:
+    """Put the samples of the synthetic slices between the acquired ones, each as a volume."""
+    return {
+        f"sample_{number}": grid.interleave(image, grid.as_stored(sample))
+        for number, sample in enumerate(synthetic.samples, start=1)
+    }
+
+
 def _record(
     case: Case, stack: Stack, imputer: Imputer, grid: DenseGrid, synthetic: SyntheticSlices
 ) -> dict[str, Any]:
@@ -191,13 +190,15 @@ def _record(
         "window": imputer.window.model_dump(),
         "slice_spacing_mm": float(case.image.spacing[grid.axis]) / (grid.count + 1),
         **confidence_record(stack, synthetic),
-        "versions": {"slicefill": __version__, "torch": torch.__version__, "numpy": np.__version__},
+        "versions": {"slicefill": __version__, "torch": version("torch"), "numpy": np.__version__},
         "source": dict(case.record),
     }
 
 
 def _domain(stack: Stack, imputer: Imputer, grid: DenseGrid) -> dict[str, Any] | None:
     """Hold the channel that guides the motion against what the weights have seen."""
+    from slicefill.imputation.uncertainty.domain import check_domain
+
     if imputer.domain is None:
         return None
     interval = anisotropy(grid.source.spacing, grid.axis)

@@ -4,7 +4,7 @@ Kedro builds these before any node runs, so an unknown key or a value out of bou
 the run at once with the name of the field.
 """
 
-from slicefill.params.adaptation import AdaptationParams, AdaptParams
+from slicefill.params.adaptation import AdaptationParams
 from slicefill.params.anisotropization import AnisotropizationParams
 from slicefill.params.augmentation import AugmentationParams, TransformParams
 from slicefill.params.base import AxisName, as_plain
@@ -12,7 +12,6 @@ from slicefill.params.comparison import (
     ACQUIRED_ONLY,
     ComparedMethod,
     ComparisonParams,
-    EngineName,
     Preset,
     ScoringParams,
 )
@@ -34,11 +33,6 @@ from slicefill.params.segmentation import (
     SegmentationParams,
     UNet2DParams,
 )
-from slicefill.params.super_resolution import (
-    SuperResolutionNetwork,
-    SuperResolutionOptimisation,
-    SuperResolutionParams,
-)
 from slicefill.params.synthesis import (
     TUNED,
     GroupParams,
@@ -54,7 +48,6 @@ __all__ = [
     "ACQUIRED_ONLY",
     "SERIAL",
     "TUNED",
-    "AdaptParams",
     "AdaptationParams",
     "AnisotropizationParams",
     "AugmentationParams",
@@ -67,7 +60,6 @@ __all__ = [
     "ConfidenceParams",
     "DomainParams",
     "DynUNet3DParams",
-    "EngineName",
     "EvaluationParams",
     "ExecutorParams",
     "GroupParams",
@@ -89,9 +81,6 @@ __all__ = [
     "SegmentationParams",
     "SplitParams",
     "StatisticsParams",
-    "SuperResolutionNetwork",
-    "SuperResolutionOptimisation",
-    "SuperResolutionParams",
     "SynthesisParams",
     "TransformParams",
     "TuningParams",

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from slicefill.params.base import AxisName, Count, Params, Positive, Weight
+from slicefill.params.base import AxisName, Count, Params, Weight
 from slicefill.params.computing import HardwareParams
 from slicefill.params.synthesis import GroupParams, LossWeights, OptimisationParams
 
@@ -47,9 +47,3 @@ class AdaptationParams(Params):
         """The same with another limit of time."""
         limited = self.optimisation.model_copy(update={"minutes": minutes})
         return self.model_copy(update={"optimisation": limited})
-
-
-class AdaptParams(Params):
-    """Adaptation before imputing."""
-
-    minutes: Positive = Field(description="of training; reading the scans comes before")

@@ -1,35 +1,36 @@
 """Parameters of a comparison: which methods, how scored, which table."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from slicefill.params.base import Count, Fraction, Params, Positive
 from slicefill.params.evaluation import StatisticsParams
 
-EngineName = Literal["unet2d", "dynunet3d", "mean_teacher", "nnunetv2"]
 ACQUIRED_ONLY = "none"
 """The name in `ComparedMethod.impute` for no imputation at all."""
 
 
 class ComparedMethod(Params):
-    """A row of the table: how intervals are imputed and what segments the result."""
+    """A row of the table: how intervals are imputed and what segments the result.
+
+    A row says what differs from imputation by the entry of `methods` that has its name.
+    """
 
     title: str = Field(description="as the table names it")
-    imputed_by: str = Field(
-        description="none, a classical method, pretrained, a variant, or a super-resolution net"
-    )
+    imputed_by: str = Field(description="an entry of `methods`, or none")
     count: Annotated[int, Field(ge=0)] | Literal["N_A"] | None = Field(
-        description="synthetic slices per interval; null: as imputation says"
+        None, description="synthetic slices per interval; null: as imputation says"
     )
     label_field: Literal["one_hot", "signed_distance", "shape_and_motion"] | None = Field(
-        description="how a model warps labels; null: as imputation says"
+        None, description="how a model warps labels; null: as imputation says"
     )
-    engine: EngineName | None = Field(description="null: the preset's")
+    engine: str | None = Field(None, description="of `segmentation.engines`; null: the preset's")
     restore_acquired: bool = Field(
-        description="super-resolution changes acquired slices: put them back"
+        False, description="super-resolution changes acquired slices: put them back"
     )
-    transforms: bool = Field(description="conventional augmentation, as augmentation says")
+    transforms: bool = Field(True, description="conventional augmentation, as augmentation says")
 
     @property
     def group(self) -> str:
@@ -52,7 +53,7 @@ class Preset(Params):
     """An experiment: the methods of one table."""
 
     title: str = Field(description="of the table")
-    engine: EngineName = Field(description="of the methods that name none")
+    engine: str = Field(description="of the methods that name none, in `segmentation.engines`")
     methods: list[str] = Field(min_length=1, description="its rows")
     reference: str = Field(description="the method that the others are tested against")
 
@@ -63,6 +64,19 @@ class ComparisonParams(Params):
     preset: str = Field(description="the table that is made")
     presets: dict[str, Preset] = Field(description="tables, by name")
     methods: dict[str, ComparedMethod] = Field(description="rows that tables may have, by name")
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _named_after_their_rows(cls, rows: Any) -> Any:
+        """Let a row without a word be imputed by the method of its name, and be called so."""
+        if not isinstance(rows, Mapping):
+            return rows
+        return {
+            name: {"title": str(name).replace("_", "-"), "imputed_by": name, **row}
+            if isinstance(row, Mapping)
+            else row
+            for name, row in rows.items()
+        }
 
     @model_validator(mode="after")
     def _names_are_defined(self) -> Self:

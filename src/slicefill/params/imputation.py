@@ -4,7 +4,6 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from slicefill.params.adaptation import AdaptParams
 from slicefill.params.base import AxisName, Count, Params, Positive
 from slicefill.params.computing import HardwareParams, WindowParams
 from slicefill.params.confidence import ConfidenceParams
@@ -14,14 +13,9 @@ from slicefill.params.labels import CautionParams
 class ImputationParams(Params):
     """How the intervals are imputed."""
 
-    methods: list[str] = Field(
-        min_length=1, description="classical methods, trained models, pretrained"
-    )
+    methods: list[str] = Field(min_length=1, description="entries of the section methods")
     weights: Literal["pretrained", "own"] = Field(
-        description="of a variant that is not trained yet: the shipped ones stand in, or an error"
-    )
-    adapt: AdaptParams | None = Field(
-        description="shipped weights first learn from the scans that are imputed; null: they do not"
+        description="of a method that is not trained yet: the shipped ones stand in, or an error"
     )
     cases: Literal["test", "all"] = Field(
         description="which are imputed: those of the test subjects, or all"
@@ -43,6 +37,7 @@ class ImputationParams(Params):
     confidence: ConfidenceParams
     window: WindowParams = Field(description="for classical methods; a model brings its own")
     hardware: HardwareParams
+    seed: int = Field(description="of methods that draw samples")
 
     @model_validator(mode="after")
     def _one_rule(self) -> Self:

@@ -51,7 +51,7 @@ class Variant(Params):
     )
     residual: Fraction = Field(
         0.0,
-        description="bound of what refinement may add to intensities in [0, 1]; 0: none, as printed",
+        description="bound of what refinement may add to intensities in [0, 1]; 0: none",
     )
     mix: bool = Field(
         False, description="refinement chooses between motion and plain linear interpolation"

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from slicefill.params.base import Count, Params, Positive
-from slicefill.params.comparison import EngineName
 
 ObjectiveName = Literal["psnr", "ssim", "label_dice", "label_volume_bias", "downstream_dice"]
 
@@ -46,7 +45,7 @@ class TuningParams(Params):
         description="dotted name in `synthesis` → its value during tuning"
     )
     objectives: list[ObjectiveName] = Field(min_length=1, description="several: a Pareto front")
-    segmentation_engine: EngineName = Field(description="of downstream_dice")
+    segmentation_engine: str = Field(description="of downstream_dice")
     trials: Count = Field(description="by all workers together")
     minutes: Positive | None = Field(description="a worker starts no trial after; null: no limit")
     startup_trials: Annotated[int, Field(ge=0)] = Field(

@@ -7,7 +7,7 @@ import pandas as pd
 
 from slicefill.imputation.methods.slice_imputation.epoch import require_groups
 from slicefill.imputation.methods.slice_imputation.groups import summarise
-from slicefill.imputation.methods.slice_imputation.train import Material
+from slicefill.imputation.methods.slice_imputation.training import Material
 from slicefill.imputation.methods.slice_imputation.validation import validation_groups
 from slicefill.imputation.methods.slice_imputation.views import ViewCache
 from slicefill.params import SynthesisParams

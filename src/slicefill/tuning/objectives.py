@@ -14,7 +14,6 @@ from slicefill.metrics.scoring import score_imputed_case
 from slicefill.params import (
     AnisotropizationParams,
     AugmentationParams,
-    EngineName,
     EvaluationParams,
     ImputationParams,
     SegmentationParams,
@@ -48,7 +47,7 @@ class Judging:
     evaluation: EvaluationParams
     segmentation: SegmentationParams
     augmentation: AugmentationParams
-    engine: EngineName
+    engine: str
 
     @property
     def marks(self) -> list[Any]:

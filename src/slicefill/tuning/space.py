@@ -120,12 +120,12 @@ def _require_inside(what: str, value: Any, tried: Range | Choices) -> None:
 def _path(name: str, params: SynthesisParams) -> list[str]:
     section, *rest = name.split(".")
     if section == "weights" and rest and rest[0] in LossWeights.model_fields:
-        return ["weights", params.preset_in_use, *rest]
+        return ["weights", params.preset, *rest]
     return [section, *rest]
 
 
 def _weights(params: SynthesisParams) -> dict[str, float]:
-    return cast("dict[str, float]", params.weights[params.preset_in_use].model_dump())
+    return cast("dict[str, float]", params.weights[params.preset].model_dump())
 
 
 def _of_kind(current: Any, value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import optuna
 
-from slicefill.imputation.methods.slice_imputation.train import Material, train_on
+from slicefill.imputation.methods.slice_imputation.training import Material, train_on
 from slicefill.params import SynthesisParams, TuningParams
 from slicefill.training.fit import Run
 from slicefill.tuning.folds import Fold

@@ -18,7 +18,7 @@ def use_best(params: SynthesisParams, best: Mapping[str, Any]) -> SynthesisParam
         best: What `describe_best` says; empty where nothing was tuned, and the shipped preset
             is used.
     """
-    if params.preset_in_use != TUNED:
+    if params.preset != TUNED:
         return params
     if not best:
         logger.info("preset tuned: as shipped, for this experiment was not tuned itself")

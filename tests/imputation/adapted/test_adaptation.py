@@ -18,7 +18,7 @@ from slicefill.imputation.methods.adapted.adaptation import (
 )
 from slicefill.imputation.methods.slice_imputation.checkpoint import load_model
 from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
-from slicefill.imputation.methods.slice_imputation.train import TrainingData, gather
+from slicefill.imputation.methods.slice_imputation.training import TrainingData, gather
 from slicefill.imputation.methods.slice_imputation.validation import validate
 from slicefill.params import AdaptationParams
 from slicefill.training.fit import Run

@@ -13,7 +13,7 @@ from slicefill.imputation.methods.slice_imputation.checkpoint import load_model
 from slicefill.imputation.methods.slice_imputation.epoch import schedule
 from slicefill.imputation.methods.slice_imputation.groups import summarise
 from slicefill.imputation.methods.slice_imputation.model import Pair, SynthesisModel
-from slicefill.imputation.methods.slice_imputation.train import (
+from slicefill.imputation.methods.slice_imputation.training import (
     TrainingData,
     train,
     training_fingerprint,

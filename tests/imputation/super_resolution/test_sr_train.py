@@ -1,12 +1,13 @@
 """Training as a whole: it learns, it resumes to the bit, the critic takes part when it should."""
 
 import io
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from slicefill.imputation.methods.classical import CLASSICAL
+from slicefill.imputation.methods.classical import impute_classically
 from slicefill.imputation.methods.super_resolution.infer import (
     Engine,
     impute_by_super_resolution,
@@ -14,7 +15,7 @@ from slicefill.imputation.methods.super_resolution.infer import (
 )
 from slicefill.imputation.methods.super_resolution.learner import SuperResolutionLearner
 from slicefill.imputation.methods.super_resolution.pairs import StackCache
-from slicefill.imputation.methods.super_resolution.train import train, training_fingerprint
+from slicefill.imputation.methods.super_resolution.training import train, training_fingerprint
 from slicefill.imputation.methods.super_resolution.validation import squared_error, validate
 from slicefill.training.fit import Run
 from slicefill.types import Promise, Stack
@@ -228,7 +229,7 @@ def test_a_tiny_edsr_beats_linear_interpolation_on_waves(waves, params, fabric):
     errors = {
         name: np.abs(method(stack, [1 / 3, 2 / 3]).image - removed).mean()
         for name, method in {
-            "linear": CLASSICAL["linear"],
+            "linear": partial(impute_classically, "linear"),
             "edsr": lambda *given: impute_by_super_resolution(engine, *given),
         }.items()
     }

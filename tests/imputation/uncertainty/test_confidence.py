@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from slicefill.imputation.methods.classical import CLASSICAL
+from slicefill.imputation.methods.classical import impute_classically
 from slicefill.imputation.methods.slice_imputation.infer import Engine, impute_by_flow
 from slicefill.imputation.methods.slice_imputation.labels import LabelRule
 from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
@@ -124,7 +124,7 @@ def test_alternatives_are_what_the_classical_methods_impute_in(engine):
     stack = noise()
     values = features(engine, stack, [0.25, 0.5]).values
     for name in ("linear", "cubic"):
-        expected = CLASSICAL[name](stack, [0.25, 0.5]).image
+        expected = impute_classically(name, stack, [0.25, 0.5]).image
         np.testing.assert_allclose(values[name], expected, atol=1e-5)
 
 
@@ -231,7 +231,7 @@ def test_errors_of_known_voxels_are_those_of_the_imputation(engine):
     volume = procedural_volume(0, 24, 0.0)
     known = compare_known(engine, volume, 2, smoothing=1)
     stack = Stack(volume[::2, None].copy(), np.array([[0.0, 1.0]]))
-    linear = CLASSICAL["linear"](stack, [0.5]).image[:, 0, 0]
+    linear = impute_classically("linear", stack, [0.5]).image[:, 0, 0]
     assert known["error_linear"].mean() == pytest.approx(np.abs(linear - volume[1:-1:2]).mean())
     np.testing.assert_allclose(known["error_model"], known["error_linear"], atol=1e-6)
 
@@ -264,7 +264,7 @@ def test_where_a_classical_method_expects_less_error_it_is_believed(stirred, bet
     stack = Stack(stack.image, np.tile([-9.0, 9.0], (2, 1)), stack.label)  # shows all there is
     plain = impute_by_flow(stirred, stack, positions)
     synthetic = impute_with_confidence(stirred, judge(constant(**errors)), stack, positions)
-    expected = CLASSICAL[better](stack, positions).image
+    expected = impute_classically(better, stack, positions).image
     np.testing.assert_allclose(synthetic.image, expected, atol=1e-5)
     np.testing.assert_allclose(synthetic.confidence, 0.9, atol=1e-6)
     assert synthetic.abstained.all()

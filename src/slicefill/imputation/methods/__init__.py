@@ -1,1 +1,72 @@
-"""The imputation methods: one file or package per kind."""
+"""The imputation methods, a KIND: every file or package in this folder is one.
+
+A method stands in `conf/` as an entry of `methods`: its `kind`, which is the name of the file, and
+the fields of the file's `Params`. `docs/how-to/new_method.md` writes one.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import BaseModel
+
+from slicefill.imputation.learning import LearningData
+from slicefill.params import ImputationParams
+from slicefill.plugins import System, find_system
+from slicefill.types import Checkpoint, Method
+
+if TYPE_CHECKING:  # brings torch
+    from slicefill.training.fit import Run
+
+FOLDER = __name__
+
+
+class MethodFile(Protocol):
+    """What a file in this folder defines.
+
+    `Params` and `load` are a must. A file that says `SECTION = "synthesis"` takes from that section
+    of the parameters what an entry does not set. `train` and `training_fingerprint` stand in a file
+    whose method learns, `read` in one whose weights are there without training.
+    """
+
+    Params: type[BaseModel]
+
+    def load(
+        self, params: Any, checkpoint: Checkpoint | None, imputation: ImputationParams
+    ) -> Method:
+        """Prepare the method.
+
+        Args:
+            params: The entry, validated; None for a checkpoint that is served without one.
+            checkpoint: What `train` or `read` returned; None for a method that does not learn.
+            imputation: Device, precision, batch size, and how labels and confidence are made.
+        """
+
+    def train(self, data: LearningData, params: Any, run: "Run") -> Checkpoint:
+        """Train, and return what `load` needs: tensors and plain values.
+
+        Among them `kind` (the file's name), `weights` (a state dict), `window` (which intensities
+        the network sees as 0 and 1), `version`, `history` and `fingerprint`.
+        """
+
+    def training_fingerprint(self, data: LearningData, params: Any) -> str:
+        """Return the fingerprint of all that the checkpoint depends on, before it is trained."""
+
+    def read(self) -> Checkpoint:
+        """Return weights that are there without training."""
+
+
+def find_method(name: str, parameters: Mapping[str, Any]) -> System:
+    """Return the method of an entry of `methods`.
+
+    Args:
+        name: Of the entry.
+        parameters: All parameters: `methods`, and the sections that its kind may share.
+
+    Raises:
+        ValueError: If there is no such entry or kind, or the entry does not fit its `Params`.
+    """
+    entries = parameters["methods"]
+    if name not in entries:
+        msg = f"methods: expected one of {', '.join(entries)}, got {name!r}"
+        raise ValueError(msg)
+    return find_system(FOLDER, f"methods.{name}", entries[name], parameters)

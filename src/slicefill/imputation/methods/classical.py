@@ -9,15 +9,43 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, field_validator
 from scipy.interpolate import CubicSpline
 
 from slicefill.imputation.distances import across_intervals, signed_distances
-from slicefill.types import Array, Floats, Method, Stack, SyntheticSlices
+from slicefill.params import ImputationParams
+from slicefill.params.base import Params as BaseParams
+from slicefill.types import Array, Checkpoint, Floats, Method, Stack, SyntheticSlices
 
 _TIE = 1e-4  # votes nearer to each other than this are tied
 
 
-def impute_classically(kind: str, stack: Stack, positions: Sequence[float]) -> SyntheticSlices:
+class Params(BaseParams):
+    """Which rule of interpolation."""
+
+    rule: str = Field(description="nearest, linear, cubic or shape_based")
+
+    @field_validator("rule")
+    @classmethod
+    def _is_known(cls, rule: str) -> str:
+        if rule not in _OPERATORS:
+            msg = f"expected one of {', '.join(_OPERATORS)}, got {rule!r}"
+            raise ValueError(msg)
+        return rule
+
+
+def load(params: Params, checkpoint: Checkpoint | None, imputation: ImputationParams) -> Method:
+    """Prepare interpolation by one rule (`MethodFile`); there is nothing to read."""
+    return partial(_impute, params.rule)
+
+
+def _impute(
+    rule: str, stack: Stack, positions: Sequence[float], rng: np.random.Generator
+) -> SyntheticSlices:
+    return impute_classically(rule, stack, positions)
+
+
+def impute_classically(rule: str, stack: Stack, positions: Sequence[float]) -> SyntheticSlices:
     """Impute every interval without motion.
 
     Images: `nearest` copies the nearer slice, `linear` blends two, `cubic` is the not-a-knot
@@ -31,23 +59,23 @@ def impute_classically(kind: str, stack: Stack, positions: Sequence[float]) -> S
     first slice), save that the background yields to any label: else `linear` would be `nearest`.
 
     Args:
-        kind: `nearest`, `linear`, `cubic` or `shape_based`.
+        rule: `nearest`, `linear`, `cubic` or `shape_based`.
         stack: At least two slices.
         positions: t of the synthetic slices of each interval, in (0, 1); 0 is the first slice.
 
     Returns:
-        The imputing. Confidence is 1 - |first - second| on the network's [0, 1] scale, averaged
-        over
-        channels: where the neighbours agree, no motion is needed. It is read-only and the same
-        for every t. Label ids are among those of the two neighbours, in the dtype given.
+        The synthetic slices. Confidence is 1 - |first - second| on the network's [0, 1] scale,
+        averaged over channels: where the neighbours agree, no motion is needed. It is read-only
+        and the same for every t. Label ids are among those of the two neighbours, in the dtype
+        given.
 
     Example:
         A quarter of the way from 0 to 8:
 
         >>> image = np.array([0, 8], np.float32).reshape(2, 1, 1, 1)
         >>> stack = Stack(image, window=np.array([[0.0, 10.0]]))
-        >>> imputing = impute_classically("linear", stack, [0.25])
-        >>> imputing.image.item(), round(imputing.confidence.item(), 2)
+        >>> made = impute_classically("linear", stack, [0.25])
+        >>> made.image.item(), round(made.confidence.item(), 2)
         (2.0, 0.2)
     """
     depth = len(stack.image)
@@ -56,10 +84,10 @@ def impute_classically(kind: str, stack: Stack, positions: Sequence[float]) -> S
         raise ValueError(msg)
     shape = (depth - 1, len(positions))
     where = _places(depth, positions)
-    operator = slice_weights(kind, depth, positions)
+    operator = slice_weights(rule, depth, positions)
     label = None
     if stack.label is not None:
-        by_shape = kind == "shape_based"
+        by_shape = rule == "shape_based"
         score = partial(_shape_score, positions) if by_shape else partial(_vote_score, operator)
         label = _elect(stack.label, where, score)
         label = label.reshape(*shape, *stack.label.shape[1:])
@@ -67,14 +95,14 @@ def impute_classically(kind: str, stack: Stack, positions: Sequence[float]) -> S
     return SyntheticSlices(image, _agreement(stack, len(positions)), label)
 
 
-def slice_weights(kind: str, depth: int, positions: Sequence[float]) -> Floats:
+def slice_weights(rule: str, depth: int, positions: Sequence[float]) -> Floats:
     """Share of each of D slices in every synthetic one, `((D - 1) · N, D)`, in order.
 
     Example:
         >>> slice_weights("linear", 3, [0.25]).tolist()
         [[0.75, 0.25, 0.0], [0.0, 0.75, 0.25]]
     """
-    return _OPERATORS[kind](depth, _places(depth, positions))
+    return _OPERATORS[rule](depth, _places(depth, positions))
 
 
 def _places(depth: int, positions: Sequence[float]) -> NDArray[np.float64]:
@@ -104,8 +132,8 @@ _OPERATORS: dict[str, Callable[[int, Array], Floats]] = {
     "shape_based": _linear,
 }
 
-CLASSICAL: dict[str, Method] = {kind: partial(impute_classically, kind) for kind in _OPERATORS}
-"""Every classical method by name."""
+RULES = tuple(_OPERATORS)
+"""What `Params.rule` can be."""
 
 
 def _nearer(where: Array) -> NDArray[np.int_]:

@@ -1,13 +1,8 @@
-"""Adaptation node: ask the imputation pipeline for it."""
-
-from slicefill.params import AdaptationParams, AdaptParams, ImputationParams
+"""Adaptation node: choose what learns, and what imputes."""
 
 
-def ask_for_adaptation(
-    imputation: ImputationParams, adaptation: AdaptationParams
-) -> ImputationParams:
-    """Set `imputation.adapt` where it is null, to the minutes of `adaptation.optimisation`."""
-    if imputation.adapt is not None:
-        return imputation
-    asked = AdaptParams.model_validate({"minutes": adaptation.optimisation.minutes})
-    return imputation.model_copy(update={"adapt": asked})
+def choose_methods(names: list[str]) -> tuple[list[str], list[str]]:
+    """Return the methods that impute (those named, and `adapted`) and the one that learns."""
+    from slicefill.imputation.methods.pretrained import ADAPTED
+
+    return list(dict.fromkeys([*names, ADAPTED])), [ADAPTED]

@@ -2,22 +2,24 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from slicefill.pipelines import evaluation, stage
-from slicefill.pipelines.adaptation.nodes import ask_for_adaptation
-from slicefill.pipelines.imputation.pipeline import impute_by
+from slicefill.pipelines import evaluation, imputation, stage, synthesis
+from slicefill.pipelines.adaptation.nodes import choose_methods
 
 
 def create_pipeline(**_: object) -> Pipeline:
     """Build the adaptation pipeline (`kedro run --pipelines=adaptation`).
 
-    The imputation pipeline with `imputation.adapt` set, and the evaluation.
+    The shipped weights learn, then the imputation pipeline runs with them, then the evaluation.
     """
-    ask = Node(
-        ask_for_adaptation,
-        inputs=["params:imputation", "params:adaptation"],
-        outputs="adapting_imputation",
-        name="ask_for_adaptation",
+    choose = Node(
+        choose_methods,
+        inputs="params:imputation.methods",
+        outputs=["adapting_methods", "learning_methods"],
+        name="choose_methods",
     )
     return (
-        stage("adaptation", [ask]) + impute_by("adapting_imputation") + evaluation.create_pipeline()
+        stage("adaptation", [choose])
+        + synthesis.create_pipeline(names="learning_methods")
+        + imputation.create_pipeline(names="adapting_methods")
+        + evaluation.create_pipeline()
     )

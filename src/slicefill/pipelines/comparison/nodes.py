@@ -1,4 +1,4 @@
-"""Comparison nodes: what the methods of a table need, and what is told of them."""
+"""Comparison nodes: impute for every row of a table, tabulate, draw and report."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,73 +7,45 @@ from typing import Any, NoReturn
 import pandas as pd
 
 from slicefill import tracking
-from slicefill.datasets.checkpoints import States
-from slicefill.imputation.methods.pretrained import PRETRAINED
 from slicefill.params import (
+    ACQUIRED_ONLY,
     ComparedMethod,
     ComparisonParams,
     ExecutorParams,
     ImputationParams,
     ScoringParams,
-    SynthesisParams,
     as_plain,
 )
-from slicefill.pipelines.imputation.nodes import promise_imputed, verify_groups
-from slicefill.pipelines.synthesis.nodes import train_synthesis
-from slicefill.types import Checkpoint, Lazy, ModelPromise, Models, Prediction, Promise
+from slicefill.pipelines.imputation.nodes import promise_imputed, verify_imputed
+from slicefill.types import Lazy, Models, Prediction, Promise
 
 _MOST_REGIONS = 4  # classes and mean side by side, in what is read; the CSV has all
 
 
-def train_variants(  # noqa: PLR0913, PLR0917 - one per dataset
-    acquired_cases: dict[str, Promise],
-    splits: pd.DataFrame,
-    states: States,
-    best_lambdas: dict[str, Any],
-    params: SynthesisParams,
-    comparison: ComparisonParams,
-) -> dict[str, ModelPromise]:
-    """Promise every synthesis variant that a chosen method imputes with.
-
-    Raises:
-        ValueError: If a variant's preset needs perceptual features that are not to be had.
-    """
-    fills = dict.fromkeys(method.imputed_by for method in comparison.chosen.values())
-    promises: dict[str, ModelPromise] = {}
-    for variant in fills:
-        if variant in params.variants and variant != PRETRAINED:
-            own = SynthesisParams.model_validate({**params.model_dump(), "variant": variant})
-            trained = train_synthesis(acquired_cases, splits, states, best_lambdas, own)
-            for name, promise in trained.items():
-                make = partial(_in_child_run, name, promise.make)
-                promises[name] = ModelPromise(make, promise.fingerprint)
-    return promises
-
-
-def _in_child_run(name: str, make: Callable[[], Checkpoint]) -> Checkpoint:
-    with tracking.child_run(name):
-        return make()
+def list_methods(comparison: ComparisonParams) -> list[str]:
+    """Name the methods that the rows of the table impute with, each once."""
+    named = (row.imputed_by for row in comparison.chosen.values())
+    return [name for name in dict.fromkeys(named) if name != ACQUIRED_ONLY]
 
 
 def impute_for_methods(
     acquired_cases: dict[str, Promise],
-    synthesis_models: Models,
-    super_resolution_models: Models,
+    models: Models,
     params: ImputationParams,
     comparison: ComparisonParams,
+    parameters: dict[str, Any],
 ) -> dict[str, Promise]:
     """Promise every case, imputed for every chosen method, as `impute/case`.
 
     A method that cannot be prepared, because its training failed or its name is unknown, is one
     failure among the cases; the others go on.
     """
-    models = {**synthesis_models, **super_resolution_models}
     groups = {method.group: method for method in comparison.chosen.values() if method.group}
     promises: dict[str, Promise] = {}
     for group, method in groups.items():
         try:
             imputed = promise_imputed(
-                acquired_cases, method.imputed_by, models, _rule(params, method)
+                acquired_cases, method.imputed_by, models, _rule(params, method), parameters
             )
         except Exception as error:  # whatever is wrong with its model, the others go on
             imputed = {"every_case": Promise(partial(_refuse, error), "")}
@@ -93,7 +65,7 @@ def verify_for_methods(
 ) -> pd.DataFrame:
     """Compare what the chosen methods imputed with its source, slice by slice."""
     groups = [method.group for method in comparison.chosen.values()]
-    return verify_groups(imputed_cases, acquired_cases, groups, executor)
+    return verify_imputed(imputed_cases, acquired_cases, groups, executor)
 
 
 def _rule(params: ImputationParams, method: ComparedMethod) -> ImputationParams:

@@ -8,14 +8,14 @@ from slicefill.pipelines import (
     ingestion,
     segmentation,
     stage,
-    super_resolution,
+    synthesis,
 )
 from slicefill.pipelines.comparison.nodes import (
     draw_comparison,
     draw_overlays,
     impute_for_methods,
+    list_methods,
     tabulate_comparison,
-    train_variants,
     verify_for_methods,
     write_comparison_report,
 )
@@ -30,8 +30,8 @@ def create_pipeline(**_: object) -> Pipeline:
         (
             ingestion.create_pipeline(),
             anisotropization.create_pipeline(),
-            stage("synthesis", [_train_variants()]),
-            super_resolution.create_pipeline(),
+            stage("synthesis", [_list_methods()]),
+            synthesis.create_pipeline(names="compared_methods"),
             stage("imputation", _imputation()),
             augmentation.create_pipeline(),
             segmentation.create_pipeline(),
@@ -41,19 +41,12 @@ def create_pipeline(**_: object) -> Pipeline:
     )
 
 
-def _train_variants() -> Node:
+def _list_methods() -> Node:
     return Node(
-        train_variants,
-        inputs=[
-            "acquired_cases",
-            "splits",
-            "synthesis_states",
-            "best_lambdas",
-            "params:synthesis",
-            "params:comparison",
-        ],
-        outputs="synthesis_models",
-        name="train_variants",
+        list_methods,
+        inputs="params:comparison",
+        outputs="compared_methods",
+        name="list_methods",
     )
 
 
@@ -63,10 +56,10 @@ def _imputation() -> list[Node]:
             impute_for_methods,
             inputs=[
                 "acquired_cases",
-                "synthesis_models",
-                "super_resolution_models",
+                "models",
                 "params:imputation",
                 "params:comparison",
+                "parameters",
             ],
             outputs="imputed_cases",
             name="impute_for_methods",

@@ -154,7 +154,7 @@ def summarise_scores(
     )
 
 
-def draw_figures(  # noqa: PLR0913, PLR0917 - one per dataset
+def draw_figures(
     imputed_cases: dict[str, Promise],
     cases: dict[str, Promise],
     scores: pd.DataFrame,
@@ -179,7 +179,7 @@ def draw_figures(  # noqa: PLR0913, PLR0917 - one per dataset
     }
 
 
-def write_report(  # noqa: PLR0913, PLR0917 - one per dataset
+def write_report(
     summary: pd.DataFrame,
     comparisons: pd.DataFrame,
     slice_confidence: pd.DataFrame,

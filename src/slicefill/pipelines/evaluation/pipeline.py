@@ -61,7 +61,7 @@ def _telling() -> list[Node]:
                 "cases",
                 "scores",
                 "risk_coverage",
-                "synthesis_models",
+                "models",
                 "params:evaluation",
             ],
             outputs="figures",

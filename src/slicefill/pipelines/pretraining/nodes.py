@@ -1,36 +1,42 @@
 """Pretraining nodes: train on procedural volumes, make the weights that the package ships."""
 
 from functools import partial
+from typing import Any
+
+import pandas as pd
 
 from slicefill import tracking
 from slicefill.datasets.checkpoints import States
-from slicefill.params import PretrainingParams, SynthesisParams
+from slicefill.params import PretrainingParams
 from slicefill.types import Checkpoint, ModelPromise, Models
 
 
 def train_on_procedural(
-    states: States, params: SynthesisParams, volumes: PretrainingParams
+    states: States, variant: str, volumes: PretrainingParams, parameters: dict[str, Any]
 ) -> dict[str, ModelPromise]:
-    """Promise the model of the chosen variant, trained on volumes that are made for it."""
-    from slicefill.imputation.methods.slice_imputation.train import (
-        TrainingData,
-        train,
-        training_fingerprint,
-    )
+    """Promise the model of the chosen method, trained on volumes that are made for it."""
+    from slicefill.imputation.learning import LearningData
+    from slicefill.imputation.methods import find_method
     from slicefill.simulation.procedural import procedural_cases
     from slicefill.training.fit import Run
 
     training = procedural_cases(volumes, volumes.seed, volumes.training)
     validation = procedural_cases(volumes, volumes.seed + volumes.training, volumes.validation)
-    data = TrainingData(training, validation, params.through_plane)
-    make = partial(train, data, params, Run(states[params.variant], tracking.reporter()))
-    return {params.variant: ModelPromise(make, training_fingerprint(data, params))}
+    splits = pd.DataFrame(
+        [(case, case, "train") for case in training]
+        + [(case, case, "validation") for case in validation],
+        columns=["case", "subject", "split"],
+    )
+    data = LearningData({**training, **validation}, {}, splits)
+    system = find_method(variant, parameters)
+    run = Run(states[variant], tracking.reporter())
+    make = partial(system.module.train, data, system.params, run)
+    own = system.module.training_fingerprint(data, system.params)
+    return {variant: ModelPromise(make, own)}
 
 
-def release_weights(
-    models: Models, params: SynthesisParams, volumes: PretrainingParams
-) -> Checkpoint:
-    """Add to the trained model what its confidence means and what it has seen.
+def release_weights(models: Models, variant: str, volumes: PretrainingParams) -> Checkpoint:
+    """Add to the trained model its error calibration and what it has seen.
 
     Raises:
         ValueError: If its training failed.
@@ -39,11 +45,11 @@ def release_weights(
     from slicefill.imputation.uncertainty.domain import summarise_domain
     from slicefill.simulation.procedural import procedural_volume
 
-    if params.variant not in models:
-        msg = f"the training of {params.variant} failed, the log above says where; run again"
+    if variant not in models:
+        msg = f"the training of {variant} failed, the log above says where; run again"
         raise ValueError(msg)
     first = volumes.seed + volumes.training + volumes.validation
     unseen = range(first, first + volumes.calibration)
     make = partial(procedural_volume, size=volumes.size, brain_fraction=volumes.brain_fraction)
-    checkpoint = calibrate(models[params.variant](), map(make, unseen), volumes.confidence)
+    checkpoint = calibrate(models[variant](), map(make, unseen), volumes.confidence)
     return {**checkpoint, "domain": summarise_domain(map(make, unseen), volumes.domain)}

@@ -14,19 +14,19 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             Node(
                 train_on_procedural,
-                inputs=["synthesis_states", "params:synthesis", "params:pretraining"],
-                outputs="synthesis_models",
+                inputs=["model_states", "params:variant", "params:pretraining", "parameters"],
+                outputs="models",
                 name="train_on_procedural",
             ),
             Node(
                 record_history,
-                inputs=["synthesis_models", "params:synthesis"],
+                inputs=["models", "params:imputation.methods", "parameters"],
                 outputs="synthesis_history",
                 name="record_history",
             ),
             Node(
                 release_weights,
-                inputs=["synthesis_models", "params:synthesis", "params:pretraining"],
+                inputs=["models", "params:variant", "params:pretraining"],
                 outputs="released_weights",
                 name="release_weights",
             ),

@@ -1,31 +1,37 @@
-"""anisotropic cases → synthesis model and learning curves."""
+"""acquired cases → models that impute, and their learning curves."""
 
 from kedro.pipeline import Node, Pipeline
 
 from slicefill.pipelines import stage
-from slicefill.pipelines.synthesis.nodes import record_history, train_synthesis
+from slicefill.pipelines.synthesis.nodes import record_history, train_models
 
 
-def create_pipeline(**_: object) -> Pipeline:
-    """Build the synthesis pipeline (`kedro run --pipelines=synthesis`)."""
+def create_pipeline(*, names: str = "params:imputation.methods", **_: object) -> Pipeline:
+    """Build the synthesis pipeline (`kedro run --pipelines=synthesis`).
+
+    Args:
+        names: The dataset with the names of the methods; those that learn are trained.
+    """
     return stage(
         "synthesis",
         [
             Node(
-                train_synthesis,
+                train_models,
                 inputs=[
                     "acquired_cases",
+                    "cases",
                     "splits",
-                    "synthesis_states",
+                    "model_states",
                     "best_lambdas",
-                    "params:synthesis",
+                    names,
+                    "parameters",
                 ],
-                outputs="synthesis_models",
-                name="train_synthesis",
+                outputs="models",
+                name="train_models",
             ),
             Node(
                 record_history,
-                inputs=["synthesis_models", "params:synthesis"],
+                inputs=["models", names, "parameters"],
                 outputs="synthesis_history",
                 name="record_history",
             ),

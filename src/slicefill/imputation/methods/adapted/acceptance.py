@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
 from slicefill.imputation.methods.slice_imputation.checkpoint import load_model
-from slicefill.imputation.methods.slice_imputation.train import Material
+from slicefill.imputation.methods.slice_imputation.training import Material
 from slicefill.imputation.methods.slice_imputation.validation import score_groups
 from slicefill.params import AdaptationParams, SynthesisParams
 from slicefill.training.hardware import launch_fabric

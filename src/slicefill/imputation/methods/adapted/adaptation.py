@@ -27,7 +27,7 @@ from slicefill.imputation.methods.slice_imputation.checkpoint import (
     load_params,
     weights_fingerprint,
 )
-from slicefill.imputation.methods.slice_imputation.train import TrainingData, gather, train_on
+from slicefill.imputation.methods.slice_imputation.training import TrainingData, gather, train_on
 from slicefill.params import AdaptationParams, SynthesisParams
 from slicefill.training.fit import Run
 from slicefill.types import Case, Checkpoint, Promise

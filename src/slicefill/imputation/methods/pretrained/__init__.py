@@ -1,4 +1,4 @@
-"""The weights that the package ships: one model for scans of any modality.
+"""The weights that the package ships are one model of Slice Imputation for scans of any modality.
 
 `weights.safetensors` holds every tensor of a checkpoint, `model.json` everything else, and
 `MODEL_CARD.md` says what they were made from and what they are worth.
@@ -15,17 +15,37 @@ from typing import Any
 from upath import UPath
 
 from slicefill import __version__
-from slicefill.types import Checkpoint
+from slicefill.params import ImputationParams
+from slicefill.params.base import Params as BaseParams
+from slicefill.types import Checkpoint, Method
 
 PRETRAINED = "pretrained"
-"""The method's name in `imputation.methods`, in tables and in provenance."""
+"""The kind of the shipped weights, and the name of its entry in `methods`."""
 ADAPTED = "adapted"
-"""The same once these weights have learned from the scans that are imputed."""
+"""The same of these weights once they have learned from the scans that are imputed."""
 SHIPPED = "shipped"
-"""What imputes as `adapted` where adaptation did not pay."""
+"""The weights in use where adaptation did not pay."""
 MOST_BYTES = 10_000_000
 """Largest file of weights that is shipped."""
 _WEIGHTS, _MODEL = "weights.safetensors", "model.json"
+
+
+class Params(BaseParams):
+    """Nothing is to be chosen."""
+
+
+def load(
+    params: Params | None, checkpoint: Checkpoint | None, imputation: ImputationParams
+) -> Method:
+    """Prepare the shipped model (`MethodFile`)."""
+    from slicefill.imputation.methods import slice_imputation
+
+    return slice_imputation.load(None, checkpoint, imputation)
+
+
+def read() -> Checkpoint:
+    """Read the shipped weights (`MethodFile`)."""
+    return load_pretrained()
 
 
 def load_pretrained() -> Checkpoint:

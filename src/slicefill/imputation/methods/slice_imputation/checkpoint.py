@@ -22,6 +22,8 @@ def best_checkpoint(training: Training, params: SynthesisParams, fingerprint: st
     """
     best = training.best
     return {
+        "kind": "slice_imputation",
+        "window": params.window.model_dump(),
         "weights": best["weights"]["synthesis"],
         "critics": best["weights"].get("critics", {}),
         "params": params.model_dump(),

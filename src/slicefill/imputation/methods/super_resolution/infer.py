@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from slicefill.imputation.methods.super_resolution.networks import build_generator
 from slicefill.imputation.methods.super_resolution.pairs import VIEWS
-from slicefill.params import SuperResolutionNetwork
+from slicefill.imputation.methods.super_resolution.params import NetworkParams
 from slicefill.types import Checkpoint, Stack, SyntheticSlices
 
 
 @dataclass(frozen=True)
-class Engine:
+class SuperResolutionNetwork:
     """A trained network ready to impute.
 
     Attributes:
@@ -34,18 +34,23 @@ class Engine:
     batch_pixels: int
 
 
-def load_engine(checkpoint: Checkpoint, fabric: Fabric, batch_pixels: int) -> Engine:
+def load_network(
+    checkpoint: Checkpoint, fabric: Fabric, batch_pixels: int
+) -> SuperResolutionNetwork:
     """Rebuild a trained network."""
     channels, factor = checkpoint["channels"], checkpoint["factor"]
-    shape = SuperResolutionNetwork.model_validate(checkpoint["network"])
+    shape = NetworkParams.model_validate(checkpoint["network"])
     network = build_generator(shape, channels, factor)
     network.load_state_dict(checkpoint["weights"])
     network = network.eval().to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Engine(network, channels, factor, fabric, batch_pixels)
+    return SuperResolutionNetwork(network, channels, factor, fabric, batch_pixels)
 
 
 def impute_by_super_resolution(
-    engine: Engine, stack: Stack, positions: Sequence[float]
+    model: SuperResolutionNetwork,
+    stack: Stack,
+    positions: Sequence[float],
+    rng: np.random.Generator | None = None,
 ) -> SyntheticSlices:
     """Impute every interval of a stack, as EDSR, RCAN and ESRGAN do across slices.
 
@@ -58,24 +63,26 @@ def impute_by_super_resolution(
     is cut off on the way in, in acquired slices too.
 
     Args:
-        engine: Trained for as many channels as the stack has.
+        model: Trained for as many channels as the stack has.
         stack: At least two slices.
         positions: 1 / R … (R - 1) / R.
+        rng: Not used: the network draws nothing.
 
     Returns:
-        The imputing with `acquired`, the acquired slices as the network changed them. Confidence is
-        1 - |difference of both directions| on the [0, 1] scale, averaged over channels.
+        The synthetic slices with `acquired`, the acquired slices as the network changed them.
+        Confidence is 1 - |difference of both directions| on the [0, 1] scale, averaged over
+        channels.
 
     Raises:
         ValueError: If the network was trained for other positions or channels.
     """
-    _require_fit(engine, stack, positions)
+    _require_fit(model, stack, positions)
     shown = torch.from_numpy(stack.normalised())
-    rows, columns = (raise_resolution(engine, shown, view) for view in VIEWS)
+    rows, columns = (raise_resolution(model, shown, view) for view in VIEWS)
     confidence = (1 - (rows - columns).abs().mean(1)).clamp(0, 1)
     low, high = np.moveaxis(stack.window.astype(np.float32), 1, 0)[..., None, None]
     stored = low + (high - low) * ((rows + columns) / 2).numpy()
-    intervals = (len(shown), engine.factor)
+    intervals = (len(shown), model.factor)
     by_interval = stored.reshape(*intervals, *stored.shape[1:])
     confidence_by_interval = confidence.numpy().reshape(*intervals, *confidence.shape[1:])
     return SyntheticSlices(
@@ -84,11 +91,11 @@ def impute_by_super_resolution(
 
 
 @torch.no_grad()
-def raise_resolution(engine: Engine, shown: Tensor, view: str) -> Tensor:
+def raise_resolution(model: SuperResolutionNetwork, shown: Tensor, view: str) -> Tensor:
     """Raise the resolution of a stack across slices, seen in one of `VIEWS`.
 
     Args:
-        engine: The network.
+        model: The network.
         shown: Intensities in [0, 1], `(D, C, H, W)`.
         view: A key of `VIEWS`.
 
@@ -96,31 +103,31 @@ def raise_resolution(engine: Engine, shown: Tensor, view: str) -> Tensor:
         `(D * R, C, H, W)`, on the CPU, not clipped.
     """
     slices = shown.permute(VIEWS[view])
-    size = max(1, engine.batch_pixels // (slices[0, 0].numel() * engine.factor))
+    size = max(1, model.batch_pixels // (slices[0, 0].numel() * model.factor))
     made = []
     for batch in torch.split(slices, size):
-        given = batch.to(engine.fabric.device).contiguous(memory_format=torch.channels_last)
-        with engine.fabric.autocast():
-            made.append(engine.network(given).float().cpu())
+        given = batch.to(model.fabric.device).contiguous(memory_format=torch.channels_last)
+        with model.fabric.autocast():
+            made.append(model.network(given).float().cpu())
     return torch.cat(made).permute(*np.argsort(VIEWS[view]).tolist())
 
 
-def _require_fit(engine: Engine, stack: Stack, positions: Sequence[float]) -> None:
-    expected = np.arange(1, engine.factor) / engine.factor
+def _require_fit(model: SuperResolutionNetwork, stack: Stack, positions: Sequence[float]) -> None:
+    expected = np.arange(1, model.factor) / model.factor
     if len(positions) != len(expected) or not np.allclose(positions, expected):
         msg = (
-            f"the model was trained for ×{engine.factor}: expected positions "
+            f"the model was trained for ×{model.factor}: expected positions "
             f"{[round(t, 3) for t in expected.tolist()]}, got {[round(t, 3) for t in positions]}; "
-            f"set the count of synthetic slices to {engine.factor - 1}, or train for another factor"
+            f"set the count of synthetic slices to {model.factor - 1}, or train for another factor"
         )
         raise ValueError(msg)
     depth, channels = stack.image.shape[:2]
     if depth < 2:
         msg = f"a stack of {depth} slice has no interval to impute: give at least 2 slices"
         raise ValueError(msg)
-    if channels != engine.channels:
+    if channels != model.channels:
         msg = (
-            f"the model takes {engine.channels} channels, the image has {channels}; train on such "
+            f"the model takes {model.channels} channels, the image has {channels}; train on such "
             "images or choose another method"
         )
         raise ValueError(msg)

@@ -16,11 +16,11 @@ from slicefill.imputation.methods.slice_imputation.perceptual import PerceptualF
 from slicefill.imputation.methods.slice_imputation.state import set_up_side
 from slicefill.imputation.methods.slice_imputation.steps import Side
 from slicefill.imputation.methods.super_resolution.critic import Critic, critic_loss, generator_loss
-from slicefill.imputation.methods.super_resolution.infer import Engine
+from slicefill.imputation.methods.super_resolution.infer import SuperResolutionNetwork
 from slicefill.imputation.methods.super_resolution.networks import build_generator
 from slicefill.imputation.methods.super_resolution.pairs import Pairs, StackCache, draw_pairs
+from slicefill.imputation.methods.super_resolution.params import Params
 from slicefill.imputation.methods.super_resolution.validation import validate
-from slicefill.params import SuperResolutionNetwork, SuperResolutionParams
 from slicefill.training.fit import State
 from slicefill.training.hardware import first_for_all, mean_over_processes
 
@@ -46,18 +46,18 @@ class SuperResolutionLearner:
         fabric: Fabric,
         training: StackCache,
         validation: StackCache,
-        network: SuperResolutionNetwork,
-        params: SuperResolutionParams,
+        params: Params,
     ) -> None:
         """Build networks and optimisers from the seed."""
         self._fabric, self._params = fabric, params
         self._training, self._validation = training, validation
         torch.manual_seed(params.seed)
-        generator = build_generator(network, training.channels, params.factor)
+        generator = build_generator(params.network, training.channels, params.factor)
         self.sides = {"generator": self._side(generator)}
         self._features: PerceptualFeatures | None = None
-        if has_adversary(network, params):
-            self.sides["critic"] = self._side(Critic(training.channels, network.width))
+        if has_adversary(params):
+            critic = Critic(training.channels, params.network.width)
+            self.sides["critic"] = self._side(critic)
             if params.perceptual != "none" and params.optimisation.perceptual > 0:
                 self._features = PerceptualFeatures(params.perceptual).to(fabric.device)
 
@@ -81,8 +81,10 @@ class SuperResolutionLearner:
         """PSNR of the rows of held-out cases that were not acquired."""
         generator, factor = self.sides["generator"].network, self._params.factor
         channels = self._training.channels
-        engine = Engine(generator, channels, factor, self._fabric, _VALIDATION_PIXELS)
-        return first_for_all(self._fabric, partial(validate, engine, self._validation))
+        model = SuperResolutionNetwork(
+            generator, channels, factor, self._fabric, _VALIDATION_PIXELS
+        )
+        return first_for_all(self._fabric, partial(validate, model, self._validation))
 
     def state(self) -> State:
         """Return networks and optimisers."""
@@ -148,6 +150,6 @@ class SuperResolutionLearner:
         return Pairs(low.contiguous(memory_format=torch.channels_last), high)
 
 
-def has_adversary(network: SuperResolutionNetwork, params: SuperResolutionParams) -> bool:
-    """Whether a network is trained against a critic."""
-    return network.kind == "esrgan" and params.optimisation.adversarial_epochs > 0
+def has_adversary(params: Params) -> bool:
+    """Whether the network is trained against a critic."""
+    return params.network.kind == "esrgan" and params.optimisation.adversarial_epochs > 0

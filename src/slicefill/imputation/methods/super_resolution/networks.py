@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slicefill.params import SuperResolutionNetwork
+from slicefill.imputation.methods.super_resolution.params import NetworkParams
 
 _REDUCTION = 16  # channels per channel of RCAN's attention bottleneck
 _DENSE_BLOCKS = 3  # per RRDB
@@ -13,7 +13,7 @@ _SMALLER_START = 0.1  # ESRGAN's factor on the initial weights of dense blocks
 _SLOPE = 0.2  # leaky ReLU of ESRGAN
 
 
-def build_generator(network: SuperResolutionNetwork, channels: int, factor: int) -> nn.Module:
+def build_generator(network: NetworkParams, channels: int, factor: int) -> nn.Module:
     """Build a network with random weights.
 
     Args:
@@ -137,7 +137,7 @@ class DenseBlock(nn.Module):
         return made
 
 
-def _edsr(network: SuperResolutionNetwork) -> nn.Module:
+def _edsr(network: NetworkParams) -> nn.Module:
     """Residual blocks without normalisation, then a convolution.
 
     Reference:
@@ -153,7 +153,7 @@ def _edsr(network: SuperResolutionNetwork) -> nn.Module:
     return nn.Sequential(*(block() for _ in range(network.blocks)), _conv(width, width))
 
 
-def _rcan(network: SuperResolutionNetwork) -> nn.Module:
+def _rcan(network: NetworkParams) -> nn.Module:
     """Residual groups of residual channel attention blocks.
 
     Reference:
@@ -173,7 +173,7 @@ def _rcan(network: SuperResolutionNetwork) -> nn.Module:
     return nn.Sequential(*groups, _conv(width, width))
 
 
-def _rrdb(network: SuperResolutionNetwork) -> nn.Module:
+def _rrdb(network: NetworkParams) -> nn.Module:
     """Residual in residual dense blocks, ESRGAN's generator.
 
     Reference:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from slicefill.geometry import through_plane_axis
+from slicefill.imputation.methods.super_resolution.params import Params
 from slicefill.imputation.stacks import stack_case
-from slicefill.params import SuperResolutionParams
 from slicefill.training.cache import BoundedCache
 from slicefill.types import Floats, Promise
 
@@ -44,7 +44,7 @@ class StackCache(BoundedCache[Floats]):
         channels: Image channels C of all.
     """
 
-    def __init__(self, cases: Mapping[str, Promise], params: SuperResolutionParams) -> None:
+    def __init__(self, cases: Mapping[str, Promise], params: Params) -> None:
         """Read every case once.
 
         Raises:
@@ -63,7 +63,7 @@ class StackCache(BoundedCache[Floats]):
 
 
 def draw_pairs(
-    stacks: StackCache, params: SuperResolutionParams, epoch: int, processes: int = 1
+    stacks: StackCache, params: Params, epoch: int, processes: int = 1
 ) -> Iterator[Pairs]:
     """Draw the batches of an epoch for all processes; all follows from the seed and the epoch.
 
@@ -87,7 +87,7 @@ def _spread(stacks: StackCache, steps: int, rng: np.random.Generator) -> Iterato
         yield blocks[step * len(blocks) // steps]
 
 
-def _cut_patch(stack: Floats, params: SuperResolutionParams, rng: np.random.Generator) -> Floats:
+def _cut_patch(stack: Floats, params: Params, rng: np.random.Generator) -> Floats:
     """Cut a high-resolution patch, `(C, slices * R, pixels)`."""
     slices = stack.transpose(list(VIEWS.values())[rng.integers(len(VIEWS))])
     patch = slices[rng.integers(len(slices))]

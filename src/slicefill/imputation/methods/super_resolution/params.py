@@ -4,21 +4,22 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from slicefill.params.base import AxisName, Count, Params, Positive, Weight
+from slicefill.params.base import AxisName, Count, Positive, Weight
+from slicefill.params.base import Params as BaseParams
 from slicefill.params.computing import HardwareParams, WindowParams
 
 
-class SuperResolutionNetwork(Params):
+class NetworkParams(BaseParams):
     """Size of one network."""
 
     kind: Literal["edsr", "rcan", "esrgan"] = Field(description="architecture")
     width: Annotated[int, Field(ge=4)] = Field(description="channels")
     blocks: Count = Field(description="residual blocks; RCAN: per group")
-    groups: Count = Field(description="RCAN: residual groups; 1 for the others")
+    groups: Count = Field(1, description="RCAN: residual groups")
     residual_scale: Positive = Field(description="EDSR 0.1, RRDB 0.2, RCAN 1")
 
 
-class SuperResolutionOptimisation(Params):
+class OptimisationParams(BaseParams):
     """Adam, half the learning rate at half of the epochs."""
 
     learning_rate: Positive = Field(description="at the start")
@@ -35,16 +36,14 @@ class SuperResolutionOptimisation(Params):
     cache_gb: Positive = Field(description="bound on the volumes held in memory")
 
 
-class SuperResolutionParams(Params):
+class Params(BaseParams):
     """Baselines that raise the resolution across slices; trained on isotropic cases."""
 
-    networks: dict[str, SuperResolutionNetwork] = Field(
-        description="by name, as imputation.methods calls them"
-    )
+    network: NetworkParams
     factor: Count = Field(description="by which slices become denser")
     through_plane: AxisName
     perceptual: str = Field(description="none, hub (ImageNet VGG16) or a file with its weights")
-    optimisation: SuperResolutionOptimisation
+    optimisation: OptimisationParams
     seed: int = Field(description="of weights and patches")
     window: WindowParams
     hardware: HardwareParams
