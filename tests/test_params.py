@@ -107,7 +107,7 @@ def test_every_section_that_a_node_takes_is_typed():
 
 @pytest.mark.parametrize("env", ENVIRONMENTS)
 def test_every_entry_of_methods_is_valid(configuration, env):
-    """No node takes them as `params:`, so their kinds validate them, with the section they share."""
+    """No node takes them as `params:`; their kinds validate them with the section they share."""
     parameters = deepcopy(configuration(env)["parameters"])
     parameters["synthesis"]["perceptual"] = "hub"  # some presets need it
     assert {"linear", "slice_imputation", "edsr"} <= set(parameters["methods"])
