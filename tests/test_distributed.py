@@ -10,7 +10,8 @@ import torch
 from torch.multiprocessing import ProcessExitedException
 
 from slicefill.datasets.checkpoints import Slot
-from slicefill.imputation.methods.slice_imputation.training import TrainingData, train
+from slicefill.imputation.methods.slice_imputation.training import train
+from slicefill.imputation.methods.slice_imputation.training_set import TrainingData
 from slicefill.imputation.methods.super_resolution.training import train as train_super_resolution
 from slicefill.params import (
     AugmentationParams,

@@ -11,6 +11,8 @@ from kedro.validation.parameter_validator import ParameterValidator
 from pydantic import BaseModel, ValidationError
 
 import slicefill.pipelines
+from slicefill.imputation.methods.adapted.params import AdaptationParams
+from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill import params as models
 
 ENVIRONMENTS = sorted(
@@ -21,11 +23,11 @@ ENVIRONMENTS = sorted(
 MODELS = {
     "ingestion": models.IngestionParams,
     "anisotropization": models.AnisotropizationParams,
-    "synthesis": models.SynthesisParams,
+    "synthesis": SynthesisParams,
     "imputation": models.ImputationParams,
     "evaluation": models.EvaluationParams,
     "pretraining": models.PretrainingParams,
-    "adaptation": models.AdaptationParams,
+    "adaptation": AdaptationParams,
     "super_resolution": models.SuperResolutionParams,
     "augmentation": models.AugmentationParams,
     "segmentation": models.SegmentationParams,

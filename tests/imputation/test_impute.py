@@ -340,7 +340,7 @@ def calibrated(checkpoint):
     window = {"kind": "fixed", "low": -1000, "high": 1000}  # shows what a spline overshoots, too
     return {
         **checkpoint,
-        "params": {**checkpoint["params"], "window": window},
+        "window": window,
         "confidence": confidence,
     }
 
