@@ -1,12 +1,12 @@
-"""What each piece of evidence is worth, and where abstention helps, on procedural volumes.
+"""Value of each piece of evidence, and gain of abstention, on procedural volumes.
 
     python benchmarks/confidence.py                       # the shipped weights
     python benchmarks/confidence.py --checkpoint mine.pt
 
-Half of the volumes calibrate, the other half tell: rank correlation of the expected with the true
-error (mean over volumes, and over all voxels), how far the expected mean error of a volume is from
-the true one, and what PSNR gains by abstention at several thresholds and margins; no scan takes
-part.
+Half of the volumes calibrate the error model; the other half measure the rank correlation of the
+expected with the true error (mean over volumes, and over all voxels), the difference between the
+expected and the true mean error of a volume, and the gain in PSNR by abstention at several
+thresholds and margins. No real scan takes part.
 """
 
 import argparse
@@ -65,8 +65,13 @@ def _imputer(file: Path | None) -> FlowImputer:
 
 
 def _measure(options: argparse.Namespace) -> pd.DataFrame:
+<<<<<<< HEAD
     """Evidence and errors of voxels drawn from every volume; intervals ×2 to ×8 in turn."""
     imputer, rng = _imputer(options.checkpoint), np.random.default_rng(0)
+=======
+    """Evidence and errors of voxels drawn from every volume; factors ×2 to ×8 in turn."""
+    engine, rng = _engine(options.checkpoint), np.random.default_rng(0)
+>>>>>>> main
     tables = []
     for number in range(options.volumes):
         volume = procedural_volume(FIRST_SEED + number, options.size, 0.3)
@@ -78,7 +83,7 @@ def _measure(options: argparse.Namespace) -> pd.DataFrame:
 
 
 def evidence_table(fitted: pd.DataFrame, held_out: pd.DataFrame) -> pd.DataFrame:
-    """Tell how well the model's error is expected from each set of evidence."""
+    """Tabulate how well each set of evidence predicts the error of the model."""
     rows = []
     for name, evidence in SETS.items():
         expected = _expect(fitted, held_out, "model", [e for e in evidence if e in held_out])
@@ -94,7 +99,7 @@ def evidence_table(fitted: pd.DataFrame, held_out: pd.DataFrame) -> pd.DataFrame
 
 
 def abstention_table(fitted: pd.DataFrame, held_out: pd.DataFrame) -> pd.DataFrame:
-    """Tell what abstention does to PSNR, without the cycle error, as by default."""
+    """Tabulate the gain in PSNR by abstention, without the cycle error, as by default."""
     evidence = [e for e in EVIDENCE if e in held_out and e != "cycle"]
     expected = np.stack([_expect(fitted, held_out, name, evidence) for name in METHODS], 1)
     errors = held_out[[f"error_{name}" for name in METHODS]].to_numpy(np.float64)

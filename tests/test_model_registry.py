@@ -32,6 +32,8 @@ def checkpoints(synthesis_params, configuration):
     design = design_unet2d(1, len(params.label_names), params, 0.0)
     return {
         "imputation": {
+            "kind": "slice_imputation",
+            "window": synthesis_params.window.model_dump(),
             "weights": network.state_dict(),
             "params": synthesis_params.model_dump(),
             "channels": 1,

@@ -11,9 +11,9 @@ from kedro.validation.parameter_validator import ParameterValidator
 from pydantic import BaseModel, ValidationError
 
 import slicefill.pipelines
-from slicefill.imputation.methods.adapted.params import AdaptationParams
-from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill import params as models
+from slicefill.imputation.methods import find_method
+from slicefill.plugins import check_entries
 
 ENVIRONMENTS = sorted(
     path.name
@@ -23,12 +23,9 @@ ENVIRONMENTS = sorted(
 MODELS = {
     "ingestion": models.IngestionParams,
     "anisotropization": models.AnisotropizationParams,
-    "synthesis": SynthesisParams,
     "imputation": models.ImputationParams,
     "evaluation": models.EvaluationParams,
     "pretraining": models.PretrainingParams,
-    "adaptation": AdaptationParams,
-    "super_resolution": models.SuperResolutionParams,
     "augmentation": models.AugmentationParams,
     "segmentation": models.SegmentationParams,
     "scoring": models.ScoringParams,
@@ -36,6 +33,9 @@ MODELS = {
     "tuning": models.TuningParams,
     "executor": models.ExecutorParams,
 }
+
+SECTIONS = {"synthesis": "slice_imputation", "adaptation": "adapted", "super_resolution": "edsr"}
+"""Sections that entries of `methods` share, each with such an entry."""
 
 
 def pipelines():
@@ -63,6 +63,8 @@ def changed(values, path, value):
 
 def build(values, path):
     name = path.split(".")[0]
+    if name in SECTIONS:
+        return find_method(SECTIONS[name], values).params
     return MODELS[name](**values[name])
 
 
@@ -71,6 +73,7 @@ def test_every_environment_is_valid(configuration, env):
     values = configuration(env)["parameters"]
     for name, model in MODELS.items():
         model(**values[name])
+    check_entries(values)
 
 
 @pytest.mark.parametrize("env", ENVIRONMENTS)
@@ -92,12 +95,14 @@ def test_every_parameter_that_a_node_takes_is_typed():
             arguments = inspect.signature(node.func).parameters
             for name, argument in zip(node.inputs, arguments, strict=True):
                 if name.startswith("params:"):
-                    assert hints[argument] is MODELS[name.removeprefix("params:")]
+                    section, _, field = name.removeprefix("params:").partition(".")
+                    plain = field or section in ("variant",)
+                    assert plain or hints[argument] is MODELS[section]
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS, *SECTIONS])
 def test_a_misspelt_key_is_refused(values, name):
-    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+    with pytest.raises(ValueError, match="Extra inputs are not permitted"):
         build(changed(values, f"{name}.typo", 1), name)
 
 
@@ -111,12 +116,13 @@ def nested_models(values, model, path):
 
 
 def test_a_misspelt_key_is_refused_at_any_depth(values):
-    paths = [path for name in MODELS for path in nested_models(values[name], MODELS[name], name)]
-    paths.append(f"synthesis.weights.{values['synthesis']['preset']}")
-    paths.append(f"synthesis.variants.{values['synthesis']['variant']}")
+    found = MODELS | {name: type(build(values, name)) for name in SECTIONS}
+    values["synthesis"]["parts"] = {}
+    values["super_resolution"]["network"] = {}
+    paths = [path for name in found for path in nested_models(values[name], found[name], name)]
     assert {"synthesis.optimisation", "ingestion.labels", "imputation.window"} < set(paths)
     for path in paths:
-        with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        with pytest.raises(ValueError, match="Extra inputs are not permitted"):
             build(changed(deepcopy(values), f"{path}.typo", 1), path)
 
 
@@ -124,7 +130,7 @@ def test_a_misspelt_key_is_refused_at_any_depth(values):
 def test_no_value_is_assumed(values, name):
     for key in values[name]:
         less = {k: v for k, v in values[name].items() if k != key}
-        with pytest.raises(ValidationError, match=f"{key}\n  Field required"):
+        with pytest.raises(ValueError, match=f"{key}\n  Field required"):
             MODELS[name](**less)
 
 
@@ -154,7 +160,7 @@ def test_no_value_is_assumed(values, name):
     ],
 )
 def test_a_value_out_of_bounds_is_refused_by_name(values, path, value):
-    with pytest.raises(ValidationError, match=path.split(".")[-1]):
+    with pytest.raises(ValueError, match=path.split(".")[-1]):
         build(changed(values, path, value), path)
 
 
@@ -164,7 +170,7 @@ def test_a_value_out_of_bounds_is_refused_by_name(values, path, value):
         ({"ingestion.split.train": 0.9}, r"train \+ validation \+ test must be 1, got 1\.4"),
         ({"anisotropization.profile": "box"}, "profile box with fwhm None"),
         ({"anisotropization.fwhm": 4.0}, r"profile point with fwhm 4\.0"),
-        ({"synthesis.variant": "gan"}, "'gan' is not defined; there is slice_imputation, iia"),
+        ({"methods.iia.kind": "gan"}, r"methods\.iia\.kind: expected one of adapted, .*got 'gan'"),
         ({"synthesis.preset": "best"}, "'best' is not defined; there is "),
         ({"synthesis.window.low": 99.5}, r"low must be below high, got 99\.5 and 99\.5"),
         ({"imputation.count": None}, "set one of count and target_spacing, got None, None"),
@@ -178,21 +184,22 @@ def test_a_value_out_of_bounds_is_refused_by_name(values, path, value):
 def test_values_that_contradict_each_other_are_refused(values, changes, message):
     for path, value in changes.items():
         changed(values, path, value)
-    with pytest.raises(ValidationError, match=message):
-        build(values, next(iter(changes)))
+    first = next(iter(changes))
+    with pytest.raises(ValueError, match=message):
+        check_entries(values) if first.startswith("methods") else build(values, first)
 
 
 def test_a_perceptual_weight_needs_features(values):
     preset = values["synthesis"]["preset"]
     changed(values, f"synthesis.weights.{preset}.per", 0.5)
     changed(values, "synthesis.perceptual", "none")
-    with pytest.raises(ValidationError, match=rf"weights\.{preset}\.per is 0\.5 but perceptual"):
+    with pytest.raises(ValueError, match=rf"weights\.{preset}\.per is 0\.5 but perceptual"):
         build(values, "synthesis")
 
 
 def test_a_negative_weight_is_refused(values):
     path = f"synthesis.weights.{values['synthesis']['preset']}.rec"
-    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+    with pytest.raises(ValueError, match="greater than or equal to 0"):
         build(changed(values, path, -1), path)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from kedro.framework.hooks import hook_impl
 
 from slicefill import tracking
+from slicefill.plugins import check_entries
 
 _SECTIONS = (
     "ingestion",
@@ -23,7 +24,6 @@ _SECTIONS = (
     "executor",
 )
 _SHORTCUTS = {  # parameter → the override that sets it everywhere and names the folder
-    "synthesis.variant": "variant",
     "comparison.preset": "preset",
     "anisotropization.factor": "factor",
     "super_resolution.factor": "factor",
@@ -37,6 +37,15 @@ _SHORTCUTS = {  # parameter → the override that sets it everywhere and names t
 
 class ParametersHook:
     """Refuses overrides that would be without effect, or that would split an experiment."""
+
+    @hook_impl
+    def after_catalog_created(self, parameters: dict[str, Any]) -> None:
+        """Validate every entry that names a system.
+
+        Raises:
+            ValueError: Naming the entry.
+        """
+        check_entries(parameters)
 
     @hook_impl(tryfirst=True)  # before a run is opened that would then be left behind
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:

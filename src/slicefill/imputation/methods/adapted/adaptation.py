@@ -113,7 +113,7 @@ def adapt(scans: Scans, start: Checkpoint, params: AdaptationParams, run: Run) -
         "best_epoch": trained["epoch"],
     }
     _log(found, params)
-    return {**kept, "fingerprint": own, "adaptation": found}
+    return {**kept, "kind": ADAPTED, "fingerprint": own, "adaptation": found}
 
 
 def between(
