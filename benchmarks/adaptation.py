@@ -25,7 +25,7 @@ from slicefill.imputation.impute import Imputer, learned_imputer
 from slicefill.imputation.methods.adapted.adaptation import Scans, adaptation_fingerprint
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
 from slicefill.io.storage import location
-from slicefill.params import AdaptationParams
+from slicefill.imputation.methods.adapted.params import AdaptationParams
 from slicefill.types import Checkpoint
 
 Changes = Mapping[str, Any]

@@ -63,7 +63,8 @@ def promises(env: str, method: str, limit: int | None) -> dict[str, Any]:
     from kedro.config import OmegaConfigLoader
     from kedro.io import DataCatalog
 
-    from slicefill.params import ImputationParams, SynthesisParams
+    from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
+    from slicefill.params import ImputationParams
     from slicefill.pipelines.imputation.nodes import impute_cases
     from slicefill.settings import CONFIG_LOADER_ARGS
 

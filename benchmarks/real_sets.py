@@ -20,13 +20,13 @@ from slicefill.ingestion.manifest import subject_of
 from slicefill.ingestion.reading import read_case
 from slicefill.metrics.correspondence import corresponding_slices
 from slicefill.metrics.scoring import Scored, body_mask, score_imputed_case
+from slicefill.imputation.methods.adapted.params import AdaptationParams
+from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.params import (
-    AdaptationParams,
     AnisotropizationParams,
     EvaluationParams,
     ImputationParams,
     IngestionParams,
-    SynthesisParams,
 )
 from slicefill.settings import CONFIG_LOADER_ARGS
 from slicefill.simulation.subsampling import subsample

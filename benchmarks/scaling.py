@@ -22,7 +22,8 @@ from tabulate import tabulate
 
 from slicefill.datasets.checkpoints import read_checkpoint
 from slicefill.imputation.impute import Imputer, classical_imputer, impute_case, learned_imputer
-from slicefill.imputation.methods.slice_imputation.training import TrainingData, train
+from slicefill.imputation.methods.slice_imputation.training import train
+from slicefill.imputation.methods.slice_imputation.training_set import TrainingData
 from slicefill.io.case_folder import read_case, write_case
 from slicefill.training.fit import Run
 from slicefill.types import Case, Promise

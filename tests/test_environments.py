@@ -6,7 +6,8 @@ import yaml
 
 from slicefill.ingestion.manifest import subject_of
 from slicefill.ingestion.splits import split_cases
-from slicefill.params import IngestionParams, SynthesisParams
+from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
+from slicefill.params import IngestionParams
 
 from .conftest import ROOT
 from .test_params import ENVIRONMENTS

@@ -2,12 +2,53 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from slicefill.params.base import AxisName, Count, Params, Positive
+from slicefill.params.base import AxisName, Count, Fraction, Params, Positive, Weight
 from slicefill.params.computing import HardwareParams, WindowParams
-from slicefill.params.confidence import ConfidenceParams
-from slicefill.params.labels import CautionParams
+
+
+def _odd(count: int) -> int:
+    if count % 2 == 0:
+        msg = f"expected an odd number of pixels, got {count}; set {count - 1} or {count + 1}"
+        raise ValueError(msg)
+    return count
+
+
+OddCount = Annotated[Count, AfterValidator(_odd)]
+"""Pixels along each side of a square around a pixel."""
+
+
+class CautionParams(Params):
+    """Caution with which outlines follow the image: `imputation.label_field: shape_and_motion`."""
+
+    followed: Fraction = Field(
+        description="of the weight that the image gives to motion: outlines need not move as it does"
+    )
+    averaged: OddCount = Field(description="pixels a side over which the motion is averaged, odd")
+    background_margin: Weight = Field(
+        description="pixels subtracted from the distance of the background: blending shrinks what "
+        "is round"
+    )
+    curvature: Weight = Field(
+        description="share of the bend of outlines across slices that is followed; 1: cubic"
+    )
+    appearance: Weight = Field(
+        description="pixels of distance that a unit of log-likelihood of the intensities is worth"
+    )
+    nearby: OddCount = Field(description="pixels a side within which the intensities of a label are measured, odd")
+
+
+class ConfidenceParams(Params):
+    """What a model with an error calibration does besides imputing."""
+
+    cycle: bool = Field(description="also predict acquired slices back from synthetic ones: slower")
+    threshold: Fraction = Field(
+        description="below it, a classical method may replace the model; 0: never"
+    )
+    margin: Fraction = Field(
+        description="it does if it expects less than this share of the model's error"
+    )
 
 
 class ImputationParams(Params):
