@@ -14,8 +14,7 @@ from made_case import body
 from scipy.ndimage import gaussian_filter
 
 from slicefill.imputation.impute import Imputer, learned_imputer
-from slicefill.imputation.methods.slice_imputation.model import load_model
-from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
+from slicefill.imputation.methods.slice_imputation.model import SynthesisModel, load_model
 from slicefill.imputation.methods.slice_imputation.motion import Pair
 from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.params import ImputationParams

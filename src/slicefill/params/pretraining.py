@@ -1,5 +1,6 @@
 """Parameters of the pretraining pipeline: the volumes that the shipped weights learn from, and the
-calibration of their expected error."""
+calibration of their expected error.
+"""
 
 from typing import Annotated
 
@@ -22,7 +23,7 @@ class CalibrationParams(Params):
     knots: Annotated[int, Field(ge=2, le=32)] = Field(description="of the monotone map")
     seed: int = Field(description="of the drawing")
     batch_pixels: Count = Field(description="most pixels (pairs × rows × columns) in one batch")
-    hardware: HardwareParams
+    hardware: HardwareParams = HardwareParams()
 
 
 class DomainParams(Params):

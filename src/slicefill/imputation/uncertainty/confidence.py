@@ -46,7 +46,9 @@ class ErrorCalibration:
 
 def load_calibration(checkpoint: Checkpoint, params: ConfidenceParams) -> ErrorCalibration | None:
     """Read the calibration of a model; None if it has none."""
-    return ErrorCalibration(checkpoint["confidence"], params) if "confidence" in checkpoint else None
+    return (
+        ErrorCalibration(checkpoint["confidence"], params) if "confidence" in checkpoint else None
+    )
 
 
 def impute_with_confidence(
