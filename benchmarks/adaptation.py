@@ -23,9 +23,9 @@ from real_sets import FACTORS, Design, find_scans, load_design, read_pair, score
 from slicefill.datasets.checkpoints import Slot
 from slicefill.imputation.impute import Imputer, learned_imputer
 from slicefill.imputation.methods.adapted.adaptation import Scans, adaptation_fingerprint
+from slicefill.imputation.methods.adapted.params import AdaptationParams
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
 from slicefill.io.storage import location
-from slicefill.imputation.methods.adapted.params import AdaptationParams
 from slicefill.types import Checkpoint
 
 Changes = Mapping[str, Any]

@@ -14,14 +14,13 @@ from made_case import body
 from scipy.ndimage import gaussian_filter
 
 from slicefill.imputation.impute import Imputer, learned_imputer
-from slicefill.imputation.methods.slice_imputation.model import load_model
-from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
+from slicefill.imputation.methods.slice_imputation.model import SynthesisModel, load_model
 from slicefill.imputation.methods.slice_imputation.motion import Pair
 from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.params import ImputationParams
 from slicefill.settings import CONFIG_LOADER_ARGS
 from slicefill.training.hardware import launch_fabric
-from slicefill.types import Stack, SyntheticSlices, Volume
+from slicefill.types import Checkpoint, Stack, SyntheticSlices, Volume
 
 _CONF = Path(__file__).parents[1] / "conf"
 

@@ -18,11 +18,11 @@ from slicefill.imputation.methods.adapted.adaptation import (
     adaptation_fingerprint,
     divide,
 )
+from slicefill.imputation.methods.adapted.params import AdaptationParams
 from slicefill.imputation.methods.pretrained import load_pretrained
 from slicefill.imputation.methods.slice_imputation.training import train, training_fingerprint
 from slicefill.imputation.methods.slice_imputation.training_set import TrainingData
 from slicefill.io.storage import location
-from slicefill.imputation.methods.adapted.params import AdaptationParams
 from slicefill.training.fit import Run
 from slicefill.types import Case, Checkpoint, Promise
 

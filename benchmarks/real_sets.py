@@ -15,13 +15,13 @@ from scipy.stats import spearmanr
 
 from slicefill.geometry import slices_first
 from slicefill.imputation.impute import Imputer, impute_case
+from slicefill.imputation.methods.adapted.params import AdaptationParams
+from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.ingestion.layouts import RawCase, find_cases
 from slicefill.ingestion.manifest import subject_of
 from slicefill.ingestion.reading import read_case
 from slicefill.metrics.correspondence import corresponding_slices
 from slicefill.metrics.scoring import Scored, body_mask, score_imputed_case
-from slicefill.imputation.methods.adapted.params import AdaptationParams
-from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.params import (
     AnisotropizationParams,
     EvaluationParams,

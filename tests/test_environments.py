@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.ingestion.manifest import subject_of
 from slicefill.ingestion.splits import split_cases
-from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.params import IngestionParams
 
 from .conftest import ROOT

@@ -23,7 +23,7 @@ class CautionParams(Params):
     """Caution with which outlines follow the image: `imputation.label_field: shape_and_motion`."""
 
     followed: Fraction = Field(
-        description="of the weight that the image gives to motion: outlines need not move as it does"
+        description="of the weight of motion in the image: outlines need not move as it does"
     )
     averaged: OddCount = Field(description="pixels a side over which the motion is averaged, odd")
     background_margin: Weight = Field(
@@ -36,7 +36,9 @@ class CautionParams(Params):
     appearance: Weight = Field(
         description="pixels of distance that a unit of log-likelihood of the intensities is worth"
     )
-    nearby: OddCount = Field(description="pixels a side within which the intensities of a label are measured, odd")
+    nearby: OddCount = Field(
+        description="pixels a side within which the intensities of a label are measured, odd"
+    )
 
 
 class ConfidenceParams(Params):

@@ -16,11 +16,13 @@ from slicefill.imputation.methods.adapted.adaptation import (
     divide,
     training_params,
 )
-from slicefill.imputation.methods.slice_imputation.model import load_model
-from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
-from slicefill.imputation.methods.slice_imputation.training_set import TrainingData, gather_training_set
-from slicefill.imputation.methods.slice_imputation.validation import validate
 from slicefill.imputation.methods.adapted.params import AdaptationParams
+from slicefill.imputation.methods.slice_imputation.model import SynthesisModel, load_model
+from slicefill.imputation.methods.slice_imputation.training_set import (
+    TrainingData,
+    gather_training_set,
+)
+from slicefill.imputation.methods.slice_imputation.validation import validate
 from slicefill.training.fit import Run
 from slicefill.types import Case, Promise
 
@@ -173,7 +175,8 @@ def test_gains_are_paired_over_the_same_groups(scans, start, adaptation):
     other = {**start, "weights": {k: 1.5 * v for k, v in other["weights"].items()}}
     found = compare_weights(start, other, training_set, synthesis)
     before, after = (
-        validate(load_model(each), training_set.held_out, training_set.scored) for each in (start, other)
+        validate(load_model(each), training_set.held_out, training_set.scored)
+        for each in (start, other)
     )
     for kind, own in found["kinds"].items():
         name = f"validation/psnr/{kind}"
@@ -230,7 +233,7 @@ def test_the_full_losses_train_too(scans, start, adaptation):
     assert {"critic/global", "critic/local", "train/raw/adv", "train/raw/cycle"} <= terms
 
 
-def test_another_start_other_scans_subjects_or_numbers_have_another_fingerprint(scans, start, adaptation):
+def test_every_input_of_adaptation_is_part_of_the_fingerprint(scans, start, adaptation):
     few, params = scans(2), adaptation()
     other = {name: 1 + weight for name, weight in start["weights"].items()}
     marks = [

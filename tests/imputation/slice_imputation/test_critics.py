@@ -2,7 +2,6 @@
 
 from math import exp, log
 from pathlib import Path
-
 from types import SimpleNamespace
 
 import pytest

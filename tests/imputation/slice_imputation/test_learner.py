@@ -84,7 +84,9 @@ def test_the_losses_of_an_epoch_are_means_over_all_groups_of_what_linear_interpo
         np.concatenate([case[k : k + 4] for case in slices]) for k in range(3)
     )  # 4 groups in each case
     rec = np.abs((first + last) / 2 - real).mean()
-    warp = 2 * np.abs(first - last).mean() + np.abs(first - real).mean() + np.abs(last - real).mean()
+    warp = (
+        2 * np.abs(first - last).mean() + np.abs(first - real).mean() + np.abs(last - real).mean()
+    )
     expected = {
         "train/total": 2 * rec + warp,
         "train/raw/rec": rec,

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from slicefill.imputation.methods.slice_imputation.learner import schedule
 from slicefill.imputation.methods.slice_imputation.groups import summarise_views
+from slicefill.imputation.methods.slice_imputation.learner import schedule
 from slicefill.imputation.methods.slice_imputation.model import SynthesisModel, load_model
 from slicefill.imputation.methods.slice_imputation.motion import Pair
 from slicefill.imputation.methods.slice_imputation.training import train, training_fingerprint

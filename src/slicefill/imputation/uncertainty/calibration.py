@@ -68,7 +68,9 @@ _ERRORS = {f"error_{name}": name for name in METHODS}
 """Method by column of its true error."""
 
 
-def compare_known(imputer: FlowImputer, volume: Floats, factor: int, smoothing: int) -> pd.DataFrame:
+def compare_known(
+    imputer: FlowImputer, volume: Floats, factor: int, smoothing: int
+) -> pd.DataFrame:
     """Impute a subsampled volume, and compare every synthetic voxel with the truth.
 
     Args:

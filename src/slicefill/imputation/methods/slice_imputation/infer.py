@@ -43,7 +43,9 @@ def load_flow_imputer(
 
 
 @torch.no_grad()
-def impute_by_flow(imputer: FlowImputer, stack: Stack, positions: Sequence[float]) -> SyntheticSlices:
+def impute_by_flow(
+    imputer: FlowImputer, stack: Stack, positions: Sequence[float]
+) -> SyntheticSlices:
     """Impute every interval of a stack: equations (1) to (5).
 
     Flows are found on intensities in [0, 1], once per interval for all t, inside the box that shows
@@ -98,7 +100,12 @@ class _Pair:
 
     @classmethod
     def of(
-        cls, shown: Tensor, stored: Tensor, ids: Tensor | None, intervals: slice, imputer: FlowImputer
+        cls,
+        shown: Tensor,
+        stored: Tensor,
+        ids: Tensor | None,
+        intervals: slice,
+        imputer: FlowImputer,
     ) -> "_Pair":
         device = imputer.fabric.device
 
