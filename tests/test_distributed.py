@@ -83,7 +83,7 @@ def scan(seed):
 
 
 def merged(old, new):
-    return {**old, **new} if isinstance(new, dict) else new
+    return {**(old or {}), **new} if isinstance(new, dict) else new
 
 
 @pytest.fixture(autouse=True)

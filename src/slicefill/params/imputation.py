@@ -24,7 +24,7 @@ class CautionParams(Params):
 
     followed: Fraction = Field(
         0.25,
-        description="of the weight that the image gives to motion: outlines need not move as it does"
+        description="of the weight of motion in the image: outlines need not move as it does"
     )
     averaged: OddCount = Field(
         5, description="pixels a side over which the motion is averaged, odd"
