@@ -11,7 +11,9 @@ from torch.multiprocessing import ProcessExitedException
 
 from slicefill.datasets.checkpoints import Slot
 from slicefill.imputation.methods.slice_imputation.training import TrainingData, train
-from slicefill.imputation.methods.super_resolution.training import train as train_super_resolution
+from slicefill.imputation.methods.super_resolution.training import (
+    train_network as train_super_resolution,
+)
 from slicefill.params import (
     AugmentationParams,
     SegmentationParams,

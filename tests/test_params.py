@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 import slicefill.pipelines
 from slicefill import params as models
 from slicefill.imputation.methods import find_method
+from slicefill.plugins import check_entries
 
 ENVIRONMENTS = sorted(
     path.name
@@ -22,11 +23,9 @@ ENVIRONMENTS = sorted(
 MODELS = {
     "ingestion": models.IngestionParams,
     "anisotropization": models.AnisotropizationParams,
-    "synthesis": models.SynthesisParams,
     "imputation": models.ImputationParams,
     "evaluation": models.EvaluationParams,
     "pretraining": models.PretrainingParams,
-    "adaptation": models.AdaptationParams,
     "augmentation": models.AugmentationParams,
     "segmentation": models.SegmentationParams,
     "scoring": models.ScoringParams,
@@ -34,6 +33,9 @@ MODELS = {
     "tuning": models.TuningParams,
     "executor": models.ExecutorParams,
 }
+
+SECTIONS = {"synthesis": "slice_imputation", "adaptation": "adapted", "super_resolution": "edsr"}
+"""Sections that entries of `methods` share, each with such an entry."""
 
 
 def pipelines():
@@ -43,18 +45,6 @@ def pipelines():
         ).create_pipeline()
         for found in pkgutil.iter_modules(slicefill.pipelines.__path__)
     }
-
-
-def is_section(name):
-    """Not a single parameter such as `imputation.methods` or `variant`."""
-    return "." not in name and name != "variant"
-
-
-def taken_by_nodes():
-    """Sections that nodes take as `params:`."""
-    taken = set().union(*(pipeline.inputs() for pipeline in pipelines().values()))
-    found = {name.removeprefix("params:") for name in taken if name.startswith("params:")}
-    return {name for name in found if is_section(name)}
 
 
 @pytest.fixture
@@ -73,6 +63,8 @@ def changed(values, path, value):
 
 def build(values, path):
     name = path.split(".")[0]
+    if name in SECTIONS:
+        return find_method(SECTIONS[name], values).params
     return MODELS[name](**values[name])
 
 
@@ -81,6 +73,7 @@ def test_every_environment_is_valid(configuration, env):
     values = configuration(env)["parameters"]
     for name, model in MODELS.items():
         model(**values[name])
+    check_entries(values)
 
 
 @pytest.mark.parametrize("env", ENVIRONMENTS)
@@ -91,39 +84,31 @@ def test_every_typed_node_really_receives_its_model(configuration, env, caplog):
             dict(configuration(env)["parameters"])
         )
     assert not caplog.records  # "Could not extract type hints …"
-    for name in taken_by_nodes() & MODELS.keys():
-        assert type(given[name]) is MODELS[name]
+    for name, model in MODELS.items():
+        assert type(given[name]) is model
 
 
-def test_every_section_that_a_node_takes_is_typed():
+def test_every_parameter_that_a_node_takes_is_typed():
     for pipeline in pipelines().values():
         for node in pipeline.nodes:
             hints = typing.get_type_hints(node.func)
             arguments = inspect.signature(node.func).parameters
             for name, argument in zip(node.inputs, arguments, strict=True):
-                if name.startswith("params:") and is_section(name.removeprefix("params:")):
-                    assert hints[argument] is MODELS[name.removeprefix("params:")]
-
-
-@pytest.mark.parametrize("env", ENVIRONMENTS)
-def test_every_entry_of_methods_is_valid(configuration, env):
-    """No node takes them as `params:`; their kinds validate them with the section they share."""
-    parameters = deepcopy(configuration(env)["parameters"])
-    parameters["synthesis"]["perceptual"] = "hub"  # some presets need it
-    assert {"linear", "slice_imputation", "edsr"} <= set(parameters["methods"])
-    for name in parameters["methods"]:
-        find_method(name, parameters)
+                if name.startswith("params:"):
+                    section, _, field = name.removeprefix("params:").partition(".")
+                    plain = field or section in ("variant",)
+                    assert plain or hints[argument] is MODELS[section]
 
 
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
         ({"kind": "slice_imputatoin"}, "expected one of .*slice_imputation.*, got 'slice_imputat"),
-        ({}, "expected one of .*linear|classical.*, got None"),
-        ({"kind": "classical", "rule": "sinc"}, "methods.mine .kind classical.*\n.*rule"),
+        ({}, "expected one of .*classical.*, got None"),
+        ({"kind": "classical", "rule": "sinc"}, r"methods\.mine \(kind classical.*\n.*rule"),
         ({"kind": "slice_imputation", "prest": "tuned"}, "prest\n.*Extra inputs"),
         ({"kind": "slice_imputation", "preset": "best"}, "'best' is not defined; there is "),
-        ({"kind": "slice_imputation", "parts": {"tp_smoth": False}}, "parts.tp_smoth\n.*Extra"),
+        ({"kind": "slice_imputation", "parts": {"tp_smoth": False}}, r"parts\.tp_smoth\n.*Extra"),
     ],
 )
 def test_an_entry_of_methods_that_does_not_fit_its_kind_is_refused(values, entry, message):
@@ -132,9 +117,9 @@ def test_an_entry_of_methods_that_does_not_fit_its_kind_is_refused(values, entry
         find_method("mine", values)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS, *SECTIONS])
 def test_a_misspelt_key_is_refused(values, name):
-    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+    with pytest.raises(ValueError, match="Extra inputs are not permitted"):
         build(changed(values, f"{name}.typo", 1), name)
 
 
@@ -142,17 +127,19 @@ def nested_models(values, model, path):
     """Yield the path of every model within a model."""
     for key, field in model.model_fields.items():
         kind = field.annotation
-        if key in values and inspect.isclass(kind) and issubclass(kind, BaseModel):
+        if inspect.isclass(kind) and issubclass(kind, BaseModel):
             yield f"{path}.{key}"
             yield from nested_models(values[key], kind, f"{path}.{key}")
 
 
 def test_a_misspelt_key_is_refused_at_any_depth(values):
-    paths = [path for name in MODELS for path in nested_models(values[name], MODELS[name], name)]
-    paths.append(f"synthesis.weights.{values['synthesis']['preset']}")
+    found = MODELS | {name: type(build(values, name)) for name in SECTIONS}
+    values["synthesis"]["parts"] = {}
+    values["super_resolution"]["network"] = {}
+    paths = [path for name in found for path in nested_models(values[name], found[name], name)]
     assert {"synthesis.optimisation", "ingestion.labels", "imputation.window"} < set(paths)
     for path in paths:
-        with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        with pytest.raises(ValueError, match="Extra inputs are not permitted"):
             build(changed(deepcopy(values), f"{path}.typo", 1), path)
 
 
@@ -160,7 +147,7 @@ def test_a_misspelt_key_is_refused_at_any_depth(values):
 def test_no_value_is_assumed(values, name):
     for key in values[name]:
         less = {k: v for k, v in values[name].items() if k != key}
-        with pytest.raises(ValidationError, match=f"{key}\n  Field required"):
+        with pytest.raises(ValueError, match=f"{key}\n  Field required"):
             MODELS[name](**less)
 
 
@@ -190,7 +177,7 @@ def test_no_value_is_assumed(values, name):
     ],
 )
 def test_a_value_out_of_bounds_is_refused_by_name(values, path, value):
-    with pytest.raises(ValidationError, match=path.split(".")[-1]):
+    with pytest.raises(ValueError, match=path.split(".")[-1]):
         build(changed(values, path, value), path)
 
 
@@ -200,6 +187,7 @@ def test_a_value_out_of_bounds_is_refused_by_name(values, path, value):
         ({"ingestion.split.train": 0.9}, r"train \+ validation \+ test must be 1, got 1\.4"),
         ({"anisotropization.profile": "box"}, "profile box with fwhm None"),
         ({"anisotropization.fwhm": 4.0}, r"profile point with fwhm 4\.0"),
+        ({"methods.iia.kind": "gan"}, r"methods\.iia\.kind: expected one of adapted, .*got 'gan'"),
         ({"synthesis.preset": "best"}, "'best' is not defined; there is "),
         ({"synthesis.window.low": 99.5}, r"low must be below high, got 99\.5 and 99\.5"),
         ({"imputation.count": None}, "set one of count and target_spacing, got None, None"),
@@ -213,21 +201,22 @@ def test_a_value_out_of_bounds_is_refused_by_name(values, path, value):
 def test_values_that_contradict_each_other_are_refused(values, changes, message):
     for path, value in changes.items():
         changed(values, path, value)
-    with pytest.raises(ValidationError, match=message):
-        build(values, next(iter(changes)))
+    first = next(iter(changes))
+    with pytest.raises(ValueError, match=message):
+        check_entries(values) if first.startswith("methods") else build(values, first)
 
 
 def test_a_perceptual_weight_needs_features(values):
     preset = values["synthesis"]["preset"]
     changed(values, f"synthesis.weights.{preset}.per", 0.5)
     changed(values, "synthesis.perceptual", "none")
-    with pytest.raises(ValidationError, match=rf"weights\.{preset}\.per is 0\.5 but perceptual"):
+    with pytest.raises(ValueError, match=rf"weights\.{preset}\.per is 0\.5 but perceptual"):
         build(values, "synthesis")
 
 
 def test_a_negative_weight_is_refused(values):
     path = f"synthesis.weights.{values['synthesis']['preset']}.rec"
-    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+    with pytest.raises(ValueError, match="greater than or equal to 0"):
         build(changed(values, path, -1), path)
 
 

@@ -9,6 +9,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+KINDS = {
+    "methods": "slicefill.imputation.methods",
+}
+"""Where entries of a kind stand in the parameters, and the folder of their files."""
+
 
 @dataclass(frozen=True)
 class System:
@@ -90,6 +95,20 @@ def find_system(
         msg = f"{name} (kind {kind}){where}: {error}"
         raise ValueError(msg) from error
     return System(name.rpartition(".")[2], module, params)
+
+
+def check_entries(parameters: Mapping[str, Any]) -> None:
+    """Validate every entry of every kind, so that a misspelt one stops a run before it begins.
+
+    Raises:
+        ValueError: Naming the entry.
+    """
+    for place, folder in KINDS.items():
+        entries: Any = parameters
+        for key in place.split("."):
+            entries = _plain(entries).get(key, {})
+        for name, entry in entries.items():
+            find_system(folder, f"{place}.{name}", entry, parameters)
 
 
 def _plain(section: Any) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from slicefill.geometry import slices_first
 from slicefill.imputation.impute import classical_imputer, impute_case, learned_imputer
 from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
 from slicefill.imputation.methods.super_resolution.networks import build_generator
+from slicefill.imputation.methods.super_resolution.params import NetworkParams
 from slicefill.imputation.verification import verify_imputed_case
 from slicefill.io.case_folder import read_case, write_case
-from slicefill.params import SuperResolutionNetwork
 from slicefill.types import Case
 
 DTYPES = ["u1", "<i2", ">i2", "<u2", "<i4", "<f4", ">f4", "<f8"]
@@ -23,6 +23,8 @@ def checkpoint(synthesis_params):
     """An untrained model of one channel; what it makes of the intervals does not matter here."""
     torch.manual_seed(0)
     return {
+        "kind": "slice_imputation",
+        "window": synthesis_params.window.model_dump(),
         "weights": SynthesisModel(1, synthesis_params.network, synthesis_params.parts).state_dict(),
         "critics": {},
         "params": synthesis_params.model_dump(),
@@ -260,12 +262,12 @@ def super_resolve(imputation_params):
 
     def impute_one(case, factor=3, channels=1, **changes):
         torch.manual_seed(0)
-        shape = SuperResolutionNetwork(kind="edsr", width=4, blocks=1, groups=1, residual_scale=1)
+        shape = NetworkParams(kind="edsr", width=4, blocks=1, groups=1, residual_scale=1)
         checkpoint = {
             "kind": "super_resolution",
             "weights": build_generator(shape, channels, factor).state_dict(),
             "network": shape.model_dump(),
-            "params": {"window": {"kind": "percentile", "low": 0, "high": 100}},
+            "window": {"kind": "percentile", "low": 0, "high": 100},
             "channels": channels,
             "factor": factor,
         }
@@ -340,7 +342,7 @@ def calibrated(checkpoint):
     window = {"kind": "fixed", "low": -1000, "high": 1000}  # shows what a spline overshoots, too
     return {
         **checkpoint,
-        "params": {**checkpoint["params"], "window": window},
+        "window": window,
         "confidence": confidence,
     }
 

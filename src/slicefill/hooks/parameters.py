@@ -10,6 +10,7 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 
 from slicefill import tracking
+from slicefill.plugins import check_entries
 
 _REFERENCE = re.compile(r"\$\{runtime_params:(\w+)\s*[,}]")  # a shortcut, as files of conf/ use it
 
@@ -28,6 +29,15 @@ class ParametersHook:
     def after_context_created(self, context: KedroContext) -> None:
         """Keep the loader of the configuration, which is read only if there is an override."""
         self._loader = context.config_loader
+
+    @hook_impl
+    def after_catalog_created(self, parameters: dict[str, Any]) -> None:
+        """Validate every entry of `conf/` that names a system.
+
+        Raises:
+            ValueError: Names the entry.
+        """
+        check_entries(parameters)
 
     @hook_impl(tryfirst=True)  # before a run is opened that would then be left behind
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:

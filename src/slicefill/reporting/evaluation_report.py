@@ -112,7 +112,7 @@ def _headline(summary: pd.DataFrame, parameters: Mapping[str, Any]) -> str:
     if summary.empty:
         return "Intervals imputed; there is no truth to score against."
     means = summary.pivot(index="method", columns="metric", values="mean")
-    learned = (parameters["synthesis"]["variant"], ADAPTED, PRETRAINED)
+    learned = (parameters["variant"], ADAPTED, PRETRAINED)
     variant = next((name for name in learned if name in means.index), None)
     known = [m for m in parameters["evaluation"]["reference_methods"] if m in means.index]
     if variant is None or not known:
@@ -139,7 +139,7 @@ def _settings(parameters: Mapping[str, Any], imputed_by: set[str]) -> dict[str, 
     thin = parameters["anisotropization"]
     return {
         "Experiment": str(parameters["experiment"]),
-        **_models(parameters["synthesis"], imputed_by),
+        **_models(parameters, imputed_by),
         "Subsampled": f"×{thin['factor']} along {thin['axis']}, profile {thin['profile']}",
         "Seed": str(parameters["synthesis"]["optimisation"]["seed"]),
         "Slicefill": __version__,
@@ -147,13 +147,14 @@ def _settings(parameters: Mapping[str, Any], imputed_by: set[str]) -> dict[str, 
     }
 
 
-def _models(synthesis: Mapping[str, Any], imputed_by: set[str]) -> dict[str, str]:
+def _models(parameters: Mapping[str, Any], imputed_by: set[str]) -> dict[str, str]:
     """Say which weights imputed; how a variant was trained only where it took part."""
     told = {}
-    if synthesis["variant"] in imputed_by:
+    if parameters["variant"] in imputed_by:
+        synthesis = parameters["synthesis"]
         optimisation = synthesis["optimisation"]
         told = {
-            "Variant": str(synthesis["variant"]),
+            "Variant": str(parameters["variant"]),
             "λ": f"{synthesis['preset']}: {synthesis['weights'][synthesis['preset']]}",
             "Network": str(synthesis["network"]),
             "Training": f"{optimisation['epochs']} epochs, batch {optimisation['batch']}, "

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from lightning_fabric import Fabric
 
-from slicefill.params import SuperResolutionParams
+from slicefill.imputation.methods.super_resolution.params import Params
 from slicefill.training.hardware import launch_fabric
 from slicefill.types import Case, Floats, Promise, Volume
 
@@ -16,12 +16,12 @@ SIZE = {"width": 4, "blocks": 1, "groups": 1, "residual_scale": 1.0}
 
 
 @pytest.fixture(scope="session")
-def params() -> Callable[..., SuperResolutionParams]:
+def params() -> Callable[..., Params]:
     """Parameters; sections are merged, plain values replaced."""
 
-    def make(**changes: Any) -> SuperResolutionParams:
+    def make(kind: str = "edsr", **changes: Any) -> Params:
         values: dict[str, Any] = {
-            "networks": {kind: {"kind": kind, **SIZE} for kind in ("edsr", "rcan", "esrgan")},
+            "network": {"kind": kind, **SIZE},
             "factor": 3,
             "through_plane": "auto",
             "perceptual": "none",
@@ -43,13 +43,13 @@ def params() -> Callable[..., SuperResolutionParams]:
         }
         for name, value in changes.items():
             values[name] = {**values[name], **value} if isinstance(value, dict) else value
-        return SuperResolutionParams(**values)
+        return Params(**values)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def fabric(params: Callable[..., SuperResolutionParams]) -> Fabric:
+def fabric(params: Callable[..., Params]) -> Fabric:
     return launch_fabric(params().hardware)
 
 

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from slicefill.imputation.methods.super_resolution.infer import Engine, impute_by_super_resolution
+from slicefill.imputation.methods.super_resolution.infer import (
+    SuperResolutionNetwork,
+    impute_by_super_resolution,
+)
 from slicefill.imputation.methods.super_resolution.networks import build_generator
 from slicefill.types import Stack
 
@@ -30,7 +33,7 @@ class AlongPixels(torch.nn.Module):
 @pytest.fixture
 def engine(fabric):
     def make(network, channels=1, batch_pixels=1000):
-        return Engine(network.eval(), channels, R, fabric, batch_pixels)
+        return SuperResolutionNetwork(network.eval(), channels, R, fabric, batch_pixels)
 
     return make
 
@@ -76,7 +79,7 @@ def test_the_result_is_in_stored_numbers_cut_off_by_the_window(engine):
 @pytest.mark.parametrize("kind", ["edsr", "rcan", "esrgan"])
 def test_the_size_of_batches_does_not_matter(kind, engine, params):
     torch.manual_seed(0)
-    network = build_generator(params().networks[kind], 1, R)
+    network = build_generator(params(kind).network, 1, R)
     synthetics = [
         impute_by_super_resolution(engine(network, batch_pixels=pixels), stack(), THIRDS)
         for pixels in (1, 10_000)
@@ -88,7 +91,7 @@ def test_the_size_of_batches_does_not_matter(kind, engine, params):
 
 def test_exchanging_rows_and_columns_exchanges_those_of_the_result(engine, params):
     torch.manual_seed(0)
-    of_network = engine(build_generator(params().networks["edsr"], 1, R))
+    of_network = engine(build_generator(params("edsr").network, 1, R))
     given = stack()
     turned = Stack(given.image.swapaxes(2, 3).copy(), given.window)
     made, of_turned = (

@@ -10,14 +10,14 @@ from slicefill.imputation.methods.super_resolution.networks import (
     build_generator,
     shuffle_rows,
 )
-from slicefill.params import SuperResolutionNetwork
+from slicefill.imputation.methods.super_resolution.params import NetworkParams
 
 KINDS = ["edsr", "rcan", "esrgan"]
 
 
 def build(kind, channels=1, factor=2, **size):
     sizes = {"width": 8, "blocks": 2, "groups": 2, "residual_scale": 0.2} | size
-    return build_generator(SuperResolutionNetwork(kind=kind, **sizes), channels, factor)
+    return build_generator(NetworkParams(kind=kind, **sizes), channels, factor)
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 4])

@@ -9,13 +9,16 @@ import torch
 
 from slicefill.imputation.methods.classical import impute_classically
 from slicefill.imputation.methods.super_resolution.infer import (
-    Engine,
+    SuperResolutionNetwork,
     impute_by_super_resolution,
-    load_engine,
+    load_network,
 )
 from slicefill.imputation.methods.super_resolution.learner import SuperResolutionLearner
 from slicefill.imputation.methods.super_resolution.pairs import StackCache
-from slicefill.imputation.methods.super_resolution.training import train, training_fingerprint
+from slicefill.imputation.methods.super_resolution.training import (
+    network_fingerprint,
+    train_network,
+)
 from slicefill.imputation.methods.super_resolution.validation import squared_error, validate
 from slicefill.training.fit import Run
 from slicefill.types import Promise, Stack
@@ -67,32 +70,32 @@ def data(waves):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("kill_in", [1, 3])
 def test_a_killed_run_ends_as_an_uninterrupted_one(kind, kill_in, data, params):
-    made = params(optimisation={"epochs": 3, "adversarial_epochs": 1})
+    made = params(kind, optimisation={"epochs": 3, "adversarial_epochs": 1})
     whole, store = MemoryStore(), MemoryStore()
-    expected = train(*data, kind, made, run(whole))
+    expected = train_network(*data, made, run(whole))
     with pytest.raises(KeyboardInterrupt):
-        train(*data, kind, made, run(store, kill_in))  # before the epoch is saved
-    assert equal(train(*data, kind, made, run(store)), expected)
+        train_network(*data, made, run(store, kill_in))  # before the epoch is saved
+    assert equal(train_network(*data, made, run(store)), expected)
     assert equal(store.load(), whole.load())
 
 
 def test_a_finished_run_is_not_repeated(data, params):
     store, seen = MemoryStore(), []
-    first = train(*data, "edsr", params(), run(store))
-    assert equal(train(*data, "edsr", params(), run(store, seen=seen)), first)
+    first = train_network(*data, params(), run(store))
+    assert equal(train_network(*data, params(), run(store, seen=seen)), first)
     assert seen == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_checkpoint_is_plain_and_says_what_it_is(kind, data, params):
-    checkpoint = train(*data, kind, params(), run())
+    checkpoint = train_network(*data, params(kind), run())
     store = MemoryStore()
     store.save(checkpoint)  # reading it back refuses anything but tensors and plain values
     assert equal(store.load(), checkpoint)
-    assert (checkpoint["kind"], checkpoint["name"]) == ("super_resolution", kind)
+    assert checkpoint["kind"] == "super_resolution"
     assert (checkpoint["channels"], checkpoint["factor"]) == (1, 3)
     assert checkpoint["network"]["kind"] == kind
-    assert checkpoint["fingerprint"] == training_fingerprint(*data, kind, params())
+    assert checkpoint["fingerprint"] == network_fingerprint(*data, params(kind))
     psnr = {r["epoch"]: r["value"] for r in checkpoint["history"] if r["term"] == "validation/psnr"}
     assert checkpoint["validation"]["psnr"] == psnr[checkpoint["epoch"]]
 
@@ -100,8 +103,8 @@ def test_a_checkpoint_is_plain_and_says_what_it_is(kind, data, params):
 def test_the_best_epoch_is_kept_but_of_adversarial_training_the_last(data, params):
     for kind, adversarial, last in (("edsr", 2, False), ("esrgan", 0, False), ("esrgan", 2, True)):
         # so large a rate that epochs after the first make it worse
-        made = params(optimisation={"adversarial_epochs": adversarial, "learning_rate": 0.3})
-        checkpoint = train(*data, kind, made, run())
+        made = params(kind, optimisation={"adversarial_epochs": adversarial, "learning_rate": 0.3})
+        checkpoint = train_network(*data, made, run())
         psnr = {
             r["epoch"]: r["value"] for r in checkpoint["history"] if r["term"] == "validation/psnr"
         }
@@ -110,8 +113,8 @@ def test_the_best_epoch_is_kept_but_of_adversarial_training_the_last(data, param
 
 
 def test_the_learning_rate_is_halved_at_half_of_the_l1_epochs(data, params, fabric):
-    made = params(optimisation={"epochs": 4, "steps_per_epoch": 1})
-    learner = start(fabric, data, "esrgan", made)
+    made = params("esrgan", optimisation={"epochs": 4, "steps_per_epoch": 1})
+    learner = start(fabric, data, made)
     rates = []
     for epoch in range(6):
         learner.train_epoch(epoch)
@@ -119,9 +122,9 @@ def test_the_learning_rate_is_halved_at_half_of_the_l1_epochs(data, params, fabr
     assert rates == [[1e-3, 1e-3]] * 2 + [[5e-4, 5e-4]] * 4
 
 
-def start(fabric, data, kind, made):
+def start(fabric, data, made):
     training, validation = (StackCache(cases, made) for cases in data)
-    return SuperResolutionLearner(fabric, training, validation, made.networks[kind], made)
+    return SuperResolutionLearner(fabric, training, validation, made)
 
 
 def snapshot(learner):
@@ -132,7 +135,7 @@ def snapshot(learner):
 
 
 def test_the_critic_rests_on_l1_and_learns_together_with_the_generator_after(data, params, fabric):
-    learner = start(fabric, data, "esrgan", params(optimisation={"steps_per_epoch": 1}))
+    learner = start(fabric, data, params("esrgan", optimisation={"steps_per_epoch": 1}))
     before = snapshot(learner)
     on_l1 = learner.train_epoch(0)
     middle = snapshot(learner)
@@ -148,8 +151,8 @@ def test_the_critic_rests_on_l1_and_learns_together_with_the_generator_after(dat
 
 def test_the_critic_learns_to_tell_and_the_generator_is_told_by_it(data, params, fabric):
     """A generator that stands still cannot answer: it is told apart better and better."""
-    made = params(optimisation={"steps_per_epoch": 25, "adversarial": 1.0, "batch": 4})
-    learner = start(fabric, data, "esrgan", made)
+    made = params("esrgan", optimisation={"steps_per_epoch": 25, "adversarial": 1.0, "batch": 4})
+    learner = start(fabric, data, made)
     learner.sides["generator"].update = lambda fabric, loss: None
     first, *_, last = (learner.train_epoch(epoch) for epoch in (2, 3, 4))
     assert last["critic/loss"] < 0.8 * first["critic/loss"]
@@ -158,34 +161,32 @@ def test_the_critic_learns_to_tell_and_the_generator_is_told_by_it(data, params,
 
 def test_edsr_and_rcan_have_no_critic(data, params, fabric):
     for kind in ("edsr", "rcan"):
-        assert set(start(fabric, data, kind, params()).sides) == {"generator"}
+        assert set(start(fabric, data, params(kind)).sides) == {"generator"}
 
 
 def test_a_perceptual_term_without_weights_stops_before_training(data, params, tmp_path):
-    made = params(perceptual=str(tmp_path / "none.pth"))
+    nowhere = str(tmp_path / "none.pth")
     with pytest.raises(FileNotFoundError, match="perceptual"):
-        train(*data, "esrgan", made, run())
-    train(*data, "edsr", made, run())  # needs none
+        train_network(*data, params("esrgan", perceptual=nowhere), run())
+    train_network(*data, params("edsr", perceptual=nowhere), run())  # needs none
 
 
 def test_thick_scans_hold_no_pairs(data, params):
     with pytest.raises(ValueError, match=r"super_resolution\.factor: expected 2 or more"):
-        train(*data, "edsr", params(factor=1), run())
+        train_network(*data, params(factor=1), run())
 
 
-def test_the_mark_depends_on_all_that_the_network_does(data, params):
+def test_the_fingerprint_depends_on_all_that_the_network_does(data, params):
     training, validation = data
-    marks = [
-        training_fingerprint(training, validation, "edsr", params()),
-        training_fingerprint(training, validation, "rcan", params()),
-        training_fingerprint(validation, training, "edsr", params()),
-        training_fingerprint(training, validation, "edsr", params(factor=2)),
-        training_fingerprint(training, validation, "edsr", params(optimisation={"batch": 3})),
-        training_fingerprint({"case0": Promise(dict, "x")}, validation, "edsr", params()),
+    made = [
+        network_fingerprint(training, validation, params("edsr")),
+        network_fingerprint(training, validation, params("rcan")),
+        network_fingerprint(validation, training, params("edsr")),
+        network_fingerprint(training, validation, params("edsr", factor=2)),
+        network_fingerprint(training, validation, params("edsr", optimisation={"batch": 3})),
+        network_fingerprint({"case0": Promise(dict, "x")}, validation, params("edsr")),
     ]
-    assert len(set(marks)) == len(marks)
-    wider = params(networks={"rcan": {**params().networks["rcan"].model_dump(), "width": 9}})
-    assert training_fingerprint(training, validation, "edsr", wider) == marks[0]
+    assert len(set(made)) == len(made)
 
 
 class Constant(torch.nn.Module):
@@ -203,15 +204,15 @@ def test_only_bracketed_rows_that_were_not_acquired_are_scored(fabric, isotropic
     slices[7] = 0.9
     made = params()
     stacks = StackCache({"a": Promise(lambda: isotropic(slices), "a")}, made)
-    engine = Engine(Constant(), 1, 3, fabric, 1000)
-    assert squared_error(engine, slices) == pytest.approx(0.01, rel=1e-5)
-    assert validate(engine, stacks)["validation/psnr"] == pytest.approx(20, abs=1e-3)
+    model = SuperResolutionNetwork(Constant(), 1, 3, fabric, 1000)
+    assert squared_error(model, slices) == pytest.approx(0.01, rel=1e-5)
+    assert validate(model, stacks)["validation/psnr"] == pytest.approx(20, abs=1e-3)
 
 
 def test_a_tiny_edsr_beats_linear_interpolation_on_waves(waves, params, fabric):
     shape = {"kind": "edsr", "width": 16, "blocks": 2, "groups": 1, "residual_scale": 1.0}
     made = params(
-        networks={"edsr": shape},
+        network=shape,
         optimisation={
             "epochs": 6,
             "steps_per_epoch": 40,
@@ -221,10 +222,10 @@ def test_a_tiny_edsr_beats_linear_interpolation_on_waves(waves, params, fabric):
         },
     )
     held_out = waves(1, first=2)
-    checkpoint = train(waves(2), held_out, "edsr", made, run())
+    checkpoint = train_network(waves(2), held_out, made, run())
     true = StackCache(held_out, made)["case2"]
     stack = Stack(true[::3].copy(), np.array([[0.0, 1.0]]))
-    engine = load_engine(checkpoint, fabric, 100_000)
+    engine = load_network(checkpoint, fabric, 100_000)
     removed = true[:24].reshape(8, 3, *true.shape[1:])[:, 1:]
     errors = {
         name: np.abs(method(stack, [1 / 3, 2 / 3]).image - removed).mean()

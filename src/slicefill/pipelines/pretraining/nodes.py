@@ -41,6 +41,7 @@ def release_weights(models: Models, variant: str, volumes: PretrainingParams) ->
     Raises:
         ValueError: If its training failed.
     """
+    from slicefill.imputation.methods.pretrained import PRETRAINED
     from slicefill.imputation.uncertainty.calibration import calibrate
     from slicefill.imputation.uncertainty.domain import summarise_domain
     from slicefill.simulation.procedural import procedural_volume
@@ -52,4 +53,5 @@ def release_weights(models: Models, variant: str, volumes: PretrainingParams) ->
     unseen = range(first, first + volumes.calibration)
     make = partial(procedural_volume, size=volumes.size, brain_fraction=volumes.brain_fraction)
     checkpoint = calibrate(models[variant](), map(make, unseen), volumes.confidence)
+    checkpoint["kind"] = PRETRAINED
     return {**checkpoint, "domain": summarise_domain(map(make, unseen), volumes.domain)}
