@@ -17,7 +17,9 @@ class HardwareParams(Params):
     accelerator: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="auto: a GPU if there is one"
     )
-    devices: Count = Field(1, description="of each machine; more than one: distributed data parallel")
+    devices: Count = Field(
+        1, description="of each machine; more than one: distributed data parallel"
+    )
     num_nodes: Count = Field(1, description="machines")
     strategy: Literal["auto", "ddp_spawn", "ddp_fork"] = Field(
         "auto", description="how processes start; auto: ddp_spawn where there are several"
