@@ -16,7 +16,7 @@ from slicefill.api import array_imputer
 from slicefill.imputation.impute import learned_imputer
 from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
 from slicefill.params import SegmentationParams
-from slicefill.segmentation.design import build_network, design_unet2d
+from slicefill.segmentation.design import build_network
 from slicefill.tracking import ModelFile, calls, channel, runs
 from slicefill.tracking.registry import save_model
 
@@ -29,7 +29,8 @@ def checkpoints(synthesis_params, configuration):
     torch.manual_seed(0)
     network = SynthesisModel(1, synthesis_params.network, synthesis_params.parts)
     params = SegmentationParams(**configuration("tiny")["parameters"]["segmentation"])
-    design = design_unet2d(1, len(params.label_names), params, 0.0)
+    sizes = {"width": 4, "dropout": 0.0, "patch": [32, 32]}
+    design = {"dims": 2, "channels": 1, "classes": len(params.label_names), **sizes}
     return {
         "imputation": {
             "kind": "slice_imputation",
@@ -42,7 +43,6 @@ def checkpoints(synthesis_params, configuration):
             "engine": "unet2d",
             "design": design,
             "weights": build_network(design).state_dict(),
-            "params": params.model_dump(),
         },
     }
 
@@ -52,8 +52,8 @@ def model(checkpoints, configuration):
     """A model to register, of a kind; slices lie along the last axis, 4 pixels apart."""
     parameters = configuration("tiny")["parameters"]
     config = {
-        "imputation": {**parameters["imputation"], "hardware": {**CPU}},
-        "segmentation": parameters["augmentation"],
+        "imputation": {"imputation": {**parameters["imputation"], "hardware": {**CPU}}},
+        "segmentation": {name: parameters[name] for name in ("augmentation", "segmentation")},
     }
 
     def make(kind, fingerprint="1"):

@@ -21,9 +21,9 @@ from slicefill.imputation.impute import impute_case, learned_imputer, load_imput
 from slicefill.imputation.methods import FOLDER
 from slicefill.params import AugmentationParams, ImputationParams, SegmentationParams
 from slicefill.params.base import AxisName
-from slicefill.plugins import find_system, list_kinds
-from slicefill.segmentation.engines.registry import find_engine
-from slicefill.segmentation.prediction import make_prediction
+from slicefill.plugins import System, find_kind, find_system, list_kinds
+from slicefill.segmentation import engines
+from slicefill.segmentation.prediction import make_prediction, make_predictor
 from slicefill.segmentation.scans import make_scan
 from slicefill.types import Array, Case, Checkpoint, Floats, Volume
 
@@ -136,12 +136,13 @@ def array_imputer(name: str, path: str | Path, params: dict[str, Any]) -> Callab
     return impute
 
 
-def load_segmenter(path: str | Path, params: dict[str, Any]) -> Callable[..., Array]:
+def array_segmenter(path: str | Path, params: dict[str, Any]) -> Callable[..., Array]:
     """Prepare a segmentation model.
 
     Args:
         path: Its checkpoint.
-        params: Fields of `AugmentationParams`, plain values: which intensities a network sees.
+        params: Plain values of the sections `augmentation` (which intensities a network sees) and
+            `segmentation` (how it predicts).
 
     Returns:
         A function `segment(volume, spacing, axis=-1)`: volume `(I, J, K)`, float32, as dense
@@ -150,15 +151,16 @@ def load_segmenter(path: str | Path, params: dict[str, Any]) -> Callable[..., Ar
         they fit.
     """
     checkpoint = _read(path)
-    learned = SegmentationParams.model_validate(checkpoint["params"])
-    base = AugmentationParams.model_validate(params)
-    predictor = find_engine(checkpoint["engine"]).load(checkpoint, learned)
+    rule = SegmentationParams.model_validate(params["segmentation"])
+    base = AugmentationParams.model_validate(params["augmentation"])
+    module = find_kind(engines.FOLDER, checkpoint["engine"])
+    predictor = make_predictor(System(checkpoint["engine"], module, None), checkpoint, rule)
 
     def segment(volume: Floats, spacing: Sequence[float], axis: int = -1) -> Array:
         case = _case(volume, spacing)
         own = base.model_copy(update={"through_plane": _axis(axis)})
         scan = make_scan(case, None, None, own)
-        return make_prediction(predictor, scan, case, learned).label.stored
+        return make_prediction(predictor, scan, case, rule).label.stored
 
     return segment
 

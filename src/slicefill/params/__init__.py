@@ -5,7 +5,7 @@ the run at once with the name of the field.
 """
 
 from slicefill.params.anisotropization import AnisotropizationParams
-from slicefill.params.augmentation import AugmentationParams, TransformParams
+from slicefill.params.augmentation import AugmentationParams
 from slicefill.params.base import AxisName, as_plain
 from slicefill.params.comparison import (
     ACQUIRED_ONLY,
@@ -21,13 +21,9 @@ from slicefill.params.imputation import CautionParams, ConfidenceParams, Imputat
 from slicefill.params.ingestion import IngestionParams, LabelParams, SplitParams
 from slicefill.params.pretraining import CalibrationParams, DomainParams, PretrainingParams
 from slicefill.params.segmentation import (
-    DynUNet3DParams,
     InferenceParams,
-    MeanTeacherParams,
-    NnUNetParams,
     SegmentationOptimisation,
     SegmentationParams,
-    UNet2DParams,
 )
 from slicefill.params.tuning import Choices, Range, TuningParams
 
@@ -44,7 +40,6 @@ __all__ = [
     "ComparisonParams",
     "ConfidenceParams",
     "DomainParams",
-    "DynUNet3DParams",
     "EvaluationParams",
     "ExecutorParams",
     "HardwareParams",
@@ -52,8 +47,6 @@ __all__ = [
     "InferenceParams",
     "IngestionParams",
     "LabelParams",
-    "MeanTeacherParams",
-    "NnUNetParams",
     "Preset",
     "PretrainingParams",
     "Range",
@@ -62,9 +55,7 @@ __all__ = [
     "SegmentationParams",
     "SplitParams",
     "StatisticsParams",
-    "TransformParams",
     "TuningParams",
-    "UNet2DParams",
     "WindowParams",
     "as_plain",
 ]

@@ -18,7 +18,7 @@ from slicefill.params import (
     ImputationParams,
     SegmentationParams,
 )
-from slicefill.segmentation.engines.registry import find_engine
+from slicefill.segmentation.engines import find_engine
 from slicefill.segmentation.interface import SegmentationData, Setting
 from slicefill.segmentation.scans import Scan, ScanPromise, make_scan
 from slicefill.segmentation.slices import describe_slices
@@ -134,7 +134,8 @@ def measure_downstream(checkpoint: Checkpoint, fold: Fold, scorer: TrialScorer) 
     data = SegmentationData(scans(fold.training), scans(fold.held_out), classes)
     setting = Setting(params, scorer.augmentation, params.seeds[0])
     run = Run(Stateless(), lambda values, epoch: None)
-    trained = find_engine(scorer.engine).train(data, setting, run)
+    engine = find_engine(scorer.engine, params)
+    trained = engine.module.train(data, engine.params, setting, run)
     return {"downstream_dice": float(trained["validation"]["dice"])}
 
 
