@@ -1,7 +1,11 @@
+import re
 import shutil
+from types import SimpleNamespace
 
 import pytest
+import yaml
 from click.exceptions import Exit
+from kedro.config import OmegaConfigLoader
 from kedro.framework.hooks.manager import _create_hook_manager, _register_hooks
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
@@ -13,8 +17,11 @@ from slicefill.datasets.cases import CasesDataset
 from slicefill.datasets.checkpoints import ModelsDataset
 from slicefill.datasets.figures import FiguresDataset
 from slicefill.hooks import CASES_LEFT_OUT, ParametersHook, QuarantineHook, TrackingHook
-from slicefill.settings import HOOKS
+from slicefill.settings import CONFIG_LOADER_ARGS, HOOKS
 from slicefill.types import ModelPromise, Promise
+
+from .conftest import ROOT
+from .test_params import ENVIRONMENTS
 
 REFUSED = DataFrame(
     [["c1", "images/c1.nii.gz", "a whole file", "half", "copy it"]],
@@ -115,16 +122,12 @@ def test_a_run_of_one_box_is_called_after_the_box(run):
     assert logged["tags"]["mlflow.source.name"] == command
 
 
-def test_variants_and_presets_that_are_not_used_are_not_logged(run, synthesis_params):
-    other = synthesis_params.model_copy(update={"variant": "si_without_gd"})
-    for params in (synthesis_params, other):
-        catalog = DataCatalog({"params:synthesis": MemoryDataset(params)})
-        _, logged = run(catalog, "params:synthesis")
-        (found,) = logged["log_params"]
-        names = set(tracking.flatten(found))
-        assert found["synthesis"]["variant"] == params.variant
-        assert found["synthesis"]["lambdas"] == params.lambdas
-        assert not [name for name in names if ".variants." in name or ".weights." in name]
+def test_sections_that_nodes_take_are_logged_as_plain_values(run, synthesis_params):
+    sections = {"synthesis": synthesis_params, "imputation.methods": ["linear"], "other": {"x": 1}}
+    catalog = DataCatalog({f"params:{n}": MemoryDataset(one) for n, one in sections.items()})
+    _, logged = run(catalog, "params:synthesis", "params:imputation.methods")
+    expected = {"synthesis": synthesis_params.model_dump(), "imputation.methods": ["linear"]}
+    assert logged["log_params"] == (expected,)
 
 
 def test_a_trained_model_is_registered_and_one_that_failed_is_not(run, configuration, tmp_path):
@@ -177,11 +180,13 @@ def test_a_set_without_figures_is_not_logged(run):
     assert "log_artifact" not in logged
 
 
-def test_overrides_are_checked_before_a_run_is_opened(monkeypatch):
+def test_overrides_are_checked_before_a_run_is_opened(monkeypatch, configuration):
     opened = []
     monkeypatch.setattr(tracking, "start_run", lambda *_: opened.append("a run"))
     hooks = _create_hook_manager()
     _register_hooks(hooks, HOOKS)
+    context = SimpleNamespace(config_loader=configuration("tiny"))
+    hooks.hook.after_context_created(context=context)
     told = {"project_path": ".", "runtime_params": {"facter": 2}}
     with pytest.raises(ValueError, match="facter"):
         hooks.hook.before_pipeline_run(run_params=told, pipeline=MAKE, catalog=DataCatalog({}))
@@ -236,30 +241,95 @@ def test_a_run_with_a_broken_file_says_so_and_exits_with_3(project, kedro, tiny_
     assert not (project / "data" / "mlflow").exists()  # tracking is off
 
 
+def fields_of_shortcuts():
+    """Parameters and their shortcut, read from the text of the files, not through Kedro."""
+    for file in sorted((ROOT / "conf" / "base" / "parameters").glob("*.yml")):
+        for name, value in tracking.flatten(yaml.safe_load(file.read_text())).items():
+            found = re.fullmatch(r"\$\{runtime_params:(\w+),.*\}", str(value))
+            if found and "." in name:
+                yield name, found[1]
+
+
+FIELDS = list(fields_of_shortcuts())
+
+
+@pytest.fixture
+def check(configuration):
+    """Check overrides in an environment, as Kedro does before a run."""
+
+    def run(overrides, env="base", loader=None):
+        hook = ParametersHook()
+        loader = configuration(env, **(overrides or {})) if loader is None else loader
+        hook.after_context_created(SimpleNamespace(config_loader=loader))
+        hook.before_pipeline_run({"runtime_params": overrides})
+
+    return run
+
+
+def nested(name, value):
+    for key in reversed(name.split(".")):
+        value = {key: value}
+    return value
+
+
+@pytest.mark.parametrize(("name", "shortcut"), FIELDS)
+def test_a_parameter_that_a_shortcut_sets_is_refused_in_its_long_form(check, name, shortcut):
+    with pytest.raises(ValueError, match=rf"--params {name}=7: .*; write {shortcut}=7$"):
+        check(nested(name, 7))
+
+
+def test_the_files_have_parameters_that_shortcuts_set():
+    sections = {name.partition(".")[0] for name, shortcut in FIELDS if shortcut == "axis"}
+    assert {"adaptation", "ingestion", "imputation", "synthesis"} <= sections
+    assert {shortcut for _, shortcut in FIELDS} >= {"axis", "factor", "preset", "seed"}
+
+
+def test_a_new_section_needs_no_entry_in_the_code(check, tmp_path):
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    (tmp_path / "conf" / "base" / "parameters" / "fusion.yml").write_text(
+        "fusion: {plane: '${runtime_params:axis,${globals:axis}}', views: 3}\n"
+    )
+    loader = OmegaConfigLoader(str(tmp_path / "conf"), "tiny", **CONFIG_LOADER_ARGS)
+    check({"fusion": {"views": 2}}, loader=loader)
+    with pytest.raises(ValueError, match="write axis=A"):
+        check({"fusion": {"plane": "A"}}, loader=loader)
+
+
+def test_a_value_that_an_experiment_fixes_is_not_set_by_the_shortcut(check, tmp_path):
+    """The shortcut would be without effect there; the long form is the only one that works."""
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    parameters = tmp_path / "conf" / "tiny" / "parameters.yml"
+    parameters.write_text("imputation: {through_plane: S}\n")
+    loader = OmegaConfigLoader(str(tmp_path / "conf"), "tiny", **CONFIG_LOADER_ARGS)
+    check({"imputation": {"through_plane": "A"}}, loader=loader)
+
+
 @pytest.mark.parametrize(
     ("override", "hint"),
     [
-        ({"facter": 2}, "axis, factor, variant, seed, preset"),
-        ({"synthesis": {"variant": "iia"}}, "write variant=iia"),
-        ({"anisotropization": {"factor": 2}}, "write factor=2"),
-        ({"comparison": {"preset": "table4"}}, "write preset=table4"),
+        ({"facter": 2}, "expected one of axis, factor, preset, seed, shard, variant"),
+        ({"imputaton": {"count": 3}}, "imputation, .*; got imputaton.count"),
+        ({"experiment": "other"}, "got experiment"),
+        ({"synthesis": 3}, "got synthesis"),
     ],
 )
-def test_overrides_without_effect_or_beside_the_design_are_refused(override, hint):
+def test_overrides_that_nothing_reads_are_refused(check, override, hint):
     with pytest.raises(ValueError, match=hint):
-        ParametersHook().before_pipeline_run({"runtime_params": override})
+        check(override)
 
 
-def test_a_password_among_the_overrides_is_refused_and_not_repeated():
+def test_a_password_among_the_overrides_is_refused_and_not_repeated(check):
     tuning = {"storage": "postgresql+psycopg://user:secret@host/name"}
     with pytest.raises(ValueError, match="SLICEFILL_TUNING_STORAGE") as refused:
-        ParametersHook().before_pipeline_run({"runtime_params": {"tuning": tuning}})
+        check({"tuning": tuning})
     assert "secret" not in str(refused.value)
 
 
-def test_overrides_of_the_design_and_of_every_section_pass(configuration):
-    design = {"axis": "A", "seed": 1, "preset": "table4"}
-    parameters = configuration()["parameters"].items()
-    sections = {name: {"x": 1} for name, values in parameters if isinstance(values, dict)}
-    ParametersHook().before_pipeline_run({"runtime_params": design | sections})
-    ParametersHook().before_pipeline_run({"runtime_params": None})
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_shortcuts_and_other_parameters_of_every_section_pass(check, configuration, env):
+    check({"axis": "A", "seed": 1, "preset": "table4", "shard": "0/2", "factor": 2}, env)
+    parameters = configuration(env)["parameters"]
+    sections = {name: {"x": 1} for name, values in parameters.items() if isinstance(values, dict)}
+    assert len(sections) > 10
+    check(sections, env)
+    check(None, env)

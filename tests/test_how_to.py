@@ -14,7 +14,8 @@ from .conftest import ROOT
 
 PAGES = sorted((ROOT / "docs" / "how-to").glob("new_*.md"))
 BLOCK = re.compile(
-    r"(?:^\*\*`(?P<path>[^`]+)`\*\*[^\n]*\n\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S
+    r"(?:^\*\*`(?P<path>[^`]+)`\*\*[^\n]*\n\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$",
+    re.M | re.S,
 )
 COPIED = ("conf", "docs/paper", "src", "pyproject.toml")
 

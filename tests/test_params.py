@@ -47,6 +47,18 @@ def pipelines():
     }
 
 
+def is_section(name):
+    """Not a single parameter such as `imputation.methods` or `variant`."""
+    return "." not in name and name != "variant"
+
+
+def taken_by_nodes():
+    """Sections that nodes take as `params:`."""
+    taken = set().union(*(pipeline.inputs() for pipeline in pipelines().values()))
+    found = {name.removeprefix("params:") for name in taken if name.startswith("params:")}
+    return {name for name in found if is_section(name)}
+
+
 @pytest.fixture
 def values(configuration):
     return deepcopy(configuration()["parameters"])
@@ -84,20 +96,36 @@ def test_every_typed_node_really_receives_its_model(configuration, env, caplog):
             dict(configuration(env)["parameters"])
         )
     assert not caplog.records  # "Could not extract type hints …"
-    for name, model in MODELS.items():
-        assert type(given[name]) is model
+    for name in taken_by_nodes() & MODELS.keys():
+        assert type(given[name]) is MODELS[name]
 
 
-def test_every_parameter_that_a_node_takes_is_typed():
+def test_every_section_that_a_node_takes_is_typed():
     for pipeline in pipelines().values():
         for node in pipeline.nodes:
             hints = typing.get_type_hints(node.func)
             arguments = inspect.signature(node.func).parameters
             for name, argument in zip(node.inputs, arguments, strict=True):
-                if name.startswith("params:"):
-                    section, _, field = name.removeprefix("params:").partition(".")
-                    plain = field or section in ("variant",)
-                    assert plain or hints[argument] is MODELS[section]
+                section, _, field = name.removeprefix("params:").partition(".")
+                if name.startswith("params:") and not field and section != "variant":
+                    assert hints[argument] is MODELS[section]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"kind": "slice_imputatoin"}, "expected one of .*slice_imputation.*, got 'slice_imputat"),
+        ({}, "expected one of .*linear|classical.*, got None"),
+        ({"kind": "classical", "rule": "sinc"}, "methods.mine .kind classical.*\n.*rule"),
+        ({"kind": "slice_imputation", "prest": "tuned"}, "prest\n.*Extra inputs"),
+        ({"kind": "slice_imputation", "preset": "best"}, "'best' is not defined; there is "),
+        ({"kind": "slice_imputation", "parts": {"tp_smoth": False}}, "parts.tp_smoth\n.*Extra"),
+    ],
+)
+def test_an_entry_of_methods_that_does_not_fit_its_kind_is_refused(values, entry, message):
+    values["methods"]["mine"] = entry
+    with pytest.raises(ValueError, match=message):
+        find_method("mine", values)
 
 
 @pytest.mark.parametrize("name", [*MODELS, *SECTIONS])
@@ -110,7 +138,7 @@ def nested_models(values, model, path):
     """Yield the path of every model within a model."""
     for key, field in model.model_fields.items():
         kind = field.annotation
-        if inspect.isclass(kind) and issubclass(kind, BaseModel):
+        if key in values and inspect.isclass(kind) and issubclass(kind, BaseModel):
             yield f"{path}.{key}"
             yield from nested_models(values[key], kind, f"{path}.{key}")
 
@@ -127,8 +155,9 @@ def test_a_misspelt_key_is_refused_at_any_depth(values):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_no_value_is_assumed(values, name):
-    for key in values[name]:
+def test_no_experimental_choice_is_assumed(values, name):
+    fields = MODELS[name].model_fields
+    for key in [key for key in values[name] if fields[key].is_required()]:
         less = {k: v for k, v in values[name].items() if k != key}
         with pytest.raises(ValueError, match=f"{key}\n  Field required"):
             MODELS[name](**less)

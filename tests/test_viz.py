@@ -78,7 +78,9 @@ def test_a_pipeline_is_one_box_of_its_name():
             assert boxes <= set(pipelines()) - set(COMPOSED)
         else:
             assert boxes == {name}
-        assert not {one for one in pipeline.datasets() if "." in one.removeprefix("params:imputation.")}  # none is renamed
+        assert not {
+            one for one in pipeline.datasets() if "." in one.removeprefix("params:imputation.")
+        }  # none is renamed
 
 
 def free_port():

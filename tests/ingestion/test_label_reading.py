@@ -71,6 +71,24 @@ def test_ids_are_what_the_slope_makes_of_the_stored_numbers(write, read, params)
         merge_labels(label, params().labels)
 
 
+@pytest.mark.parametrize(("slope", "intercept"), [(1, -3), (1, 1), (0.5, -2), (-1, 2)])
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_the_intercept_takes_part_in_the_ids(write, read, params, slope, intercept, dtype):
+    label = read(write("label.nii.gz", block([])), labels={"need": "ignored"}).image
+    ids = block([1, 2, 2], np.float64)
+    label = label.with_stored(((ids - intercept) / slope).astype(dtype), None, (slope, intercept))
+    merged = merge_labels(label, params().labels)
+    np.testing.assert_array_equal(merged.stored, ids)
+    assert merged.slope_intercept == (1, 0)
+
+
+def test_an_intercept_that_leaves_no_whole_numbers_is_refused(write, read, params):
+    label = read(write("label.nii.gz", block([1])), labels={"need": "ignored"}).image
+    label.header.set_slope_inter(1, 0.5)
+    with pytest.raises(BadCase, match=r"whole numbers .*such as 1\.5"):
+        merge_labels(label, params().labels)
+
+
 @pytest.mark.parametrize(
     ("labels", "fault"),
     [

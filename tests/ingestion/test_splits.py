@@ -80,7 +80,7 @@ def test_strata_of_unlike_size_are_spread_evenly():
 
 
 @given(st.integers(0, 500), st.floats(0, 1), st.floats(0, 1))
-def test_shares_add_up_and_are_within_one_of_the_quota(count, one, two):
+def test_sizes_add_up_and_are_within_one_of_the_quota(count, one, two):
     low, high = sorted((one, two))
     fractions = (low, high - low, 1 - high)
     sizes = largest_remainder(count, fractions)
@@ -88,6 +88,41 @@ def test_shares_add_up_and_are_within_one_of_the_quota(count, one, two):
     assert all(
         abs(size - count * part) < 1 + 1e-6 for size, part in zip(sizes, fractions, strict=True)
     )
+
+
+@pytest.mark.parametrize(
+    ("count", "fractions", "sizes"),
+    [
+        (10, (0.66, 0.17, 0.17), [6, 2, 2]),  # quotas 6.6, 1.7, 1.7
+        (7, (0.6, 0.2, 0.2), [4, 2, 1]),  # 4.2, 1.4, 1.4: of equal remainders the first
+        (5, (0.25, 0.5, 0.25), [1, 3, 1]),  # 1.25, 2.5, 1.25
+        (3, (0.5, 0.0, 0.5), [2, 0, 1]),
+        (10, (0.35, 0.3, 0.35), [4, 3, 3]),  # 3.5, 3, 3.5
+        (25, (0.1, 0.58, 0.32), [3, 14, 8]),  # 2.5, 14.5, 8.0
+        (6, (0.1, 0.3, 0.6), [1, 2, 3]),  # 0.6, 1.8, 3.6
+        (4, (0.15, 0.2, 0.65), [1, 1, 2]),  # 0.6, 0.8, 2.6; 2.6 - 2 is larger than 0.6 in floats
+        (100, (0.58, 0.42), [58, 42]),  # 100 * 0.58 is below 58 in floats
+        (50, (0.29, 0.42, 0.29), [15, 21, 14]),  # 14.5, 21, 14.5
+    ],
+)
+def test_what_is_left_goes_to_the_largest_remainders(count, fractions, sizes):
+    assert largest_remainder(count, fractions) == sizes
+
+
+def test_of_many_equal_remainders_the_first_are_rounded_up():
+    assert largest_remainder(20, (1 / 40,) * 40) == [1] * 20 + [0] * 20
+
+
+@given(st.integers(0, 500), st.lists(st.integers(1, 100), min_size=2, max_size=6))
+def test_no_part_is_rounded_up_before_one_with_a_larger_remainder(count, weights):
+    """In whole numbers, so that no rounding of floats hides a wrong order."""
+    total = sum(weights)
+    sizes = largest_remainder(count, tuple(weight / total for weight in weights))
+    rests = [count * weight % total for weight in weights]
+    up = [size - count * weight // total for size, weight in zip(sizes, weights, strict=True)]
+    assert set(up) <= {0, 1}
+    places = sorted(range(len(weights)), key=lambda part: (-rests[part], part))
+    assert [up[part] for part in places] == sorted(up, reverse=True)
 
 
 def test_another_seed_gives_another_split():

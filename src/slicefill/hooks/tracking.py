@@ -1,4 +1,4 @@
-"""An MLflow run around a Kedro run."""
+"""An MLflow run is opened before a Kedro run, and closed after it."""
 
 import os
 import shutil
@@ -19,15 +19,15 @@ from slicefill.params import as_plain
 from slicefill.types import ModelPromise
 
 _AXIS = {"L": 0, "A": 1, "S": 2}  # of arrays that are not turned; any other by the spacing
-_SECTION = {"imputation": "imputation", "segmentation": "augmentation"}  # what a served model needs
+_SECTION = {"imputation": "imputation", "segmentation": "augmentation"}  # that a model needs
 
 
 class TrackingHook:
-    """Opens an MLflow run and logs what the catalog marks.
+    """Opens an MLflow run and logs the datasets whose catalog entries ask for it.
 
-    `metadata: {mlflow: true}` makes an output an artifact of the run, `{mlflow_inputs: true}`
-    stands at the splits of the data that the run sees, `{mlflow_model: imputation}` (or
-    `segmentation`) at models to register.
+    `metadata: {mlflow: true}` logs an output as an artifact of the run, `{mlflow_inputs: true}`
+    the splits of the data as its inputs, and `{mlflow_model: imputation}` (or `segmentation`)
+    registers the models in an output.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class TrackingHook:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Keep what the experiment is called and how its slices lie."""
+        """Keep the globals: name of the experiment, axis, factor, variant, preset and seed."""
         self._globals = dict(context.config_loader["globals"])
 
     @hook_impl
@@ -46,7 +46,7 @@ class TrackingHook:
     ) -> None:
         """Open a run named after experiment, pipelines and method."""
         project, overrides = Path(run_params["project_path"]), run_params["runtime_params"] or {}
-        chosen = {name: overrides[name] for name in tracking.DESIGN if name in overrides}
+        chosen = {name: value for name, value in overrides.items() if name in self._globals}
         self._design, self._catalog = {**self._globals, **chosen}, None
         tags = tracking.run_tags(self._design, run_params, _commit(project))
         name = tracking.run_name(self._design, run_params)
@@ -60,21 +60,21 @@ class TrackingHook:
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
-        """Log which data the run sees."""
-        if self._marks(dataset_name).get("mlflow_inputs"):
+        """Log which data the run reads."""
+        if self._metadata(dataset_name).get("mlflow_inputs"):
             self._log_inputs(data)
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Log an output, or register the models in it, if its catalog entry says so."""
-        marks = self._marks(dataset_name)
-        if marks.get("mlflow") and self._find(dataset_name).exists():  # figures: perhaps none
+        metadata = self._metadata(dataset_name)
+        if metadata.get("mlflow") and self._find(dataset_name).exists():  # figures: perhaps none
             with _on_disk(self._find(dataset_name)) as path:
                 tracking.log_artifact(path)
-        if marks.get("mlflow_inputs"):
+        if metadata.get("mlflow_inputs"):
             self._log_inputs(data)
-        if "mlflow_model" in marks:
-            self._register(self._find(dataset_name), data, marks["mlflow_model"])
+        if "mlflow_model" in metadata:
+            self._register(self._find(dataset_name), data, metadata["mlflow_model"])
 
     @hook_impl
     def after_pipeline_run(self) -> None:
@@ -89,7 +89,7 @@ class TrackingHook:
     def _find(self, name: str) -> Any:
         return None if self._catalog is None else self._catalog.get(name)
 
-    def _marks(self, name: str) -> dict[str, Any]:
+    def _metadata(self, name: str) -> dict[str, Any]:
         return getattr(self._find(name), "metadata", None) or {}
 
     def _load(self, name: str) -> Any:
@@ -120,7 +120,7 @@ class TrackingHook:
 
 @contextmanager
 def _on_disk(dataset: Any) -> Iterator[Path]:
-    """Lend the file or folder of a dataset; what lies in an object store is fetched."""
+    """Yield the path of a dataset; one in an object store is downloaded while the block runs."""
     place = dataset._filepath
     files, path = (dataset._fs, str(place)) if hasattr(dataset, "_fs") else (place.fs, place.path)
     if "file" in files.protocol:
@@ -133,14 +133,14 @@ def _on_disk(dataset: Any) -> Iterator[Path]:
 
 
 def _commit(project: Path) -> dict[str, str]:
-    """The commit, and whether files that git knows differ from it."""
+    """Tags: the commit, and whether tracked files differ from it."""
     commit = _git(project, "rev-parse", "HEAD") or os.environ.get("SLICEFILL_COMMIT", "")
     dirty = _git(project, "status", "--porcelain", "--untracked-files=no")
     return {"git_commit": commit, "git_dirty": commit and ("true" if dirty else "false")}
 
 
 def _git(project: Path, *arguments: str) -> str:
-    if shutil.which("git") is None:  # as in the container image, whose build says the commit
+    if shutil.which("git") is None:  # as in the container image, whose build sets SLICEFILL_COMMIT
         return ""
     command = ["git", "-C", str(project), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

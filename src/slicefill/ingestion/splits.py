@@ -65,9 +65,10 @@ def largest_remainder(count: int, fractions: tuple[float, ...]) -> list[int]:
         >>> largest_remainder(10, (0.66, 0.17, 0.17))
         [6, 2, 2]
     """
-    quotas = np.round(count * np.array(fractions), 9)
+    quotas = count * np.array(fractions)
     sizes = np.floor(quotas).astype(int)
-    largest = np.argsort(sizes - quotas, kind="stable")
+    remainders = np.round(quotas - sizes, 9)  # equal ones differ in their last bits otherwise
+    largest = np.argsort(-remainders, kind="stable")
     sizes[largest[: count - sizes.sum()]] += 1
     return [int(size) for size in sizes]
 

@@ -14,14 +14,18 @@ class HardwareParams(Params):
     there is one machine, which is the default.
     """
 
-    accelerator: Literal["auto", "cpu", "gpu"] = Field(description="auto: a GPU if there is one")
-    devices: Count = Field(description="of each machine; more than one: distributed data parallel")
+    accelerator: Literal["auto", "cpu", "gpu"] = Field(
+        "auto", description="auto: a GPU if there is one"
+    )
+    devices: Count = Field(
+        1, description="of each machine; more than one: distributed data parallel"
+    )
     num_nodes: Count = Field(1, description="machines")
     strategy: Literal["auto", "ddp_spawn", "ddp_fork"] = Field(
         "auto", description="how processes start; auto: ddp_spawn where there are several"
     )
     precision: Literal["auto", "32-true", "bf16-mixed"] = Field(
-        description="auto: bf16 where the processor has it"
+        "auto", description="auto: bf16 where the processor has it"
     )
 
     @property

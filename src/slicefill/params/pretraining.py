@@ -21,7 +21,7 @@ class CalibrationParams(Params):
     knots: Annotated[int, Field(ge=2, le=32)] = Field(description="of the monotone map")
     seed: int = Field(description="of the drawing")
     batch_pixels: Count = Field(description="most pixels (pairs × rows × columns) in one batch")
-    hardware: HardwareParams
+    hardware: HardwareParams = HardwareParams()
 
 
 class DomainParams(Params):

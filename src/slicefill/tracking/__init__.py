@@ -8,13 +8,12 @@ starts, not before.
 from slicefill.tracking.artifacts import log_artifact, log_table
 from slicefill.tracking.environment import log_environment
 from slicefill.tracking.lineage import log_inputs
-from slicefill.tracking.naming import DESIGN, run_name, run_tags
+from slicefill.tracking.naming import run_name, run_tags
 from slicefill.tracking.registry import ModelFile, register_model
 from slicefill.tracking.runs import child_run, end_run, start_run, store_uri
 from slicefill.tracking.values import flatten, log_metrics, log_params, reporter
 
 __all__ = [
-    "DESIGN",
     "ModelFile",
     "child_run",
     "end_run",

@@ -1,4 +1,4 @@
-"""What a run is called in the table of runs, and by what it is found there."""
+"""Name and tags of a run in MLflow's table of runs."""
 
 import shlex
 from collections.abc import Mapping
@@ -6,23 +6,26 @@ from typing import Any
 
 from slicefill.tracking.values import flatten
 
-DESIGN = ("axis", "factor", "variant", "seed", "preset")
-_UNTRAINED = {"ingestion", "anisotropization"}  # no method takes part in these
+_IN_NAME = {"axis", "factor", "variant", "preset"}  # overrides that a name says in other words
+_UNTRAINED = {"ingestion", "anisotropization"}  # pipelines without a method
 
 
 def run_name(design: Mapping[str, Any], run_params: Mapping[str, Any]) -> str:
-    """Name a run by method, what else was set on the command line, pipelines and data.
+    """Name a run by its method, other overrides, pipelines and data.
 
-    What tells runs apart comes first: the table of runs cuts long names.
+    The method comes first because the table of runs cuts long names.
+
+    Args:
+        design: The experiment's name, axis, factor, variant and preset.
+        run_params: What Kedro passes to its hooks.
 
     Example:
         >>> design = {"experiment": "hippocampus", "factor": 4, "axis": "S", "variant": "iia"}
         >>> run_name(design, {"pipeline_names": ["synthesis"], "runtime_params": {"seed": 1}})
         'iia seed=1 · synthesis · hippocampus ×4 S'
     """
-    named = set(DESIGN) - {"seed"}
     overrides = flatten(run_params["runtime_params"] or {})
-    changes = [f"{name}={value}" for name, value in overrides.items() if name not in named]
+    changes = [f"{name}={value}" for name, value in overrides.items() if name not in _IN_NAME]
     parts = [
         " ".join(filter(None, [_method(design, run_params), *changes])),
         "+".join(_stages(run_params)),
@@ -34,16 +37,16 @@ def run_name(design: Mapping[str, Any], run_params: Mapping[str, Any]) -> str:
 def run_tags(
     design: Mapping[str, Any], run_params: Mapping[str, Any], commit: Mapping[str, str]
 ) -> dict[str, str]:
-    """Tags of a run; those with a dot are MLflow's own, for the source and version columns.
+    """Return the tags of a run; those with a dot are MLflow's own, for source and version columns.
 
     Args:
         design: The experiment's name, axis, factor, variant, preset and seed.
-        run_params: What Kedro was told.
+        run_params: What Kedro passes to its hooks.
         commit: `git_commit` and `git_dirty`, both empty outside of a repository.
     """
     command = kedro_command(run_params)
     stages = "+".join(_stages(run_params))
-    changed = " with changes that are not committed" if commit["git_dirty"] == "true" else ""
+    changed = " with uncommitted changes" if commit["git_dirty"] == "true" else ""
     tags = {
         "dataset": str(design["experiment"]),
         "axis": str(design["axis"]),
@@ -61,7 +64,7 @@ def run_tags(
 
 
 def kedro_command(run_params: Mapping[str, Any]) -> str:
-    """Write the command that starts such a run.
+    """Return the command that starts such a run.
 
     Example:
         >>> kedro_command({"env": "tiny", "pipeline_names": ["synthesis"], "runtime_params": None})

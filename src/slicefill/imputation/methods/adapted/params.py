@@ -38,7 +38,7 @@ class AdaptationParams(Params):
     through_plane: AxisName
     groups: GroupParams
     optimisation: OptimisationParams
-    hardware: HardwareParams
+    hardware: HardwareParams = HardwareParams()
 
     @model_validator(mode="after")
     def _time_is_limited(self) -> Self:

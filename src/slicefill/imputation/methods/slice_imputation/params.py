@@ -129,7 +129,7 @@ class SynthesisParams(BaseParams):
     groups: GroupParams
     optimisation: OptimisationParams
     window: WindowParams
-    hardware: HardwareParams
+    hardware: HardwareParams = HardwareParams()
 
     @model_validator(mode="after")
     def _preset_is_defined(self) -> Self:
