@@ -3,7 +3,7 @@ import sys
 from pathlib import PurePosixPath
 
 import pytest
-from kedro.io import DataCatalog
+from kedro.io import DataCatalog, DatasetError
 
 from slicefill.pipelines import comparison, study
 
@@ -27,7 +27,7 @@ def written(entries):
     return {
         name: PurePosixPath(next(entry[key] for key in PATHS if key in entry))
         for name, entry in entries.items()
-        if name not in ("raw_folder", "paper_tables", "scans")
+        if name not in ("raw_folder", "paper_tables") and entry["type"] != "MemoryDataset"
     }
 
 
@@ -38,9 +38,9 @@ def test_every_dataset_of_a_pipeline_is_in_the_catalog(entries, configuration, e
     for pipeline in pipelines().values():
         for name in pipeline.datasets() - {"parameters"}:
             if name.startswith("params:"):
-                inner = parameters
-                for key in name.removeprefix("params:").split("."):
-                    inner = inner[key]
+                section, _, field = name.removeprefix("params:").partition(".")
+                assert section in parameters
+                assert not field or field in parameters[section]
             else:
                 assert name in known
 
@@ -51,10 +51,26 @@ def test_every_entry_is_used_by_a_pipeline(entries):
 
 
 @pytest.mark.parametrize("env", ENVIRONMENTS)
-def test_every_entry_can_be_built(entries, env):
+def test_every_entry_becomes_a_dataset_of_its_type_at_its_path(entries, env):
     catalog = DataCatalog.from_config(dict(entries(env)))
-    for name in entries(env):
-        assert catalog.get(name) is not None
+    for name, entry in entries(env).items():
+        dataset = catalog.get(name)
+        kind = f"{type(dataset).__module__}.{type(dataset).__name__}"
+        assert kind.endswith(f".{entry['type'].rpartition('.')[2]}"), name
+        if entry["type"].startswith("slicefill."):
+            assert kind == entry["type"]
+        if any(entry.get(key) for key in PATHS):
+            path = next(entry[key] for key in PATHS if entry.get(key))
+            described = {str(value) for value in dataset._describe().values()}
+            assert any(one.endswith(path) for one in described), (name, path, described)
+        assert getattr(dataset, "metadata", None) == entry.get("metadata")
+
+
+def test_a_misspelt_key_of_an_entry_is_refused_by_its_name(entries):
+    for name, entry in entries("base").items():
+        catalog = DataCatalog.from_config({name: {**entry, "pth": "x"}})
+        with pytest.raises(DatasetError, match=name):
+            catalog.get(name)
 
 
 def test_no_two_datasets_of_any_experiments_share_a_path(entries):

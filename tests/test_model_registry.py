@@ -12,7 +12,7 @@ import torch
 from mlflow import MlflowClient
 
 from slicefill import __version__, tracking
-from slicefill.api import load_imputer
+from slicefill.api import array_imputer
 from slicefill.imputation.impute import learned_imputer
 from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
 from slicefill.params import SegmentationParams
@@ -181,7 +181,7 @@ def test_a_request_that_makes_no_sense_is_told_what_was_expected(
     saved, configuration, shape, params, said
 ):
     config = configuration("tiny")["parameters"]["imputation"]
-    fill = load_imputer("x", saved / "imputation" / "artifacts" / "checkpoint.pt", config)
+    fill = array_imputer("x", saved / "imputation" / "artifacts" / "checkpoint.pt", config)
     with pytest.raises(ValueError, match=said):
         fill(np.random.default_rng(0).random(shape, np.float32), **params)
 

@@ -32,10 +32,10 @@ class ParametersHook:
 
     @hook_impl
     def after_catalog_created(self, parameters: dict[str, Any]) -> None:
-        """Validate every entry that names a system.
+        """Validate every entry of `conf/` that names a system.
 
         Raises:
-            ValueError: Naming the entry.
+            ValueError: Names the entry.
         """
         check_entries(parameters)
 
