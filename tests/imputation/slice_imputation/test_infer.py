@@ -339,7 +339,7 @@ def test_ensemble_is_equivariant_to_mirroring(axis, make_engine):
 
 # --- what is imported ------------------------------------------------------------------------
 
-TRAINING = "critics groups learner losses perceptual steps synthesis training training_set validation"
+TRAINING = "critics groups learner losses perceptual steps synthesis training training_set views"
 LOAD = """
 import sys
 from slicefill.imputation.methods import slice_imputation
