@@ -24,7 +24,7 @@ from slicefill.segmentation.scans import Scan
 from slicefill.training.fit import Run
 from slicefill.types import Case, Lazy
 
-PLAIN = {"transforms": None}  # every process augments by random numbers of its own
+PLAIN = {"transforms": []}  # every process augments by random numbers of its own
 ALONE = {"accelerator": "cpu", "devices": 1, "precision": "32-true"}
 
 

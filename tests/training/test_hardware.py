@@ -161,11 +161,9 @@ def test_machines_that_cannot_find_each_other_are_refused(monkeypatch):
         launch_fabric(two.alone)
 
 
-def test_one_machine_leaves_no_trace_in_what_marks_are_made_of():
-    assert HardwareParams(**ONE, num_nodes=1, strategy="auto").model_dump() == ONE
-    marks = [HardwareParams(**{**ONE, **more}).model_dump() for more in MORE]
-    assert all(mark != ONE for mark in marks)
-    assert [HardwareParams(**mark).processes for mark in marks] == [2, 2, 4]
+def test_one_machine_is_the_default_and_processes_are_counted_over_machines():
+    assert HardwareParams(**ONE) == HardwareParams(**ONE, num_nodes=1, strategy="auto")
+    assert [HardwareParams(**{**ONE, **more}).processes for more in MORE] == [2, 2, 4]
 
 
 MORE = [{"devices": 2}, {"num_nodes": 2}, {"devices": 2, "num_nodes": 2}]

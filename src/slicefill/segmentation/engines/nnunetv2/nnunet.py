@@ -59,7 +59,7 @@ def train_nnunet(data: SegmentationData, params: Params, setting: Setting, run: 
     0 counts in full, one of weight 0 not at all. Its plans see validation scans too, as in its
     own cross-validation. Interrupted training starts anew; the state keeper of the run is not
     used. On the CPU with `processes: 1` a seed gives the same network again; more processes,
-    needs to be kept busy, augment beside the training in an order that varies.
+    which a GPU needs to be kept busy, augment beside the training in an order that varies.
 
     Args:
         data: Scans for training and for validation.
