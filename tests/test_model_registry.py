@@ -34,6 +34,8 @@ def checkpoints(synthesis_params, configuration):
     return {
         "imputation": {
             "kind": "slice_imputation",
+            "network": synthesis_params.network.model_dump(),
+            "parts": synthesis_params.parts.model_dump(),
             "window": synthesis_params.window.model_dump(),
             "weights": network.state_dict(),
             "params": synthesis_params.model_dump(),
@@ -149,7 +151,7 @@ def test_the_served_model_is_the_one_of_the_pipeline(checkpoints, configuration,
     slices = np.ascontiguousarray(np.moveaxis(volume, 2, 0)[:, None])
     window = checkpoints["imputation"]["window"]
     seen = np.percentile(volume, [window["low"], window["high"]])[None]
-    expected = imputer.method(Stack(slices, seen), [0.5]).image[:, 0, 0]
+    expected = imputer.method(Stack(slices, seen), [0.5], np.random.default_rng(0)).image[:, 0, 0]
     loaded = mlflow.pyfunc.load_model(str(saved / "imputation"))
     imputed = loaded.predict(volume, params={"axis": 2, "count": 1})
     np.testing.assert_allclose(np.moveaxis(imputed, 2, 0)[1::2], expected, rtol=1e-5)
