@@ -192,7 +192,7 @@ def test_a_segmentation_model_gives_a_label_map(saved, volume, checkpoints):
     loaded = mlflow.pyfunc.load_model(str(saved / "segmentation"))
     labels = loaded.predict(volume)
     assert (labels.shape, labels.dtype) == (volume.shape, np.uint8)
-    assert set(np.unique(labels)) <= set(checkpoints["segmentation"]["params"]["label_names"])
+    assert set(np.unique(labels)) <= set({0, 1, 2, 3})
     turned = loaded.predict(np.moveaxis(volume, 2, 0), params={"axis": 0})
     np.testing.assert_array_equal(np.moveaxis(turned, 0, 2), labels)
 
