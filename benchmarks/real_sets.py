@@ -20,8 +20,8 @@ from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.ingestion.layouts import RawCase, find_cases
 from slicefill.ingestion.manifest import subject_of
 from slicefill.ingestion.reading import read_case
-from slicefill.metrics.correspondence import corresponding_slices
-from slicefill.metrics.scoring import Scored, body_mask, score_imputed_case
+from slicefill.metrics.correspondence import Correspondence, corresponding_slices
+from slicefill.metrics.scoring import body_mask, score_imputed_case
 from slicefill.params import (
     AnisotropizationParams,
     EvaluationParams,
@@ -135,9 +135,9 @@ def score_method(
         the absolute error.
     """
     imputed = impute_case(acquired_case, imputer, design.imputation)
-    scored = corresponding_slices(imputed.record, design.evaluation.label_names)
-    scores = score_imputed_case(imputed, truth, scored, design.evaluation)
-    return scores | _confidence_scores(imputed, truth, scored, design.evaluation.body_quantile)
+    slices = corresponding_slices(imputed.record)
+    scores = score_imputed_case(imputed, truth, slices, design.evaluation)
+    return scores | _confidence_scores(imputed, truth, slices, design.evaluation.body_quantile)
 
 
 def _parameters(env: str, factor: int) -> dict[str, Any]:
@@ -149,15 +149,16 @@ def _parameters(env: str, factor: int) -> dict[str, Any]:
 
 
 def _confidence_scores(
-    imputed: Case, truth: Case, scored: Scored, body_quantile: float
+    imputed: Case, truth: Case, slices: Correspondence, body_quantile: float
 ) -> dict[str, float]:
     volume, made, confidence = (
-        slices_first(each.intensities(), scored.axis)
+        slices_first(each.intensities(), slices.axis)
         for each in (truth.image, imputed.image, imputed.maps["confidence"])
     )
-    body = body_mask(volume, scored.truth_index, body_quantile)
-    error = np.abs(made[scored.imputed_index] - volume[scored.truth_index])[body]
-    believed = confidence[scored.imputed_index][body]
+    found, there = slices.imputed[slices.synthetic], slices.truth[slices.synthetic]
+    body = body_mask(volume, there, body_quantile)
+    error = np.abs(made[found] - volume[there])[body]
+    believed = confidence[found][body]
     width = np.ptp(imputed.record["window_stored"]) * abs(imputed.image.slope_intercept[0])
     return {
         "confidence_mean": float(believed.mean(dtype=np.float64)),

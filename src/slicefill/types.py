@@ -126,10 +126,19 @@ class Lazy(Generic[T]):
         make: Computes it.
         fingerprint: Digest of all that determines it (inputs, parameters, model). What lies on
             disk with the same fingerprint is not made again.
+        record: Reads the record of what lies on disk, without its volumes; None where there is
+            no such short cut.
     """
 
     make: Callable[[], T]
     fingerprint: str
+    record: Callable[[], Mapping[str, Any]] | None = None
+
+
+def read_record(promise: "Lazy[Any]") -> Mapping[str, Any]:
+    """Return the record of a case or prediction, without its volumes where that is possible."""
+    record: Mapping[str, Any] = promise.record() if promise.record else promise.make().record
+    return record
 
 
 Checkpoint = dict[str, Any]

@@ -18,7 +18,7 @@ from slicefill.params import (
 )
 from slicefill.pipelines.anisotropization.nodes import subsample_cases
 from slicefill.pipelines.augmentation.nodes import assemble_scans, list_slices
-from slicefill.pipelines.evaluation.nodes import score_cases
+from slicefill.pipelines.evaluation.nodes import evaluate_cases
 from slicefill.pipelines.imputation.nodes import impute_cases
 from slicefill.pipelines.ingestion.nodes import check_raw_cases, import_cases
 from slicefill.pipelines.segmentation.nodes import predict_cases
@@ -146,7 +146,8 @@ def test_scores_are_the_same_bits(kind, serial, cases, splits, parameters):
 
     def scores(kind):
         executor = ExecutorParams(**EXECUTORS[kind])
-        return score_cases(serial.load(), cases, splits, params, executor)
+        *tables, _ = evaluate_cases(serial.load(), cases, splits, params, executor)
+        return tables
 
     for expected, found in zip(scores("serial"), scores(kind), strict=True):
         pd.testing.assert_frame_equal(found, expected, check_exact=True)

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from slicefill.metrics.scoring import Scored, score_imputed_case
+from slicefill.metrics.correspondence import Correspondence
+from slicefill.metrics.scoring import score_imputed_case
 from slicefill.types import Case, Volume
 
-NAMES = {0: "background", 1: "core", 2: "rim"}
 SPACING = (1.0, 0.8, 0.5)  # across slices, rows, columns
 DEPTH, FACTOR = 13, 4
 
@@ -29,10 +29,10 @@ def case(image, label=None, axis=0, slope=1.0):
     return Case(volume(image, axis, slope), None if label is None else volume(label, axis))
 
 
-def scored(axis=0, depth=DEPTH, factor=FACTOR, names=NAMES):
+def every(axis=0, depth=DEPTH, factor=FACTOR):
+    """All slices correspond; every `factor`-th was acquired."""
     slices = np.arange(depth)
-    synthetic, acquired = slices[slices % factor > 0], slices[slices % factor == 0]
-    return Scored(axis, synthetic, synthetic, acquired, acquired, names)
+    return Correspondence(axis, slices, slices, slices % factor > 0)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def shifted(image, by):
 
 def test_perfect_imputation(image, label, params):
     truth = case(image, label)
-    scores = score_imputed_case(truth, truth, scored(), params)
+    scores = score_imputed_case(truth, truth, every(), params)
     for key in ("mae_body", "mae_field", "bias_body", "volume_bias_mean", "assd_mean"):
         assert scores[key] == 0
     for key in ("ssim_body", "ssim_field", "ssim_all_slices", "gradient_ratio", "dice_core"):
@@ -69,7 +69,7 @@ def test_perfect_imputation(image, label, params):
 
 
 def test_constant_error_is_found_as_such(image, params):
-    scores = score_imputed_case(case(shifted(image, -10)), case(image), scored(), params)
+    scores = score_imputed_case(case(shifted(image, -10)), case(image), every(), params)
     data_range = np.percentile(image, 99.9) - image.min()
     assert scores["mae_body"] == pytest.approx(10, rel=1e-4)
     assert scores["mae_field"] == pytest.approx(10, rel=1e-4)
@@ -78,7 +78,7 @@ def test_constant_error_is_found_as_such(image, params):
 
 
 def test_counting_copied_slices_inflates_psnr_by_their_share(image, params):
-    scores = score_imputed_case(case(shifted(image, 10)), case(image), scored(), params)
+    scores = score_imputed_case(case(shifted(image, 10)), case(image), every(), params)
     inflation = scores["psnr_all_slices"] - scores["psnr_field"]
     assert inflation == pytest.approx(10 * np.log10(13 / 9), abs=1e-3)
     assert scores["ssim_all_slices"] > scores["ssim_field"]
@@ -87,7 +87,7 @@ def test_counting_copied_slices_inflates_psnr_by_their_share(image, params):
 def test_errors_in_the_dark_field_do_not_reach_the_body(image, params):
     spoiled = image.copy()
     spoiled[:, :, -2:] += 100
-    scores = score_imputed_case(case(spoiled), case(image), scored(), params)
+    scores = score_imputed_case(case(spoiled), case(image), every(), params)
     assert scores["mae_body"] == 0
     assert scores["mae_field"] == pytest.approx(10)  # 2 of 20 columns
 
@@ -97,15 +97,15 @@ def test_holes_of_the_body_belong_to_it(image, params):
     hollow[:, 10:13, 8:11] = 0
     spoiled = hollow.copy()
     spoiled[:, 11, 9] = 50
-    assert score_imputed_case(case(spoiled), case(hollow), scored(), params)["mae_body"] > 0
+    assert score_imputed_case(case(spoiled), case(hollow), every(), params)["mae_body"] > 0
 
 
 @pytest.mark.parametrize("axis", [1, 2])
 def test_any_slice_axis_scores_the_same(image, label, params, axis):
     worse = np.roll(label, 1, axis=1)
-    expected = score_imputed_case(case(image + 5, worse), case(image, label), scored(), params)
+    expected = score_imputed_case(case(image + 5, worse), case(image, label), every(), params)
     moved = score_imputed_case(
-        case(image + 5, worse, axis), case(image, label, axis), scored(axis), params
+        case(image + 5, worse, axis), case(image, label, axis), every(axis), params
     )
     assert moved == pytest.approx(expected, rel=1e-5)
 
@@ -113,18 +113,18 @@ def test_any_slice_axis_scores_the_same(image, label, params, axis):
 def test_scores_are_in_intensities_not_stored_numbers(image, params):
     whole = np.rint(image).astype(np.int16)
     truth, imputed = case(whole, slope=0.5), case(whole + np.int16(10), slope=0.5)
-    scores = score_imputed_case(imputed, truth, scored(), params)
+    scores = score_imputed_case(imputed, truth, every(), params)
     assert scores["mae_field"] == pytest.approx(5)
 
 
 def test_channels_are_averaged_each_on_its_own_scale(image, params):
     noisy = image + np.random.default_rng(1).normal(0, 20, image.shape).astype(np.float32)
-    first = score_imputed_case(case(noisy), case(image), scored(), params)
-    second = score_imputed_case(case(image * 3 + 30), case(image * 3), scored(), params)
+    first = score_imputed_case(case(noisy), case(image), every(), params)
+    second = score_imputed_case(case(image * 3 + 30), case(image * 3), every(), params)
     both = score_imputed_case(
         case(np.stack([noisy, image * 3 + 30], axis=-1)),
         case(np.stack([image, image * 3], axis=-1)),
-        scored(),
+        every(),
         params,
     )
     assert both == pytest.approx({key: (first[key] + second[key]) / 2 for key in first}, rel=1e-5)
@@ -134,7 +134,7 @@ def test_labels_are_scored_by_name_on_synthetic_slices(image, label, params):
     grown = label.copy()
     synthetic = np.arange(DEPTH) % FACTOR > 0
     grown[synthetic, 8:12, 12:14] = 1  # core 16 → 24 pixels, taken from the rim's 104
-    scores = score_imputed_case(case(image, grown), case(image, label), scored(), params)
+    scores = score_imputed_case(case(image, grown), case(image, label), every(), params)
     assert scores["volume_bias_core"] == pytest.approx(0.5)
     assert scores["dice_core"] == pytest.approx(2 * 16 / (16 + 24))
     assert scores["volume_bias_rim"] == pytest.approx(-8 / 104)
@@ -147,43 +147,41 @@ def test_surface_distance_is_in_mm_of_the_slices_compared(image, params):
     """One pixel at slice 0 of the truth, at slice 8 of the imputation: 8 slices of 1 mm apart."""
     here, there = np.zeros((2, *image.shape), np.uint8)
     here[0, 3, 3] = there[8, 3, 3] = 1
-    every = Scored(0, *[np.array([2, 6, 10])] * 2, *[np.array([0, 4, 8, 12])] * 2, {1: "dot"})
-    scores = score_imputed_case(case(image, there), case(image, here), every, params)
+    other = np.arange(0, DEPTH, 2)
+    slices = Correspondence(0, other, other, other % FACTOR > 0)
+    dot = params.model_copy(update={"label_names": {1: "dot"}})
+    scores = score_imputed_case(case(image, there), case(image, here), slices, dot)
     assert scores["assd_dot"] == pytest.approx(8)
 
 
 def test_a_label_that_is_nowhere_is_left_out_of_the_mean(image, label, params):
-    names = {1: "core", 2: "rim", 3: "absent"}
+    named = params.model_copy(update={"label_names": {1: "core", 2: "rim", 3: "absent"}})
     truth = case(image, label)
-    scores = score_imputed_case(truth, truth, scored(names=names), params)
+    scores = score_imputed_case(truth, truth, every(), named)
     assert np.isnan(scores["dice_absent"])
     assert scores["dice_mean"] == 1
 
 
 def test_slices_may_be_numbered_differently(image, params):
     """Output slice i shows truth slice i + 2, as where the anisotropic volume started later."""
-    pairs = scored(depth=9)
-    later = Scored(
-        0, pairs.imputed_index, pairs.imputed_index + 2, pairs.acquired_imputed,
-        pairs.acquired_imputed + 2, NAMES,
-    )  # fmt: skip
+    shown = np.arange(9)
+    later = Correspondence(0, shown, shown + 2, shown % FACTOR > 0)
     scores = score_imputed_case(case(image[2:11] + 7), case(image), later, params)
     assert scores["mae_field"] == pytest.approx(7, rel=1e-4)
 
 
 def test_without_labels_there_are_no_label_scores(image, label, params):
     for imputed, truth in ((case(image), case(image, label)), (case(image, label), case(image))):
-        scores = score_imputed_case(imputed, truth, scored(), params)
+        scores = score_imputed_case(imputed, truth, every(), params)
         assert not any(key.startswith(("dice", "volume", "assd")) for key in scores)
 
 
 def test_what_cannot_be_scored_is_refused(image, params):
     flat = np.full_like(image, 7)
     with pytest.raises(ValueError, match="no scale"):
-        score_imputed_case(case(flat), case(flat), scored(), params)
+        score_imputed_case(case(flat), case(flat), every(), params)
     with pytest.raises(ValueError, match="imputed slices are"):
-        score_imputed_case(case(image[:, :-1]), case(image), scored(), params)
-    some = np.array([1, 3])
-    uneven = Scored(0, some, some, np.array([0, 4]), np.array([0, 4]), NAMES)
+        score_imputed_case(case(image[:, :-1]), case(image), every(), params)
+    uneven = np.array([0, 1, 3, 4])
     with pytest.raises(ValueError, match="evenly spaced"):
-        score_imputed_case(case(image), case(image), uneven, params)
+        Correspondence(0, uneven, uneven, uneven % FACTOR > 0)

@@ -1,4 +1,9 @@
+import io
+import pickle
 import re
+from collections import Counter
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -8,9 +13,8 @@ from slicefill.imputation.impute import classical_imputer, impute_case
 from slicefill.params import SERIAL, EvaluationParams
 from slicefill.pipelines.evaluation.nodes import (
     draw_figures,
-    score_cases,
-    score_confidence,
-    summarise_scores,
+    evaluate_cases,
+    summarise_evaluation,
     write_report,
 )
 from slicefill.reporting.gains import tabulate_adaptation
@@ -54,8 +58,19 @@ def imputed(truths, subsampling, imputation_params):
 
 
 @pytest.fixture(scope="module")
-def scores(imputed, cases, params):
-    return score_cases(imputed, cases, SPLITS, params, SERIAL)[0]
+def evaluated(imputed, cases, params):
+    """Scores, unscored cases, set scores, slices, risk-coverage curves, figures."""
+    return evaluate_cases(imputed, cases, SPLITS, params, SERIAL)
+
+
+@pytest.fixture(scope="module")
+def scores(evaluated):
+    return evaluated[0]
+
+
+@pytest.fixture(scope="module")
+def set_scores(evaluated):
+    return evaluated[2]
 
 
 def test_there_is_a_row_per_case_and_method_with_its_subject(scores):
@@ -79,7 +94,7 @@ def test_the_truth_scores_best(imputed, cases, truths, params):
         made.record,
     )
     given = {name: Promise(lambda: perfect, "")}
-    row = score_cases(given, cases, SPLITS, params, SERIAL)[0].iloc[0]
+    row = evaluate_cases(given, cases, SPLITS, params, SERIAL)[0].iloc[0]
     assert row["psnr_body"] == np.inf
     assert row["ssim_body"] == pytest.approx(1)
     assert row["dice_mean"] == pytest.approx(1)
@@ -89,11 +104,11 @@ def test_where_no_slice_was_removed_nothing_is_scored(cases, truths, imputation_
     rule = imputation_params(count=1, through_plane="S")
     made = impute_case(truths["a"], classical_imputer("linear", rule), rule)
     given = {"linear/a": Promise(lambda: made, "")}
-    scores, unscored = score_cases(given, cases, SPLITS, params, SERIAL)
+    scores, unscored, *_ = evaluate_cases(given, cases, SPLITS, params, SERIAL)
     assert unscored.empty
     assert list(scores.columns) == ["case", "subject", "method"]
     assert scores.empty
-    summary, comparisons, table, text = summarise_scores(scores, params)
+    summary, comparisons, table, text = summarise_evaluation(scores, scores, params)
     assert summary.empty
     assert comparisons.empty
     assert table.empty
@@ -105,24 +120,24 @@ def test_a_case_that_cannot_be_scored_does_not_stop_the_others(imputed, cases, p
         raise OSError("no such disk")
 
     given = {**imputed, "linear/a": Promise(fail, "")}
-    scores, unscored = score_cases(given, cases, SPLITS, params, SERIAL)
+    scores, unscored, *_ = evaluate_cases(given, cases, SPLITS, params, SERIAL)
     assert len(scores) == len(imputed) - 1
     assert unscored.to_dict("records") == [{"case": "linear/a", "reason": "OSError: no such disk"}]
 
 
 def test_a_case_whose_truth_is_not_there_says_so(imputed, cases, params):
-    scores, unscored = score_cases(imputed, {"a": cases["a"]}, SPLITS, params, SERIAL)
+    scores, unscored, *_ = evaluate_cases(imputed, {"a": cases["a"]}, SPLITS, params, SERIAL)
     assert set(scores["case"]) == {"a"}
     assert "run ingestion again" in unscored.set_index("case").loc["linear/b", "reason"]
 
 
 def test_when_no_case_can_be_scored_the_run_stops(imputed, params):
     with pytest.raises(ValueError, match=r"none of 4 imputed cases.*run ingestion again"):
-        score_cases(imputed, {}, SPLITS, params, SERIAL)
+        evaluate_cases(imputed, {}, SPLITS, params, SERIAL)
 
 
-def test_every_synthetic_slice_is_listed_with_its_confidence_and_its_error(imputed, cases, params):
-    slices, curves = score_confidence(imputed, cases, SPLITS, params, SERIAL)
+def test_every_synthetic_slice_is_listed_with_its_confidence_and_its_error(imputed, evaluated):
+    *_, slices, curves, _ = evaluated
     record = imputed["linear/a"].make().record
     own = slices.query("method == 'linear' and case == 'a'")
     expected = [one for one in record["slices"] if "confidence" in one]
@@ -138,36 +153,117 @@ def test_slices_are_listed_without_a_truth_too_and_of_test_subjects_alone_there_
     imputed, cases, params
 ):
     half = SPLITS.assign(split=["test", "train"])
-    slices, curves = score_confidence(imputed, cases, half, params, SERIAL)
+    *_, slices, curves, _ = evaluate_cases(imputed, cases, half, params, SERIAL)
     assert set(curves["case"]) == {"a"}
     assert slices.query("case == 'b'")["error"].isna().all()
     assert slices.query("case == 'b'")["confidence"].notna().all()
-    nothing = score_confidence({}, cases, SPLITS, params, SERIAL)
-    assert all(table.empty and "case" in table for table in nothing)
+    *_, slices, curves, figures = evaluate_cases({}, cases, SPLITS, params, SERIAL)
+    assert all(table.empty and "case" in table for table in (slices, curves))
+    assert figures == {}
 
 
-def test_the_summary_names_every_method(scores, params):
-    summary, comparisons, _, text = summarise_scores(scores, params)
+def test_the_summary_names_every_method(scores, set_scores, params):
+    summary, comparisons, _, text = summarise_evaluation(scores, set_scores, params)
     assert set(summary["method"]) == {"nearest", "linear"}
     assert set(comparisons["metric"]) <= set(summary["metric"])
     assert "linear" in text
     assert text.count("\n|") >= 3
 
 
-def test_figures_show_the_first_cases_and_the_scores(imputed, cases, scores, params):
-    curves = score_confidence(imputed, cases, SPLITS, params, SERIAL)[1]
-    figures = draw_figures(imputed, cases, scores, curves, {}, params)
-    assert set(figures) == {"views_a", "labels_a", "scores", "risk_coverage"}  # figure_cases is 1
-    without_truth = draw_figures(imputed, {"b": cases["b"]}, scores, curves[:0], {}, params)
-    assert set(without_truth) == {"views_b", "labels_b", "scores"}
+def test_a_method_has_one_set_score_over_all_its_cases(imputed, cases, set_scores, params):
+    assert set_scores[["method", "metric", "n"]].to_numpy().tolist() == [
+        ["nearest", "intensity_distance_body", 2],
+        ["linear", "intensity_distance_body", 2],
+    ]
+    alone = [
+        evaluate_cases(imputed, cases, SPLITS.query("case == @case"), params, SERIAL)[2]
+        for case in "ab"
+    ]
+    lowest, highest = np.sort([each["mean"].to_numpy() for each in alone], axis=0)
+    assert (set_scores["mean"] < highest).all()
+    assert set(set_scores["mean"]) & {*lowest, *highest} == set()
 
 
-def test_models_that_are_not_shown_are_not_read(imputed, cases, scores, params):
+def test_figures_show_the_first_cases_and_the_scores(imputed, cases, evaluated, params):
+    scores, *_, curves, views = evaluated
+    assert set(views) == {"views_a", "labels_a"}  # figure_cases is 1
+    figures = draw_figures(imputed, scores, curves, {}, params)
+    assert set(figures) == {"scores", "risk_coverage"}
+    assert set(draw_figures(imputed, scores, curves[:0], {}, params)) == {"scores"}
+    *_, views = evaluate_cases(imputed, {"b": cases["b"]}, SPLITS, params, SERIAL)
+    assert set(views) == {"views_b", "labels_b"}
+
+
+def test_a_figure_that_fails_costs_no_score(imputed, cases, scores, params, monkeypatch):
+    def fail(*_):
+        raise ValueError("no ink")
+
+    monkeypatch.setattr("slicefill.reporting.evaluation_figures.draw_case", fail)
+    found, *_, views = evaluate_cases(imputed, cases, SPLITS, params, SERIAL)
+    pd.testing.assert_frame_equal(found, scores)
+    assert views == {}
+
+
+def test_figures_come_back_whole_from_another_process(evaluated):
+    """They are pickled on the way."""
+    for figure in evaluated[-1].values():
+        again = pickle.loads(pickle.dumps(figure))
+        assert pixels(again) == pixels(figure)
+
+
+def pixels(figure):
+    content = io.BytesIO()
+    figure.savefig(content, dpi=50)
+    return content.getvalue()
+
+
+@pytest.fixture
+def counted():
+    """Promises that count how often they are kept, and offer their record without that."""
+    counts = Counter()
+
+    def count(promises):
+        def read(name):
+            counts[name] += 1
+            return promises[name].make()
+
+        return {
+            name: Promise(partial(read, name), name, partial(lambda c: c.record, each.make()))
+            for name, each in promises.items()
+        }
+
+    return counts, count
+
+
+def test_every_volume_is_read_once(imputed, cases, params, counted):
+    """By scores, confidence, figures and set scores of both methods together."""
+    counts, count = counted
+    *_, views = evaluate_cases(count(imputed), count(cases), SPLITS, params, SERIAL)
+    assert views
+    assert counts == dict.fromkeys([*imputed, *cases], 1)
+
+
+def test_what_the_record_says_is_not_read_from_volumes(imputed, cases, params, counted):
+    """The confidence of slices whose truth is not asked for, and what adaptation gained."""
+    counts, count = counted
+    training = SPLITS.assign(split=["train", "test"])
+    none_drawn = params.model_copy(update={"figure_methods": []})
+    slices = evaluate_cases(count(imputed), count(cases), training, none_drawn, SERIAL)[3]
+    assert set(slices["case"]) == {"a", "b"}
+    assert set(counts) == {"nearest/b", "linear/b", "b"}
+    made = imputed["linear/a"].make()
+    adapted = replace(made, record={**made.record, "adaptation": {"kinds": {"inner": {"p": 0.1}}}})
+    promises = count({"adapted/a": Promise(lambda: adapted, "")})
+    assert tabulate_adaptation(promises)["p"].tolist() == [0.1]
+    assert "adapted/a" not in counts
+
+
+def test_models_that_are_not_shown_are_not_read(imputed, scores, params):
     def unread():
         pytest.fail("the model was read")
 
     nothing = pd.DataFrame()
-    assert draw_figures(imputed, cases, scores, nothing, {"another": unread}, params)
+    assert draw_figures(imputed, scores, nothing, {"another": unread}, params)
 
 
 @pytest.fixture(scope="module")
@@ -176,10 +272,12 @@ def parameters(configuration):
 
 
 def report(scores, params, parameters, refused):
-    summary, comparisons, _, _ = summarise_scores(scores, params)
+    nothing = pd.DataFrame()
+    summary, comparisons, _, _ = summarise_evaluation(scores, nothing, params)
     slices = pd.DataFrame(SLICES)
     gains = tabulate_adaptation({})
-    return write_report(summary, comparisons, slices, gains, refused, {"scores": PNG}, parameters)
+    figures = {"views_a": PNG}, {"scores": PNG}
+    return write_report(summary, comparisons, slices, gains, refused, *figures, parameters)
 
 
 SLICES = [

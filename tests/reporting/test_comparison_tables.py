@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slicefill.metrics.statistics import summarise
+from slicefill.metrics.statistics import summarise_scores
 from slicefill.params import ComparisonParams, ScoringParams
 from slicefill.reporting.comparison_tables import (
-    Outcome,
     all_regions,
     preset_numbers,
     preset_table,
@@ -60,13 +59,10 @@ def measured(label_names=LIVER, **values):
     )
 
 
-def outcome(scores, **changes):
-    params = scoring(**changes)
-    return Outcome(scores, summarise(scores, params), params)
-
-
 def table(scores, *methods, regions=("mean",), **changes):
-    return preset_table(outcome(scores, **changes), comparison(*methods), regions)
+    params = scoring(**changes)
+    summary = summarise_scores(scores, params)
+    return preset_table(scores, summary, regions, scoring=params, comparison=comparison(*methods))
 
 
 def test_cells_are_mean_and_interval_in_the_unit_of_the_paper():
@@ -81,7 +77,7 @@ def test_cells_are_mean_and_interval_in_the_unit_of_the_paper():
         for mean, low, high in [numbers.get(metric, (1.0, np.nan, np.nan))]
     ]
     result = preset_table(
-        Outcome(scores, pd.DataFrame(rows), scoring()), comparison("si"), ["mean"]
+        scores, pd.DataFrame(rows), ["mean"], scoring=scoring(), comparison=comparison("si")
     )
     assert result.frame.iloc[0].to_dict() == {
         "method": "S_I & co",
@@ -175,7 +171,7 @@ def test_note_states_the_policy_for_empty_masks(policy, said):
 
 
 def test_numbers_keep_full_precision_and_methods_that_were_not_run():
-    summary = outcome(measured(si=[1 / 3], other=[0.2])).summary
+    summary = summarise_scores(measured(si=[1 / 3], other=[0.2]), scoring())
     numbers = preset_numbers(summary, comparison("si", "linear"))
     dice = numbers[numbers["metric"] == "dice_mean"]
     assert dice["mean"].tolist() == [1 / 3]

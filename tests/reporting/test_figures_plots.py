@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slicefill.reporting.figures import attention_maps, loss_curves, metric_label, metric_plots
+from slicefill.metrics import metric_label
+from slicefill.reporting.figures import attention_maps, loss_curves, metric_plots
 from slicefill.reporting.figures.curves import best_epoch
 
 

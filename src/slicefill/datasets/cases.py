@@ -203,7 +203,8 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
         remove_folder(inside(self._path, case), RECORD)
 
     def _stored(self, case: str, mark: str) -> Lazy[Any]:
-        return Lazy(partial(self._read, inside(self._path, case)), mark)
+        folder = inside(self._path, case)
+        return Lazy(partial(self._read, folder), mark, partial(read_record, folder))
 
     def _exists(self) -> bool:
         if not (self._path / _COMPLETE).exists() or self.failures():

@@ -1,1 +1,182 @@
-"""How good synthetic slices and their labels are, and how sure we are of it."""
+"""The metrics, a KIND: a file of this folder that measures something declares its `METRICS`.
+
+A metric is one function and, beside it, its `Metric`: what it is called, in which unit, what value
+is best. Scores, summaries, tests, tables and figures follow from that.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+import pandas as pd
+
+from slicefill.plugins import find_kind, list_kinds
+
+Compared = Literal["images", "labels", "predictions", "confidence"]
+ALL_SLICES = "_all_slices"
+"""End of the columns that count copied acquired slices: for comparison with papers only."""
+
+
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """What is measured, and how it reads.
+
+    Attributes:
+        name: First part of its columns in the table of scores: `psnr` of `psnr_body`.
+        compute: Per case, of images: `(pair: ImagePair, mask) -> float`, one channel of a case
+            and the voxels that count. Of labels and predictions: `(pair: MaskPair) -> float`, one
+            label of a case. Of confidence: `(known: ConfidenceErrors) -> float`. Per set:
+            `(described: list) -> float`, what `describe` returned of all channels of all cases.
+            nan: it could not be measured.
+        label: Its name in text.
+        of: What it compares: the `images` or the `labels` of synthetic slices, the `predictions`
+            of a segmentation network on acquired slices, or the `confidence` in synthetic voxels
+            (each with the truth).
+        better: `higher`; `lower`; or `nearer` to the ideal, from either side.
+        ideal: The best value.
+        unit: Empty for a number without one.
+        regions: Of images, where voxels count, as in `ImagePair.masks`: `body`, `field`,
+            `all_slices`, or `""` (the body in all slices; the column has no second part). Of
+            labels and predictions: `each` label and their `mean`.
+        digits: Decimals in a table of fixed form.
+        percent: Whether such a table has it in percent.
+        per: `case`, or a whole `set` of cases against their truths.
+        describe: Of a metric per set: `(pair: ImagePair, mask) -> Any`, the little that is kept
+            of one channel of one case.
+        tested: Whether methods are tested against each other by it.
+        magnitude: Of a signed metric: the metric that is tested in its place where it is there.
+    """
+
+    name: str
+    compute: Callable[..., float]
+    label: str
+    of: tuple[Compared, ...]
+    better: Literal["higher", "lower", "nearer"]
+    ideal: float
+    unit: str = ""
+    regions: tuple[str, ...] = ()
+    digits: int = 3
+    percent: bool = False
+    per: Literal["case", "set"] = "case"
+    describe: Callable[..., Any] | None = None
+    tested: bool = True
+    magnitude: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.per == "set") != (self.describe is not None):
+            msg = f"metric {self.name}: expected `describe` if and only if it is per set"
+            raise ValueError(msg)
+        if self.per == "set" and self.of != ("images",):
+            msg = f"metric {self.name}: expected a metric per set to be of images, got {self.of}"
+            raise ValueError(msg)
+        if not self.regions:
+            usual = ("body",) if "images" in self.of else ("each", "mean")
+            object.__setattr__(self, "regions", usual)
+
+    @property
+    def direction(self) -> str:
+        """Which value is better, in words."""
+        told = {"higher": "Higher is better", "lower": "Lower is better"}
+        return told.get(self.better, f"Best is {self.ideal:g}")
+
+    @property
+    def told_unit(self) -> str:
+        """What stands in brackets behind its label: the unit, and an ideal that is not plain."""
+        is_ratio = self.better == "nearer" and self.ideal != 0
+        return ", ".join([self.unit] * bool(self.unit) + [f"ideal {self.ideal:g}"] * is_ratio)
+
+    @property
+    def heading(self) -> str:
+        """Column heading of a table of fixed form."""
+        unit = "%" if self.percent else self.told_unit
+        return f"{self.label} ({unit})" if unit else self.label
+
+    def write(self, value: float) -> str:
+        """Write a value in fixed form, with its sign where the metric is signed."""
+        sign = "+" if self.better == "nearer" and self.ideal == 0 else ""
+        return f"{value * (100 if self.percent else 1):{sign}z.{self.digits}f}"
+
+    def merit(self, values: pd.Series) -> pd.Series:
+        """Turn values into such of which more is better: minus the distance to the ideal."""
+        return values if self.better == "higher" else -(values - self.ideal).abs()
+
+    def column(self, region: str) -> str:
+        """Name its column of a region or label."""
+        return f"{self.name}_{region}" if region else self.name
+
+
+def list_metrics(of: Compared | None = None, per: str | None = None) -> list[Metric]:
+    """List the metrics that the files of this folder declare.
+
+    Args:
+        of: Only those that compare this.
+        per: Only those per `case`, or per `set`.
+
+    Raises:
+        ValueError: If two metrics share a name.
+    """
+    known = _collect(tuple(__path__))
+    return [
+        each for each in known if (of is None or of in each.of) and (per is None or each.per == per)
+    ]
+
+
+def match_metric(column: str) -> Metric | None:
+    """Return the metric of a column, `<metric>` or `<metric>_<region>`; None if it has none."""
+    named = (m for m in list_metrics() if column == m.name or column.startswith(f"{m.name}_"))
+    return max(named, key=lambda metric: len(metric.name), default=None)
+
+
+def find_metric(column: str) -> Metric:
+    """Return the metric of a column.
+
+    Raises:
+        ValueError: If there is none.
+
+    Example:
+        >>> find_metric("volume_bias_abs_mean").name, find_metric("dice_liver").direction
+        ('volume_bias_abs', 'Higher is better')
+    """
+    metric = match_metric(column)
+    if metric is None:
+        known = ", ".join(each.name for each in list_metrics())
+        msg = f"{column!r} is no metric: expected a name that begins with one of {known}"
+        raise ValueError(msg)
+    return metric
+
+
+def measured(columns: Iterable[str]) -> list[str]:
+    """Return those of the columns of a table of scores that are of a metric, in their order."""
+    return [str(column) for column in columns if match_metric(str(column))]
+
+
+def metric_label(column: str) -> str:
+    """Spell a column of a table of scores out, with the unit in brackets.
+
+    Args:
+        column: `<metric>` or `<metric>_<region or label>`. What is of no metric is shown as it is.
+
+    Example:
+        >>> metric_label("psnr_body"), metric_label("gradient_ratio"), metric_label("dice_anterior")
+        ('PSNR, body (dB)', 'gradient ratio (ideal 1)', 'Dice, anterior')
+    """
+    metric = match_metric(column)
+    if metric is None:
+        return column.replace("_", " ")
+    region = column[len(metric.name) + 1 :].replace("_", " ")
+    told = f"{metric.label}, {region}" if region else metric.label
+    return f"{told} ({metric.told_unit})" if metric.told_unit else told
+
+
+@cache
+def _collect(path: tuple[str, ...]) -> tuple[Metric, ...]:
+    """Return what the files of these folders declare."""
+    found: dict[str, Metric] = {}
+    for file in list_kinds(__name__):
+        for metric in getattr(find_kind(__name__, file), "METRICS", ()):
+            if metric.name in found:
+                msg = f"metrics/{file}.py: there is another metric {metric.name}: rename one"
+                raise ValueError(msg)
+            found[metric.name] = metric
+    return tuple(found.values())

@@ -1,4 +1,4 @@
-"""The confidence of an imputed case against its true errors, voxel by voxel and slice by slice."""
+"""Confidence of an imputed case against its true errors, voxel by voxel and slice by slice."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from slicefill.geometry import slices_first
+from slicefill.metrics import Metric, list_metrics
+from slicefill.metrics.correspondence import Correspondence
 from slicefill.metrics.risk import COVERAGES, aurc, risk_at
-from slicefill.metrics.scoring import Scored, body_mask
+from slicefill.metrics.scoring import body_mask
 from slicefill.types import Array, Case
 
 
@@ -20,7 +21,7 @@ class ConfidenceErrors:
 
     Attributes:
         confidence: `(n,)`, in [0, 1].
-        error: Absolute error of what the window shows, share of its width, mean over channels.
+        error: Absolute error of what the window shows, fraction of its width, mean over channels.
         place: Index of the slice in the imputed case.
     """
 
@@ -30,50 +31,57 @@ class ConfidenceErrors:
 
 
 def confidence_errors(
-    imputed: Case, truth: Case, scored: Scored, body_quantile: float
+    imputed: Case, truth: Case, slices: Correspondence, body_quantile: float
 ) -> ConfidenceErrors:
     """Pair the confidence of an imputed case with its errors.
 
     Args:
         imputed: With its map `confidence`; its record says which stored numbers the window shows.
         truth: The real case.
-        scored: Which slices correspond.
+        slices: Which slices correspond.
         body_quantile: As in `EvaluationParams`; what is body in any channel counts.
     """
-    real = _channels(truth, scored.axis)
-    body = np.any([body_mask(each, scored.truth_index, body_quantile) for each in real], axis=0)
-    pairs = zip(_channels(imputed, scored.axis), real, _window(imputed), strict=True)
+    found, there = slices.imputed[slices.synthetic], slices.truth[slices.synthetic]
+    real = _channels(truth, slices.axis)
+    body = np.any([body_mask(each, there, body_quantile) for each in real], axis=0)
+    pairs = zip(_channels(imputed, slices.axis), real, _window(imputed), strict=True)
     errors = [
-        _shown(made[scored.imputed_index][body], *window)
-        - _shown(there[scored.truth_index][body], *window)
-        for made, there, window in pairs
+        _shown(made[found][body], *window) - _shown(true[there][body], *window)
+        for made, true, window in pairs
     ]
-    confidence = slices_first(imputed.maps["confidence"].intensities(), scored.axis)
-    place = scored.imputed_index[np.nonzero(body)[0]]
-    return ConfidenceErrors(
-        confidence[scored.imputed_index][body], np.abs(errors).mean(axis=0), place
-    )
+    confidence = slices_first(imputed.maps["confidence"].intensities(), slices.axis)
+    place = found[np.nonzero(body)[0]]
+    return ConfidenceErrors(confidence[found][body], np.abs(errors).mean(axis=0), place)
 
 
 def confidence_scores(known: ConfidenceErrors) -> dict[str, float]:
-    """Score the confidence of one case.
-
-    Returns:
-        `confidence_rank`, Spearman's correlation of 1 - confidence with the error (1 is best; nan
-        where either is the same everywhere); `confidence_bias`, how far mean confidence is above 1
-        - mean error (0 is best, positive: trusted too much); `aurc`, mean risk over all coverages.
-        All nan where no voxel is body.
-    """
-    if not known.error.size:
-        return dict.fromkeys(("confidence_rank", "confidence_bias", "aurc"), np.nan)
-    flat = np.ptp(known.confidence) == 0 or np.ptp(known.error) == 0
-    rank = np.nan if flat else stats.spearmanr(1 - known.confidence, known.error).statistic
-    due = 1 - known.error.mean(dtype=np.float64)
+    """Score the confidence of one case by the metrics of confidence; nan where there is no body."""
     return {
-        "confidence_rank": float(rank),
-        "confidence_bias": float(known.confidence.mean(dtype=np.float64) - due),
-        "aurc": aurc(risk_at(COVERAGES, known.confidence, known.error)),
+        metric.name: metric.compute(known) if known.error.size else np.nan
+        for metric in list_metrics("confidence")
     }
+
+
+def confidence_rank(known: ConfidenceErrors) -> float:
+    """Spearman's correlation of 1 - confidence with the error, in [-1, 1]; 1 is best.
+
+    nan where either is the same everywhere.
+    """
+    from scipy import stats
+
+    flat = np.ptp(known.confidence) == 0 or np.ptp(known.error) == 0
+    return np.nan if flat else float(stats.spearmanr(1 - known.confidence, known.error).statistic)
+
+
+def confidence_bias(known: ConfidenceErrors) -> float:
+    """How far mean confidence is above 1 - mean error; 0 is best, positive is overconfident.
+
+    Example:
+        >>> confidence_bias(ConfidenceErrors(np.ones(2), np.array([0.1, 0.4]), np.zeros(2)))
+        0.25
+    """
+    due = 1 - known.error.mean(dtype=np.float64)
+    return float(known.confidence.mean(dtype=np.float64) - due)
 
 
 def slice_confidence(record: Mapping[str, Any], known: ConfidenceErrors | None) -> pd.DataFrame:
@@ -86,7 +94,7 @@ def slice_confidence(record: Mapping[str, Any], known: ConfidenceErrors | None) 
     Returns:
         A row per synthetic slice: `slice` (index in the imputed case), `measure`, `confidence` and
         `abstained` as in the record (nan where it has none), `error`: mean absolute error in the
-        body, share of the window, nan where it is not known.
+        body, fraction of the window, nan where it is not known.
 
     Example:
         >>> slices = [{"index": 0, "acquired": 0}, {"index": 1, "confidence": 0.75}]
@@ -123,3 +131,36 @@ def _window(imputed: Case) -> Array:
 
 def _shown(intensities: Array, low: float, high: float) -> Array:
     return np.clip((intensities - low) / (high - low), 0, 1)
+
+
+METRICS = (  # of different quantities in different methods, so that methods are not compared by them
+    Metric(
+        "confidence_rank",
+        confidence_rank,
+        label="confidence rank correlation",
+        of=("confidence",),
+        better="higher",
+        ideal=1,
+        tested=False,
+    ),
+    Metric(
+        "confidence_bias",
+        confidence_bias,
+        label="confidence bias",
+        unit="fraction of window",
+        of=("confidence",),
+        better="nearer",
+        ideal=0,
+        tested=False,
+    ),
+    Metric(
+        "aurc",
+        lambda known: aurc(risk_at(COVERAGES, known.confidence, known.error)),
+        label="area under the risk-coverage curve",
+        unit="fraction of window",
+        of=("confidence",),
+        better="lower",
+        ideal=0,
+        tested=False,
+    ),
+)

@@ -1,12 +1,46 @@
 """Image quality of synthetic slices: slices in front, `(D, H, W)`, intensities as the scan's.
 
-A measure over an empty mask is nan: nothing was measured, and the summary counts it.
+A metric over an empty mask is nan: nothing was measured, and the summary counts it.
 """
 
-import numpy as np
-from scipy.ndimage import laplace
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
+from slicefill.metrics import Metric
 from slicefill.types import Array, Floats
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePair:
+    """One channel of the slices that an imputed case and the real one both hold.
+
+    Attributes:
+        prediction: Acquired and synthetic slices in order, `(D, H, W)`.
+        truth: The real slices at the same places.
+        synthetic: Which slices are synthetic, bool, `(D,)`.
+        low: Minimum of the whole real volume.
+        data_range: Its 99.9th percentile minus its minimum.
+        masks: Which voxels count, bool, `(D, H, W)`, by region: `body` and `field` (all that is
+            not masked) of synthetic slices, `all_slices` (the field, of all slices) and `""`
+            (the body, of all slices).
+    """
+
+    prediction: Array
+    truth: Array
+    synthetic: NDArray[np.bool_]
+    low: float
+    data_range: float
+    masks: Mapping[str, NDArray[np.bool_]]
+
+    @cached_property
+    def similarity(self) -> Floats:
+        """`ssim_map` of the pair: it takes long, and several regions need it."""
+        return ssim_map(self.prediction, self.truth, self.data_range)
 
 
 def psnr(prediction: Array, truth: Array, mask: Array, data_range: float) -> float:
@@ -132,6 +166,8 @@ def alternation(imputed: Array, synthetic: Array, mask: Array) -> float:
         ... )
         0.25
     """
+    from scipy.ndimage import laplace
+
     energy = np.square(laplace(imputed, axes=(1, 2)))
     made, acquired = (
         masked_mean(energy[slices], mask[slices]) for slices in (synthetic, ~synthetic)
@@ -147,3 +183,64 @@ def masked_mean(values: Array, mask: Array) -> float:
 
 def _ratio(value: float, reference: float) -> float:
     return value / reference if reference else float("nan")
+
+
+_REGIONS = ("body", "field", "all_slices")
+METRICS = (
+    Metric(
+        "psnr",
+        lambda pair, mask: psnr(pair.prediction, pair.truth, mask, pair.data_range),
+        label="PSNR",
+        unit="dB",
+        of=("images",),
+        better="higher",
+        ideal=math.inf,
+        regions=_REGIONS,
+    ),
+    Metric(
+        "ssim",
+        lambda pair, mask: masked_mean(pair.similarity, mask),
+        label="SSIM",
+        of=("images",),
+        better="higher",
+        ideal=1,
+        regions=_REGIONS,
+    ),
+    Metric(
+        "mae",
+        lambda pair, mask: mae(pair.prediction, pair.truth, mask),
+        label="mean absolute error",
+        unit="intensity",
+        of=("images",),
+        better="lower",
+        ideal=0,
+        regions=("body", "field"),
+    ),
+    Metric(
+        "bias",
+        lambda pair, mask: bias(pair.prediction, pair.truth, mask),
+        label="bias",
+        unit="intensity",
+        of=("images",),
+        better="nearer",
+        ideal=0,
+    ),
+    Metric(
+        "gradient_ratio",
+        lambda pair, mask: gradient_ratio(pair.prediction, pair.truth, mask),
+        label="gradient ratio",
+        of=("images",),
+        better="nearer",
+        ideal=1,
+        regions=("",),
+    ),
+    Metric(
+        "alternation",
+        lambda pair, mask: alternation(pair.prediction, pair.synthetic, mask),
+        label="alternation",
+        of=("images",),
+        better="nearer",
+        ideal=1,
+        regions=("",),
+    ),
+)

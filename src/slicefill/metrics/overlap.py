@@ -1,17 +1,20 @@
-"""How well two masks agree: overlap, volume and surface.
+"""Agreement of two masks: overlap, volume and surface.
 
 What cannot be measured is nan: everything where both masks are empty; where one is, distances,
 and the volume difference to an empty truth. Dice and surface Dice are then 0, the volume
-difference of an empty prediction -1. What a table makes of that is the caller's to decide:
-`segmentation.score_segmentation` has a policy, and counts.
+difference of an empty prediction is -1. `segmentation.score_segmentation` has a policy for empty
+masks and counts them.
 """
 
 import warnings
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import find_objects
+from numpy.typing import NDArray
 
+from slicefill.metrics import Metric
 from slicefill.types import Array
 
 _NAN = float("nan")
@@ -23,6 +26,36 @@ class SurfaceDistances(NamedTuple):
     assd: float
     mssd: float
     hd95: float
+
+
+@dataclass(frozen=True, eq=False)
+class MaskPair:
+    """Where one label lies in a case and where it truly lies.
+
+    Attributes:
+        prediction: Bool, `(D, H, W)`.
+        truth: Bool, same shape.
+        spacing: Slice, row and column pitch, mm, `(3,)`.
+        judged: The slices that overlap and volume are measured on, bool, `(D,)`; surfaces are
+            measured in 3D on all of them.
+        tolerance: Of the surface Dice, mm.
+    """
+
+    prediction: NDArray[np.bool_]
+    truth: NDArray[np.bool_]
+    spacing: Array
+    judged: NDArray[np.bool_]
+    tolerance: float = 1.0
+
+    @property
+    def slices(self) -> tuple[Array, Array]:
+        """Prediction and truth on the slices that are judged."""
+        return self.prediction[self.judged], self.truth[self.judged]
+
+    @cached_property
+    def distances(self) -> SurfaceDistances:
+        """Distances of the surfaces: they take long, and three metrics need them."""
+        return surface_distances(self.prediction, self.truth, self.spacing)
 
 
 def dice(prediction: Array, truth: Array) -> float:
@@ -83,7 +116,7 @@ def surface_distances(prediction: Array, truth: Array, spacing: Array) -> Surfac
 
 
 def surface_dice(prediction: Array, truth: Array, spacing: Array, tolerance: float = 1.0) -> float:
-    """Share of both surfaces within `tolerance` of the other (NSD); higher is better, in [0, 1].
+    """Fraction of both surfaces within `tolerance` of the other (NSD); higher is better, in [0, 1].
 
     Surfaces as marching-cubes elements weighted by area (Nikolov et al., 2021).
 
@@ -113,4 +146,102 @@ def surface_dice(prediction: Array, truth: Array, spacing: Array, tolerance: flo
 
 def _joint_box(prediction: Array, truth: Array) -> tuple[slice, ...]:
     """Smallest box that holds both masks."""
+    from scipy.ndimage import find_objects
+
     return tuple(find_objects((prediction | truth).astype(np.uint8))[0])
+
+
+METRICS = (
+    Metric(
+        "dice",
+        lambda pair: dice(*pair.slices),
+        label="Dice",
+        of=("labels", "predictions"),
+        better="higher",
+        ideal=1,
+        percent=True,
+        digits=1,
+    ),
+    Metric(
+        "volume_bias",
+        lambda pair: volume_difference(*pair.slices),
+        label="volume bias",
+        unit="fraction",
+        of=("labels",),
+        better="nearer",
+        ideal=0,
+    ),
+    Metric(
+        "volume_bias_abs",
+        lambda pair: abs(volume_difference(*pair.slices)),
+        label="|volume bias|",
+        unit="fraction",
+        of=("labels",),
+        better="lower",
+        ideal=0,
+        regions=("mean",),
+    ),
+    Metric(
+        "ravd_abs",
+        lambda pair: abs(volume_difference(*pair.slices)),
+        label="RAVD abs",
+        unit="fraction",
+        of=("predictions",),
+        better="lower",
+        ideal=0,
+        percent=True,
+        digits=1,
+    ),
+    Metric(
+        "ravd",
+        lambda pair: volume_difference(*pair.slices),
+        label="RAVD signed",
+        unit="fraction",
+        of=("predictions",),
+        better="nearer",
+        ideal=0,
+        percent=True,
+        digits=1,
+        magnitude="ravd_abs",
+    ),
+    Metric(
+        "assd",
+        lambda pair: pair.distances.assd,
+        label="ASSD",
+        unit="mm",
+        of=("labels", "predictions"),
+        better="lower",
+        ideal=0,
+        digits=2,
+    ),
+    Metric(
+        "mssd",
+        lambda pair: pair.distances.mssd,
+        label="MSSD",
+        unit="mm",
+        of=("predictions",),
+        better="lower",
+        ideal=0,
+        digits=2,
+    ),
+    Metric(
+        "hd95",
+        lambda pair: pair.distances.hd95,
+        label="HD95",
+        unit="mm",
+        of=("predictions",),
+        better="lower",
+        ideal=0,
+        digits=2,
+    ),
+    Metric(
+        "nsd",
+        lambda pair: surface_dice(pair.prediction, pair.truth, pair.spacing, pair.tolerance),
+        label="NSD",
+        of=("predictions",),
+        better="higher",
+        ideal=1,
+        percent=True,
+        digits=1,
+    ),
+)

@@ -1,6 +1,6 @@
-"""Risk against coverage: does confidence know where the errors are?
+"""Risk-coverage curves, which tell whether confidence is low where errors are large.
 
-Coverage is the share of voxels that is kept, the most confident first; risk is the mean absolute
+Coverage is the fraction of voxels that is kept, the most confident first; risk is the mean absolute
 error of what is kept. The better the confidence, the lower the risk at every coverage, down to that
 of an oracle that drops the largest errors first.
 """
@@ -38,9 +38,9 @@ def risk_curves(confidence: Array, error: Array) -> pd.DataFrame:
 
 
 def risk_at(coverages: Array, confidence: Array, error: Array) -> Floats64:
-    """Mean error of the most confident voxels, for each share of them that is kept.
+    """Mean error of the most confident voxels, for each fraction of them that is kept.
 
-    Of equally trusted voxels none comes first: each part of them has their mean error.
+    Voxels of equal confidence are dropped together: any part of them has their mean error.
 
     Args:
         coverages: In (0, 1].
@@ -48,7 +48,7 @@ def risk_at(coverages: Array, confidence: Array, error: Array) -> Floats64:
         error: `(n,)`.
 
     Example:
-        The most confident half is without error; of the other two, equally trusted, one errs by 1:
+        The most confident half is without error; of the other two, equally confident, one errs by 1:
 
         >>> risk_at(np.array([0.5, 0.75, 1.0]), np.array([9, 9, 2, 2]), np.array([0, 0, 0, 1]))
         array([0.        , 0.16666667, 0.25      ])
@@ -61,7 +61,7 @@ def risk_at(coverages: Array, confidence: Array, error: Array) -> Floats64:
 
 
 def aurc(risk: Array) -> float:
-    """Mean risk over evenly spaced coverages (trapezia).
+    """Area under the risk-coverage curve: mean risk over evenly spaced coverages (trapezoid rule).
 
     Example:
         >>> aurc(np.array([0.0, 0.2, 0.4]))

@@ -1,97 +1,60 @@
-"""Score one imputed case against the real one: synthetic slices only, unless a name says so."""
+"""Scores of one imputed case against the real one: of synthetic slices, unless a name says so."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_fill_holes
 
 from slicefill.geometry import slices_first, spacing_slices_first
-from slicefill.metrics.image import (
-    alternation,
-    bias,
-    gradient_ratio,
-    mae,
-    masked_mean,
-    psnr,
-    ssim_map,
-)
-from slicefill.metrics.overlap import dice, surface_distances, volume_difference
+from slicefill.metrics import list_metrics
+from slicefill.metrics.correspondence import Correspondence, Indices
+from slicefill.metrics.image import ImagePair
+from slicefill.metrics.overlap import MaskPair
 from slicefill.params import EvaluationParams
 from slicefill.types import Array, Case
 
-Indices = NDArray[np.int_]
-
-
-@dataclass(frozen=True, eq=False)
-class Scored:
-    """Which slices of an imputed case show the same place as which slices of the truth.
-
-    Attributes:
-        axis: Through-plane array axis of both.
-        imputed_index: Synthetic slices of the imputed case, `(n,)`.
-        truth_index: The slices of the truth at the same places, `(n,)`.
-        acquired_imputed: Acquired slices of the imputed case, `(m,)`.
-        acquired_truth: The slices of the truth at the same places, `(m,)`.
-        names: Label names by id; 0, the background, is not scored.
-    """
-
-    axis: int
-    imputed_index: Indices
-    truth_index: Indices
-    acquired_imputed: Indices
-    acquired_truth: Indices
-    names: Mapping[int, str]
-
-
-@dataclass(frozen=True, eq=False)
-class _Covered:
-    """The slices that both cases hold, in order.
-
-    Attributes:
-        imputed: Their indices in the imputed case, `(D,)`.
-        truth: Their indices in the truth, evenly spaced.
-        synthetic: Which are synthetic, bool, `(D,)`.
-        step: Slices of the truth from one to the next.
-    """
-
-    imputed: Indices
-    truth: Indices
-    synthetic: NDArray[np.bool_]
-    step: int
-
 
 def score_imputed_case(
-    imputed: Case, truth: Case, scored: Scored, params: EvaluationParams
+    imputed: Case, truth: Case, slices: Correspondence, params: EvaluationParams
 ) -> dict[str, float]:
     """Score the synthetic slices of one case.
-
-    Channels are scored each on its own scale, then averaged. The data range is the 99.9th
-    percentile of the whole real volume minus its minimum; the body is what exceeds the minimum
-    by `params.body_quantile` of that range, holes filled in each slice.
 
     Args:
         imputed: The imputed case.
         truth: The real one, with the same in-plane grid.
-        scored: Which slices correspond.
-        params: How to score.
+        slices: Which slices correspond.
+        params: Label names, and what is body.
 
     Returns:
-        `psnr_body`, `psnr_field` (dB), `ssim_body`, `ssim_field`, `mae_body`, `mae_field`,
-        `bias_body` (intensity), `gradient_ratio`, `alternation` (both in the body, over all
-        slices that both hold); `psnr_all_slices`, `ssim_all_slices` (field, copied slices
-        counted: for comparison with papers only); `slices`, how many were scored.
-        Where both have labels, per label name and as a mean over the labels: `dice_<name>`,
-        `volume_bias_<name>` (signed fraction), `assd_<name>` (mm, in 3D over all slices that
-        both hold); and `volume_bias_abs_mean`.
+        The metrics of images, `<metric>_<region>` (`ImagePair` says where that is); where both
+        cases have labels, those of labels, `<metric>_<label>` and `<metric>_mean` over the labels:
+        Dice and volumes of synthetic slices, surfaces in 3D over all slices that both cases hold;
+        and `slices`, how many synthetic slices were scored.
 
     Raises:
-        ValueError: If the truth is constant, the in-plane grids differ, or the slices that
-            correspond are unevenly spaced.
+        ValueError: If the truth is constant or the in-plane grids differ.
     """
-    covered = _cover(scored)
-    images = [slices_first(case.image.intensities(), scored.axis) for case in (imputed, truth)]
+    return {
+        **score_images(pair_channels(imputed, truth, slices, params)),
+        **score_labels(pair_labels(imputed, truth, slices, params.label_names)),
+        "slices": float(slices.synthetic.sum()),
+    }
+
+
+def pair_channels(
+    imputed: Case, truth: Case, slices: Correspondence, params: EvaluationParams
+) -> list[ImagePair]:
+    """Pair the corresponding slices of both cases, channel by channel.
+
+    The data range is the 99.9th percentile of the whole real volume minus its minimum; the body
+    is what exceeds the minimum by `params.body_quantile` of that range, holes filled in each
+    slice.
+
+    Raises:
+        ValueError: If the truth is constant or the in-plane grids differ.
+    """
+    images = [slices_first(case.image.intensities(), slices.axis) for case in (imputed, truth)]
     if images[0].shape[1:] != images[1].shape[1:]:
         msg = (
             f"imputed slices are {images[0].shape[1:]}, real ones {images[1].shape[1:]}: "
@@ -100,64 +63,100 @@ def score_imputed_case(
         raise ValueError(msg)
     # one channel axis last, whether or not the file has one
     prediction, reference = (image.reshape(*image.shape[:3], -1) for image in images)
-    channels = [
-        _image_scores(prediction[covered.imputed, ..., c], reference[..., c], covered, params)
+    return [
+        _pair_channel(prediction[slices.imputed, ..., c], reference[..., c], slices, params)
         for c in range(reference.shape[-1])
     ]
-    scores = {key: float(np.mean([channel[key] for channel in channels])) for key in channels[0]}
-    if imputed.label is not None and truth.label is not None:
-        found, real = (slices_first(x.stored, scored.axis) for x in (imputed.label, truth.label))
-        pitch = spacing_slices_first(truth.image.spacing, scored.axis)
-        spacing = pitch * [covered.step, 1, 1]
-        pair = found[covered.imputed], real[covered.truth]
-        names = {i: name for i, name in scored.names.items() if i}
-        scores |= _label_scores(*pair, covered.synthetic, spacing, names)
-    return scores | {"slices": float(len(scored.truth_index))}
 
 
-def _cover(scored: Scored) -> _Covered:
-    truth = np.concatenate([scored.truth_index, scored.acquired_truth])
-    order = np.argsort(truth)
-    steps = np.unique(np.diff(truth[order]))
-    if len(steps) != 1 or steps[0] < 1:
-        msg = (
-            "the slices of the truth that are compared must be evenly spaced and named once, "
-            f"got steps of {steps.tolist()}: score every synthetic slice that has a real one"
-        )
-        raise ValueError(msg)
-    return _Covered(
-        imputed=np.concatenate([scored.imputed_index, scored.acquired_imputed])[order],
-        truth=truth[order],
-        synthetic=order < len(scored.truth_index),
-        step=int(steps[0]),
-    )
-
-
-def _image_scores(
-    prediction: Array, volume: Array, covered: _Covered, params: EvaluationParams
-) -> dict[str, float]:
-    """Score one channel: covered slices `(D, H, W)` against the whole real volume."""
-    data_range = _scale(volume)[1]
-    truth = volume[covered.truth]
-    body = body_mask(volume, covered.truth, params.body_quantile)
+def _pair_channel(
+    prediction: Array, volume: Array, slices: Correspondence, params: EvaluationParams
+) -> ImagePair:
+    """Pair slices `(D, H, W)` with those of the whole real volume."""
+    low, data_range = _scale(volume)
+    body = body_mask(volume, slices.truth, params.body_quantile)
     everywhere = np.ones_like(body)
-    synthetic = everywhere & covered.synthetic[:, None, None]
-    similarity = ssim_map(prediction, truth, data_range)
-    scores = {
-        "bias_body": bias(prediction, truth, body & synthetic),
-        "gradient_ratio": gradient_ratio(prediction, truth, body),
-        "alternation": alternation(prediction, covered.synthetic, body),
-        "psnr_all_slices": psnr(prediction, truth, everywhere, data_range),
-        "ssim_all_slices": masked_mean(similarity, everywhere),
+    synthetic = everywhere & slices.synthetic[:, None, None]
+    masks = {"body": body & synthetic, "field": synthetic, "all_slices": everywhere, "": body}
+    truth = volume[slices.truth]
+    return ImagePair(prediction, truth, slices.synthetic, low, data_range, masks)
+
+
+def pair_labels(
+    imputed: Case, truth: Case, slices: Correspondence, names: Mapping[int, str]
+) -> dict[str, MaskPair]:
+    """Pair the masks of every label, by name; none where one of the cases has no labels.
+
+    Args:
+        imputed: The imputed case.
+        truth: The real one.
+        slices: Which slices correspond.
+        names: Label names by id; 0, the background, is left out.
+    """
+    if imputed.label is None or truth.label is None:
+        return {}
+    found, real = (slices_first(x.stored, slices.axis) for x in (imputed.label, truth.label))
+    found, real = found[slices.imputed], real[slices.truth]
+    spacing = spacing_slices_first(truth.image.spacing, slices.axis) * [slices.step, 1, 1]
+    return {
+        name: MaskPair(found == identity, real == identity, spacing, slices.synthetic)
+        for identity, name in names.items()
+        if identity
     }
-    for region, mask in (("body", body & synthetic), ("field", synthetic)):
-        scores[f"psnr_{region}"] = psnr(prediction, truth, mask, data_range)
-        scores[f"ssim_{region}"] = masked_mean(similarity, mask)
-        scores[f"mae_{region}"] = mae(prediction, truth, mask)
+
+
+def score_images(channels: Sequence[ImagePair]) -> dict[str, float]:
+    """Measure every channel on its own scale and average over the channels."""
+    return {
+        metric.column(region): float(
+            np.mean([metric.compute(pair, pair.masks[region]) for pair in channels])
+        )
+        for metric in list_metrics("images", "case")
+        for region in metric.regions
+    }
+
+
+def score_labels(labels: Mapping[str, MaskPair]) -> dict[str, float]:
+    """Measure every label, and average over those that have a value."""
+    scores: dict[str, float] = {}
+    for metric in list_metrics("labels") if labels else ():
+        own = {name: metric.compute(pair) for name, pair in labels.items()}
+        if "each" in metric.regions:
+            scores |= {metric.column(name): value for name, value in own.items()}
+        if "mean" in metric.regions:
+            scores[metric.column("mean")] = _mean(list(own.values()))
     return scores
 
 
-def body_mask(volume: Array, chosen: Indices, quantile: float) -> Array:
+def describe_images(channels: Sequence[ImagePair]) -> dict[str, list[Any]]:
+    """Keep what the metrics per set need of a case, by column: an item per channel."""
+    return {
+        metric.column(region): [metric.describe(pair, pair.masks[region]) for pair in channels]
+        for metric in list_metrics("images", "set")
+        if metric.describe is not None
+        for region in metric.regions
+    }
+
+
+def score_set(described: Sequence[Mapping[str, list[Any]]]) -> dict[str, float]:
+    """Measure a set of cases by the metrics per set.
+
+    Args:
+        described: What `describe_images` kept of each case.
+
+    Returns:
+        A value per column.
+    """
+    return {
+        metric.column(region): metric.compute(
+            [one for case in described for one in case[metric.column(region)]]
+        )
+        for metric in list_metrics("images", "set")
+        for region in metric.regions
+    }
+
+
+def body_mask(volume: Array, chosen: Indices, quantile: float) -> NDArray[np.bool_]:
     """Where some slices of a real volume show the body, bool, `(n, H, W)`.
 
     Args:
@@ -165,6 +164,8 @@ def body_mask(volume: Array, chosen: Indices, quantile: float) -> Array:
         chosen: Indices of slices, `(n,)`.
         quantile: As `body_quantile` of `EvaluationParams`.
     """
+    from scipy.ndimage import binary_fill_holes
+
     low, data_range = _scale(volume)
     above = volume[chosen] > low + quantile * data_range
     return np.stack([binary_fill_holes(one) for one in above])
@@ -178,26 +179,6 @@ def _scale(volume: Array) -> tuple[float, float]:
         msg = f"the truth is {low:g} almost everywhere: it has no scale to score against"
         raise ValueError(msg)
     return low, data_range
-
-
-def _label_scores(
-    prediction: Array,
-    reference: Array,
-    synthetic: NDArray[np.bool_],
-    spacing: Array,
-    names: Mapping[int, str],
-) -> dict[str, float]:
-    """Score label ids, `(D, H, W)`: overlap on synthetic slices, surfaces over all slices."""
-    scores: dict[str, float] = {}
-    for identity, name in names.items():
-        found, real = prediction == identity, reference == identity
-        scores[f"dice_{name}"] = dice(found[synthetic], real[synthetic])
-        scores[f"volume_bias_{name}"] = volume_difference(found[synthetic], real[synthetic])
-        scores[f"assd_{name}"] = surface_distances(found, real, spacing).assd
-    for measure in ("dice", "volume_bias", "assd"):
-        scores[f"{measure}_mean"] = _mean([scores[f"{measure}_{name}"] for name in names.values()])
-    biases = [abs(scores[f"volume_bias_{name}"]) for name in names.values()]
-    return scores | {"volume_bias_abs_mean": _mean(biases)}
 
 
 def _mean(values: list[float]) -> float:

@@ -5,19 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from slicefill.metrics.overlap import (
-    SurfaceDistances,
-    dice,
-    surface_dice,
-    surface_distances,
-    volume_difference,
-)
+from slicefill.metrics import list_metrics
+from slicefill.metrics.overlap import MaskPair
 from slicefill.params import ScoringParams
 from slicefill.types import Array
 
 _Masks = Mapping[str, tuple[Array, Array]]
-_DISTANCES = SurfaceDistances._fields
-_PERFECT = {"dice": 1.0, "ravd": 0.0, "ravd_abs": 0.0, **dict.fromkeys(_DISTANCES, 0.0), "nsd": 1.0}
 
 
 def score_segmentation(
@@ -34,15 +27,13 @@ def score_segmentation(
         prediction: Label ids of the acquired slices, `(D, H, W)`.
         truth: Same shape.
         spacing: Slice, row and column pitch of the acquired slices, mm, `(3,)`.
-        params: Classes, tolerance, what to make of empty masks.
+        params: Classes, tolerance, policy for empty masks.
 
     Returns:
-        Per class name: `dice_<name>` (eq. 15), `ravd_<name>` (eq. 16, signed fraction),
-        `ravd_abs_<name>` (its magnitude, as the paper reports it), `assd_<name>` (eq. 17, mm),
-        `mssd_<name>` (eq. 18, mm), `hd95_<name>` (mm), `nsd_<name>` (surface Dice at
-        `params.tolerance`). `<metric>_mean` over the classes that have a value. `ml_<name>` and
-        `ml_truth_<name>`: volumes. `both_empty`, `prediction_empty`, `truth_empty`: in how many
-        classes that was so (the latter two: in that one alone).
+        The metrics of predictions: `<metric>_<class>`, and `<metric>_mean` over the classes that
+        have a value. `ml_<class>` and `ml_truth_<class>`: volumes. `both_empty`,
+        `prediction_empty`, `truth_empty`: in how many classes that was so (the latter two: in that
+        one alone).
 
     Raises:
         ValueError: If the shapes differ or are not three-dimensional.
@@ -69,15 +60,17 @@ def score_segmentation(
 
 
 def _measure(found: Array, real: Array, spacing: Array, params: ScoringParams) -> dict[str, float]:
+    """Measure one class by all metrics of predictions."""
+    metrics = list_metrics("predictions")
     there = bool(found.any()), bool(real.any())
     if not any(there) and params.both_empty == "perfect":
-        return _PERFECT
-    difference = volume_difference(found, real)
-    scores = {"dice": dice(found, real), "ravd": difference, "ravd_abs": abs(difference)}
-    scores |= surface_distances(found, real, spacing)._asdict()
+        return {metric.name: float(metric.ideal) for metric in metrics}
+    pair = MaskPair(found, real, spacing, np.ones(len(real), bool), params.tolerance)
+    scores = {metric.name: metric.compute(pair) for metric in metrics}
     if any(there) and not all(there) and params.one_empty == "diagonal":
-        scores |= dict.fromkeys(_DISTANCES, float(np.linalg.norm(found.shape * spacing)))
-    return scores | {"nsd": surface_dice(found, real, spacing, params.tolerance)}
+        diagonal = float(np.linalg.norm(found.shape * spacing))
+        scores |= {metric.name: diagonal for metric in metrics if metric.unit == "mm"}
+    return scores
 
 
 def _volumes(masks: _Masks, spacing: Array) -> dict[str, float]:

@@ -1,9 +1,8 @@
-"""From scores per case to what may be said of the methods; the subject is the unit.
+"""Statistics of methods from scores per case, with the subject as the unit.
 
-Scores come with the columns `case`, `subject`, `method` and one column per metric; where each
-case was scored with several trained networks, also `seed` (`engine` and `prediction` may say more
-of them). A value that is nan or infinite could
-not be measured: left out and counted.
+Scores have the columns `case`, `subject`, `method` and one column per metric; where each case was
+scored with several trained networks, also `seed` (and perhaps `engine` and `prediction`). A value
+that is nan or infinite could not be measured: it is left out and counted.
 """
 
 from collections.abc import Iterator
@@ -12,48 +11,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
+from slicefill.metrics import ALL_SLICES, find_metric, measured
 from slicefill.params import StatisticsParams
-
-HIGHER_IS_BETTER = ("psnr", "ssim", "dice", "nsd", "confidence_rank")
-"""Metrics, by the start of their name, of which more is better."""
-
-IDEAL = {
-    "mae": 0,
-    "bias": 0,
-    "volume_bias": 0,
-    "ravd": 0,
-    "assd": 0,
-    "mssd": 0,
-    "hd95": 0,
-    "gradient_ratio": 1,
-    "alternation": 1,
-    "confidence_bias": 0,
-    "aurc": 0,
-}
-"""All other metrics, by the start of their name, and the value that is best."""
 
 _KEYS = ["case", "subject", "method"]
 _RUN = ["seed", "engine", "prediction"]  # which training a row comes from
-_UNTESTED = ("confidence_rank", "confidence_bias", "aurc")  # what they are of differs by method
-_COUNTS = ("slices", "both_empty", "prediction_empty", "truth_empty", "ml")  # also with a suffix
 
 
 def merit(metric: str, values: pd.Series) -> pd.Series:
-    """Turn a metric into one of which more is better: itself, or minus its distance to the best.
+    """Turn a metric into one of which more is better: itself, or minus its distance to the ideal.
+
+    Args:
+        metric: A column of the scores.
+        values: Its values.
+
+    Raises:
+        ValueError: If there is no such metric.
 
     Example:
         >>> merit("gradient_ratio", pd.Series([0.75, 1.5])).tolist()
         [-0.25, -0.5]
     """
-    if _named(metric, HIGHER_IS_BETTER):
-        return values
-    for name, ideal in IDEAL.items():
-        if _named(metric, (name,)):
-            return -(values - ideal).abs()
-    msg = f"no direction is known for metric {metric!r}: add it to HIGHER_IS_BETTER or IDEAL"
-    raise ValueError(msg)
+    return find_metric(metric).merit(values)
 
 
 def average_seeds(scores: pd.DataFrame) -> pd.DataFrame:
@@ -73,7 +53,7 @@ def average_seeds(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def seed_spread(scores: pd.DataFrame) -> pd.DataFrame:
-    """Tell how far training anew moves the mean of each method.
+    """Spread of the mean of each method over trainings that differ in their seed alone.
 
     Args:
         scores: One row per case, method and seed.
@@ -81,7 +61,7 @@ def seed_spread(scores: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns `method`, `metric`, `sd` (over seeds, of the mean over subjects; nan for one seed).
     """
-    metrics = _metrics(scores)
+    metrics = measured(scores.columns)
     finite = scores.replace([np.inf, -np.inf], np.nan)
     subjects = finite.groupby(["method", "seed", "subject"], sort=False)[metrics].mean()
     means = subjects.groupby(["method", "seed"], sort=False).mean()
@@ -89,14 +69,14 @@ def seed_spread(scores: pd.DataFrame) -> pd.DataFrame:
     return spread.melt("method", var_name="metric", value_name="sd")
 
 
-def summarise(scores: pd.DataFrame, params: StatisticsParams) -> pd.DataFrame:
+def summarise_scores(scores: pd.DataFrame, params: StatisticsParams) -> pd.DataFrame:
     """Mean, spread and bootstrap interval of every metric of every method.
 
     A case's seeds are averaged first, then a subject's cases.
 
     Args:
         scores: One row per case and method, and seed if there are several.
-        params: Confidence, bootstrap samples, seed.
+        params: Confidence level, bootstrap samples, seed.
 
     Returns:
         Columns `method`, `metric`, `n` (subjects), `dropped` (rows without a value), `mean`,
@@ -106,7 +86,7 @@ def summarise(scores: pd.DataFrame, params: StatisticsParams) -> pd.DataFrame:
     rows = []
     for method, own in scores.groupby("method", sort=False):
         cases = average_seeds(own)
-        for metric in _metrics(scores):
+        for metric in measured(scores.columns):
             subjects = _finite(cases[metric]).groupby(cases["subject"]).mean().dropna().to_numpy()
             low, high = _interval(subjects, params)
             rows.append(
@@ -125,50 +105,48 @@ def summarise(scores: pd.DataFrame, params: StatisticsParams) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def compare(scores: pd.DataFrame, references: list[str], params: StatisticsParams) -> pd.DataFrame:
+def compare_methods(
+    scores: pd.DataFrame, references: list[str], params: StatisticsParams
+) -> pd.DataFrame:
     """Test every method against the best reference method, metric by metric.
 
     Metrics are turned so that more is better (`merit`), case by case; the reference is the one
     of `references` with the best mean over subjects. Both sides are paired by
     case, averaged by subject and tested by Wilcoxon's signed-rank test, two-sided; p is
-    corrected by Holm over all rows of the table. The `..._all_slices` values and those of
-    confidence are not compared, nor is a signed RAVD where its magnitude is: one test for both.
+    corrected by Holm over all rows of the table. Not tested are the columns that count copied
+    slices, metrics that say so, and a signed metric where its magnitude was measured.
 
     Args:
         scores: One row per case and method, and seed if there are several: averaged first.
         references: The methods of which the best is the reference.
-        params: Confidence, bootstrap samples, seed.
+        params: Confidence level, bootstrap samples, seed.
 
     Returns:
         Columns `metric`, `method`, `reference`, `n` (subjects), `difference` (mean gain of the
         method, positive is better, in the unit of the metric), `ci_low`, `ci_high`, `p`,
-        `p_holm`, `harmed` (share of cases in which the method is worse than the reference).
+        `p_holm`, `harmed` (fraction of cases in which the method is worse than the reference).
     """
     scores = average_seeds(scores)
+    columns = measured(scores.columns)
     rows = [
         _compared(gains, params) | {"metric": metric, "method": method, "reference": reference}
-        for metric in _tested(_metrics(scores))
+        for metric in columns
+        if _is_tested(metric, columns)
         for method, reference, gains in _paired(scores, metric, references)
     ]
-    columns = ["metric", "method", "reference", "n", "difference", "ci_low", "ci_high", "p"]
-    comparison = pd.DataFrame(rows, columns=[*columns, "harmed"])
-    comparison.insert(len(columns), "p_holm", _holm(comparison["p"].to_numpy(dtype=float)))
+    before = ["metric", "method", "reference", "n", "difference", "ci_low", "ci_high", "p"]
+    comparison = pd.DataFrame(rows, columns=[*before, "harmed"])
+    comparison.insert(len(before), "p_holm", _holm(comparison["p"].to_numpy(dtype=float)))
     return comparison
 
 
-def _metrics(scores: pd.DataFrame) -> list[str]:
-    own = scores.columns.drop([*_KEYS, *_RUN], errors="ignore")
-    return [name for name in own if not _named(name, _COUNTS)]
-
-
-def _tested(metrics: list[str]) -> list[str]:
-    signed = {name.replace("ravd_abs", "ravd") for name in metrics if _named(name, ("ravd_abs",))}
-    left_out = {*signed, *_UNTESTED}
-    return [name for name in metrics if not name.endswith("_all_slices") and name not in left_out]
-
-
-def _named(metric: str, names: tuple[str, ...]) -> bool:
-    return any(metric == name or metric.startswith(f"{name}_") for name in names)
+def _is_tested(column: str, columns: list[str]) -> bool:
+    """Tell whether methods are tested by a column; of a signed metric, its magnitude is instead."""
+    metric = find_metric(column)
+    magnitude = (
+        f"{metric.magnitude}{column.removeprefix(metric.name)}" if metric.magnitude else None
+    )
+    return metric.tested and not column.endswith(ALL_SLICES) and magnitude not in columns
 
 
 def _finite(values: pd.Series) -> pd.Series:
@@ -181,6 +159,8 @@ def _interval(values: NDArray[np.float64], params: StatisticsParams) -> tuple[fl
         return np.nan, np.nan
     if np.ptp(values) == 0:  # BCa is undefined where resampling changes nothing
         return float(values[0]), float(values[0])
+    from scipy import stats
+
     interval = stats.bootstrap(
         (values,),
         np.mean,
@@ -230,6 +210,8 @@ def _wilcoxon(gains: NDArray[np.float64]) -> float:
     """Two-sided p of paired gains; 1 where no gain differs from 0, nan where there is none."""
     if not gains.any():
         return 1.0 if len(gains) else np.nan
+    from scipy import stats
+
     return float(stats.wilcoxon(gains).pvalue)
 
 

@@ -17,7 +17,9 @@ class EvaluationParams(StatisticsParams):
     """How synthetic slices are scored and shown."""
 
     reference_methods: list[str] = Field(description="the best of these is compared against")
-    body_quantile: Fraction = Field(description="body mask: above this share of the data range")
+    body_quantile: Fraction = Field(description="body mask: above this fraction of the data range")
     label_names: dict[int, str] = Field(description="id → name; 0, the background, is not scored")
+    headline: list[str] = Field(description="columns of scores in the summary table, if measured")
+    plotted: list[str] = Field(description="columns of scores in the box plots, if measured")
     figure_cases: Count = Field(description="cases drawn in full")
     figure_methods: list[str] = Field(description="drawn beside the truth")

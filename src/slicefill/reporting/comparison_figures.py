@@ -1,4 +1,4 @@
-"""Which figures a comparison shows, and of which cases."""
+"""Figures of a comparison: scores, learning curves, cases."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from slicefill.geometry import slices_back, slices_first
 from slicefill.metrics.statistics import average_seeds
 from slicefill.params import ComparisonParams, ScoringParams
-from slicefill.reporting.comparison_tables import COMPARED
+from slicefill.reporting.comparison_tables import compared_columns
 from slicefill.reporting.figures import (
     first_channel,
     grid_spec,
@@ -27,7 +27,7 @@ def draw_methods(scores: pd.DataFrame, comparison: ComparisonParams) -> dict[str
     order = [name for name in titles if name in set(averaged["method"])]
     averaged = averaged.set_index("method").loc[order].reset_index()
     averaged["method"] = averaged["method"].map(titles)
-    figures = {"scores": metric_plots(averaged, COMPARED)}
+    figures = {"scores": metric_plots(averaged, compared_columns())}
     reference = titles[comparison.presets[comparison.preset].reference]
     others = [titles[name] for name in order if titles[name] != reference]
     if others and reference in set(averaged["method"]):
@@ -36,7 +36,7 @@ def draw_methods(scores: pd.DataFrame, comparison: ComparisonParams) -> dict[str
 
 
 def draw_learning(history: pd.DataFrame, comparison: ComparisonParams) -> dict[str, Figure]:
-    """Training loss and validation Dice of every network that tells them."""
+    """Training loss and validation Dice of every network whose history has them."""
     chosen = comparison.chosen
     histories = {
         f"{chosen[str(method)].title}/{network}": own
@@ -47,9 +47,9 @@ def draw_learning(history: pd.DataFrame, comparison: ComparisonParams) -> dict[s
 
 
 def telling_cases(scores: pd.DataFrame) -> list[str]:
-    """Test cases in the order in which they are worth drawing: the median, the worst, the others.
+    """Order test cases for drawing: the median, the worst, then the others.
 
-    By the mean Dice over all methods, so that no method chooses its own.
+    By the mean Dice over all methods, so that the choice favours no method.
     """
     means = scores.groupby("case")["dice_mean"].mean().sort_values()
     ranked = [str(case) for case in means.index]
@@ -61,7 +61,9 @@ def draw_case(
     acquired_case: Case,
     scores: pd.DataFrame,
     predictions: Mapping[str, Lazy[Prediction]],
-    settings: tuple[ScoringParams, ComparisonParams],
+    *,
+    scoring: ScoringParams,
+    comparison: ComparisonParams,
 ) -> Figure:
     """Draw one case: truth and what each method found, on the acquired slices.
 
@@ -69,9 +71,9 @@ def draw_case(
         acquired_case: The case, with its label map.
         scores: Its rows; of several seeds the first is drawn.
         predictions: By name.
-        settings: Label names, and the methods' titles.
+        scoring: Label names.
+        comparison: The methods' titles.
     """
-    params, comparison = settings
     found: dict[str, Array] = {}
     axis = 0
     for row in (
@@ -85,4 +87,4 @@ def draw_case(
     truth = None if acquired_case.label is None else acquired_case.label.stored
     title = f"{scores['case'].iloc[0]}: prediction tinted, truth outlined, Dice"
     spec = grid_spec(title, acquired_case.image, axis, label=acquired_case.label)
-    return overlays(first_channel(acquired_case.image), truth, found, params.label_names, spec)
+    return overlays(first_channel(acquired_case.image), truth, found, scoring.label_names, spec)

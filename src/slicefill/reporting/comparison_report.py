@@ -1,16 +1,17 @@
-"""What the report of a comparison says."""
+"""Contents of the report of a comparison."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from slicefill import __version__
-from slicefill.metrics.statistics import compare, seed_spread, summarise
+from slicefill.metrics.statistics import compare_methods, seed_spread, summarise_scores
 from slicefill.params import ComparisonParams, ScoringParams
-from slicefill.reporting.comparison_tables import COMPARED, Outcome, all_regions, preset_table
+from slicefill.reporting.comparison_tables import all_regions, compared_columns, preset_table
 from slicefill.reporting.report import ReportContent, ReportFigure, ReportTable
 from slicefill.reporting.tables import comparison_table, signed
 
@@ -31,7 +32,7 @@ def compare_means(
     reference = comparison.presets[comparison.preset].reference
     if reference not in set(scores["method"]):
         return pd.DataFrame()
-    return compare(scores[[*keys, *COMPARED]], [reference], params)
+    return compare_methods(scores[[*keys, *compared_columns()]], [reference], params)
 
 
 def compose_report(
@@ -50,14 +51,14 @@ def compose_report(
     """
     scoring = ScoringParams.model_validate(parameters["scoring"])
     comparison = ComparisonParams.model_validate(parameters["comparison"])
-    outcome = Outcome(scores, summarise(scores, scoring), scoring)
+    summary = summarise_scores(scores, scoring)
     run = set(scores["method"])
     missing = [method.title for name, method in comparison.chosen.items() if name not in run]
     return ReportContent(
         title=f"Slicefill: {parameters['experiment']}",
-        headline=_headline(outcome.summary, comparison),
+        headline=_headline(summary, comparison),
         settings=_settings(parameters, comparison),
-        tables=_tables(outcome, comparison, paper),
+        tables=_tables(scores, summary, paper, scoring=scoring, comparison=comparison),
         figures=[ReportFigure(_caption(name), png) for name, png in figures.items()],
         warnings=[f"Not run, or failed: {', '.join(missing)}."] if missing else [],
         footnotes=[
@@ -69,22 +70,27 @@ def compose_report(
 
 
 def _tables(
-    outcome: Outcome, comparison: ComparisonParams, paper: pd.DataFrame | None
+    scores: pd.DataFrame,
+    summary: pd.DataFrame,
+    paper: pd.DataFrame | None,
+    *,
+    scoring: ScoringParams,
+    comparison: ComparisonParams,
 ) -> list[ReportTable]:
-    regions = all_regions(outcome.scoring.label_names)
-    tables = [preset_table(outcome, comparison, ["mean"])]
-    tests = compare_means(outcome.scores, outcome.scoring, comparison)
+    regions = all_regions(scoring.label_names)
+    lay_out = partial(preset_table, scores, summary, scoring=scoring, comparison=comparison)
+    tables = [lay_out(["mean"])]
+    tests = compare_means(scores, scoring, comparison)
     if not tests.empty:
         titles = {name: method.title for name, method in comparison.methods.items()}
         named = tests.replace({"method": titles, "reference": titles})
-        level = outcome.scoring.confidence_level
+        level = scoring.confidence_level
         caption = f"Each method against {named['reference'].iloc[0]}; {level:.0%} interval."
         tables.append(comparison_table(named, caption))
     if len(regions) > 1:
-        by_class = preset_table(outcome, comparison, regions[:-1])
-        tables.append(replace(by_class, caption="By class.", note=""))
-    if outcome.scores["seed"].nunique() > 1:
-        tables.append(_seeds(outcome.scores, comparison))
+        tables.append(replace(lay_out(regions[:-1]), caption="By class.", note=""))
+    if scores["seed"].nunique() > 1:
+        tables.append(_seeds(scores, comparison))
     if paper is not None:
         caption = "The paper's own numbers, on its own data: beside ours, not comparable with them."
         tables.append(
@@ -94,12 +100,12 @@ def _tables(
 
 
 def _seeds(scores: pd.DataFrame, comparison: ComparisonParams) -> ReportTable:
-    """Show how far training anew moves the means."""
-    spread = seed_spread(scores)
-    wide = spread[spread["metric"].isin(COMPARED)].pivot(
+    """Show the spread of the means over training seeds."""
+    spread, columns = seed_spread(scores), compared_columns()
+    wide = spread[spread["metric"].isin(columns)].pivot(
         index="method", columns="metric", values="sd"
     )
-    wide = wide.loc[[name for name in comparison.chosen if name in wide.index], list(COMPARED)]
+    wide = wide.loc[[name for name in comparison.chosen if name in wide.index], columns]
     wide.insert(0, "method", [comparison.chosen[name].title for name in wide.index])
     caption = "Standard deviation over the seeds of the mean over subjects."
     return ReportTable(caption, wide.reset_index(drop=True))

@@ -2,38 +2,16 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import pandas as pd
 
-from slicefill.metrics.statistics import average_seeds, merit
+from slicefill.metrics import Metric, list_metrics
+from slicefill.metrics.statistics import average_seeds
 from slicefill.params import ComparisonParams, ScoringParams
 from slicefill.reporting.report import ReportTable
 
 NOT_RUN = "not run"
 
-
-class _Measure(NamedTuple):
-    """A group of columns: metric, heading, factor to its unit, how a number is printed."""
-
-    metric: str
-    heading: str
-    factor: int
-    form: str
-
-
-_MEASURES = (
-    _Measure("dice", "Dice (%)", 100, "z.1f"),
-    _Measure("ravd_abs", "RAVD abs (%)", 100, "z.1f"),
-    _Measure("ravd", "RAVD signed (%)", 100, "+z.1f"),
-    _Measure("assd", "ASSD (mm)", 1, "z.2f"),
-    _Measure("mssd", "MSSD (mm)", 1, "z.2f"),
-    _Measure("hd95", "HD95 (mm)", 1, "z.2f"),
-    _Measure("nsd", "NSD (%)", 100, "z.1f"),
-)
-COMPARED = tuple(f"{measure.metric}_mean" for measure in _MEASURES if measure.metric != "ravd")
-"""The means over classes that are tested and drawn; of RAVD its magnitude."""
 
 _BOTH_EMPTY = {"drop": "left out", "perfect": "Dice and NSD 100%, RAVD and distances 0"}
 _ONE_EMPTY = {"drop": "left out", "diagonal": "the diagonal of the image"}
@@ -45,20 +23,9 @@ _LATEX = str.maketrans(
 )
 
 
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What a comparison measured.
-
-    Attributes:
-        scores: One row per case, method and seed: what `score_segmentation` returns, with the
-            columns `case`, `subject`, `method` and, if there are several, `seed`.
-        summary: What `summarise` makes of them.
-        scoring: How they were scored.
-    """
-
-    scores: pd.DataFrame
-    summary: pd.DataFrame
-    scoring: ScoringParams
+def compared_columns() -> list[str]:
+    """Name the means over classes that are tested and drawn; of a signed metric its magnitude."""
+    return [each.column("mean") for each in list_metrics("predictions") if not each.magnitude]
 
 
 def all_regions(label_names: Mapping[int, str]) -> list[str]:
@@ -72,13 +39,24 @@ def all_regions(label_names: Mapping[int, str]) -> list[str]:
     return [*classes, "mean"] if len(classes) > 1 else ["mean"]
 
 
-def preset_table(outcome: Outcome, params: ComparisonParams, regions: Sequence[str]) -> ReportTable:
+def preset_table(
+    scores: pd.DataFrame,
+    summary: pd.DataFrame,
+    regions: Sequence[str],
+    *,
+    scoring: ScoringParams,
+    comparison: ComparisonParams,
+) -> ReportTable:
     """Lay the methods of the preset out, in its order, those without scores included.
 
     Args:
-        outcome: What was measured; methods of other presets in it are left aside.
-        params: Which methods, under which titles.
+        scores: One row per case, method and seed: what `score_segmentation` returns, with the
+            columns `case`, `subject`, `method` and, if there are several, `seed`. Methods of other
+            presets are left aside.
+        summary: What `summarise_scores` makes of them.
         regions: Class names, or `mean`: one column each in every group of columns.
+        scoring: How they were scored.
+        comparison: Which methods, under which titles.
 
     Returns:
         Cells are `mean [low, high]`, the interval being that of the mean; `n/a` where no case
@@ -89,21 +67,21 @@ def preset_table(outcome: Outcome, params: ComparisonParams, regions: Sequence[s
     Raises:
         ValueError: If a region was not scored.
     """
-    done = set(outcome.scores["method"])
-    frame = pd.DataFrame({"method": [method.title for method in params.chosen.values()]})
+    chosen, done = comparison.chosen, set(scores["method"])
+    frame = pd.DataFrame({"method": [method.title for method in chosen.values()]})
     ranks = {}
-    for measure in _MEASURES:
+    for metric in list_metrics("predictions"):
         for region in regions:
-            rows = _rows(outcome.summary, f"{measure.metric}_{region}", params.chosen)
-            name = measure.heading if len(regions) == 1 else f"{measure.heading}, {region}"
-            frame[name] = [_cell(measure, *row) for row in rows.to_numpy(dtype=float)]
-            printed = rows["mean"].map(lambda mean, unit=measure: float(_number(mean, unit)))
-            rank = merit(measure.metric, printed).rank(ascending=False, method="min")
-            ranks[name] = rank.tolist()
-    frame["failures"] = _failures(outcome, params.chosen)
-    frame.loc[[name not in done for name in params.chosen], frame.columns[1:]] = NOT_RUN
-    caption = params.presets[params.preset].title
-    return ReportTable(caption, frame, _note(outcome, params), ranks)
+            rows = _rows(summary, metric.column(region), chosen)
+            name = metric.heading if len(regions) == 1 else f"{metric.heading}, {region}"
+            frame[name] = [_cell(metric, *row) for row in rows.to_numpy(dtype=float)]
+            printed = rows["mean"].map(lambda mean, unit=metric: float(unit.write(mean)))
+            ranks[name] = metric.merit(printed).rank(ascending=False, method="min").tolist()
+    frame["failures"] = _failures(scores, scoring.failure_dice, chosen)
+    frame.loc[[name not in done for name in chosen], frame.columns[1:]] = NOT_RUN
+    caption = comparison.presets[comparison.preset].title
+    note = _note(scores, summary, scoring, comparison)
+    return ReportTable(caption, frame, note, ranks)
 
 
 def preset_numbers(summary: pd.DataFrame, params: ComparisonParams) -> pd.DataFrame:
@@ -155,31 +133,31 @@ def _rows(summary: pd.DataFrame, metric: str, methods: Mapping[str, object]) -> 
     return rows[["mean", "ci_low", "ci_high"]].astype(float)
 
 
-def _number(value: float, measure: _Measure) -> str:
-    return f"{value * measure.factor:{measure.form}}"
-
-
-def _cell(measure: _Measure, mean: float, low: float, high: float) -> str:
+def _cell(metric: Metric, mean: float, low: float, high: float) -> str:
     if math.isnan(mean):
         return "n/a"
     if math.isnan(low):
-        return _number(mean, measure)
-    return f"{_number(mean, measure)} [{_number(low, measure)}, {_number(high, measure)}]"
+        return metric.write(mean)
+    return f"{metric.write(mean)} [{metric.write(low)}, {metric.write(high)}]"
 
 
-def _failures(outcome: Outcome, methods: Mapping[str, object]) -> list[str]:
-    """Cases that failed, of how many, per method."""
-    keys = ["case", "subject", "method", *outcome.scores.columns.intersection(["seed"])]
-    cases = average_seeds(outcome.scores[[*keys, "dice_mean"]])
-    failed = (cases["dice_mean"] < outcome.scoring.failure_dice).groupby(cases["method"])
+def _failures(scores: pd.DataFrame, least: float, methods: Mapping[str, object]) -> list[str]:
+    """Cases whose mean Dice lies below the least, of how many, per method."""
+    keys = ["case", "subject", "method", *scores.columns.intersection(["seed"])]
+    cases = average_seeds(scores[[*keys, "dice_mean"]])
+    failed = (cases["dice_mean"] < least).groupby(cases["method"])
     counts = failed.agg(["sum", "size"]).reindex(list(methods), fill_value=0)
     return [f"{some} of {all_}" for some, all_ in zip(counts["sum"], counts["size"], strict=True)]
 
 
-def _note(outcome: Outcome, params: ComparisonParams) -> str:
-    scores = outcome.scores[outcome.scores["method"].isin(list(params.chosen))]
-    summary = outcome.summary[outcome.summary["method"].isin(list(params.chosen))]
-    scoring = outcome.scoring
+def _note(
+    scores: pd.DataFrame,
+    summary: pd.DataFrame,
+    scoring: ScoringParams,
+    comparison: ComparisonParams,
+) -> str:
+    scores = scores[scores["method"].isin(list(comparison.chosen))]
+    summary = summary[summary["method"].isin(list(comparison.chosen))]
     if scores.empty:
         return "No method of this table was run."
     return (
@@ -220,10 +198,8 @@ def _dropped(summary: pd.DataFrame, scoring: ScoringParams) -> str:
     classes = [name for identity, name in scoring.label_names.items() if identity]
     dropped = summary.set_index("metric")["dropped"]
     counts = {
-        measure.heading.partition(" (")[0]: dropped[
-            [f"{measure.metric}_{name}" for name in classes]
-        ].sum()
-        for measure in _MEASURES
+        metric.label: dropped[[metric.column(name) for name in classes]].sum()
+        for metric in list_metrics("predictions")
     }
     left_out = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
     return f"Values of single classes left out: {left_out or 'none'}."

@@ -1,6 +1,6 @@
-"""Which figures a study shows, and of what."""
+"""Figures of the evaluation: cases, scores, confidence, training."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -12,6 +12,7 @@ from slicefill.geometry import slices_first
 from slicefill.imputation.methods.slice_imputation.critics import load_critics
 from slicefill.imputation.methods.slice_imputation.networks import Attention
 from slicefill.imputation.stacks import stack_case
+from slicefill.metrics import find_metric
 from slicefill.params import EvaluationParams, WindowParams
 from slicefill.reporting.figures import (
     Labelled,
@@ -26,44 +27,33 @@ from slicefill.reporting.figures import (
 )
 from slicefill.types import Array, Case, Promise
 
-_PLOTTED = ("psnr_body", "ssim_body", "gradient_ratio", "dice_mean", "volume_bias_abs_mean")
 _ATTENTION_SLICES = 4
 
 
-def draw_cases(
-    imputed_cases: Mapping[str, Promise], cases: Mapping[str, Promise], params: EvaluationParams
+def draw_case(
+    name: str, imputed: Mapping[str, Case], truth: Callable[[], Case], params: EvaluationParams
 ) -> dict[str, Figure]:
-    """Draw the first test cases in three directions, images and labels (paper, Figs. 3 to 5)."""
-    named = dict.fromkeys(name.rsplit("/", 1)[1] for name in imputed_cases)
-    names = [case for case in named if case in cases]
-    figures: dict[str, Figure] = {}
-    for case in names[: params.figure_cases]:
-        imputed = {
-            method: imputed_cases[f"{method}/{case}"].make()
-            for method in params.figure_methods
-            if f"{method}/{case}" in imputed_cases
-        }
-        if imputed:
-            figures |= _draw_case(case, imputed, cases[case].make(), params)
-    return figures
+    """Draw a case in three directions, images and labels (paper, Figs. 3 to 5).
 
-
-def _draw_case(
-    name: str, imputed: Mapping[str, Case], truth: Case, params: EvaluationParams
-) -> dict[str, Figure]:
+    Args:
+        name: Of the case.
+        imputed: By method, all on one grid.
+        truth: Reads what it was subsampled from; shown where it has every imputed slice.
+        params: Label names.
+    """
     record = next(iter(imputed.values())).record
     step, factor = record["count"] + 1, record["source"].get("factor", 1)
-    depth = len(record["slices"])
-    known = step == factor and factor > 1
+    depth, axis = len(record["slices"]), record["axis"]
     spec = imputed_spec(name, next(iter(imputed.values())))
     images = {method: first_channel(case.image) for method, case in imputed.items()}
-    real = _covered(first_channel(truth.image), record["axis"], depth) if known else None
+    whole = truth() if step == factor and factor > 1 else None
+    real = None if whole is None else _covered(first_channel(whole.image), axis, depth)
     figures = {f"views_{name}": views(real, images, spec)}
     labels = {m: Labelled(images[m], c.label.stored) for m, c in imputed.items() if c.label}
     if labels and len(labels) == len(imputed):
         shown = None
-        if real is not None and truth.label is not None:
-            shown = Labelled(real, _covered(truth.label.stored, record["axis"], depth))
+        if real is not None and whole is not None and whole.label is not None:
+            shown = Labelled(real, _covered(whole.label.stored, axis, depth))
         figures[f"labels_{name}"] = label_views(shown, labels, params.label_names, spec)
     return figures
 
@@ -72,9 +62,9 @@ def _covered(volume: Array, axis: int, depth: int) -> Array:
     return np.take(volume, range(depth), axis=axis)
 
 
-def draw_scores(scores: pd.DataFrame) -> dict[str, Figure]:
-    """Box plots of the headline metrics, with every case."""
-    shown = [metric for metric in _PLOTTED if metric in scores]
+def draw_scores(scores: pd.DataFrame, plotted: Sequence[str]) -> dict[str, Figure]:
+    """Box plots of some metrics, with every case; those that were not measured are left out."""
+    shown = [column for column in plotted if find_metric(column) and column in scores]
     return {"scores": metric_plots(scores, shown)} if shown else {}
 
 

@@ -1,4 +1,4 @@
-"""What the report of a study says."""
+"""Contents of the report of the evaluation."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,13 +9,13 @@ import pandas as pd
 
 from slicefill import __version__
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED, SHIPPED
+from slicefill.metrics import ALL_SLICES, list_metrics
 from slicefill.params import EvaluationParams
 from slicefill.reporting.report import ReportContent, ReportFigure, ReportTable
 from slicefill.reporting.tables import (
-    CONFIDENCE,
     comparison_table,
-    headline_metrics,
     least_confident,
+    shown_columns,
     summary_table,
 )
 
@@ -23,14 +23,14 @@ _CAPTIONS = {
     "views": "{}: truth, each method and its absolute difference, on one colour scale. Marks at "
     "the border are acquired slices; the cut across slices shows a synthetic one.",
     "labels": "{}: label maps, true and synthetic.",
-    "risk_coverage": "Mean absolute error of the synthetic voxels that are kept, those trusted "
-    "most first: mean over subjects. The lower, the better confidence tells where the errors are.",
+    "risk_coverage": "Mean absolute error of the synthetic voxels that are kept, the most confident "
+    "first: mean over subjects. The lower, the better confidence tells where the errors are.",
     "scores": "Every test case (dots, joined per case) and its method.",
     "loss_curves": "{}: loss terms and validation on held-out inner slices; best epoch marked.",
     "attention": "{}: where the attention of the multitask model looks.",
 }
 _CONFIDENCE_CAPTION = (
-    "Confidence in the body: how it ranks errors, how much too high it is, its risk."
+    "Confidence in the body: its rank correlation with the error, its bias, its risk."
 )
 
 
@@ -73,8 +73,8 @@ def _gains(adaptation: pd.DataFrame) -> list[ReportTable]:
     if adaptation.empty:
         return []
     note = (
-        "PSNR of inner slices that were held out, pair by pair; better: share of the groups; "
-        "used: whether the adapted or the shipped weights imputed as `adapted`."
+        "PSNR of inner slices that were held out, pair by pair; better: fraction of the groups; "
+        "used: which weights the method `adapted` used, the adapted or the shipped ones."
     )
     return [ReportTable("Adaptation against the shipped weights.", adaptation, note)]
 
@@ -84,9 +84,9 @@ def _score_tables(
 ) -> list[ReportTable]:
     if summary.empty:
         return []
-    shown = headline_metrics(summary)
-    confidence = [metric for metric in CONFIDENCE if metric in set(summary["metric"])]
-    copied = [m for m in summary["metric"].unique() if m.endswith("_all_slices")]
+    shown = shown_columns(summary, parameters["evaluation"]["headline"])
+    confidence = shown_columns(summary, [each.name for each in list_metrics("confidence")])
+    copied = [m for m in summary["metric"].unique() if m.endswith(ALL_SLICES)]
     level = parameters["evaluation"]["confidence_level"]
     references = ", ".join(parameters["evaluation"]["reference_methods"]).replace("_", " ")
     return [

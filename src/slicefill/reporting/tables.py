@@ -1,44 +1,32 @@
-"""The tables of a report, from the statistics of the scores."""
+"""Tables of a report, from the statistics of the scores."""
 
 import math
 from collections.abc import Sequence
 
 import pandas as pd
 
+from slicefill.metrics import find_metric, metric_label
 from slicefill.metrics.statistics import merit
-from slicefill.reporting.figures import metric_label
 from slicefill.reporting.report import ReportTable
 
 _SLICES = 5  # listed of each method
 
-CONFIDENCE = ("confidence_rank", "confidence_bias", "aurc")
-"""The metrics of the confidence itself."""
 
-HEADLINE = (
-    "psnr_body",
-    "ssim_body",
-    "mae_body",
-    "bias_body",
-    "gradient_ratio",
-    "alternation",
-    "dice_mean",
-    "volume_bias_mean",
-    "volume_bias_abs_mean",
-    "assd_mean",
-)
-"""The metrics that stand in the table of a study, as far as they were measured."""
+def shown_columns(summary: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """Return those of some columns of scores that the summary holds.
 
-
-def headline_metrics(summary: pd.DataFrame) -> list[str]:
-    """Return those of `HEADLINE` that the summary holds."""
-    return [metric for metric in HEADLINE if metric in set(summary["metric"])]
+    Raises:
+        ValueError: If one of them is of no metric at all.
+    """
+    known = set(summary["metric"])
+    return [column for column in columns if find_metric(column) and column in known]
 
 
 def summary_table(summary: pd.DataFrame, metrics: Sequence[str], caption: str) -> ReportTable:
     """Lay means and spreads out: a row per method, a column per metric, best and second marked.
 
     Args:
-        summary: What `metrics.statistics.summarise` returns.
+        summary: What `metrics.statistics.summarise_scores` returns.
         metrics: The columns, in order.
         caption: Caption of the table.
 
@@ -70,7 +58,7 @@ def comparison_table(comparison: pd.DataFrame, caption: str) -> ReportTable:
     """Lay the paired comparison against the best reference method out.
 
     Args:
-        comparison: What `metrics.statistics.compare` returns.
+        comparison: What `metrics.statistics.compare_methods` returns.
         caption: Caption of the table; say the confidence level of the interval there.
     """
     frame = pd.DataFrame(
@@ -92,7 +80,7 @@ def comparison_table(comparison: pd.DataFrame, caption: str) -> ReportTable:
     note = (
         "Gain: mean difference to the reference, turned so that positive is better, in the unit "
         "of the metric. p: Wilcoxon's signed-rank test over subjects, paired, two-sided; Holm: "
-        "corrected over all rows. Cases harmed: share in which the method is worse."
+        "corrected over all rows. Cases harmed: fraction in which the method is worse."
     )
     return ReportTable(caption, frame, note)
 
@@ -119,8 +107,8 @@ def least_confident(slices: pd.DataFrame) -> list[ReportTable]:
     )
     note = (
         "Confidence: mean over the slice; of a calibrated method 1 - the expected absolute error, "
-        "a share of the window, of others the agreement of both neighbours. True error: "
-        "mean absolute error in the body, share of the window; n/a where no slice was removed."
+        "a fraction of the window, of others the agreement of both neighbours. True error: "
+        "mean absolute error in the body, fraction of the window; n/a where no slice was removed."
     )
     return [ReportTable("Least confident slices: look at these first.", frame, note)]
 
@@ -168,5 +156,20 @@ def _counted(summary: pd.DataFrame, metrics: Sequence[str]) -> str:
     subjects = f"{most}" if least == most else f"{least} to {most}"
     return (
         f"Mean ± standard deviation over subjects (n = {subjects}); values that could not be "
-        f"measured and are left out: {shown['dropped'].sum()}. Bold: best, underlined: second."
+        f"measured and are left out: {shown['dropped'].sum()}. {_directions(metrics)} "
+        "Bold: best, underlined: second."
     )
+
+
+def _directions(columns: Sequence[str]) -> str:
+    """Say which values are better, metric by metric.
+
+    Example:
+        >>> _directions(["psnr_body", "dice_mean", "bias_body"])
+        'Higher is better: PSNR, Dice. Best is 0: bias.'
+    """
+    labels: dict[str, list[str]] = {}
+    for column in columns:
+        metric = find_metric(column)
+        labels.setdefault(metric.direction, []).append(metric.label)
+    return " ".join(f"{told}: {', '.join(dict.fromkeys(own))}." for told, own in labels.items())

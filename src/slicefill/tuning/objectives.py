@@ -108,10 +108,10 @@ def _score_labels(
         axis=rule.through_plane, factor=2, profile="point", fwhm=None
     )
     imputed = impute_case(subsample(acquired_case, every_other), imputer, rule)
-    scored = corresponding_slices(imputed.record, scorer.evaluation.label_names)
-    if scored is None:
+    slices = corresponding_slices(imputed.record)
+    if slices is None:
         return None
-    scores = score_imputed_case(imputed, acquired_case, scored, scorer.evaluation)
+    scores = score_imputed_case(imputed, acquired_case, slices, scorer.evaluation)
     return scores["dice_mean"], scores["volume_bias_abs_mean"]
 
 

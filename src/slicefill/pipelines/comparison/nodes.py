@@ -82,10 +82,9 @@ def tabulate_comparison(
     segmentation_scores: pd.DataFrame, params: ScoringParams, comparison: ComparisonParams
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, str, str]:
     """Summary and paired tests as data; the table as data, as Markdown and as LaTeX."""
-    from slicefill.metrics.statistics import summarise
+    from slicefill.metrics.statistics import summarise_scores
     from slicefill.reporting.comparison_report import compare_means
     from slicefill.reporting.comparison_tables import (
-        Outcome,
         all_regions,
         preset_numbers,
         preset_table,
@@ -93,13 +92,13 @@ def tabulate_comparison(
         to_markdown,
     )
 
-    summary = summarise(segmentation_scores, params)
-    outcome = Outcome(segmentation_scores, summary, params)
-    regions = all_regions(params.label_names)
-    table = preset_table(outcome, comparison, regions)
-    readable = (
-        table if len(regions) <= _MOST_REGIONS else preset_table(outcome, comparison, ["mean"])
+    summary = summarise_scores(segmentation_scores, params)
+    lay_out = partial(
+        preset_table, segmentation_scores, summary, scoring=params, comparison=comparison
     )
+    regions = all_regions(params.label_names)
+    table = lay_out(regions)
+    readable = table if len(regions) <= _MOST_REGIONS else lay_out(["mean"])
     for name, own in summary.dropna(subset="mean").groupby("method"):
         with tracking.child_run(str(name)):
             tracking.log_metrics(dict(zip(own["metric"], own["mean"], strict=True)))
@@ -137,7 +136,8 @@ def draw_overlays(
             acquired_cases[case].make(),
             segmentation_scores[segmentation_scores["case"] == case],
             predictions,
-            (params, comparison),
+            scoring=params,
+            comparison=comparison,
         )
         for case in telling_cases(segmentation_scores)[: params.figure_cases]
     }

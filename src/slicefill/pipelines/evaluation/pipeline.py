@@ -5,9 +5,8 @@ from kedro.pipeline import Node, Pipeline
 from slicefill.pipelines import stage
 from slicefill.pipelines.evaluation.nodes import (
     draw_figures,
-    score_cases,
-    score_confidence,
-    summarise_scores,
+    evaluate_cases,
+    summarise_evaluation,
     write_report,
 )
 from slicefill.reporting.gains import tabulate_adaptation
@@ -15,22 +14,23 @@ from slicefill.reporting.gains import tabulate_adaptation
 
 def create_pipeline(**_: object) -> Pipeline:
     """Build the evaluation pipeline (`kedro run --pipelines=evaluation`)."""
-    return stage("evaluation", [*_scoring(), *_telling()])
+    return stage("evaluation", [*_score(), *_report()])
 
 
-def _scoring() -> list[Node]:
+def _score() -> list[Node]:
     return [
         Node(
-            score_cases,
+            evaluate_cases,
             inputs=["imputed_cases", "cases", "splits", "params:evaluation", "params:executor"],
-            outputs=["scores", "unscored"],
-            name="score_cases",
-        ),
-        Node(
-            score_confidence,
-            inputs=["imputed_cases", "cases", "splits", "params:evaluation", "params:executor"],
-            outputs=["slice_confidence", "risk_coverage"],
-            name="score_confidence",
+            outputs=[
+                "scores",
+                "unscored",
+                "set_scores",
+                "slice_confidence",
+                "risk_coverage",
+                "case_figures",
+            ],
+            name="evaluate_cases",
         ),
         Node(
             tabulate_adaptation,
@@ -39,26 +39,25 @@ def _scoring() -> list[Node]:
             name="tabulate_adaptation",
         ),
         Node(
-            summarise_scores,
-            inputs=["scores", "params:evaluation"],
+            summarise_evaluation,
+            inputs=["scores", "set_scores", "params:evaluation"],
             outputs=[
                 "evaluation_summary",
                 "comparisons",
                 "evaluation_table",
                 "evaluation_markdown",
             ],
-            name="summarise_scores",
+            name="summarise_evaluation",
         ),
     ]
 
 
-def _telling() -> list[Node]:
+def _report() -> list[Node]:
     return [
         Node(
             draw_figures,
             inputs=[
                 "imputed_cases",
-                "cases",
                 "scores",
                 "risk_coverage",
                 "models",
@@ -75,6 +74,7 @@ def _telling() -> list[Node]:
                 "slice_confidence",
                 "adaptation_gains",
                 "ingestion_report",
+                "case_figures",
                 "figures",
                 "parameters",
             ],

@@ -5,7 +5,6 @@ from slicefill.reporting.figures.curves import loss_curves
 from slicefill.reporting.figures.imputation_views import imputation_views
 from slicefill.reporting.figures.imputed_grid import grid_spec, imputed_spec, slice_origin
 from slicefill.reporting.figures.label_views import Labelled, label_views
-from slicefill.reporting.figures.naming import metric_label
 from slicefill.reporting.figures.overlays import overlays
 from slicefill.reporting.figures.paired import paired_plots
 from slicefill.reporting.figures.planes import ViewSpec
@@ -24,7 +23,6 @@ __all__ = [
     "imputed_spec",
     "label_views",
     "loss_curves",
-    "metric_label",
     "metric_plots",
     "overlays",
     "paired_plots",

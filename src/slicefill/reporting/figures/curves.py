@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from slicefill.reporting.figures.naming import metric_label
+from slicefill.metrics import metric_label
 from slicefill.reporting.figures.style import GREY, line_style, open_frame, styled
 
 _MOST_COLUMNS = 4

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from slicefill.metrics import metric_label
 from slicefill.metrics.statistics import merit
-from slicefill.reporting.figures.naming import metric_label
 from slicefill.reporting.figures.style import COLOURS, GREY, open_frame, styled
 
 _MOST_COLUMNS = 4

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from slicefill.reporting.figures.naming import metric_label
+from slicefill.metrics import metric_label
 from slicefill.reporting.figures.style import COLOURS, FAINT, INK, open_frame, styled
 
 _MOST_COLUMNS = 3

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from slicefill.metrics import metric_label
 from slicefill.reporting.figures.curves import require_history
-from slicefill.reporting.figures.naming import metric_label
 from slicefill.reporting.figures.style import line_style, open_frame, styled
 
 _LOSS, _DICE = "train/loss", "validation/dice"

@@ -1,0 +1,140 @@
+"""Evaluation of one case under all methods that imputed it, from one reading of every volume."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Any
+
+import pandas as pd
+
+from slicefill.execution.outcome import Failure, attempt
+from slicefill.metrics.confidence import confidence_errors, confidence_scores, slice_confidence
+from slicefill.metrics.correspondence import Correspondence, corresponding_slices
+from slicefill.metrics.risk import risk_curves
+from slicefill.metrics.scoring import (
+    describe_images,
+    pair_channels,
+    pair_labels,
+    score_images,
+    score_labels,
+)
+from slicefill.params import EvaluationParams
+from slicefill.types import Case, Promise
+
+Draw = Callable[[str, Mapping[str, Case], Callable[[], Case], EvaluationParams], dict[str, Any]]
+"""Draws a case: its name, what methods made of it, a reader of the truth, parameters."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImputedCase:
+    """A case as several methods imputed it.
+
+    Attributes:
+        imputed: By method.
+        truth: What it was subsampled from; None where that is not there.
+        scored: Whether it is compared with the truth.
+        drawn: Whether there are figures of it.
+    """
+
+    imputed: Mapping[str, Promise]
+    truth: Promise | None
+    scored: bool
+    drawn: bool
+
+
+@dataclass(frozen=True, eq=False)
+class MethodResult:
+    """What one method made of one case.
+
+    Attributes:
+        slices: As `slice_confidence`.
+        scores: By column; None where they are not known.
+        described: What the metrics per set need of it.
+        curves: As `risk_curves`; empty where errors are not known.
+        reason: Why it could not be scored; empty where it could, or was not to be.
+    """
+
+    slices: pd.DataFrame
+    scores: dict[str, float] | None = None
+    described: dict[str, list[Any]] = field(default_factory=dict)
+    curves: pd.DataFrame = field(default_factory=pd.DataFrame)
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class CaseResult:
+    """What all methods made of one case, and its figures; failures in their place."""
+
+    methods: dict[str, MethodResult | Failure]
+    figures: dict[str, Any] | Failure
+
+
+def evaluate_case(name: str, case: ImputedCase, params: EvaluationParams, draw: Draw) -> CaseResult:
+    """Score and draw a case; no volume is read twice, and none where a record is enough.
+
+    Args:
+        name: Of the case.
+        case: As the methods imputed it. A method that fails does not stop the others.
+        params: Label names, what is body, which methods are drawn.
+        draw: Makes the figures.
+    """
+    truth = cache(case.truth.make) if case.truth else None
+    methods: dict[str, MethodResult | Failure] = {}
+    drawn: dict[str, Callable[[], Case]] = {}
+    for method, promise in case.imputed.items():
+        read = cache(promise.make)
+        scored = case.scored
+        methods[method] = attempt(partial(_evaluate, promise, read, truth, scored, params))
+        if case.drawn and method in params.figure_methods:
+            drawn[method] = read  # holds what it has read
+    figures: dict[str, Any] | Failure = {}
+    if drawn and truth:
+        figures = attempt(partial(_draw, name, drawn, truth, params, draw))
+    return CaseResult(methods, figures)
+
+
+def _evaluate(
+    promise: Promise,
+    read: Callable[[], Case],
+    truth: Callable[[], Case] | None,
+    scored: bool,
+    params: EvaluationParams,
+) -> MethodResult:
+    record = promise.record() if promise.record else read().record
+    slices = corresponding_slices(record) if scored else None
+    if slices is None:
+        return MethodResult(slice_confidence(record, None))
+    if truth is None:
+        reason = "the case that it was subsampled from is not there; run ingestion again"
+        return MethodResult(slice_confidence(record, None), reason=reason)
+    return _compare(read(), truth(), slices, params)
+
+
+def _compare(
+    imputed: Case, truth: Case, slices: Correspondence, params: EvaluationParams
+) -> MethodResult:
+    channels = pair_channels(imputed, truth, slices, params)
+    known = confidence_errors(imputed, truth, slices, params.body_quantile)
+    scores = {
+        **score_images(channels),
+        **score_labels(pair_labels(imputed, truth, slices, params.label_names)),
+        "slices": float(slices.synthetic.sum()),
+        **confidence_scores(known),
+    }
+    return MethodResult(
+        slices=slice_confidence(imputed.record, known),
+        scores=scores,
+        described=describe_images(channels),
+        curves=risk_curves(known.confidence, known.error),
+    )
+
+
+def _draw(
+    name: str,
+    drawn: Mapping[str, Callable[[], Case]],
+    truth: Callable[[], Case],
+    params: EvaluationParams,
+    draw: Draw,
+) -> dict[str, Any]:
+    imputed = {method: drawn[method]() for method in params.figure_methods if method in drawn}
+    return draw(name, imputed, truth, params)

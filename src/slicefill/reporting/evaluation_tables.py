@@ -1,0 +1,126 @@
+"""Tables of the evaluation from the results of its cases."""
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from slicefill.execution.outcome import Failure
+from slicefill.metrics.evaluation import CaseResult, ImputedCase, MethodResult
+from slicefill.metrics.scoring import score_set
+
+logger = logging.getLogger(__name__)
+Results = Mapping[str, MethodResult | Failure]
+"""By `method/case`."""
+_NO_SPREAD = dict.fromkeys(("sd", "ci_low", "ci_high"), math.nan)  # of a single value
+_COLUMNS = ["method", "metric", "n", "dropped", "mean", *_NO_SPREAD]
+
+
+def tabulate_results(
+    items: Mapping[str, ImputedCase],
+    results: Mapping[str, CaseResult],
+    failed: Mapping[str, str],
+    order: Sequence[str],
+    splits: pd.DataFrame,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Lay the results of all cases out.
+
+    Args:
+        items: What was evaluated, by case.
+        results: By case.
+        failed: Why others came to nothing, by case.
+        order: `method/case` in the order of the rows.
+        splits: `case`, `subject`.
+
+    Returns:
+        Scores, cases that could not be scored, metrics per set, slices, risk-coverage curves and
+        figures, as the node `evaluate_cases` says.
+
+    Raises:
+        ValueError: If no case could be scored because each one failed.
+    """
+    subjects = dict(zip(splits["case"], splits["subject"], strict=True))
+    found = _by_method(items, results, failed)
+    found = {name: found[name] for name in order if name in found}
+    tested = {name: own for name, own in found.items() if items[name.rpartition("/")[2]].scored}
+    scores, unscored = _scores(tested, subjects)
+    done = {name: own for name, own in found.items() if isinstance(own, MethodResult)}
+    slices = _join({name: own.slices for name, own in done.items()}, subjects)
+    curves = _join({name: own.curves for name, own in done.items()}, subjects)
+    return scores, unscored, _set_scores(done, subjects), slices, curves, _figures(results)
+
+
+def _by_method(
+    items: Mapping[str, ImputedCase], results: Mapping[str, CaseResult], failed: Mapping[str, str]
+) -> dict[str, MethodResult | Failure]:
+    """Name results by `method/case`; a case whose worker was lost is lost for all methods."""
+    found: dict[str, MethodResult | Failure] = {}
+    for case, item in items.items():
+        for method in item.imputed:
+            lost = Failure(failed[case]) if case in failed else results[case].methods[method]
+            found[f"{method}/{case}"] = lost
+    return found
+
+
+def _scores(tested: Results, subjects: Mapping[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    rows, unscored = [], []
+    for name, own in tested.items():
+        method, _, case = name.rpartition("/")
+        if isinstance(own, Failure):
+            logger.error("%s is not scored: %s\n%s", name, own.reason, own.trace)
+        if own.reason:
+            unscored.append({"case": name, "reason": own.reason})
+        elif isinstance(own, MethodResult) and own.scores is not None:
+            rows.append({"case": case, "subject": subjects[case], "method": method, **own.scores})
+        else:
+            logger.warning("%s is not scored: no true slice lies where a synthetic one does", name)
+    if unscored and len(unscored) == len(tested):
+        first = unscored[0]["reason"]
+        msg = f"none of {len(unscored)} imputed cases could be scored: {first}"
+        raise ValueError(msg)
+    table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=["case", "subject", "method"])
+    return table, pd.DataFrame(unscored, columns=["case", "reason"])
+
+
+def _set_scores(done: Mapping[str, MethodResult], subjects: Mapping[str, str]) -> pd.DataFrame:
+    """Measure all cases of a method together; rows as `metrics.statistics.summarise_scores`."""
+    scored = {name: own for name, own in done.items() if own.scores is not None}
+    rows = []
+    for method in dict.fromkeys(name.rpartition("/")[0] for name in scored):
+        own = {name: each for name, each in scored.items() if name.rpartition("/")[0] == method}
+        count = len({subjects[name.rpartition("/")[2]] for name in own})
+        values = score_set([each.described for each in own.values()])
+        rows += [
+            {
+                "method": method,
+                "metric": column,
+                "n": count,
+                "dropped": 0,
+                "mean": value,
+                **_NO_SPREAD,
+            }
+            for column, value in values.items()
+        ]
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def _figures(results: Mapping[str, CaseResult]) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    for case, result in results.items():
+        if isinstance(result.figures, Failure):
+            logger.error("%s is not drawn: %s\n%s", case, *vars(result.figures).values())
+        else:
+            figures |= result.figures
+    return figures
+
+
+def _join(tables: Mapping[str, pd.DataFrame], subjects: Mapping[str, str]) -> pd.DataFrame:
+    """Stack the tables of all imputed cases, `method/case`, and say whose each row is."""
+    rows = [pd.DataFrame(columns=["method", "case", "subject"])]
+    for name, table in tables.items():
+        method, _, case = name.rpartition("/")
+        whose = {"method": method, "case": case, "subject": subjects[case]}
+        rows.append(table.assign(**whose)[[*whose, *table]])
+    return pd.concat([each for each in rows if not each.empty] or rows)
