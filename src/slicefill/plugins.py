@@ -14,6 +14,7 @@ KINDS = {
     "segmentation.engines": "slicefill.segmentation.engines",
     "segmentation.inference.wrappers": "slicefill.segmentation.inference",
     "augmentation.transforms": "slicefill.segmentation.transforms",
+    "audits": "slicefill.audits",
 }
 """Where entries of a kind stand in the parameters, and the folder of their files."""
 

@@ -12,8 +12,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from slicefill.segmentation.engines.mean_teacher import Params
-from slicefill.segmentation.interface import PatchBatch
-from slicefill.segmentation.teacher import (
+from slicefill.segmentation.engines.mean_teacher.teacher import (
     MeanTeacher,
     add_noise,
     consistency_loss,
@@ -21,6 +20,7 @@ from slicefill.segmentation.teacher import (
     predict_by_teacher,
     predictive_entropy,
 )
+from slicefill.segmentation.interface import PatchBatch
 
 STEPS = 40
 

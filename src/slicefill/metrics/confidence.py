@@ -133,7 +133,7 @@ def _shown(intensities: Array, low: float, high: float) -> Array:
     return np.clip((intensities - low) / (high - low), 0, 1)
 
 
-METRICS = (  # of different quantities in different methods, so that methods are not compared by them
+METRICS = (  # confidence means different things in different methods: these are not compared
     Metric(
         "confidence_rank",
         confidence_rank,

@@ -48,7 +48,8 @@ def risk_at(coverages: Array, confidence: Array, error: Array) -> Floats64:
         error: `(n,)`.
 
     Example:
-        The most confident half is without error; of the other two, equally confident, one errs by 1:
+        The most confident half is without error; of the other two, equally confident, one errs by
+        1:
 
         >>> risk_at(np.array([0.5, 0.75, 1.0]), np.array([9, 9, 2, 2]), np.array([0, 0, 0, 1]))
         array([0.        , 0.16666667, 0.25      ])

@@ -23,7 +23,7 @@ _CAPTIONS = {
     "views": "{}: truth, each method and its absolute difference, on one colour scale. Marks at "
     "the border are acquired slices; the cut across slices shows a synthetic one.",
     "labels": "{}: label maps, true and synthetic.",
-    "risk_coverage": "Mean absolute error of the synthetic voxels that are kept, the most confident "
+    "risk_coverage": "Mean absolute error of the synthetic voxels that are kept, most confident "
     "first: mean over subjects. The lower, the better confidence tells where the errors are.",
     "scores": "Every test case (dots, joined per case) and its method.",
     "loss_curves": "{}: loss terms and validation on held-out inner slices; best epoch marked.",

@@ -1,9 +1,7 @@
 """What our own networks are trained towards: labels, or labels and agreement with a teacher."""
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,11 +9,9 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from slicefill.segmentation.augmentation import transform_batch
-from slicefill.segmentation.engines.mean_teacher import Params
 from slicefill.segmentation.interface import Objective, PatchBatch, Setting
-from slicefill.segmentation.losses import Total, deep_supervised, dice_ce
+from slicefill.segmentation.losses import Total, deep_supervised
 from slicefill.segmentation.sampling import Sampler
-from slicefill.segmentation.teacher import MeanTeacher
 from slicefill.segmentation.transforms import make_all
 from slicefill.training.fit import State
 
@@ -78,18 +74,3 @@ def supervised(drawer: Drawer, total: Total, network: nn.Module, setting: Settin
     """Learn from labelled patches alone, a batch of them in this process."""
     batch = setting.params.optimisation.batch
     return Supervised(lambda rng: drawer(batch, rng), total)
-
-
-def with_mean_teacher(
-    params: Params, drawer: Drawer, total: Total, student: nn.Module, setting: Setting
-) -> Objective:
-    """Learn from labelled slices, and from unlabelled ones by agreement with a teacher."""
-    options = setting.params.optimisation
-    batch = max(2, options.batch)
-    unlabelled = min(batch - 1, max(1, round(batch * params.unlabelled_fraction)))  # both kinds
-
-    def draw(rng: np.random.Generator) -> tuple[PatchBatch, PatchBatch]:
-        return drawer(batch - unlabelled, rng), drawer(unlabelled, rng, labelled=False)
-
-    steps = options.epochs * options.steps_per_epoch
-    return MeanTeacher(copy.deepcopy(student), draw, params, steps, partial(dice_ce, total=total))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -177,3 +177,20 @@ def _score_prediction(
 
     prediction, truth = pair[0], prepared(pair[1]).label
     return {} if truth is None else score_prediction(prediction.make(), truth, params)
+
+
+def audit_predictions(
+    predictions: dict[str, Lazy[Prediction]],
+    prediction_index: pd.DataFrame,
+    acquired_cases: dict[str, Promise],
+    audits: dict[str, dict[str, Any]],
+) -> pd.DataFrame:
+    """Run the audits of `conf/` on the predictions of the test cases."""
+    from slicefill.audits import run_audits
+
+    of_networks: dict[str, dict[str, Lazy[Prediction]]] = {}
+    for name, case in zip(prediction_index["prediction"], prediction_index["case"], strict=True):
+        if name in predictions:
+            network = name.rpartition("/")[0]
+            of_networks.setdefault(network, {})[case] = predictions[name]
+    return run_audits(audits, acquired_cases, of_networks)

@@ -4,6 +4,7 @@ from kedro.pipeline import Node, Pipeline
 
 from slicefill.pipelines import stage
 from slicefill.pipelines.segmentation.nodes import (
+    audit_predictions,
     predict_cases,
     record_learning,
     score_predictions,
@@ -57,5 +58,11 @@ def _scoring() -> list[Node]:
             ],
             outputs=["segmentation_scores", "unscored_predictions"],
             name="score_predictions",
+        ),
+        Node(
+            audit_predictions,
+            inputs=["predictions", "prediction_index", "acquired_cases", "params:audits"],
+            outputs="audit_table",
+            name="audit_predictions",
         ),
     ]

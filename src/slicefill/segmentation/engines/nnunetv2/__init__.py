@@ -1,13 +1,10 @@
 """The nnU-Net v2 library itself (Isensee et al., 2021), where it is installed."""
 
-from typing import TYPE_CHECKING, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING
 
 from slicefill.fingerprint import fingerprint
 from slicefill.params import SegmentationParams
-from slicefill.params.base import Count
-from slicefill.params.base import Params as BaseParams
+from slicefill.segmentation.engines.nnunetv2.params import Params
 from slicefill.types import Checkpoint
 
 if TYPE_CHECKING:  # brings torch
@@ -15,12 +12,7 @@ if TYPE_CHECKING:  # brings torch
     from slicefill.training.fit import Run
 
 
-class Params(BaseParams):
-    """What nnU-Net leaves to be chosen."""
-
-    configuration: Literal["2d", "3d_fullres"] = Field(description="as nnU-Net calls it")
-    trainer: str = Field(description="a published trainer class: it fixes the number of epochs")
-    processes: Count = Field(description="of preprocessing, augmentation and export")
+__all__ = ["Params", "load", "train", "training_fingerprint"]
 
 
 def training_fingerprint(data: "SegmentationData", params: Params, setting: "Setting") -> str:

@@ -5,17 +5,21 @@ Reference:
     Segmentation, MICCAI 2019, and its published code (yulequan/UA-MT); here on slices.
 """
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slicefill.segmentation.engines.mean_teacher import Params
-from slicefill.segmentation.interface import PatchBatch
+from slicefill.segmentation.engines.mean_teacher.params import Params
+from slicefill.segmentation.interface import Objective, PatchBatch, Setting
+from slicefill.segmentation.losses import Total, dice_ce
+from slicefill.segmentation.objectives import Drawer
 from slicefill.training.fit import State
 
 
@@ -191,3 +195,18 @@ def update_ema(teacher: nn.Module, student: nn.Module, decay: float) -> None:
         mean.lerp_(parameter, 1 - decay)
     for kept, buffer in zip(teacher.buffers(), student.buffers(), strict=True):
         kept.copy_(buffer)
+
+
+def with_mean_teacher(
+    params: Params, drawer: Drawer, total: Total, student: nn.Module, setting: Setting
+) -> Objective:
+    """Learn from labelled slices, and from unlabelled ones by agreement with a teacher."""
+    options = setting.params.optimisation
+    batch = max(2, options.batch)
+    unlabelled = min(batch - 1, max(1, round(batch * params.unlabelled_fraction)))  # both kinds
+
+    def draw(rng: np.random.Generator) -> tuple[PatchBatch, PatchBatch]:
+        return drawer(batch - unlabelled, rng), drawer(unlabelled, rng, labelled=False)
+
+    steps = options.epochs * options.steps_per_epoch
+    return MeanTeacher(copy.deepcopy(student), draw, params, steps, partial(dice_ce, total=total))

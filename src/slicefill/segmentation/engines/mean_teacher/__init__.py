@@ -1,32 +1,18 @@
 """The uncertainty-aware mean teacher (Yu et al., 2019) on the 2D U-Net."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
-
-from pydantic import Field
+from typing import TYPE_CHECKING
 
 from slicefill.params import SegmentationParams
-from slicefill.params.base import Count, Fraction, Weight
 from slicefill.segmentation.engines import unet2d
+from slicefill.segmentation.engines.mean_teacher.params import Params
 from slicefill.types import Checkpoint
 
 if TYPE_CHECKING:  # brings torch
     from slicefill.segmentation.interface import Predictor, SegmentationData, Setting
     from slicefill.training.fit import Run
 
-
-class Params(unet2d.Params):
-    """The network as of `unet2d`, and how unlabelled slices teach."""
-
-    dropout: Fraction = Field(description="of both networks: Monte Carlo passes need it")
-    decay: Fraction = Field(description="of the moving average that makes the teacher")
-    consistency: Weight = Field(description="largest weight of the consistency loss")
-    ramp_up: Fraction = Field(description="share of all steps until that weight is reached")
-    passes: Count = Field(description="Monte Carlo passes of the teacher")
-    noise: Weight = Field(description="standard deviation of the noise on what networks see")
-    unlabelled_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
-        description="of the slices in a batch"
-    )
+__all__ = ["Params", "load", "train", "training_fingerprint"]
 
 
 def training_fingerprint(data: "SegmentationData", params: Params, setting: "Setting") -> str:
@@ -38,7 +24,7 @@ def training_fingerprint(data: "SegmentationData", params: Params, setting: "Set
 
 def train(data: "SegmentationData", params: Params, setting: "Setting", run: "Run") -> Checkpoint:
     """Train on labelled and unlabelled slices (`EngineFile`)."""
-    from slicefill.segmentation.objectives import with_mean_teacher
+    from slicefill.segmentation.engines.mean_teacher.teacher import with_mean_teacher
     from slicefill.segmentation.training import train_network
 
     own = training_fingerprint(data, params, setting)

@@ -1,0 +1,46 @@
+"""Signed volume bias of predicted labels, per network, case and label."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from slicefill.geometry import slices_first
+from slicefill.params.base import Fraction
+from slicefill.params.base import Params as BaseParams
+from slicefill.types import Case, Lazy, Prediction
+
+
+class Params(BaseParams):
+    """What is worth a look."""
+
+    tolerance: Fraction = Field(description="largest absolute bias that is not marked")
+
+
+def audit(
+    cases: Mapping[str, Lazy[Case]],
+    predictions: Mapping[str, Mapping[str, Lazy[Prediction]]],
+    params: Params,
+) -> pd.DataFrame:
+    """Compare predicted with true volumes on acquired slices (`AuditFile`).
+
+    Returns:
+        `network`, `case`, `label` (id), `volume_bias` ((predicted - true) / true voxels; nan where
+        the case does not show the label) and `marked` (beyond the tolerance).
+    """
+    rows = []
+    for network, of_cases in predictions.items():
+        for name, lazy in of_cases.items():
+            truth = cases[name].make().label
+            if truth is None:
+                continue
+            found = lazy.make()
+            kept = slices_first(found.label.stored, found.record["axis"])[found.record["acquired"]]
+            for identity in sorted(int(each) for each in found.record["label_names"] if int(each)):
+                true = int((truth.stored == identity).sum())
+                predicted = int((kept == identity).sum())
+                bias = (predicted - true) / true if true else float("nan")
+                rows.append((network, name, identity, bias, bool(abs(bias) > params.tolerance)))
+    columns = ["network", "case", "label", "volume_bias", "marked"]
+    return pd.DataFrame(rows, columns=columns).astype({"volume_bias": np.float64})

@@ -1,0 +1,72 @@
+"""Audits: what they find, known by hand, and that one is a file and an entry."""
+
+import sys
+from textwrap import dedent
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from slicefill import audits
+from slicefill.audits import run_audits
+from slicefill.types import Case, Lazy, Prediction, Volume
+
+
+def volume(stored):
+    stored = np.asarray(stored, np.uint8)
+    return Volume(stored, nib.Nifti1Image(stored, np.eye(4)).header)
+
+
+@pytest.fixture
+def given():
+    """Label 1 has 4 true and 3 predicted voxels, label 2 none and one, on acquired slices."""
+    truth = np.zeros((2, 2, 2))
+    truth[..., 0] = 1
+    found = np.zeros((2, 2, 3))  # slice 1 is synthetic and all of label 1
+    found[..., 1] = 1
+    found[..., 0] = [[1, 1], [1, 0]]
+    found[0, 0, 2] = 2
+    names = {"0": "background", "1": "one", "2": "two"}
+    record = {"axis": 2, "acquired": [0, 2], "label_names": names}
+    cases = {"a": Lazy(lambda: Case(volume(truth), volume(truth)), "a")}
+    predictions = {
+        "linear/unet2d_0": {"a": Lazy(lambda: Prediction(volume(found), record=record), "p")}
+    }
+    return cases, predictions
+
+
+def test_volume_bias_counts_acquired_slices_alone(given):
+    table = run_audits({"bias": {"kind": "volume_bias", "tolerance": 0.2}}, *given)
+    assert table["audit"].tolist() == ["bias", "bias"]
+    assert table["label"].tolist() == [1, 2]
+    assert table["volume_bias"].tolist() == [-0.25, pytest.approx(np.nan, nan_ok=True)]
+    assert table["marked"].tolist() == [True, False]
+    wide = run_audits({"bias": {"kind": "volume_bias", "tolerance": 0.25}}, *given)
+    assert not wide["marked"].any()
+
+
+def test_without_an_entry_there_is_an_empty_table(given):
+    assert run_audits({}, *given).empty
+
+
+def test_an_audit_is_a_file_and_an_entry(given, tmp_path, monkeypatch):
+    (tmp_path / "counting.py").write_text(
+        dedent(
+            """
+            import pandas as pd
+            from slicefill.params.base import Params as BaseParams
+
+            class Params(BaseParams):
+                unit: str
+
+            def audit(cases, predictions, params):
+                return pd.DataFrame({"cases": [len(cases)], "unit": [params.unit]})
+            """
+        )
+    )
+    monkeypatch.setattr(audits, "__path__", [*audits.__path__, str(tmp_path)])
+    table = run_audits({"count": {"kind": "counting", "unit": "case"}}, *given)
+    assert table.to_dict("records") == [{"audit": "count", "cases": 1, "unit": "case"}]
+    sys.modules.pop("slicefill.audits.counting")
+    with pytest.raises(ValueError, match=r"audits\.x\.kind: expected one of counting, volume_bias"):
+        run_audits({"x": {"kind": "other"}}, *given)
