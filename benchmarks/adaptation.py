@@ -1,12 +1,13 @@
-"""What each term of adaptation gives: on and off, on development subjects of real data sets.
+"""Gain of each term of adaptation, switched on and off, on development subjects of real data sets.
 
     SLICEFILL_DATA=~/data python benchmarks/adaptation.py --minutes 5
     python benchmarks/adaptation.py --data ~/data --sets brain_t1 --terms conf "no cycle" --limit 3
 
-Per set, factor and row, the shipped weights learn for so many minutes from the subsampled scans of
-development subjects (halves.yml) alone, and impute these; labels and removed slices are not seen.
+For each set, factor and row, the shipped weights are fine-tuned for a number of minutes on the
+subsampled scans of development subjects (halves.yml) alone, and impute these scans. Labels and
+removed slices take no part.
 Prints the gain in PSNR on synthetic slices inside the body over the shipped weights, and writes it
-as adaptation.csv. Models are kept: what is there is not trained again.
+as adaptation.csv. Models are kept; an existing model is not trained again.
 """
 
 import argparse
@@ -16,27 +17,27 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from learning import learn_adapted, load_weights, thick_scans
+from learning import learn_adapted, load_weights, subsampled_scans
 from real_sets import FACTORS, Design, find_scans, load_design, read_pair, score_method
 
 from slicefill.datasets.checkpoints import Slot
 from slicefill.imputation.impute import Imputer, learned_imputer
 from slicefill.imputation.methods.adapted.adaptation import Scans, adaptation_fingerprint
+from slicefill.imputation.methods.adapted.params import AdaptationParams
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
 from slicefill.io.storage import location
-from slicefill.params import AdaptationParams
 from slicefill.types import Checkpoint
 
 Changes = Mapping[str, Any]
 TERMS: dict[str, Changes] = {
     "conf": {},
     "no in-plane": {"groups": {"in_plane": 0.0}},
-    "no through-plane": {"groups": {"through_plane": 0.0}},  # nor a cycle: it needs its groups
+    "no through-plane": {"groups": {"through_plane": 0.0}},  # nor a cycle, which needs them
     "no cycle": {"weights": {"cycle": 0.0}},
     "more cycle": {"weights": {"cycle": 1.0}},
     "flows learn": {"optimisation": {"frozen": ()}},
     "all the way": {"fraction": 1.0},
-    "all of SI": {  # its losses of motion need flows that learn
+    "all of SI": {  # its motion losses need trainable flows
         "weights": {"warp": 0.1, "smooth": 0.003, "adv": 2.5e-4, "tp_smooth": 2.3e-3},
         "optimisation": {"frozen": ()},
     },
@@ -64,8 +65,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     add("--data", type=Path, default=data, required=data is None, help="(SLICEFILL_DATA)")
     add("--sets", nargs="+", choices=FACTORS, default=[*FACTORS], help="(all)")
     add("--terms", nargs="+", choices=TERMS, default=[*TERMS], help="(all)")
-    add("--minutes", type=float, default=5.0, help="of training, each (%(default)s)")
-    add("--limit", type=int, help="only so many subjects of each set")
+    add("--minutes", type=float, default=5.0, help="of each training (%(default)s)")
+    add("--limit", type=int, help="largest number of subjects of each set")
     add("--checkpoint", type=Path, help="other weights than the shipped ones")
     out = Path(__file__).parents[1] / "data/08_reporting/adaptation"
     add("--out", type=Path, default=out, help="folder of the results (%(default)s)")
@@ -73,11 +74,11 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def measure(design: Design, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Score the shipped and every adapted model on every scan of a set: a row for each."""
+    """Score the shipped and every adapted model on every scan of a set, one row each."""
     scans, _ = find_scans(design, "development", options.limit)
     shipped = load_weights(options.checkpoint)
     fillers = {PRETRAINED: learned_imputer(PRETRAINED, shipped, design.imputation)}
-    acquired_case = thick_scans(design, scans)
+    acquired_case = subsampled_scans(design, scans)
     for name in options.terms:
         made = _adapted(acquired_case, design, shipped, name, options)
         fillers[name] = learned_imputer(ADAPTED, made, design.imputation)
@@ -94,7 +95,7 @@ def measure(design: Design, options: argparse.Namespace) -> list[dict[str, Any]]
 def _adapted(
     acquired_case: Scans, design: Design, start: Checkpoint, name: str, options: argparse.Namespace
 ) -> Checkpoint:
-    """Adapt with other terms; every model is kept in a file of its own."""
+    """Adapt with other terms; each model has a file of its own."""
     params = change(design.adaptation.within(options.minutes), TERMS[name])
     file = (
         f"{design.name}_x{design.factor}_{adaptation_fingerprint(acquired_case, start, params)}.pt"
@@ -103,7 +104,7 @@ def _adapted(
 
 
 def change(params: AdaptationParams, changes: Changes) -> AdaptationParams:
-    """The same parameters with some numbers, or some of a section, replaced."""
+    """Return the parameters with some values, or some values of a section, replaced."""
     plain = params.model_dump()
     changed = {
         name: {**plain[name], **value} if isinstance(value, Mapping) else value
@@ -118,7 +119,7 @@ def _found(filler: Imputer) -> dict[str, Any]:
 
 
 def tabulate(scores: pd.DataFrame) -> pd.DataFrame:
-    """Gain over the shipped weights: mean ± sd over subjects, and what held-out slices promised."""
+    """Gain over the shipped weights: mean ± sd over subjects, and the held-out gain."""
     rows = []
     for where, own in scores.groupby("where", sort=False):
         wide = own.pivot(index=["subject", "case"], columns="terms", values="psnr")

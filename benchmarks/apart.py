@@ -1,4 +1,4 @@
-"""Measuring in a process of its own: what one measurement leaves behind does not touch the next."""
+"""Measurements in processes of their own, so that they do not influence each other."""
 
 import resource
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ def apart(task: Callable[..., R], *arguments: Any) -> R:
 
 
 def median_run(runs: Sequence[Numbers]) -> Numbers:
-    """Return the run of median duration, whole, so that its parts add up."""
+    """Return the complete run of median duration, so that its parts add up."""
     return sorted(runs, key=lambda run: run["seconds"])[(len(runs) - 1) // 2]
 
 

@@ -1,12 +1,12 @@
-"""What each piece of evidence is worth, and where abstention helps, on procedural volumes.
+"""Value of each piece of evidence, and gain of abstention, on procedural volumes.
 
     python benchmarks/confidence.py                       # the shipped weights
     python benchmarks/confidence.py --checkpoint mine.pt
 
-Half of the volumes calibrate, the other half tell: rank correlation of the expected with the true
-error (mean over volumes, and over all voxels), how far the expected mean error of a volume is from
-the true one, and what PSNR gains by abstention at several thresholds and margins; no scan takes
-part.
+Half of the volumes calibrate the error model; the other half measure the rank correlation of the
+expected with the true error (mean over volumes, and over all voxels), the difference between the
+expected and the true mean error of a volume, and the gain in PSNR by abstention at several
+thresholds and margins. No real scan takes part.
 """
 
 import argparse
@@ -18,10 +18,10 @@ import torch
 from learning import load_weights
 from scipy.stats import spearmanr
 
-from slicefill.imputation.methods.slice_imputation.infer import Engine, load_engine
+from slicefill.imputation.methods.slice_imputation.infer import FlowImputer, load_flow_imputer
 from slicefill.imputation.methods.slice_imputation.labels import LabelRule
 from slicefill.imputation.uncertainty.calibration import compare_known
-from slicefill.imputation.uncertainty.error_model import fit_estimate
+from slicefill.imputation.uncertainty.error_model import fit_error_model
 from slicefill.imputation.uncertainty.evidence import METHODS
 from slicefill.params import HardwareParams
 from slicefill.simulation.procedural import procedural_volume
@@ -57,28 +57,33 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _engine(file: Path | None) -> Engine:
+def _imputer(file: Path | None) -> FlowImputer:
     hardware = HardwareParams(accelerator="auto", devices=1, precision="auto")
-    return load_engine(
+    return load_flow_imputer(
         load_weights(file), launch_fabric(hardware), 2**19, LabelRule("one_hot"), ensemble=False
     )
 
 
 def _measure(options: argparse.Namespace) -> pd.DataFrame:
+<<<<<<< HEAD
     """Evidence and errors of voxels drawn from every volume; intervals ×2 to ×8 in turn."""
+    imputer, rng = _imputer(options.checkpoint), np.random.default_rng(0)
+=======
+    """Evidence and errors of voxels drawn from every volume; factors ×2 to ×8 in turn."""
     engine, rng = _engine(options.checkpoint), np.random.default_rng(0)
+>>>>>>> main
     tables = []
     for number in range(options.volumes):
         volume = procedural_volume(FIRST_SEED + number, options.size, 0.3)
         interval = 2 + number // 2 % 7
-        known = compare_known(engine, volume, interval, options.smoothing)
+        known = compare_known(imputer, volume, interval, options.smoothing)
         drawn = known.iloc[rng.integers(0, len(known), 30_000)]
         tables.append(drawn.assign(volume=number, interval=interval))
     return pd.concat(tables)
 
 
 def evidence_table(fitted: pd.DataFrame, held_out: pd.DataFrame) -> pd.DataFrame:
-    """Tell how well the model's error is expected from each set of evidence."""
+    """Tabulate how well each set of evidence predicts the error of the model."""
     rows = []
     for name, evidence in SETS.items():
         expected = _expect(fitted, held_out, "model", [e for e in evidence if e in held_out])
@@ -94,7 +99,7 @@ def evidence_table(fitted: pd.DataFrame, held_out: pd.DataFrame) -> pd.DataFrame
 
 
 def abstention_table(fitted: pd.DataFrame, held_out: pd.DataFrame) -> pd.DataFrame:
-    """Tell what abstention does to PSNR, without the cycle error, as by default."""
+    """Tabulate the gain in PSNR by abstention, without the cycle error, as by default."""
     evidence = [e for e in EVIDENCE if e in held_out and e != "cycle"]
     expected = np.stack([_expect(fitted, held_out, name, evidence) for name in METHODS], 1)
     errors = held_out[[f"error_{name}" for name in METHODS]].to_numpy(np.float64)
@@ -115,9 +120,9 @@ def _expect(
     fitted: pd.DataFrame, held_out: pd.DataFrame, method: str, evidence: list[str]
 ) -> np.ndarray:
     features = {name: fitted[name].to_numpy(np.float64) for name in evidence}
-    estimate = fit_estimate(features, fitted[f"error_{method}"].to_numpy(np.float64), 32)
+    model = fit_error_model(features, fitted[f"error_{method}"].to_numpy(np.float64), 32)
     asked = {name: torch.from_numpy(held_out[name].to_numpy(np.float64)) for name in evidence}
-    return estimate.expect(asked).numpy()
+    return model.expect(asked).numpy()
 
 
 def _psnr(errors: np.ndarray, held_out: pd.DataFrame) -> pd.Series:

@@ -1,4 +1,4 @@
-"""What the convolutions of a network cost, and how fast this machine can be at them."""
+"""Cost of the convolutions of a network, and peak speed of convolutions on this machine."""
 
 import statistics
 import time
@@ -27,7 +27,7 @@ class Meter:
     """
 
     def __init__(self, *kinds: type[nn.Module]) -> None:
-        """Watch every network of some kinds in this process from now on."""
+        """Measure every network of some classes in this process from now on."""
         self.flop = 0
         self.seconds = 0.0
         self._kinds = kinds
@@ -69,4 +69,4 @@ def _speed(shape: tuple[int, int, int, int], dtype: torch.dtype) -> float:
         start = time.perf_counter()
         layer(x)
         seconds.append(time.perf_counter() - start)
-    return float(flop / statistics.median(seconds[1:]))  # the first one prepares
+    return float(flop / statistics.median(seconds[1:]))  # the first one is a warm-up

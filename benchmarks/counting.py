@@ -1,4 +1,4 @@
-"""How many requests an object store sees for one imputed volume."""
+"""Number of requests to an object store for one imputed volume."""
 
 import logging
 from uuid import uuid4
@@ -11,7 +11,7 @@ from slicefill.types import Case
 
 
 class _Counter(logging.Handler):
-    """Counts what a server says: a line per request."""
+    """Counts the log lines of a server, one per request."""
 
     count = 0
 
@@ -20,9 +20,9 @@ class _Counter(logging.Handler):
 
 
 def count_requests(source: Case, imputed: Case) -> int:
-    """Read a case, look whether it is imputed already, and write it imputed, as a run does.
+    """Read a case, check whether it is imputed already, and write the imputed case, as a run does.
 
-    The store is a server of S3 on this machine; nothing leaves it.
+    The store is an S3 server on this machine; nothing leaves the machine.
     """
     log, counter = logging.getLogger("werkzeug"), _Counter()
     log.addHandler(counter)
@@ -32,7 +32,7 @@ def count_requests(source: Case, imputed: Case) -> int:
     server.start()
     host, port = server.get_host_and_port()
     bucket = UPath(
-        f"s3://{uuid4()}",  # the server remembers what earlier ones held
+        f"s3://{uuid4()}",  # the server keeps the content of earlier ones
         endpoint_url=f"http://{host}:{port}",
         key="nobody",
         secret="nothing",

@@ -1,9 +1,9 @@
-"""How long the imputation of a data set takes by every executor, and whether all bits agree.
+"""Duration of the imputation of a data set with every executor, and equality of all bits.
 
     python benchmarks/executors.py --env hippocampus
 
 Takes the anisotropic cases and the model of a finished `kedro run --env=hippocampus` from the
-catalog, imputes every test case from file to file with two workers and in turn, and compares the
+catalog, imputes every test case from file to file with two workers and serially, and compares the
 files.
 """
 
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--env", default="hippocampus", help="of a finished run (hippocampus)")
     parser.add_argument("--method", default="slice_imputation", help="(slice_imputation)")
-    parser.add_argument("--cases", type=int, help="only so many (all test cases)")
+    parser.add_argument("--cases", type=int, help="largest number (all test cases)")
     parser.add_argument("--workers", type=int, default=2, help="(2)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every number there")
     return parser
@@ -63,7 +63,8 @@ def promises(env: str, method: str, limit: int | None) -> dict[str, Any]:
     from kedro.config import OmegaConfigLoader
     from kedro.io import DataCatalog
 
-    from slicefill.params import ImputationParams, SynthesisParams
+    from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
+    from slicefill.params import ImputationParams
     from slicefill.pipelines.imputation.nodes import impute_cases
     from slicefill.settings import CONFIG_LOADER_ARGS
 
@@ -80,7 +81,7 @@ def promises(env: str, method: str, limit: int | None) -> dict[str, Any]:
 
 
 def fill(imputed: dict[str, Any], kind: str, workers: int, folder: Path) -> float:
-    """Impute and write the cases; seconds from the first word to the last file."""
+    """Impute and write the cases; return the seconds until the last file."""
     from slicefill.datasets.cases import CasesDataset
 
     executor = {"kind": kind, "workers": workers, "scheduler": None, "attempts": 3}
@@ -91,7 +92,7 @@ def fill(imputed: dict[str, Any], kind: str, workers: int, folder: Path) -> floa
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """What was written, by name."""
+    """Contents of the written files, by name."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 

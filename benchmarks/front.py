@@ -1,4 +1,4 @@
-"""Quality against seconds, and the methods that no other beats in both."""
+"""Quality against duration, and the methods that no other method beats in both."""
 
 from collections.abc import Mapping, Sequence
 from itertools import count
@@ -17,7 +17,7 @@ Scores = Mapping[str, Mapping[str, float]]
 
 
 def front(scores: Scores, quality: str) -> list[str]:
-    """Name the methods that no other one beats in both, the fastest first.
+    """Name the methods that no other method beats in both, the fastest first.
 
     Example:
         Slower and no better than the first, `b` is left out:
@@ -41,7 +41,7 @@ def draw_fronts(scans: Mapping[str, Scores], families: Mapping[str, str]) -> Fig
 
     Args:
         scans: Scores by the title of the scan.
-        families: Which family a method is of, in the order of the legend.
+        families: Family of each method, in the order of the legend.
     """
     figure = Figure(figsize=(3.1 * len(scans) + 1.6, 5.2), layout="constrained")
     axes = figure.subplots(len(_QUALITIES), len(scans), squeeze=False, sharex="col")

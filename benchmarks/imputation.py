@@ -1,9 +1,9 @@
-"""How fast a volume is imputed, against the same network run one pair at a time in fp32.
+"""Speed of imputation, compared with the same network run one pair at a time in fp32.
 
     python benchmarks/imputation.py --threads 2
 
-Both impute the same made volume, from file to file, with the same weights. Every measurement has
-a process of its own, so that peak memories do not mix, and the two take turns.
+Both impute the same synthetic volume, from file to file, with the same weights. Every measurement
+has a process of its own, so that peak memory is that of one way alone, and the two take turns.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def impute_once(setting: Setting, variant: str, scan: Path) -> Numbers:
-    """Impute the volume from file to file: seconds in all and in parts, memory, operations."""
+    """Impute the volume from file to file; return total and partial seconds, memory, operations."""
     params = base_params(setting.factor)
     imputer = make_imputer(variant, make_checkpoint(setting), params)
     meter = Meter(UNet)
@@ -104,14 +104,14 @@ def impute_once(setting: Setting, variant: str, scan: Path) -> Numbers:
 
 
 def scan_pairs(setting: Setting, scan: Path) -> dict[int, float]:
-    """Return seconds per pair to impute intervals of the volume in batches of so many pairs."""
+    """Return seconds per pair for several numbers of pairs in a batch."""
     case, checkpoint = Case(read_volume(scan)), make_checkpoint(setting)
     whole = stack_case(case, 2, base_params(setting.factor).window)
     start = max(0, (len(whole.image) - max(_PAIRS)) // 2)
     stack = Stack(whole.image[start : start + max(_PAIRS) + 1], whole.window)
     positions = [n / setting.factor for n in range(1, setting.factor)]
     rows, columns = np.nonzero(stack.normalised().any(axis=(0, 1)))
-    pixels = (np.ptp(rows) + 1) * (np.ptp(columns) + 1)  # what of a slice goes into a batch
+    pixels = (np.ptp(rows) + 1) * (np.ptp(columns) + 1)  # of a slice in a batch
     seconds = {}
     for pairs in _PAIRS:
         params = base_params(setting.factor, batch_pixels=int(pairs * pixels))

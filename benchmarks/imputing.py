@@ -1,4 +1,4 @@
-"""The volume that is imputed, and the two ways of imputing it with one network."""
+"""The volume of the imputation benchmark, and two ways to impute it with one network."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +14,10 @@ from made_case import body
 from scipy.ndimage import gaussian_filter
 
 from slicefill.imputation.impute import Imputer, learned_imputer
-from slicefill.imputation.methods.slice_imputation.checkpoint import Checkpoint, load_model
-from slicefill.imputation.methods.slice_imputation.model import Pair, SynthesisModel
-from slicefill.params import ImputationParams, SynthesisParams
+from slicefill.imputation.methods.slice_imputation.model import SynthesisModel, load_model
+from slicefill.imputation.methods.slice_imputation.motion import Pair
+from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
+from slicefill.params import ImputationParams
 from slicefill.settings import CONFIG_LOADER_ARGS
 from slicefill.training.hardware import launch_fabric
 from slicefill.types import Stack, SyntheticSlices, Volume
@@ -26,7 +27,7 @@ _CONF = Path(__file__).parents[1] / "conf"
 
 @dataclass(frozen=True)
 class Setting:
-    """What is measured.
+    """Settings of a measurement.
 
     Attributes:
         size: Voxels of the volume, slices last.
@@ -44,7 +45,7 @@ class Setting:
 
 
 def make_scan(setting: Setting) -> Volume:
-    """Make smooth blobs in an ellipsoid on a background of zeros, int16, always the same."""
+    """Make smooth blobs in an ellipsoid on a background of zeros, int16; deterministic."""
     noise = np.random.default_rng(0).standard_normal(setting.size)
     blobs = gaussian_filter(noise, (4, 4, 1.5))
     stored = (body(setting.size) * (500 + 150 * blobs / blobs.std()).clip(50)).astype(np.int16)
@@ -53,7 +54,7 @@ def make_scan(setting: Setting) -> Volume:
 
 
 def make_checkpoint(setting: Setting) -> Checkpoint:
-    """Make the paper's kind of network with random weights that give motions of about a pixel."""
+    """Make the paper's network with random weights that give motions of about a pixel."""
     params = base_training(setting)
     torch.manual_seed(0)
     model = SynthesisModel(1, params.network, params.parts)
@@ -92,7 +93,7 @@ def make_imputer(variant: str, checkpoint: Checkpoint, params: ImputationParams)
 
 
 def our_precision(params: ImputationParams) -> str:
-    """Return what `hardware.precision` means on this machine."""
+    """Return the precision that `hardware.precision` selects on this machine."""
     with launch_fabric(params.hardware).autocast():
         return "bf16" if torch.is_autocast_enabled("cpu") else "fp32"
 
@@ -101,7 +102,7 @@ def our_precision(params: ImputationParams) -> str:
 def impute_pair_by_pair(
     model: SynthesisModel, stack: Stack, positions: Sequence[float]
 ) -> SyntheticSlices:
-    """Impute as a straightforward program does: one pair at a time, fp32, whole slices."""
+    """Impute one pair at a time, in fp32, on whole slices, as a straightforward program."""
     shown, stored = torch.from_numpy(stack.normalised()), torch.from_numpy(stack.image)
     shape = (len(shown) - 1, len(positions), *shown.shape[1:])
     image, confidence = np.empty(shape, np.float32), np.empty((*shape[:2], *shape[3:]), np.float32)

@@ -1,6 +1,6 @@
-"""What learns from the scans of a set before they are imputed: adaptation, SI from scratch.
+"""Methods that learn from the scans of a set before they impute them: adaptation, SI from scratch.
 
-Both see the acquired slices of those very scans alone, and keep what they learned in a file.
+Both use only the acquired slices of these scans, and store their model in a file.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,14 +18,11 @@ from slicefill.imputation.methods.adapted.adaptation import (
     adaptation_fingerprint,
     divide,
 )
+from slicefill.imputation.methods.adapted.params import AdaptationParams
 from slicefill.imputation.methods.pretrained import load_pretrained
-from slicefill.imputation.methods.slice_imputation.training import (
-    TrainingData,
-    train,
-    training_fingerprint,
-)
+from slicefill.imputation.methods.slice_imputation.training import train, training_fingerprint
+from slicefill.imputation.methods.slice_imputation.training_set import TrainingData
 from slicefill.io.storage import location
-from slicefill.params import AdaptationParams
 from slicefill.training.fit import Run
 from slicefill.types import Case, Checkpoint, Promise
 
@@ -38,10 +35,10 @@ def load_weights(file: Path | None) -> Checkpoint:
     return read_checkpoint(location(str(file))) if file else load_pretrained()
 
 
-def thick_scans(design: Design, scans: Mapping[str, Scan]) -> Scans:
-    """Promise what is left of scans when slices are removed; labels are not there to learn from."""
+def subsampled_scans(design: Design, scans: Mapping[str, Scan]) -> Scans:
+    """Promise the subsampled scans, without labels."""
     acquired_case = {
-        case: Promise(partial(_thick, scan, design), fingerprint(case, design.subsampling))
+        case: Promise(partial(_subsampled, scan, design), fingerprint(case, design.subsampling))
         for case, scan in scans.items()
     }
     return Scans(acquired_case, {case: scan.subject for case, scan in scans.items()})
@@ -50,15 +47,15 @@ def thick_scans(design: Design, scans: Mapping[str, Scan]) -> Scans:
 def learn_adapted(
     scans: Scans, start: Checkpoint, params: AdaptationParams, store: Slot
 ) -> Checkpoint:
-    """Adapt weights to anisotropic scans, or read what an earlier run adapted so."""
+    """Adapt weights to anisotropic scans, or read the model of an earlier run."""
     mark = adaptation_fingerprint(scans, start, params)
     return _kept(store, mark, partial(adapt, scans, start, params, _unattended()))
 
 
 def learn_from_scratch(scans: Scans, design: Design, minutes: float, store: Slot) -> Checkpoint:
-    """Train Slice Imputation on scans for so long, or read what an earlier run trained so.
+    """Train Slice Imputation on scans for some minutes, or read the model of an earlier run.
 
-    Scans are drawn and held out as adaptation does it, so that both see the same slices.
+    Scans are drawn and held out as in adaptation, so that both use the same slices.
     """
     adaptation = design.adaptation
     drawn = scans.draw(adaptation.cases, adaptation.optimisation.seed)
@@ -84,6 +81,6 @@ def _unattended() -> Run:
     return Run(Forgetful(), lambda values, epoch: None)
 
 
-def _thick(scan: Scan, design: Design) -> Case:
+def _subsampled(scan: Scan, design: Design) -> Case:
     acquired_case = read_pair(scan, design)[1]
     return Case(acquired_case.image, record=acquired_case.record)

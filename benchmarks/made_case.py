@@ -1,4 +1,4 @@
-"""An isotropic case made by rule, the same without most slices, and how well it is imputed."""
+"""A procedural isotropic case, its subsampled version, and the scores of its imputation."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ _SEED = 2026
 
 @dataclass(frozen=True)
 class Scan:
-    """What is imputed.
+    """Size of a scan.
 
     Attributes:
         size: Voxels of the anisotropic volume, slices last.
@@ -35,7 +35,7 @@ class Scan:
 
 
 def body(size: tuple[int, int, int]) -> Array:
-    """Which voxels belong to an ellipsoid as large in its field as a head, bool."""
+    """Mask of an ellipsoid that fills as much of its field as a head, bool."""
     grid = np.meshgrid(
         *[np.linspace(-0.5, 0.5, n, dtype=np.float32) for n in size], indexing="ij", sparse=True
     )
@@ -44,11 +44,11 @@ def body(size: tuple[int, int, int]) -> Array:
 
 
 def make_truth(of: Scan) -> Case:
-    """Make random shapes in a body on a background of zeros, as if scanned, always the same.
+    """Make random shapes in a body on a background of zeros, as if scanned; deterministic.
 
     Returns:
-        Isotropic, int16 from 0 to 1000. Labelled are the structures drawn last; the map `body`
-        says where the body is.
+        Isotropic, int16 from 0 to 1000. The structures drawn last are labelled; the map `body` is
+        the mask of the body.
     """
     rows, columns, depth = of.size
     size = (rows, columns, (depth - 1) * of.factor + 1)

@@ -1,18 +1,18 @@
-"""How well scans of any kind are imputed without training: the shipped weights on real data sets.
+"""Quality of the shipped weights on real data sets of any kind, without training.
 
     SLICEFILL_DATA=~/data python benchmarks/out_of_the_box.py
     python benchmarks/out_of_the_box.py --data ~/data --adapt 5
     python benchmarks/out_of_the_box.py --data ~/data --half development --checkpoint mine.pt
 
-The folder holds the sets (`brain_t1`, `hippocampus`, … as docs/datasets.md lays them out); those
-that are absent are left out. Slices are removed, filled in again by every method and compared with
-what was there. Subjects are halved by halves.yml: choose on `development`, report on `report`.
-`--adapt` also lets the weights learn from the anisotropic scans themselves, set by set; `--scratch`
-also trains Slice Imputation on them, from nothing.
+The folder holds the sets (`brain_t1`, `hippocampus`, … as docs/datasets.md lays them out); absent
+sets are left out. Slices are removed, imputed by every method and compared with the originals.
+halves.yml divides the subjects: choose on `development`, report on `report`. `--adapt` also
+fine-tunes the weights on the anisotropic scans of each set; `--scratch` also trains Slice
+Imputation on them, from random weights.
 
-Writes `scores.csv` (set, factor, method, subject, case, metric, value) and `tables.md`. What stands
-in scores.csv with the same weights and parameters is not computed again: after a change of code,
-begin a new folder.
+Writes `scores.csv` (set, factor, method, subject, case, metric, value) and `tables.md`. Scores
+in scores.csv with the same weights and parameters are not computed again: after a change of code,
+use a new folder.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from learning import SCRATCH, learn_adapted, learn_from_scratch, load_weights, thick_scans
+from learning import SCRATCH, learn_adapted, learn_from_scratch, load_weights, subsampled_scans
 from real_sets import FACTORS, Design, Scan, find_scans, load_design, read_pair, score_method
 
 from slicefill.datasets.checkpoints import Slot
@@ -43,8 +43,8 @@ SHOWN = {
     "ssim_body": "SSIM",
     "dice_mean": "Dice",
     "volume_bias_mean": "volume bias",
-    "trust_mean": "confidence",
-    "trust_due": "confidence due",
+    "confidence_mean": "confidence",
+    "confidence_due": "confidence due",
     "confidence_rank": "confidence rank",
 }
 JUDGED = ("psnr_body", "dice_mean")
@@ -56,7 +56,7 @@ _COLUMNS = [*_WHOSE, "metric", "value", "weights", "mark"]
 
 @dataclass(frozen=True)
 class Measured:
-    """Long table of the scores of a set at a factor, and which cases have none, and why."""
+    """Long table of the scores of a set at a factor, and the cases without scores, with reasons."""
 
     design: Design
     scores: pd.DataFrame
@@ -64,7 +64,7 @@ class Measured:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure every set that is there, print the tables and write them."""
+    """Measure every set that exists, print the tables and write them."""
     options = _options(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     present = [name for name in options.sets if (options.data / name).is_dir()]
@@ -95,9 +95,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     add(
         "--adapt", type=float, metavar="MINUTES", help="also adapt to the scans, per set and factor"
     )
-    add("--scratch", type=float, metavar="MINUTES", help="also train the paper's variant so long")
+    add("--scratch", type=float, metavar="MINUTES", help="also train the paper's method")
     add("--factors", nargs="+", type=int, default=[2, 4], help="(all)")
-    add("--limit", type=int, help="only so many subjects of each set")
+    add("--limit", type=int, help="largest number of subjects of each set")
     out = Path(__file__).parents[1] / "data/08_reporting/out_of_the_box"
     add("--out", type=Path, default=out, help="folder of the results (%(default)s)")
     options = parser.parse_args(arguments)
@@ -109,17 +109,17 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 def fillers(
     design: Design, scans: Mapping[str, Scan], options: argparse.Namespace
 ) -> dict[str, Imputer]:
-    """Make the methods ready for a set; what learns from scans of the set learns here."""
+    """Prepare the methods for a set; those that learn from its scans are trained here."""
     params = design.imputation
     ready = {name: classical_imputer(name, params) for name in options.methods if name in RULES}
-    models = _models(design, thick_scans(design, scans), options)
+    models = _models(design, subsampled_scans(design, scans), options)
     return ready | {name: learned_imputer(name, model, params) for name, model in models.items()}
 
 
 def _models(
     design: Design, acquired_case: Scans, options: argparse.Namespace
 ) -> dict[str, Checkpoint]:
-    """Load the weights that are measured; those that learn are kept beside the scores."""
+    """Load the weights that are measured; trained ones are stored beside the scores."""
 
     def store(name: str) -> Slot:
         return Slot(location(str(options.out / f"{name}_{design.name}_x{design.factor}.pt")))
@@ -136,7 +136,7 @@ def _models(
 
 
 def measure(design: Design, options: argparse.Namespace) -> Measured:
-    """Score every method on every scan; what scores.csv holds already is not done again."""
+    """Score every method on every scan that scores.csv does not hold yet."""
     scans, left_out = find_scans(design, options.half, options.limit)
     made = fillers(design, scans, options).values()
     ready = {_mark(imputer, design): imputer for imputer in made}
@@ -164,7 +164,7 @@ def measure(design: Design, options: argparse.Namespace) -> Measured:
 
 
 def _mark(imputer: Imputer, design: Design) -> str:
-    """Digest of all that scores depend on besides the case and the code."""
+    """Fingerprint of everything that scores depend on besides the case and the code."""
     synthetic = design.imputation.model_dump(exclude={"methods", "cases", "batch_pixels"})
     steps = (design.ingestion, design.subsampling, design.evaluation)
     return fingerprint(design.name, imputer.fingerprint, synthetic, *steps)
@@ -178,7 +178,7 @@ def _read(target: Path) -> pd.DataFrame:
 
 
 def render(measured: list[Measured], half: str, absent: list[str]) -> str:
-    """Write all tables as Markdown: one per set and factor, then the bar."""
+    """Write all tables as Markdown: one per set and factor, then the targets."""
     note = (
         "Synthetic slices only, inside the body; mean ± standard deviation over subjects. "
         "*Confidence due*: what the mean confidence should be, 1 - mean absolute error / "
@@ -209,7 +209,7 @@ def _markdown(table: pd.DataFrame) -> str:
 
 
 def summarise(scores: pd.DataFrame) -> pd.DataFrame:
-    """Lay `mean ± sd` out: a row per method, a column per metric; the subject is the unit."""
+    """Tabulate `mean ± sd`, a row per method, a column per metric; the subject is the unit."""
     cells: dict[str, list[str]] = {"method": list(scores["method"].unique())}
     for metric, name in SHOWN.items():
         subjects = _by_subject(_wide(scores, metric))
@@ -218,7 +218,7 @@ def summarise(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def judge(measured: Measured) -> list[dict[str, str]]:
-    """Hold every model against the best classical method, and `adapted` against `pretrained`.
+    """Compare every model with the best classical method, and `adapted` with `pretrained`.
 
     A model must reach the mean of the best classical method, in some places exceed it by
     `LEAST_GAIN`, and be better in `LEAST_SHARE` of the cases; adaptation must not lower the mean.
@@ -245,7 +245,7 @@ def judge(measured: Measured) -> list[dict[str, str]]:
 
 
 def _verdict(found: Sequence[float], needed: Sequence[float]) -> dict[str, str]:
-    """Say how far a gain and a share of cases are what is needed."""
+    """State whether a gain and a fraction of cases reach the target."""
     return {
         "gain": signed(found[0]),
         "cases better": f"{found[1]:.0%}",

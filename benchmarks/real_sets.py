@@ -1,8 +1,7 @@
-"""Real data sets, subsampled: which subjects, how their scans are read, imputed back and scored.
+"""Subsampled real data sets: their subjects, and reading, imputation and scoring of their scans.
 
-What a set is like (layout, label groups, intensity window) stands in its environment in conf/, who
-belongs to which half in halves.yml. Imputation is set up as in conf/base, the same for all
-sets.
+The environment of a set in conf/ defines its layout, label groups and intensity window, halves.yml
+the half of each subject. Imputation uses the values of conf/base, the same for all sets.
 """
 
 from dataclasses import dataclass
@@ -16,18 +15,18 @@ from scipy.stats import spearmanr
 
 from slicefill.geometry import slices_first
 from slicefill.imputation.impute import Imputer, impute_case
+from slicefill.imputation.methods.adapted.params import AdaptationParams
+from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.ingestion.layouts import RawCase, find_cases
 from slicefill.ingestion.manifest import subject_of
 from slicefill.ingestion.reading import read_case
 from slicefill.metrics.correspondence import corresponding_slices
 from slicefill.metrics.scoring import Scored, body_mask, score_imputed_case
 from slicefill.params import (
-    AdaptationParams,
     AnisotropizationParams,
     EvaluationParams,
     ImputationParams,
     IngestionParams,
-    SynthesisParams,
 )
 from slicefill.settings import CONFIG_LOADER_ARGS
 from slicefill.simulation.subsampling import subsample
@@ -63,7 +62,7 @@ class Design:
 
     @property
     def factor(self) -> int:
-        """Every how many slices one is kept."""
+        """One of this number of slices is kept."""
         return self.subsampling.factor
 
     def __str__(self) -> str:
@@ -72,7 +71,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Scan:
-    """A scan that is not read yet, and whose it is."""
+    """A scan that is not read yet, and its subject."""
 
     subject: str
     raw: RawCase
@@ -81,8 +80,8 @@ class Scan:
 def load_design(folder: Path, factor: int) -> Design:
     """Read the parameters of a set from the environment of its name.
 
-    Imputation puts back as many slices as were removed. Of how it is done, only the window and
-    the axis are the set's own; the rest is what a user finds in conf/base.
+    Imputation restores as many slices as were removed. Only the window and the axis are those of
+    the set; the rest is that of conf/base.
     """
     own, anybody = (_parameters(env, factor) for env in (folder.name, "base"))
     synthetic = {key: own["imputation"][key] for key in ("window", "through_plane")}
@@ -104,7 +103,7 @@ def find_scans(
     """List the scans of a half, or of its first `limit` subjects, by case.
 
     Returns:
-        The scans; and the reasons by which others are left out of both halves.
+        The scans, and the reasons why others are left out of both halves.
     """
     halves = yaml.safe_load(HALVES.read_text())[design.name]
     cases, bad = find_cases(design.folder, design.ingestion)
@@ -119,7 +118,7 @@ def find_scans(
 
 
 def read_pair(scan: Scan, design: Design) -> tuple[Case, Case]:
-    """Read a scan; return it, and what is left of it when slices are removed."""
+    """Read a scan; return it and its subsampled version."""
     truth = read_case(scan.raw, design.ingestion)
     return truth, subsample(truth, design.subsampling)
 
@@ -130,9 +129,10 @@ def score_method(
     """Impute a case as `kedro run --pipelines=imputation` does, and score what it writes.
 
     Returns:
-        The scores of `metrics.scoring`, and of the confidence map inside the body: `trust_mean`;
-        `trust_due`, what the mean should be, 1 - mean absolute error as a share of the window's
-        width; `confidence_rank`, Spearman's correlation of 1 - confidence with the absolute error.
+        The scores of `metrics.scoring`, and of the confidence map inside the body:
+        `confidence_mean`; `confidence_due`, the ideal mean, 1 - mean absolute error as a fraction
+        of the window's width; `confidence_rank`, Spearman's correlation of 1 - confidence with
+        the absolute error.
     """
     imputed = impute_case(acquired_case, imputer, design.imputation)
     scored = corresponding_slices(imputed.record, design.evaluation.label_names)
@@ -160,7 +160,7 @@ def _confidence_scores(
     believed = confidence[scored.imputed_index][body]
     width = np.ptp(imputed.record["window_stored"]) * abs(imputed.image.slope_intercept[0])
     return {
-        "trust_mean": float(believed.mean(dtype=np.float64)),
-        "trust_due": float(1 - error.mean(dtype=np.float64) / width),
+        "confidence_mean": float(believed.mean(dtype=np.float64)),
+        "confidence_due": float(1 - error.mean(dtype=np.float64) / width),
         "confidence_rank": float(spearmanr(1 - believed, error).statistic),
     }

@@ -1,12 +1,12 @@
-"""What imputing very many volumes takes: measured on one volume, multiplied, and what saturates.
+"""Cost of imputing very many volumes: measured on one, extrapolated, with the limiting resource.
 
     python benchmarks/scaling.py                                    # 240 x 240 x 39, imputed x4
     python benchmarks/scaling.py --model data/06_models/hippocampus/S_x4/slice_imputation.pt
     python benchmarks/scaling.py --volumes 1000000 --cores 64 --network 3000
 
-Seconds are those of one core (the measurement runs on one thread), bytes and requests those of
-the case folders that a run reads and writes; requests are counted by a server of S3 on this
-machine. Machines and the store are assumed: their numbers are options.
+Seconds are those of one core (the measurement runs on one thread); bytes and requests those of
+the case folders that a run reads and writes. An S3 server on this machine counts the requests.
+The numbers of machines and of the store are assumptions, and options.
 """
 
 import argparse
@@ -22,7 +22,8 @@ from tabulate import tabulate
 
 from slicefill.datasets.checkpoints import read_checkpoint
 from slicefill.imputation.impute import Imputer, classical_imputer, impute_case, learned_imputer
-from slicefill.imputation.methods.slice_imputation.training import TrainingData, train
+from slicefill.imputation.methods.slice_imputation.training import train
+from slicefill.imputation.methods.slice_imputation.training_set import TrainingData
 from slicefill.io.case_folder import read_case, write_case
 from slicefill.training.fit import Run
 from slicefill.types import Case, Promise
@@ -94,7 +95,7 @@ def _per_volume(measured: dict[str, dict[str, float]]) -> str:
 
 
 def _training(setting: Setting) -> str:
-    """Say what training takes, by the time of one epoch of few groups."""
+    """State the duration of training, from one epoch of few groups."""
     params = base_training(setting, epochs=1, groups_per_epoch=_GROUPS)
     case = Promise(lambda: Case(make_scan(setting)), "0")
     clock: list[float] = []
@@ -111,7 +112,7 @@ def _training(setting: Setting) -> str:
 
 
 def _scale(costs: dict[str, float], options: argparse.Namespace) -> str:
-    """Multiply: hours by what limits, for some numbers of machines; the largest decides."""
+    """Tabulate hours per limit for some numbers of machines; the largest decides."""
     volumes, moved = options.volumes, costs["MB read"] + costs["MB written"]
     rows = []
     for machines in _MACHINES:

@@ -3,8 +3,8 @@
     python benchmarks/speed.py --json speed.json --figure speed.png
     python benchmarks/speed.py --small --checkpoint data/06_models/hippocampus/S_x4/si_refined.pt
 
-Two isotropic scans are made by rule and subsampled; what is filled in is compared with what was
-there. Every measurement has a process of its own, and the methods take turns.
+Two isotropic procedural scans are subsampled, imputed and compared with the originals. Every
+measurement has a process of its own, and the methods take turns.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--checkpoint", type=Path, metavar="FILE", help="in place of the shipped weights")
-    add("--small", action="store_true", help="small scans, to try it: says nothing of speed")
+    add("--small", action="store_true", help="small scans, for a test; says nothing about speed")
     add("--threads", type=int, default=os.cpu_count(), help="(all cores)")
     add("--repeats", type=int, default=3, help="the median is printed (3)")
     add("--json", type=Path, metavar="FILE", help="write every number there")
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 def measure_scan(
     scan: Scan, ways: Sequence[Way], options: argparse.Namespace
 ) -> dict[str, Numbers]:
-    """Impute one scan every way, in turns: seconds, memory and quality by title."""
+    """Impute one scan in every way, in turns; return seconds, memory and quality by title."""
     from synthetic import base_params
 
     params = base_params(scan.factor)
@@ -93,7 +93,7 @@ def make_files(scan: Scan, folder: Path) -> None:
 def impute_once(
     way: Way, params: ImputationParams, folder: Path, checkpoint: Path | None
 ) -> Numbers:
-    """Impute the scan from file to file: seconds, peak memory, and what its network did."""
+    """Impute the scan from file to file; return seconds, peak memory and network operations."""
     fill = way.prepare(params, checkpoint)
     meter = _meter() if way.precision else None
     begun = time.perf_counter()
@@ -113,12 +113,12 @@ def _meter():
 
 
 def score_files(imputed: Path, factor: int) -> dict[str, float]:
-    """Score what was written."""
+    """Score the written case."""
     return score(read_case(imputed), read_case(imputed.with_name(_TRUTH)), factor)
 
 
 def render(results: dict[str, dict[str, Numbers]], peaks: Numbers, ways: Sequence[Way]) -> str:
-    """Write both tables as Markdown: every method, and below how busy the networks kept the CPU."""
+    """Write both tables as Markdown: every method, then the utilisation of the CPU by networks."""
     rows, shares = [], []
     for scan, measured in results.items():
         for way in ways:

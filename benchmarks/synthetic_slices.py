@@ -1,10 +1,10 @@
-"""When do synthetic slices help a 2D U-Net? Few training cases, a smaller share, more steps.
+"""Gain of synthetic slices for a 2D U-Net: few training cases, a smaller fraction, more steps.
 
     python benchmarks/synthetic_slices.py --cases 12 --shares 0.25 0.75 --seeds 2
 
 Needs a finished `kedro run --env=hippocampus --pipelines=comparison` (its imputed cases). Trains on
-the first training subjects and scores **validation** subjects on acquired slices, so that what is
-learned here may be used to choose settings.
+the first training subjects and scores **validation** subjects on acquired slices, so that the
+result may be used to choose settings.
 """
 
 import argparse
@@ -30,7 +30,7 @@ _ROOT = Path(__file__).parents[1]
 
 
 class Forgetful:
-    """A slot that keeps nothing: these runs are short."""
+    """A store that keeps nothing, because these runs are short."""
 
     def load(self) -> State | None:
         """Return nothing."""
@@ -52,7 +52,7 @@ def main() -> None:
     grid = list(product(options.methods, options.shares, range(options.seeds)))
     for method, share, seed in tqdm(grid, desc="networks"):
         if method == "none" and share != options.shares[0]:
-            continue  # there is nothing to share
+            continue  # no synthetic slices
         augmentation = AugmentationParams(**{**values["augmentation"], "synthetic_fraction": share})
         scans = _scans(method, values["comparison"], augmentation, options)
         setting = Setting(segmentation, augmentation, seed)
@@ -77,7 +77,7 @@ def _options() -> argparse.Namespace:
 def _scans(
     method: str, values: dict, augmentation: AugmentationParams, options: argparse.Namespace
 ) -> ScanSet:
-    """Put the scans of some training cases and of all validation cases together."""
+    """Assemble the scans of some training cases and of all validation cases."""
     splits = pd.read_csv(_ROOT / f"data/02_intermediate/{options.env}/splits.csv")
     training = splits[splits["split"] == "train"].head(options.cases)
     chosen = pd.concat([training, splits[splits["split"] == "validation"]])

@@ -8,7 +8,7 @@ from tabulate import tabulate
 def render(
     setting: Setting, results: dict[str, Numbers], peaks: Numbers, pairs: dict[int, float]
 ) -> str:
-    """Put the measurements of both variants side by side, and the scan of batch sizes below."""
+    """Tabulate the measurements of both ways, and below them those of the batch sizes."""
     ours, plain = results["slicefill"], results["plain"]
     names = {"slicefill": f"slicefill, {ours['precision']}", "plain": "one pair at a time, fp32"}
     rows = [[name, *cells] for name, cells in _rows(ours, plain, peaks)]

@@ -1,6 +1,6 @@
-"""The ways of imputing a case that the speed benchmark compares, each made ready in its process.
+"""The ways to impute a case that the speed benchmark compares, each prepared in its own process.
 
-A process imports what its way needs and no more: peak memory counts libraries too.
+A process imports only what its way needs, because peak memory includes libraries.
 """
 
 from collections.abc import Callable
@@ -24,8 +24,8 @@ class Way:
     Attributes:
         title: Its name there.
         family: Its marker in the figure.
-        prepare: Makes it ready, given slices per interval and a checkpoint (None: shipped weights).
-        precision: Of a network on the CPU, whose share of the convolution peak is measured.
+        prepare: Prepares it, given slices per interval and a checkpoint (None: shipped weights).
+        precision: Of a network on the CPU, whose fraction of the convolution peak is measured.
     """
 
     title: str
@@ -35,7 +35,7 @@ class Way:
 
 
 def list_ways() -> list[Way]:
-    """Return every way that this machine has."""
+    """Return every way that is available on this machine."""
     itk = ("SimpleITK linear", "SimpleITK B-spline", "SimpleITK demons")
     classical = ("nearest", "linear", "cubic", "shape_based")
     return [

@@ -1,4 +1,4 @@
-"""How a case with its slices last is imputed with SimpleITK: by resampling, by registration.
+"""Imputation of a case with its slices last by SimpleITK: by resampling, by registration.
 
 Intensities are rounded to the stored type as slicefill does; labels take part by a linear vote.
 """
@@ -36,7 +36,7 @@ def resample(interpolator: int, case: Case, factor: int) -> Case:
 
 
 def demons(case: Case, factor: int) -> Case:
-    """Register neighbouring slices by demons, go the same way in parts, and blend.
+    """Register neighbouring slices by demons, warp both by parts of the displacement, and blend.
 
     At t of the way from the first slice to the last, the intensity comes from both slices, the
     label from the nearer one.
@@ -66,14 +66,14 @@ IMPUTES = {
 
 
 def register(first: Array, last: Array) -> Array:
-    """Find how far away the last slice shows what the first one does, pixels.
+    """Estimate the displacement from the first slice to the last one, pixels.
 
     Args:
         first: `(H, W)`, float32.
         last: The same of the other slice.
 
     Returns:
-        Along columns and rows, `(H, W, 2)`.
+        Displacement along columns and rows, `(H, W, 2)`.
     """
     method = SimpleITK.FastSymmetricForcesDemonsRegistrationFilter()
     method.SetNumberOfIterations(_ITERATIONS)
@@ -84,7 +84,7 @@ def register(first: Array, last: Array) -> Array:
 
 
 def _moved(pixels: Array, motion: Array, interpolator: int = SimpleITK.sitkLinear) -> Array:
-    """Take every pixel from where the motion leads; beyond the border, from the border."""
+    """Warp backward; beyond the border, the value of the border is taken."""
     field = SimpleITK.GetImageFromArray(motion, isVector=True)
     moved = SimpleITK.Resample(
         SimpleITK.GetImageFromArray(pixels),

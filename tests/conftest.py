@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from kedro.config import OmegaConfigLoader
 
-from slicefill.params import AnisotropizationParams, ImputationParams, SynthesisParams
+from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
+from slicefill.params import AnisotropizationParams, ImputationParams
 from slicefill.settings import CONFIG_LOADER_ARGS
 from slicefill.types import Case, Checkpoint, Volume
 
@@ -64,15 +65,24 @@ def tiny_parameters() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def untrained(synthesis_params: SynthesisParams) -> Checkpoint:
     """What a training of conf/tiny writes, with the random weights that it starts from."""
-    from slicefill.imputation.methods.slice_imputation.checkpoint import best_checkpoint
-    from slicefill.imputation.methods.slice_imputation.state import start_training
-    from slicefill.training.hardware import launch_fabric
+    import torch
 
-    training = start_training(launch_fabric(synthesis_params.hardware), 1, synthesis_params)
+    from slicefill.imputation.methods.slice_imputation.critics import Critics
+    from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
+    from slicefill.imputation.methods.slice_imputation.training import make_checkpoint
+    from slicefill.training.fit import Progress
+
+    made = synthesis_params
+    torch.manual_seed(made.optimisation.seed)
+    networks = {
+        "synthesis": SynthesisModel(1, made.network, made.parts),
+        "critics": Critics(1, made.critic_width, made.parts),
+    }
     scores = {"validation/psnr": 30.0, "validation/ssim": 0.9}
-    training.keep_best(scores)
-    training.log(scores)
-    return best_checkpoint(training, synthesis_params, "abc")
+    weights = {name: network.state_dict() for name, network in networks.items()}
+    history = [{"epoch": 0, "term": name, "value": value} for name, value in scores.items()]
+    best = {"score": 30.0, "epoch": 0, "values": scores, "weights": weights}
+    return make_checkpoint(Progress(0, best, history), 1, made, "abc")
 
 
 def _volume(

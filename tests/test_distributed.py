@@ -10,16 +10,14 @@ import torch
 from torch.multiprocessing import ProcessExitedException
 
 from slicefill.datasets.checkpoints import Slot
-from slicefill.imputation.methods.slice_imputation.training import TrainingData, train
+from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
+from slicefill.imputation.methods.slice_imputation.training import train
+from slicefill.imputation.methods.slice_imputation.training_set import TrainingData
+from slicefill.imputation.methods.super_resolution.params import Params as SuperResolutionParams
 from slicefill.imputation.methods.super_resolution.training import (
     train_network as train_super_resolution,
 )
-from slicefill.params import (
-    AugmentationParams,
-    SegmentationParams,
-    SuperResolutionParams,
-    SynthesisParams,
-)
+from slicefill.params import AugmentationParams, SegmentationParams
 from slicefill.segmentation.interface import SegmentationData, Setting
 from slicefill.segmentation.scans import Scan
 from slicefill.segmentation.train import train_network
@@ -106,7 +104,7 @@ def params(configuration):
     def make(model, section, devices=None, strategy="ddp_fork", **changes):
         if devices is not None:
             changes["hardware"] = {**ALONE, "devices": devices, "strategy": strategy}
-        values = {key: merged(tiny[section][key], new) for key, new in changes.items()}
+        values = {key: merged(tiny[section].get(key), new) for key, new in changes.items()}
         return model(**{**tiny[section], **values})
 
     return make
@@ -120,7 +118,13 @@ def acquired_case(case):
 
 
 @pytest.fixture(scope="module")
-def synthesis(params, acquired_case, tmp_path_factory):
+def methods(configuration):
+    """The entries of conf/tiny."""
+    return configuration("tiny")["parameters"]["methods"]
+
+
+@pytest.fixture(scope="module")
+def synthesis(params, methods, acquired_case, tmp_path_factory):
     """Train on two processes with a batch of 2, or on one with 4; every second batch is odd."""
     folder = tmp_path_factory.mktemp("synthesis")
 
@@ -131,7 +135,7 @@ def synthesis(params, acquired_case, tmp_path_factory):
             "synthesis",
             devices,
             strategy,
-            variant=variant,
+            parts=methods[variant].get("parts", {}),
             optimisation={**options, "pretraining_epochs": 1},
             groups={"crop": (16, 16)},
         )
@@ -200,17 +204,24 @@ def test_two_processes_segment_as_one_with_the_doubled_batch(engine, training, p
     assert_same_curve(*reversed(curves))
 
 
-def test_two_processes_raise_resolution_as_one_with_the_doubled_batch(params, case, tmp_path):
+def test_two_processes_raise_resolution_as_one_with_the_doubled_batch(
+    params, methods, case, tmp_path
+):
     a, b, c = (case("u1", seed, shape=(18, 16, 15), affine=np.eye(4)) for seed in range(3))
     checkpoints = []
     for devices in (1, 2):
         options = {"batch": 4 // devices, "patch": (3, 12), "epochs": 2, "adversarial_epochs": 1}
         changed = params(
-            SuperResolutionParams, "super_resolution", devices, factor=3, optimisation=options
+            SuperResolutionParams,
+            "super_resolution",
+            devices,
+            network=methods["esrgan"]["network"],
+            factor=3,
+            optimisation=options,
         )
         run = Run(Slot(tmp_path / f"{devices}.pt"), ignore)
         cases = promise(a=a, b=b), promise(c=c)
-        checkpoints.append(train_super_resolution(*cases, "esrgan", changed, run))
+        checkpoints.append(train_super_resolution(*cases, changed, run))
     one, two = map(curve, checkpoints)
     on_l1 = {at for at in one if at[0] <= 2}  # after that the critic sees a process's share
     assert_same_curve({at: two[at] for at in on_l1}, {at: one[at] for at in on_l1})

@@ -1,4 +1,4 @@
-"""What the documentation promises: links that lead somewhere, commands that run, a whole site."""
+"""The documentation: links lead to files, commands name what exists, the site is complete."""
 
 import doctest
 import re
@@ -17,7 +17,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)\s#]+)")
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.M | re.S)
 COMMAND = re.compile(r"\bkedro run\b(?P<arguments>[^`\n]*)")
-OPTIONS = {name for option in kedro_run.params for name in option.opts}
+OPTIONS = {name: option for option in kedro_run.params for name in option.opts}
 OVERRIDES = {  # what conf/ takes from `--params` beside the parameters
     name
     for file in (ROOT / "conf").rglob("*.yml")
@@ -49,6 +49,11 @@ def options_of(arguments):
     return found
 
 
+def split_parameters(text):
+    """Divide the value of `--params` as Kedro does: at every comma, also inside a list."""
+    return text.split(",") if "=" in text else [text]
+
+
 def is_placeholder(text):
     return "…" in text or "<" in text or text == "ENV"
 
@@ -63,7 +68,7 @@ def test_links_and_pictures_lead_to_files(page):
 @pytest.mark.parametrize(("page", "arguments"), commands())
 def test_commands_name_what_there_is(page, arguments, configuration):
     given, text = options_of(arguments), page.read_text()
-    assert set(given) <= OPTIONS
+    assert set(given) <= set(OPTIONS)
     env = given.get("--env", "base")
     if is_placeholder(env) or f"`conf/{env}/globals.yml`" in text:
         env = "base"  # any experiment, or one that the page adds
@@ -73,8 +78,9 @@ def test_commands_name_what_there_is(page, arguments, configuration):
     for option, known in (("--pipelines", parts), ("--nodes", nodes)):
         chosen = given.get(option, "").split(",")
         assert all(is_placeholder(name) or name in ("", *known) for name in chosen), chosen
-    for parameter in re.split(r",(?=[\w.]+=)", given.get("--params", "")):
+    for parameter in split_parameters(given.get("--params", "")):
         name, _, value = parameter.partition("=")
+        assert not parameter or is_placeholder(parameter) or "=" in parameter, parameter
         if not is_placeholder(parameter) and name:
             known = f"{value}:" in text if name in NAMED else False
             assert known or parameter_exists(configuration(env), name, value), parameter
@@ -83,8 +89,8 @@ def test_commands_name_what_there_is(page, arguments, configuration):
 def parameter_exists(loader, name, value):
     parameters = loader["parameters"]
     if name in NAMED:
-        section = {"variant": "synthesis", "preset": "comparison"}[name]
-        return value in parameters[section][f"{name}s"]
+        known = {"variant": parameters["methods"], "preset": parameters["comparison"]["presets"]}
+        return value in known[name]
     if name in OVERRIDES:
         return True
     for part in name.split("."):
@@ -108,6 +114,15 @@ def test_every_section_of_the_parameters_has_its_table(configuration):
         if isinstance(values, dict):
             section = page.partition(f"## {name}\n")[2]
             assert all(f"| `{parameter}` |" in section for parameter in values), name
+
+
+@pytest.mark.usefixtures("hooks")
+def test_every_kind_of_method_has_its_fields():
+    from parameters import parameter_tables
+
+    section = parameter_tables().partition("## methods\n")[2]
+    assert '| `cubic` | `classical` | `rule: "cubic"` |' in section
+    assert "| `rule` | string |" in section.partition("### Fields of kind `classical`\n")[2]
 
 
 @pytest.mark.usefixtures("hooks")

@@ -32,6 +32,8 @@ def checkpoints(synthesis_params, configuration):
     design = design_unet2d(1, len(params.label_names), params, 0.0)
     return {
         "imputation": {
+            "kind": "slice_imputation",
+            "window": synthesis_params.window.model_dump(),
             "weights": network.state_dict(),
             "params": synthesis_params.model_dump(),
             "channels": 1,
@@ -145,7 +147,7 @@ def test_the_served_model_is_the_one_of_the_pipeline(checkpoints, configuration,
     config = {**configuration("tiny")["parameters"]["imputation"], "hardware": CPU}
     imputer = learned_imputer("x", checkpoints["imputation"], ImputationParams(**config))
     slices = np.ascontiguousarray(np.moveaxis(volume, 2, 0)[:, None])
-    window = checkpoints["imputation"]["params"]["window"]
+    window = checkpoints["imputation"]["window"]
     seen = np.percentile(volume, [window["low"], window["high"]])[None]
     expected = imputer.method(Stack(slices, seen), [0.5]).image[:, 0, 0]
     loaded = mlflow.pyfunc.load_model(str(saved / "imputation"))

@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).parents[1]
-VOLUME, COMPARISON = "01_look_at_a_filled_volume", "02_read_a_comparison"
+VOLUME, COMPARISON = "01_look_at_an_imputed_volume", "02_read_a_comparison"
 PNG = "image/png"
 
 

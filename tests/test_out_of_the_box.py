@@ -210,5 +210,5 @@ def test_confidence_is_held_against_the_true_error(sets, data, volume, sign):
     imputer = Imputer("oracle", fill, design.imputation.window)
     scores = sets.score_method(truth, subsample(truth, design.subsampling), imputer, design)
     assert scores["confidence_rank"] == pytest.approx(sign, abs=0.01)
-    due = scores["trust_due"] if sign > 0 else 1 - scores["trust_due"]
-    assert scores["trust_mean"] == pytest.approx(due, abs=1 / 255)
+    due = scores["confidence_due"] if sign > 0 else 1 - scores["confidence_due"]
+    assert scores["confidence_mean"] == pytest.approx(due, abs=1 / 255)

@@ -153,7 +153,7 @@ def test_figures_stand_below_each_other(tmp_path):
 
 def test_learning_curves_are_drawn_for_one_model_and_for_several():
     one = pd.DataFrame(
-        {"epoch": [1, 2], "term": "validation/psnr", "value": [20.0, 21.0]},
+        {"model": "iia", "epoch": [1, 2], "term": "validation/psnr", "value": [20.0, 21.0]},
     )
     terms = ["train/loss", "validation/dice"]
     several = pd.DataFrame(

@@ -35,7 +35,7 @@ def test_what_is_released_is_what_was_trained(pretrained):
 
 def test_it_says_what_confidence_means_and_what_was_seen(pretrained):
     described = json.loads((pretrained[1] / "release" / "model.json").read_text())
-    assert described["params"]["variants"]["universal"]["context"]
+    assert described["parts"]["context"]
     assert {"with_cycle", "without_cycle"} <= set(described["confidence"])
     assert sum(described["domain"]["histogram"]) == pytest.approx(1)
 

@@ -4,10 +4,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from project import ROOT, configuration, parameter_models
+from project import ROOT, configuration, parameter_models, systems
 
 Schema = dict[str, Any]
 _TABLE = "| parameter | type | default | meaning |\n|---|---|---|---|\n"
+_ENTRIES = "| entry | kind | sets |\n|---|---|---|\n"
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 _COMMENTED = """
 ??? note "{file}, with its comments"
@@ -20,15 +21,15 @@ _COMMENTED = """
 
 def parameter_tables() -> str:
     """A section per section of the parameters: a table, and one for every model inside it."""
-    values = configuration("parameters")
-    return "\n".join(
-        _section(name, model, values[name]) for name, model in parameter_models().items()
-    )
+    values, models = configuration("parameters"), parameter_models()
+    sections = {**models, **{name: None for name in values if isinstance(values[name], dict)}}
+    return "\n".join(_section(name, models.get(name), values[name]) for name in sections)
 
 
-def _section(name: str, model: type[Any], values: Schema) -> str:
-    schema = model.model_json_schema()
-    text = "\n".join(_tables(name, schema, schema.get("$defs", {}), values))
+def _section(name: str, model: type[Any] | None, values: Schema) -> str:
+    schema = {} if model is None else model.model_json_schema()
+    tables = _tables(name, schema, schema.get("$defs", {}), values) if model else ()
+    text = "\n".join([*tables, *_systems(name, values)])
     file = f"conf/base/parameters/{name}.yml"
     return f"## {name}\n\n{text}" + (_COMMENTED.format(file=file) if (ROOT / file).exists() else "")
 
@@ -44,6 +45,40 @@ def _tables(path: str, model: Schema, models: Schema, values: Schema) -> Iterato
             yield f"### `{where}`\n"
             own = {} if named else values.get(name) or {}  # null: the section is left out
             yield from _tables(where, models[inner], models, own)
+
+
+def _systems(path: str, values: object) -> Iterator[str]:
+    """Write a table of the entries that choose systems, and one for every kind among them."""
+    inner = values if isinstance(values, dict) else {}
+    named = isinstance(values, dict)
+    entries = values if named else dict(enumerate(values)) if isinstance(values, list) else {}
+    folder = _folder_of(list(entries.values()))
+    if folder is None:
+        for name, value in inner.items():
+            yield from _systems(f"{path}.{name}", value)
+        return
+    rows = [_entry(str(name), entry) for name, entry in entries.items()]
+    yield f"### Entries of `{path}`\n\n{_ENTRIES}{''.join(rows)}"
+    for kind in dict.fromkeys(entry["kind"] for entry in entries.values()):
+        file = systems()[folder][kind]
+        schema = file.Params.model_json_schema()
+        if not hasattr(file, "SECTION") and schema.get("properties"):
+            yield f"### Fields of kind `{kind}`\n"
+            yield from _tables(f"{path}.<name>", schema, schema.get("$defs", {}), {})
+
+
+def _folder_of(entries: list[Any]) -> str | None:
+    """Return the folder that holds the kinds of all entries; None if they are not entries."""
+    kinds = {entry.get("kind") if isinstance(entry, dict) else None for entry in entries}
+    held = [folder for folder, files in systems().items() if kinds <= set(files)]
+    return held[0] if entries and held else None
+
+
+def _entry(name: str, entry: Schema) -> str:
+    """Write the row of an entry: its name, its kind and what it sets."""
+    own = {field: value for field, value in entry.items() if field != "kind"}
+    fields = ", ".join(f"`{field}: {json.dumps(value)}`" for field, value in own.items())
+    return f"| `{name}` | `{entry['kind']}` | {fields or '–'} |\n"
 
 
 def _inner_models(field: Schema) -> Iterator[tuple[str, bool]]:

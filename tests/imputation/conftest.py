@@ -9,7 +9,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from slicefill.params import SynthesisParams
+from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.training.hardware import launch_fabric
 from slicefill.types import Case, Promise, Volume
 
@@ -30,13 +30,13 @@ def params() -> Callable[..., SynthesisParams]:
             "parts": VARIANTS[variant],
             "preset": "test",
             "weights": {
-                "test": {"rec": 1, "per": 0, "warp": 0.5, "smooth": 0.01, "adv": 0.01}
-                | {"tp_smooth": 0.01}
+                "test": {"rec": 1, "warp": 0.5, "smooth": 0.01, "adv": 0.01, "tp_smooth": 0.01}
             },
             "perceptual": "none",
             "network": {
                 "width": 4,
                 "depth": 2,
+                "block": 1,
                 "time_form": "linear_motion",
             },
             "critic_width": 4,
@@ -53,6 +53,8 @@ def params() -> Callable[..., SynthesisParams]:
                 "cache_gb": 1.0,
             },
             "optimisation": {
+                "frozen": (),
+                "minutes": None,
                 "learning_rate": 1e-3,
                 "critic_learning_rate": 1e-3,
                 "warmup_steps": 2,

@@ -27,7 +27,8 @@ def checkpoint(synthesis_params):
         "window": synthesis_params.window.model_dump(),
         "weights": SynthesisModel(1, synthesis_params.network, synthesis_params.parts).state_dict(),
         "critics": {},
-        "params": synthesis_params.model_dump(),
+        "network": synthesis_params.network.model_dump(),
+        "parts": synthesis_params.parts.model_dump(),
         "channels": 1,
     }
 

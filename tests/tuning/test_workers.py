@@ -25,7 +25,8 @@ WORKER = """
 import json, sys, time
 from contextlib import contextmanager
 from pathlib import Path
-from slicefill.params import SynthesisParams, TuningParams
+from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
+from slicefill.params import TuningParams
 from slicefill.tuning import trial as module
 from slicefill.tuning.study import open_study, search
 

@@ -4,7 +4,6 @@ Kedro builds these before any node runs, so an unknown key or a value out of bou
 the run at once with the name of the field.
 """
 
-from slicefill.params.adaptation import AdaptationParams
 from slicefill.params.anisotropization import AnisotropizationParams
 from slicefill.params.augmentation import AugmentationParams, TransformParams
 from slicefill.params.base import AxisName, as_plain
@@ -16,14 +15,11 @@ from slicefill.params.comparison import (
     ScoringParams,
 )
 from slicefill.params.computing import HardwareParams, WindowParams
-from slicefill.params.confidence import CalibrationParams, ConfidenceParams
-from slicefill.params.domain import DomainParams
 from slicefill.params.evaluation import EvaluationParams, StatisticsParams
 from slicefill.params.execution import SERIAL, ExecutorParams
-from slicefill.params.imputation import ImputationParams
+from slicefill.params.imputation import CautionParams, ConfidenceParams, ImputationParams
 from slicefill.params.ingestion import IngestionParams, LabelParams, SplitParams
-from slicefill.params.labels import CautionParams
-from slicefill.params.pretraining import PretrainingParams
+from slicefill.params.pretraining import CalibrationParams, DomainParams, PretrainingParams
 from slicefill.params.segmentation import (
     DynUNet3DParams,
     InferenceParams,
@@ -33,22 +29,11 @@ from slicefill.params.segmentation import (
     SegmentationParams,
     UNet2DParams,
 )
-from slicefill.params.synthesis import (
-    TUNED,
-    GroupParams,
-    LossWeights,
-    NetworkParams,
-    OptimisationParams,
-    SynthesisParams,
-    Variant,
-)
 from slicefill.params.tuning import Choices, Range, TuningParams
 
 __all__ = [
     "ACQUIRED_ONLY",
     "SERIAL",
-    "TUNED",
-    "AdaptationParams",
     "AnisotropizationParams",
     "AugmentationParams",
     "AxisName",
@@ -62,17 +47,13 @@ __all__ = [
     "DynUNet3DParams",
     "EvaluationParams",
     "ExecutorParams",
-    "GroupParams",
     "HardwareParams",
     "ImputationParams",
     "InferenceParams",
     "IngestionParams",
     "LabelParams",
-    "LossWeights",
     "MeanTeacherParams",
-    "NetworkParams",
     "NnUNetParams",
-    "OptimisationParams",
     "Preset",
     "PretrainingParams",
     "Range",
@@ -81,11 +62,9 @@ __all__ = [
     "SegmentationParams",
     "SplitParams",
     "StatisticsParams",
-    "SynthesisParams",
     "TransformParams",
     "TuningParams",
     "UNet2DParams",
-    "Variant",
     "WindowParams",
     "as_plain",
 ]

@@ -10,20 +10,20 @@ from slicefill.params.base import Count, Params
 class HardwareParams(Params):
     """Where it runs.
 
-    Several devices are for training alone: a process each, with a batch each. What stands for one
-    machine has defaults and is left out of dumps, so that models made before keep their marks.
+    Several devices are for training alone: a process each, with a batch each. Outside training
+    there is one machine, which is the default.
     """
 
-    accelerator: Literal["auto", "cpu", "gpu"] = Field(description="auto: a GPU if there is one")
-    devices: Count = Field(description="of each machine; more than one: distributed data parallel")
-    num_nodes: Count = Field(1, exclude_if=lambda count: count == 1, description="machines")
+    accelerator: Literal["auto", "cpu", "gpu"] = Field(
+        "auto", description="auto: a GPU if there is one"
+    )
+    devices: Count = Field(1, description="of each machine; more than one: distributed data parallel")
+    num_nodes: Count = Field(1, description="machines")
     strategy: Literal["auto", "ddp_spawn", "ddp_fork"] = Field(
-        "auto",
-        exclude_if=lambda name: name == "auto",
-        description="how processes start; auto: ddp_spawn where there are several",
+        "auto", description="how processes start; auto: ddp_spawn where there are several"
     )
     precision: Literal["auto", "32-true", "bf16-mixed"] = Field(
-        description="auto: bf16 where the processor has it"
+        "auto", description="auto: bf16 where the processor has it"
     )
 
     @property

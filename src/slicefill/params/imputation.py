@@ -2,42 +2,113 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from slicefill.params.base import AxisName, Count, Params, Positive
+from slicefill.params.base import AxisName, Count, Fraction, Params, Positive, Weight
 from slicefill.params.computing import HardwareParams, WindowParams
-from slicefill.params.confidence import ConfidenceParams
-from slicefill.params.labels import CautionParams
+
+
+def _odd(count: int) -> int:
+    if count % 2 == 0:
+        msg = f"expected an odd number of pixels, got {count}; set {count - 1} or {count + 1}"
+        raise ValueError(msg)
+    return count
+
+
+OddCount = Annotated[Count, AfterValidator(_odd)]
+"""Pixels along each side of a square around a pixel."""
+
+
+class CautionParams(Params):
+    """Caution with which outlines follow the image: `imputation.label_field: shape_and_motion`."""
+
+    followed: Fraction = Field(
+        0.25,
+        description="of the weight that the image gives to motion: outlines need not move as it does"
+    )
+    averaged: OddCount = Field(
+        5, description="pixels a side over which the motion is averaged, odd"
+    )
+    background_margin: Weight = Field(
+        0.2,
+        description="pixels subtracted from the distance of the background: blending shrinks what "
+        "is round"
+    )
+    curvature: Weight = Field(
+        0.2,
+        description="share of the bend of outlines across slices that is followed; 1: cubic"
+    )
+    appearance: Weight = Field(
+        0.12,
+        description="pixels of distance that a unit of log-likelihood of the intensities is worth"
+    )
+    nearby: OddCount = Field(
+        7,
+        description="pixels a side within which the intensities of a label are measured, odd"
+    )
+
+
+class ConfidenceParams(Params):
+    """What a model with an error calibration does besides imputing."""
+
+    cycle: bool = Field(
+        False, description="also predict acquired slices back from synthetic ones: slower"
+    )
+    threshold: Fraction = Field(
+        0.9,
+        description="below it, a classical method may replace the model; 0: never"
+    )
+    margin: Fraction = Field(
+        0.8,
+        description="it does if it expects less than this share of the model's error"
+    )
 
 
 class ImputationParams(Params):
-    """How the intervals are imputed."""
+    """How the intervals are imputed.
 
-    methods: list[str] = Field(min_length=1, description="entries of the section methods")
+    Without a word: by the shipped weights, every case, onto the nearest isotropic grid of eq. (20).
+    """
+
+    methods: list[str] = Field(
+        ["pretrained"], min_length=1, description="entries of the section methods"
+    )
     weights: Literal["pretrained", "own"] = Field(
+        "pretrained",
         description="of a method that is not trained yet: the shipped ones stand in, or an error"
     )
     cases: Literal["test", "all"] = Field(
-        description="which are imputed: those of the test subjects, or all"
+        "all", description="which are imputed: those of the test subjects, or all"
     )
-    through_plane: AxisName
+    through_plane: AxisName = "auto"
     count: Annotated[int, Field(ge=0)] | Literal["N_A"] | None = Field(
+        "N_A",
         description="synthetic slices per interval: fixed, or eq. (20); null: use target_spacing"
     )
-    target_spacing: Positive | None = Field(description="mm; the nearest grid that keeps slices")
-    batch_pixels: Count = Field(description="most pixels (pairs × rows × columns) in one batch")
+    target_spacing: Positive | None = Field(
+        None, description="mm; the nearest grid that keeps slices"
+    )
+    batch_pixels: Count = Field(
+        2**19, description="most pixels (pairs × rows × columns) in one batch: bounds memory"
+    )
     label_field: Literal["one_hot", "signed_distance", "shape_and_motion"] = Field(
+        "shape_and_motion",
         description="how a model warps labels: eq. (5), outlines, or outlines with caution"
     )
-    label_caution: CautionParams = Field(description="of shape_and_motion")
-    ensemble: bool = Field(description="average a model's motion over mirrored slices: 4 × slower")
-    restore_acquired: bool = Field(
-        description="super-resolution changes acquired slices: put them back"
+    label_caution: CautionParams = Field(CautionParams(), description="of shape_and_motion")
+    ensemble: bool = Field(
+        False, description="average a model's motion over mirrored slices: 4 × slower"
     )
-    confidence: ConfidenceParams
-    window: WindowParams = Field(description="for classical methods; a model brings its own")
-    hardware: HardwareParams
-    seed: int = Field(description="of methods that draw samples")
+    restore_acquired: bool = Field(
+        False, description="super-resolution changes acquired slices: put them back"
+    )
+    confidence: ConfidenceParams = ConfidenceParams()
+    window: WindowParams = Field(
+        WindowParams(kind="percentile", low=0.5, high=99.5),
+        description="for classical methods; a model brings its own",
+    )
+    hardware: HardwareParams = HardwareParams()
+    seed: int = Field(0, description="of methods that draw samples")
 
     @model_validator(mode="after")
     def _one_rule(self) -> Self:

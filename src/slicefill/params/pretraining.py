@@ -1,12 +1,41 @@
-"""Parameters of the pretraining pipeline: which volumes the shipped weights learn from."""
+"""Parameters of the pretraining pipeline: the volumes that the shipped weights learn from, and the
+calibration of their expected error.
+"""
 
 from typing import Annotated
 
 from pydantic import Field
 
 from slicefill.params.base import Count, Fraction, Params
-from slicefill.params.confidence import CalibrationParams
-from slicefill.params.domain import DomainParams
+from slicefill.params.computing import HardwareParams
+
+
+class CalibrationParams(Params):
+    """How the expected error is learned from volumes whose every slice is known."""
+
+    factors: list[Annotated[int, Field(ge=2)]] = Field(
+        min_length=1, description="each volume is subsampled by one of them, in turn"
+    )
+    voxels: Count = Field(description="drawn from each volume")
+    smoothing: Annotated[int, Field(ge=0)] = Field(
+        description="radius of the square over which differences are averaged, pixels"
+    )
+    knots: Annotated[int, Field(ge=2, le=32)] = Field(description="of the monotone map")
+    seed: int = Field(description="of the drawing")
+    batch_pixels: Count = Field(description="most pixels (pairs × rows × columns) in one batch")
+    hardware: HardwareParams = HardwareParams()
+
+
+class DomainParams(Params):
+    """How training volumes are summarised, so that other scans can be compared with them."""
+
+    bins: Annotated[int, Field(ge=2)] = Field(description="of the histogram over the window")
+    usual: Annotated[float, Field(gt=0.5, lt=1)] = Field(
+        description="share of the training volumes that count as usual; the rest is outside"
+    )
+    factors: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = Field(
+        description="smallest and largest interval that was trained, pixels"
+    )
 
 
 class PretrainingParams(Params):

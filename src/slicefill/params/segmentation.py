@@ -90,4 +90,4 @@ class SegmentationParams(Params):
     nnunetv2: NnUNetParams
     optimisation: SegmentationOptimisation
     inference: InferenceParams
-    hardware: HardwareParams
+    hardware: HardwareParams = HardwareParams()

@@ -9,10 +9,10 @@ import torch
 from matplotlib.figure import Figure
 
 from slicefill.geometry import slices_first
-from slicefill.imputation.methods.slice_imputation.checkpoint import load_critics, load_params
+from slicefill.imputation.methods.slice_imputation.critics import load_critics
 from slicefill.imputation.methods.slice_imputation.networks import Attention
 from slicefill.imputation.stacks import stack_case
-from slicefill.params import EvaluationParams
+from slicefill.params import EvaluationParams, WindowParams
 from slicefill.reporting.figures import (
     Labelled,
     attention_maps,
@@ -104,7 +104,8 @@ def draw_training(
 def _slices_with_object(case: Case, checkpoint: dict[str, Any]) -> Array:
     """Slices through the object, evenly spread, in [0, 1], `(n, C, H, W)`."""
     axis = case.record["axis"]
-    slices = stack_case(case, axis, load_params(checkpoint).window).normalised()
+    window = WindowParams.model_validate(checkpoint["window"])
+    slices = stack_case(case, axis, window).normalised()
     label = None if case.label is None else slices_first(case.label.stored, axis)
     shown = np.arange(len(slices))
     if label is not None and label.any():

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import torch
 from lightning_fabric import Fabric
 
 from slicefill.training.hardware import first_for_all
+from slicefill.training.timer import Timer
 
 logger = logging.getLogger(__name__)
 State = dict[str, Any]
@@ -80,8 +80,8 @@ class Learner(Protocol):
     def restore(self, state: State) -> None:
         """Continue from a state that `state` returned."""
 
-    def weights(self) -> Mapping[str, torch.Tensor]:
-        """Return the state dict of the network that is the result."""
+    def weights(self) -> Mapping[str, Any]:
+        """Return the state dict of the network that is the result, or several by name."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,19 @@ class Schedule:
         patience: Epochs in a row that may be no better than the best; one more ends the run.
         score: The validation value of which more is better; None keeps the last epoch, for
             training whose aim no validation value measures.
+        pretraining: The first epochs, in which validation is not expected to become better:
+            patience begins after them.
+        timer: Limit on the time of the run; None: no limit.
+        validate_start: Validate what training starts from, as epoch 0: it is kept if no epoch is
+            better.
     """
 
     epochs: int
     patience: int
     score: str | None
+    pretraining: int = 0
+    timer: Timer | None = None
+    validate_start: bool = False
 
 
 @dataclass
@@ -106,7 +114,8 @@ class Progress:
 
     Attributes:
         epoch: Epochs done.
-        best: Best validation so far: score, epoch and the weights that reached it.
+        best: Best validation so far: `score`, `epoch`, the `values` of that epoch, and the
+            `weights` that reached it, on the CPU.
         history: One row per epoch and logged term.
     """
 
@@ -114,9 +123,23 @@ class Progress:
     best: State = field(default_factory=lambda: {"score": float("-inf"), "epoch": 0})
     history: list[dict[str, float | str]] = field(default_factory=list)
 
+    def add(self, values: Mapping[str, float], score: float, learner: Learner) -> None:
+        """Add the epoch just done: to the history, and as the best if its score is higher."""
+        if score > self.best["score"]:  # nan is never the best
+            weights = _copy_to_cpu(learner.weights())
+            self.best = {
+                "score": score,
+                "epoch": self.epoch,
+                "values": dict(values),
+                "weights": weights,
+            }
+        self.history += [
+            {"epoch": self.epoch, "term": name, "value": value} for name, value in values.items()
+        ]
+
 
 def fit(learner: Learner, schedule: Schedule, run: Run, mark: str) -> Progress:
-    """Train until the epochs are over or patience is.
+    """Train until the epochs, the patience or the time are over.
 
     The state is saved after every epoch together with `mark`; a run with the same mark continues
     from it.
@@ -125,40 +148,46 @@ def fit(learner: Learner, schedule: Schedule, run: Run, mark: str) -> Progress:
         learner: What is trained.
         schedule: For how long, and what is best.
         run: State keeper and reporter.
-        mark: Digest of parameters and data.
+        mark: Fingerprint of parameters and data.
 
     Returns:
-        The progress at the end; `best["weights"]` are on the CPU.
+        The progress at the end.
 
     Raises:
         FloatingPointError: If a logged term stops being finite; names the term.
+        ValueError: If the score was not a number in any epoch.
     """
-    progress = _resume(learner, run.store, mark)
-    while not _finished(progress, schedule):
-        values = learner.train_epoch(progress.epoch)
-        _require_finite(values, progress.epoch)
+    progress = _resume(learner, schedule, run.store, mark)
+    starts = schedule.validate_start and not progress.history
+    while starts or not _finished(progress, schedule):
+        values: dict[str, float] = {}
+        if not starts:
+            values = learner.train_epoch(progress.epoch)
+            _require_finite(values, progress.epoch)
+            progress.epoch += 1
+        starts = False
         values |= learner.validate()
-        progress.epoch += 1
         score = values[schedule.score] if schedule.score else float(progress.epoch)
-        if score > progress.best["score"]:  # nan is never the best
-            progress.best = {
-                "score": score,
-                "epoch": progress.epoch,
-                "weights": {k: v.detach().cpu().clone() for k, v in learner.weights().items()},
-            }
-        progress.history += [
-            {"epoch": progress.epoch, "term": name, "value": value}
-            for name, value in values.items()
-        ]
+        progress.add(values, score, learner)
         run.report(values, progress.epoch)
-        run.store.save({**vars(progress), "learner": learner.state(), "fingerprint": mark})
-    if progress.best["epoch"] == 0:
+        minutes = {"minutes": schedule.timer.minutes} if schedule.timer else {}
+        state = {**vars(progress), **minutes, "learner": learner.state(), "fingerprint": mark}
+        run.store.save(state)
+    if "weights" not in progress.best:
         msg = (
             f"{schedule.score} was not a number in any of {progress.epoch} epochs: expected "
             "validation cases that can be scored; look at their labels and at the split"
         )
         raise ValueError(msg)
     return progress
+
+
+def _copy_to_cpu(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy a state dict, or several by name, to the CPU."""
+    return {
+        name: _copy_to_cpu(value) if isinstance(value, Mapping) else value.detach().cpu().clone()
+        for name, value in weights.items()
+    }
 
 
 def last_state(store: Slot, mark: str) -> State | None:
@@ -173,17 +202,23 @@ def last_state(store: Slot, mark: str) -> State | None:
     return state
 
 
-def _resume(learner: Learner, store: Slot, mark: str) -> Progress:
+def _resume(learner: Learner, schedule: Schedule, store: Slot, mark: str) -> Progress:
     state = last_state(store, mark)
     if state is None:
         return Progress()
     learner.restore(state["learner"])
+    if schedule.timer is not None:
+        schedule.timer.restore(state["minutes"])
     return Progress(state["epoch"], state["best"], state["history"])
 
 
 def _finished(progress: Progress, schedule: Schedule) -> bool:
-    waited = progress.epoch - progress.best["epoch"]
-    return progress.epoch >= schedule.epochs or waited > schedule.patience
+    waited = progress.epoch - max(progress.best["epoch"], schedule.pretraining)
+    return (
+        progress.epoch >= schedule.epochs
+        or waited > schedule.patience
+        or (schedule.timer is not None and schedule.timer.spent() >= 1)
+    )
 
 
 def _require_finite(values: Mapping[str, float], epoch: int) -> None:

@@ -132,6 +132,19 @@ def sum_over_processes(fabric: Fabric, values: Tensor) -> Tensor:
     return gathered.sum(0)
 
 
+def rank_slice(fabric: Fabric) -> slice:
+    """Return which items of a batch that all processes draw alike this process takes.
+
+    Every `world_size`-th one, from the number of its rank on.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> [0, 1, 2, 3, 4][rank_slice(SimpleNamespace(global_rank=1, world_size=2))]
+        [1, 3]
+    """
+    return slice(fabric.global_rank, None, fabric.world_size)
+
+
 def first_for_all(fabric: Fabric, make: Callable[[], T]) -> T:
     """Let rank 0 make a value, and give it to all."""
     return cast(T, fabric.broadcast(make() if fabric.is_global_zero else None))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from slicefill.imputation.methods.adapted.acceptance import compare, paid
+from slicefill.imputation.methods.adapted.acceptance import compare_weights, is_accepted
 from slicefill.imputation.methods.adapted.adaptation import (
     Scans,
     adapt,
@@ -16,15 +16,17 @@ from slicefill.imputation.methods.adapted.adaptation import (
     divide,
     training_params,
 )
-from slicefill.imputation.methods.slice_imputation.checkpoint import load_model
-from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
-from slicefill.imputation.methods.slice_imputation.training import TrainingData, gather
+from slicefill.imputation.methods.adapted.params import AdaptationParams
+from slicefill.imputation.methods.slice_imputation.model import SynthesisModel, load_model
+from slicefill.imputation.methods.slice_imputation.training_set import (
+    TrainingData,
+    gather_training_set,
+)
 from slicefill.imputation.methods.slice_imputation.validation import validate
-from slicefill.params import AdaptationParams
 from slicefill.training.fit import Run
 from slicefill.types import Case, Promise
 
-WEIGHTS = {"rec": 1, "per": 0, "warp": 0.1, "smooth": 0, "adv": 0, "tp_smooth": 0, "cycle": 0.1}
+WEIGHTS = {"rec": 1, "warp": 0.1, "cycle": 0.1}
 
 
 class NoStore:
@@ -51,7 +53,8 @@ def start(params):
     with torch.no_grad():
         model.flow_network.out.bias.fill_(1.0)
     plain = {"channels": 1, "confidence": {"knots": [0.0, 1.0]}, "epoch": 7, "history": []}
-    return {"weights": model.state_dict(), "critics": {}, "params": made.model_dump(), **plain}
+    sections = {name: getattr(made, name).model_dump() for name in ("network", "parts", "window")}
+    return {"weights": model.state_dict(), "critics": {}, **sections, **plain}
 
 
 @pytest.fixture
@@ -116,7 +119,7 @@ def test_without_a_gain_the_given_weights_are_kept_to_the_bit_and_it_is_said(
     made = adapt(scans(), start, adaptation(optimisation={"learning_rate": 1e-9}), RUN)
     assert made["adaptation"]["used"] == "shipped"
     assert all(torch.equal(made["weights"][k], v) for k, v in start["weights"].items())
-    assert made["params"] == start["params"]
+    assert made["epoch"] == start["epoch"]
     (warning,) = [r.message for r in caplog.records if "adaptation:" in r.message]
     assert "expected 0.05 dB (adaptation.least_gain) and p <= 0.01 (largest_p) of each" in warning
     assert "the shipped weights are kept" in warning
@@ -134,10 +137,10 @@ def test_a_gain_below_the_least_is_none(scans, start, adaptation):
 )
 def test_a_gain_counts_only_if_every_kind_of_slice_shows_it_for_sure(adaptation, gain, p, enough):
     sure, other = {"gain_db": 0.9, "p": 1e-6}, {"gain_db": gain, "p": p}
-    assert paid({"in_plane": sure, "through_plane": other}, adaptation()) == enough
+    assert is_accepted({"in_plane": sure, "through_plane": other}, adaptation()) == enough
 
 
-def test_it_goes_a_share_of_the_way(scans, start, adaptation):
+def test_it_goes_a_fraction_of_the_way(scans, start, adaptation):
     optimisation = {"learning_rate": 3e-2, "epochs": 2}
     half, whole = (
         adapt(scans(), start, adaptation(fraction=s, optimisation=optimisation, least_gain=0), RUN)
@@ -151,7 +154,8 @@ def test_it_goes_a_share_of_the_way(scans, start, adaptation):
 def test_frozen_parts_keep_their_weights_to_the_bit(scans, params, adaptation):
     made = params(variant="refined", groups={"inner": (1, 1)})
     model = SynthesisModel(1, made.network, made.parts)
-    start = {"weights": model.state_dict(), "params": made.model_dump(), "channels": 1}
+    sections = {name: getattr(made, name).model_dump() for name in ("network", "parts", "window")}
+    start = {"weights": model.state_dict(), "channels": 1, **sections}
     frozen = {**LEARNING, "frozen": ["flow_network"]}
     adapted = adapt(scans(6), start, adaptation(optimisation=frozen, least_gain=0), RUN)
     assert adapted["adaptation"]["used"] == "adapted"
@@ -165,21 +169,22 @@ def test_frozen_parts_keep_their_weights_to_the_bit(scans, params, adaptation):
 def test_gains_are_paired_over_the_same_groups(scans, start, adaptation):
     params = adaptation(groups={"in_plane": 1.0})
     synthesis, cases = training_params(start, params), scans(2).cases
-    material = gather(TrainingData(cases, cases, "auto"), synthesis)
+    training_set = gather_training_set(TrainingData(cases, cases, "auto"), synthesis)
     torch.manual_seed(2)
     other = {"weights": SynthesisModel(1, synthesis.network, synthesis.parts).state_dict()}
     other = {**start, "weights": {k: 1.5 * v for k, v in other["weights"].items()}}
-    found = compare(start, other, material, synthesis)
+    found = compare_weights(start, other, training_set, synthesis)
     before, after = (
-        validate(load_model(each), material.held_out, material.scored) for each in (start, other)
+        validate(load_model(each), training_set.held_out, training_set.scored)
+        for each in (start, other)
     )
     for kind, own in found["kinds"].items():
         name = f"validation/psnr/{kind}"
         assert own["gain_db"] == pytest.approx(after[name] - before[name], abs=1e-5)
     gain = after["validation/psnr"] - before["validation/psnr"]
     assert found["gain_db"] == pytest.approx(gain, abs=1e-5)
-    assert sum(kind["groups"] for kind in found["kinds"].values()) == len(material.scored)
-    same = compare(start, start, material, synthesis)
+    assert sum(kind["groups"] for kind in found["kinds"].values()) == len(training_set.scored)
+    same = compare_weights(start, start, training_set, synthesis)
     assert same["gain_db"] == 0
     assert {(kind["better"], kind["p"]) for kind in same["kinds"].values()} == {(0.0, 1.0)}
 
@@ -196,7 +201,7 @@ def test_few_subjects_give_slices_of_every_scan_and_one_short_scan_is_refused(
         divide(scans(1), 1, adaptation())
 
 
-def test_only_the_channels_that_guide_the_model_are_looked_at(make_case, scans, adaptation):
+def test_only_the_channels_that_guide_the_model_are_used(make_case, scans, adaptation):
     slices = np.random.default_rng(0).random((9, 8, 8)).astype(np.float32)
     plain = make_case(slices).image
     four = np.stack([plain.stored, 0 * plain.stored, 1 - plain.stored], -1)
@@ -211,8 +216,8 @@ def test_network_and_window_are_those_of_the_start_and_critics_follow_their_weig
     start, adaptation
 ):
     plain = training_params(start, adaptation())
-    assert plain.network.model_dump() == start["params"]["network"]
-    assert plain.window.model_dump() == start["params"]["window"]
+    assert plain.network.model_dump() == start["network"]
+    assert plain.window.model_dump() == start["window"]
     assert not plain.parts.global_discriminator
     assert plain.lambdas["cycle"] == 0.1
     full = training_params(start, adaptation(weights={"adv": 0.01, "tp_smooth": 0.1}))
@@ -228,7 +233,9 @@ def test_the_full_losses_train_too(scans, start, adaptation):
     assert {"critic/global", "critic/local", "train/raw/adv", "train/raw/cycle"} <= terms
 
 
-def test_another_start_other_scans_subjects_or_numbers_have_another_mark(scans, start, adaptation):
+def test_another_start_other_scans_subjects_or_numbers_have_another_fingerprint(
+    scans, start, adaptation
+):
     few, params = scans(2), adaptation()
     other = {name: 1 + weight for name, weight in start["weights"].items()}
     marks = [
@@ -253,3 +260,9 @@ def test_no_more_scans_are_drawn_than_asked_for(scans):
     assert set(drawn.cases) < set(scans(6).cases)
     assert drawn.cases.keys() == scans(6).draw(4, seed=0).cases.keys()
     assert len(scans(3).draw(24, seed=0).cases) == 3
+
+
+def test_a_lambda_without_a_loss_term_is_refused_before_training(scans, start, adaptation):
+    unknown = adaptation(weights={"grd": 0.5})
+    with pytest.raises(ValueError, match=r"adaptation\.weights: expected .*rec, .*got grd"):
+        adaptation_fingerprint(scans(), start, unknown)

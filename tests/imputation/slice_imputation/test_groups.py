@@ -12,7 +12,7 @@ from slicefill.imputation.methods.slice_imputation.groups import (
     batch_groups,
     draw_groups,
     load_batch,
-    summarise,
+    summarise_views,
 )
 from slicefill.imputation.methods.slice_imputation.views import ViewCache
 from slicefill.types import Promise
@@ -132,7 +132,7 @@ def test_a_bounded_cache_reads_each_case_once_an_epoch(make_case, params):
     }
     held = params(groups={"cache_gb": 2.5 * 4 * (6 + 21) * 256 / 1e9, "inner": (1, 2)})
     cache = ViewCache(cases, "auto", held)
-    summaries = summarise(cache, sorted(cases))
+    summaries = summarise_views(cache, sorted(cases))
     assert cache.room == 2
     reads.clear()
     for members in batch_groups(draw_groups(summaries, held.groups, None, rng()), 4, 2, rng()):

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import nn
 
-from slicefill.imputation.methods.slice_imputation.infer import Engine, impute_by_flow
+from slicefill.imputation.methods.slice_imputation.infer import FlowImputer, impute_by_flow
 from slicefill.imputation.methods.slice_imputation.labels import LabelRule
-from slicefill.imputation.methods.slice_imputation.model import Flows, SynthesisModel
-from slicefill.params import NetworkParams, Variant
+from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
+from slicefill.imputation.methods.slice_imputation.motion import Flows
+from slicefill.imputation.methods.slice_imputation.params import NetworkParams, Parts
 from slicefill.types import Stack
 
 PARTS = {
@@ -34,14 +35,14 @@ def make_engine(fabric):
         move=None, stirred=False, batch_pixels=10**6, field="one_hot", ensemble=False, **changes
     ):
         torch.manual_seed(0)
-        network = NetworkParams(width=4, depth=2, time_form="linear_motion")
+        network = NetworkParams(block=1, width=4, depth=2, time_form="linear_motion")
         channels = changes.pop("channels", 1)
-        model = SynthesisModel(channels, network, Variant(**PARTS | changes)).eval()
+        model = SynthesisModel(channels, network, Parts(**PARTS | changes)).eval()
         if stirred:
             nn.init.normal_(model.flow_network.out.weight, std=20)  # flows of some pixels
         if move is not None:
             model.flows = lambda pair: move(pair.first, pair.last)
-        return Engine(model, fabric, batch_pixels, LabelRule(field), ensemble)
+        return FlowImputer(model, fabric, batch_pixels, LabelRule(field), ensemble)
 
     return make
 

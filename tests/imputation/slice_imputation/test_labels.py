@@ -13,12 +13,12 @@ from slicefill.imputation.methods.slice_imputation.labels import (
     Labels,
     follow_with_caution,
 )
-from slicefill.imputation.methods.slice_imputation.model import Motion
+from slicefill.imputation.methods.slice_imputation.motion import Motion
 from slicefill.params import CautionParams
 
 FIELDS = ("one_hot", "signed_distance")
 CAUTION = CautionParams(
-    followed=0.25, averaged=5, yielding=0.2, curvature=0.2, appearance=0.12, nearby=7
+    followed=0.25, averaged=5, background_margin=0.2, curvature=0.2, appearance=0.12, nearby=7
 )
 
 
@@ -39,7 +39,7 @@ def carry(ids, motion, rule, *, t=0.5, shown=None, intervals=slice(0, 1)):
     first, last = shown[intervals], shown[far_side(intervals)]
     labels = Labels.around(intervals, ids, (first, last), rule)
     made = (first + last) / 2
-    return labels.fill(motion, made, t)
+    return labels.impute(motion, made, t)
 
 
 def still(size, t=0.5, count=1):
@@ -144,7 +144,7 @@ def test_caution_is_taken_where_shape_and_motion_is_asked_for(named, rule):
 
 
 def with_caution(**changes):
-    nothing = {"yielding": 0, "curvature": 0, "appearance": 0}
+    nothing = {"background_margin": 0, "curvature": 0, "appearance": 0}
     return LabelRule("signed_distance", CAUTION.model_copy(update={**nothing, **changes}))
 
 
@@ -153,7 +153,7 @@ def test_a_background_that_yields_keeps_volume():
     rows, columns = torch.meshgrid(torch.arange(24), torch.arange(40), indexing="ij")
     ids = torch.stack([((rows - 12) ** 2 + (columns - at) ** 2 < 36).long() for at in (15, 22)])
     plain, yielding = (
-        carry(ids, still((24, 40)), with_caution(yielding=by)).sum() for by in (0, 0.3)
+        carry(ids, still((24, 40)), with_caution(background_margin=by)).sum() for by in (0, 0.3)
     )
     assert plain < yielding <= ids[0].sum()
 
@@ -190,7 +190,7 @@ def test_intensities_decide_where_outlines_leave_it_open():
     for border in (15, 16, 17):
         made = torch.zeros(1, 1, 16, 32)
         made[..., border:] = 1
-        assert torch.equal(labels.fill(still((16, 32)), made, 0.5), made[:, 0].long())
+        assert torch.equal(labels.impute(still((16, 32)), made, 0.5), made[:, 0].long())
 
 
 def test_of_equal_slices_caution_leaves_the_labels_as_they_are(seeded):

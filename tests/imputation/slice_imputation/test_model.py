@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from slicefill.imputation.methods.slice_imputation.model import Motion, Pair, SynthesisModel
-from slicefill.params import NetworkParams, Variant
+from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
+from slicefill.imputation.methods.slice_imputation.motion import Motion, Pair
+from slicefill.imputation.methods.slice_imputation.params import NetworkParams, Parts
 
 T = torch.tensor([0.25, 0.5])
 PARTS = {
@@ -23,8 +24,10 @@ def make_model(channels=1, stirred=False, **changes):
     """A model that starts at zero flow, or one whose last layers have been stirred."""
     torch.manual_seed(0)
     size = {"width": 4, "depth": 2, "time_form": "linear_motion"}
-    network = NetworkParams(**{name: changes.pop(name, value) for name, value in size.items()})
-    model = SynthesisModel(channels, network, Variant(**PARTS | changes))
+    network = NetworkParams(
+        block=1, **{name: changes.pop(name, value) for name, value in size.items()}
+    )
+    model = SynthesisModel(channels, network, Parts(**PARTS | changes))
     for network in (model.flow_network, model.refinement):
         if stirred and network is not None:
             nn.init.normal_(network.out.weight, std=2)
@@ -175,4 +178,4 @@ def test_without_context_outer_slices_change_nothing(seeded):
 @pytest.mark.parametrize("part", ["residual", "mix", "error"])
 def test_parts_of_the_refinement_need_it(part):
     with pytest.raises(ValueError, match=f"{part}.*needs refinement: true"):
-        Variant(**PARTS | {part: 0.2 if part == "residual" else True})
+        Parts(**PARTS | {part: 0.2 if part == "residual" else True})

@@ -5,8 +5,9 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from slicefill.imputation.methods.slice_imputation.groups import Group, summarise
-from slicefill.imputation.methods.slice_imputation.model import Flows, SynthesisModel
+from slicefill.imputation.methods.slice_imputation.groups import Group, summarise_views
+from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
+from slicefill.imputation.methods.slice_imputation.motion import Flows
 from slicefill.imputation.methods.slice_imputation.validation import validate, validation_groups
 from slicefill.imputation.methods.slice_imputation.views import ViewCache
 from slicefill.types import Promise
@@ -32,7 +33,7 @@ def model(params):
 def held_out(discs, params, **changes):
     made = params(**changes)
     cache = ViewCache(discs(2), "auto", made)
-    return cache, validation_groups(summarise(cache, sorted(discs(2))), made)
+    return cache, validation_groups(summarise_views(cache, sorted(discs(2))), made)
 
 
 def test_groups_are_fixed_by_the_seed_alone_and_all_kinds_take_part(discs, params):

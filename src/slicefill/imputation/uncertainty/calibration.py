@@ -1,4 +1,4 @@
-"""Calibration: how large errors are where the evidence is so and so, learnt from known volumes."""
+"""Error calibration: the error models are fitted to volumes whose every slice is known."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -7,12 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from slicefill.imputation.methods.slice_imputation.infer import Engine, impute_by_flow, load_engine
+from slicefill.imputation.methods.slice_imputation.infer import (
+    FlowImputer,
+    impute_by_flow,
+    load_flow_imputer,
+)
 from slicefill.imputation.methods.slice_imputation.labels import LabelRule
 from slicefill.imputation.uncertainty.cycle import cycle_error
-from slicefill.imputation.uncertainty.error_model import fit_estimate
-from slicefill.imputation.uncertainty.evidence import METHODS, Evidence, Imputed, gather
-from slicefill.params import CalibrationParams
+from slicefill.imputation.uncertainty.error_model import fit_error_model
+from slicefill.imputation.uncertainty.evidence import METHODS, Evidence, Imputed, gather_evidence
+from slicefill.params.pretraining import CalibrationParams
 from slicefill.training.hardware import launch_fabric
 from slicefill.types import Checkpoint, Floats, Stack
 
@@ -20,33 +24,33 @@ from slicefill.types import Checkpoint, Floats, Stack
 def calibrate(
     checkpoint: Checkpoint, volumes: Iterable[Floats], params: CalibrationParams
 ) -> Checkpoint:
-    """Learn what the confidence of a model means.
+    """Fit the error models of a synthesis network.
 
     Each volume is subsampled along its first axis, imputed, and compared with what was removed.
 
     Args:
         checkpoint: Of a synthesis model of one channel.
         volumes: `(D, H, W)`, every slice known, intensities in [0, 1]; none that the model was
-            trained on, for there it errs too little.
-        params: Intervals, how many voxels are drawn, and what the map is made of.
+            trained on, where its errors are too small.
+        params: Factors, number of voxels drawn, and number of knots.
 
     Returns:
         The checkpoint with the entry `confidence`, plain values: `smoothing`, `factors`, and per
-        method (`model`, `linear`, `cubic`) its `Estimate`, once with the cycle error among the
+        method (`model`, `linear`, `cubic`) its `ErrorModel`, once with the cycle error among the
         evidence (`with_cycle`) and once without (`without_cycle`).
 
     Raises:
-        ValueError: If a volume is too short for its interval, or all voxels look the same.
+        ValueError: If a volume is too short for its interval, or all voxels have the same evidence.
     """
     fabric = launch_fabric(params.hardware)
-    engine = load_engine(
+    imputer = load_flow_imputer(
         checkpoint, fabric, params.batch_pixels, LabelRule("one_hot"), ensemble=False
     )
     rng = np.random.default_rng(params.seed)
     drawn = []
     for place, volume in enumerate(volumes):
         factor = params.factors[place % len(params.factors)]
-        known = compare_known(engine, volume, factor, params.smoothing)
+        known = compare_known(imputer, volume, factor, params.smoothing)
         drawn.append(known.iloc[rng.integers(0, len(known), params.voxels)])
     known = pd.concat(drawn)
     evidence = [str(name) for name in known if name not in _ERRORS]
@@ -61,14 +65,16 @@ def calibrate(
 
 
 _ERRORS = {f"error_{name}": name for name in METHODS}
-"""Column of the true error, and whose it is."""
+"""Method by column of its true error."""
 
 
-def compare_known(engine: Engine, volume: Floats, factor: int, smoothing: int) -> pd.DataFrame:
-    """Impute a subsampled volume, and compare every synthetic voxel with what was there.
+def compare_known(
+    imputer: FlowImputer, volume: Floats, factor: int, smoothing: int
+) -> pd.DataFrame:
+    """Impute a subsampled volume, and compare every synthetic voxel with the truth.
 
     Args:
-        engine: A model of one channel.
+        imputer: A model of one channel.
         volume: `(D, H, W)`, intensities in [0, 1].
         factor: Every so many slices are kept.
         smoothing: As in `CalibrationParams`.
@@ -86,11 +92,11 @@ def compare_known(engine: Engine, volume: Floats, factor: int, smoothing: int) -
         raise ValueError(msg)
     stack = Stack(np.ascontiguousarray(subsampled[:, None]), np.array([[0.0, 1.0]]))
     positions = [n / factor for n in range(1, factor)]
-    synthetic = impute_by_flow(engine, stack, positions)
-    cycle = cycle_error(engine, stack, synthetic)
+    synthetic = impute_by_flow(imputer, stack, positions)
+    cycle = cycle_error(imputer, stack, synthetic)
     removed = volume[: (len(subsampled) - 1) * factor].reshape(-1, factor, *volume.shape[1:])[:, 1:]
-    imputed = Imputed(engine, stack, synthetic, positions, smoothing, cycle)
-    return pd.concat([_rows(imputed, found, removed) for found in gather(imputed)])
+    imputed = Imputed(imputer, stack, synthetic, positions, smoothing, cycle)
+    return pd.concat([_rows(imputed, found, removed) for found in gather_evidence(imputed)])
 
 
 def _rows(imputed: Imputed, found: Evidence, removed: Floats) -> pd.DataFrame:
@@ -105,9 +111,9 @@ def _rows(imputed: Imputed, found: Evidence, removed: Floats) -> pd.DataFrame:
 
 
 def _fit(known: pd.DataFrame, evidence: list[str], knots: int) -> dict[str, Any]:
-    """Fit the estimate of every method, as plain values."""
+    """Fit the error model of every method, as plain values."""
     features = {name: known[name].to_numpy(np.float64) for name in evidence}
     return {
-        name: asdict(fit_estimate(features, known[column].to_numpy(np.float64), knots))
+        name: asdict(fit_error_model(features, known[column].to_numpy(np.float64), knots))
         for column, name in _ERRORS.items()
     }

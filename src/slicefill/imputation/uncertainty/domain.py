@@ -1,4 +1,4 @@
-"""Is a scan like what the weights have seen: its intensities, its structures, its intervals?"""
+"""Comparison of a scan with the training domain: intensities, size of structures, factor."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slicefill.params import DomainParams
+from slicefill.params.pretraining import DomainParams
 from slicefill.types import Floats
 
 _FLAT = 1e-6  # slope of an image without structure

@@ -1,4 +1,7 @@
-"""The expected error of a synthetic voxel, from the evidence: a weighted sum, made monotone."""
+"""The error model predicts the absolute error of a synthetic voxel from the evidence.
+
+It is a weighted sum of the evidence and a monotone map from that sum to an error.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +13,11 @@ from scipy.optimize import isotonic_regression, nnls
 from torch import Tensor
 
 _RIDGE = 1e-3  # evidence below a thousandth of the window is rounding, and gets no large weight
-_LAST_FRACTION = (
-    1e-3  # of the voxels lies in the highest bin: distrust is rare, and finely resolved
-)
+_LAST_FRACTION = 1e-3  # of the voxels lies in the highest bin: large errors are rare
 
 
 @dataclass(frozen=True)
-class Estimate:
+class ErrorModel:
     """Expected absolute error of one method.
 
     Attributes:
@@ -27,8 +28,8 @@ class Estimate:
     Example:
         Evidence of 0.2 has the score 0.4, half-way between the knots:
 
-        >>> estimate = Estimate({"apart": 2.0}, [0.0, 0.8], [0.0, 0.5])
-        >>> round(float(estimate.expect({"apart": torch.tensor(0.2)})), 4)
+        >>> model = ErrorModel({"apart": 2.0}, [0.0, 0.8], [0.0, 0.5])
+        >>> round(float(model.expect({"apart": torch.tensor(0.2)})), 4)
         0.25
     """
 
@@ -37,7 +38,10 @@ class Estimate:
     errors: Sequence[float]
 
     def expect(self, evidence: Mapping[str, Tensor]) -> Tensor:
-        """Expected absolute error, of the shape of the evidence; beyond the knots the nearest's."""
+        """Return the expected absolute error, of the shape of the evidence.
+
+        Beyond the knots it is that of the nearest knot.
+        """
         terms = [weight * evidence[name] for name, weight in self.weights.items()]
         score = torch.stack(terms).sum(0)
         scores, errors = score.new_tensor(self.scores), score.new_tensor(self.errors)
@@ -46,22 +50,22 @@ class Estimate:
         return torch.lerp(errors[right - 1], errors[right], fraction.clamp(0, 1))
 
 
-def fit_estimate(
+def fit_error_model(
     evidence: Mapping[str, NDArray[np.float64]], error: NDArray[np.float64], knots: int
-) -> Estimate:
-    """Fit the map to errors that are known.
+) -> ErrorModel:
+    """Fit an error model to known errors.
 
-    The weights are least squares without negative ones, so that more evidence never means more
-    confidence. Voxels are sorted by the weighted sum and divided into bins, the higher the
+    The weights are non-negative least squares, so that more evidence of an error never lowers its
+    prediction. Voxels are sorted by the weighted sum and divided into bins, the higher the
     narrower; the mean errors of the bins, made monotone (isotonic regression), are the knots.
 
     Args:
         evidence: By name, each `(n,)`.
         error: Absolute error, share of the window, `(n,)`.
-        knots: At most so many.
+        knots: Most knots of the map.
 
     Raises:
-        ValueError: If all voxels have the same evidence: there is nothing to tell them apart by.
+        ValueError: If all voxels have the same evidence.
     """
     features = np.stack(list(evidence.values()), axis=1)
     small = _RIDGE * np.sqrt(len(error)) * np.eye(len(evidence))
@@ -77,4 +81,4 @@ def fit_estimate(
     means, errors = (np.bincount(bins, v)[counts > 0] / counts[counts > 0] for v in (score, error))
     monotone = isotonic_regression(errors, weights=counts[counts > 0]).x
     named = {name: float(weight) for name, weight in zip(evidence, weights, strict=True)}
-    return Estimate(named, means.tolist(), monotone.tolist())
+    return ErrorModel(named, means.tolist(), monotone.tolist())

@@ -1,4 +1,4 @@
-"""What speaks for and against synthetic voxels, once a stack is imputed.
+"""Evidence of the error of synthetic voxels, measured on an imputed stack.
 
 Every piece of evidence is an absolute difference of intensities in [0, 1] (the window), averaged
 over the model's channels: an error that might have been made.
@@ -13,12 +13,11 @@ from torch import Tensor
 
 from slicefill.imputation.methods.classical import slice_weights
 from slicefill.imputation.methods.slice_imputation.foreground import Box, batches
-from slicefill.imputation.methods.slice_imputation.infer import Engine
-from slicefill.imputation.methods.slice_imputation.window import through_window
+from slicefill.imputation.methods.slice_imputation.infer import FlowImputer, through_window
 from slicefill.types import Floats, Stack, SyntheticSlices
 
-MODEL, *ALTERNATIVES = METHODS = ("model", "linear", "cubic")
-"""Whose error is estimated: the model, and the classical methods that it may yield to."""
+MODEL, *FALLBACKS = METHODS = ("model", "linear", "cubic")
+"""The methods whose error is predicted: the model, and the fallback methods."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,15 +25,15 @@ class Imputed:
     """An imputed stack, seen through its window.
 
     Attributes:
-        engine: The model; only its channels tell of confidence.
+        imputer: The model; only its channels are evidence.
         stack: D slices.
-        synthetic: Of that model.
+        synthetic: What that model imputed.
         positions: N values of t in (0, 1).
         smoothing: Radius of the square over which differences are averaged, pixels.
         cycle: Error of every acquired slice when predicted back, `(D, H, W)`; None: not measured.
     """
 
-    engine: Engine
+    imputer: FlowImputer
     stack: Stack
     synthetic: SyntheticSlices
     positions: Sequence[float]
@@ -42,42 +41,42 @@ class Imputed:
     cycle: Floats | None
 
     def shown(self, stored: Tensor) -> Tensor:
-        """Show stored numbers `(..., C, h, w)` in [0, 1], those of the model's channels."""
+        """Clip stored numbers `(..., C, h, w)` to [0, 1], those of the model's channels."""
         return self._scaled(stored).clamp(0, 1)
 
     def visible(self, stored: Tensor) -> Tensor:
-        """Where the window shows stored numbers as they are, in all its channels, `(..., h, w)`."""
+        """Whether stored numbers lie in the window, in all channels of the model, `(..., h, w)`."""
         scaled = self._scaled(stored)
         return ((scaled >= 0) & (scaled <= 1)).all(-3)
 
     def _scaled(self, stored: Tensor) -> Tensor:
-        channels = self.engine.model.channels
+        channels = self.imputer.model.channels
         window = torch.from_numpy(self.stack.window[:channels]).to(stored)
         return through_window(stored[..., :channels, :, :], window)
 
     def smooth(self, differences: Tensor) -> Tensor:
-        """Average `(..., h, w)` over squares; at the border over what there is of them."""
+        """Average `(..., h, w)` over squares; at the border over the part inside."""
         size = 2 * self.smoothing + 1
         flat = differences.reshape(-1, 1, *differences.shape[-2:])
         mean = F.avg_pool2d(flat, size, 1, self.smoothing, count_include_pad=False)
         return mean.view(differences.shape)
 
     def inside(self, slices: Floats, box: Box) -> Tensor:
-        """Cut `(..., H, W)` to a box, on the device of the engine."""
-        return box.cut(torch.from_numpy(slices)).to(self.engine.fabric.device)
+        """Cut `(..., H, W)` to a box, on the device of the model."""
+        return box.cut(torch.from_numpy(slices)).to(self.imputer.fabric.device)
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Of the intervals `intervals`, inside a box; G intervals, N slices in each.
+    """The evidence of G consecutive intervals, N slices in each, inside a box.
 
     Attributes:
         intervals: Which intervals of the stack.
         box: Rows and columns; outside, all is background.
         features: By name, each `(G, N, h, w)`, in [0, 1].
-        values: What the model and each alternative fill in, stored numbers, `(G, N, C, h, w)`.
+        values: What the model and each fallback method impute, stored numbers, `(G, N, C, h, w)`.
         visible: Where all of these lie within the window, `(G, N, h, w)`: elsewhere the evidence
-            does not show how far they differ.
+            is clipped and does not show their differences.
     """
 
     intervals: slice
@@ -88,7 +87,7 @@ class Evidence:
 
 
 @torch.no_grad()
-def gather(imputed: Imputed) -> Iterator[Evidence]:
+def gather_evidence(imputed: Imputed) -> Iterator[Evidence]:
     """Gather the evidence, some intervals at a time.
 
     Yields:
@@ -100,13 +99,13 @@ def gather(imputed: Imputed) -> Iterator[Evidence]:
         model is from these.
     """
     shown = imputed.shown(torch.from_numpy(imputed.stack.image))
-    for intervals, box in batches(shown, imputed.engine.batch_pixels):
+    for intervals, box in batches(shown, imputed.imputer.batch_pixels):
         stored = imputed.inside(imputed.stack.image, box)
         values = {MODEL: imputed.inside(imputed.synthetic.image[intervals], box)}
-        values |= {name: _interpolate(name, stored, imputed, intervals) for name in ALTERNATIVES}
+        values |= {name: _interpolate(name, stored, imputed, intervals) for name in FALLBACKS}
         made = imputed.shown(values[MODEL])
         features = _own(imputed, intervals, box) | _neighbours(imputed, stored, intervals)
-        for name in ALTERNATIVES:
+        for name in FALLBACKS:
             apart = (made - imputed.shown(values[name])).abs().mean(2)
             features[f"from_{name}"] = imputed.smooth(apart)
         visible = torch.stack([imputed.visible(each) for each in values.values()]).all(0)
@@ -114,7 +113,7 @@ def gather(imputed: Imputed) -> Iterator[Evidence]:
 
 
 def _own(imputed: Imputed, intervals: slice, box: Box) -> dict[str, Tensor]:
-    """What the model says of its own slices."""
+    """Return the evidence from the model's own outputs."""
     synthetic = imputed.synthetic
     features = {"apart": imputed.smooth(1 - imputed.inside(synthetic.confidence[intervals], box))}
     if synthetic.error is not None:
@@ -127,7 +126,7 @@ def _own(imputed: Imputed, intervals: slice, box: Box) -> dict[str, Tensor]:
 
 
 def _neighbours(imputed: Imputed, stored: Tensor, intervals: slice) -> dict[str, Tensor]:
-    """How far, and how unevenly, the acquired slices `(D, C, h, w)` change."""
+    """Return the evidence from the changes between acquired slices `(D, C, h, w)`."""
     steps = imputed.shown(stored).diff(dim=0)
     bends = steps.diff(dim=0).abs().mean(1) if len(steps) > 1 else torch.zeros_like(steps[:, 0])
     places = torch.arange(intervals.start, intervals.stop)
@@ -149,7 +148,7 @@ def _positions(imputed: Imputed, like: Tensor) -> Tensor:
 
 
 def _interpolate(kind: str, stored: Tensor, imputed: Imputed, intervals: slice) -> Tensor:
-    """What a classical method fills in, stored numbers, `(G, N, C, h, w)`."""
+    """Impute by a classical method, stored numbers, `(G, N, C, h, w)`."""
     count = len(imputed.positions)
     weights = torch.from_numpy(slice_weights(kind, len(stored), imputed.positions)).to(stored)
     own = weights[intervals.start * count : intervals.stop * count]

@@ -60,7 +60,7 @@ def train_models(
 
 def _tuned(system: "System", best: Mapping[str, Any]) -> "System":
     """Put what tuning found in the place of preset `tuned`."""
-    from slicefill.params import TUNED
+    from slicefill.imputation.methods.slice_imputation.params import TUNED
     from slicefill.tuning.tuned import use_best
 
     if getattr(system.params, "preset", None) != TUNED:

@@ -1,33 +1,47 @@
-"""The shipped weights after they have learned from the scans that are imputed."""
+"""Adaptation: the shipped weights learn from the scans that are imputed, before they impute them."""
 
-from slicefill.params import AdaptationParams as Params
+from typing import TYPE_CHECKING
 
+from slicefill.imputation.learning import LearningData
+from slicefill.imputation.methods.adapted.params import AdaptationParams as Params
+from slicefill.params.imputation import ImputationParams
+from slicefill.types import Checkpoint, Method
+
+if TYPE_CHECKING:  # brings torch
+    from slicefill.imputation.methods.adapted.adaptation import Scans
+    from slicefill.training.fit import Run
+
+__all__ = ["SECTION", "Params", "load", "train", "training_fingerprint"]
 SECTION = "adaptation"
 
 
-def load(params, checkpoint, imputation):
+def load(
+    params: Params | None, checkpoint: Checkpoint | None, imputation: ImputationParams
+) -> Method:
+    """Rebuild an adapted network on the device of `imputation.hardware` (`MethodFile`)."""
     from slicefill.imputation.methods import slice_imputation
 
     return slice_imputation.load(None, checkpoint, imputation)
 
 
-def _scans(data):
-    from slicefill.imputation.methods.adapted.adaptation import Scans
-
-    cases = {case: data.acquired[case] for case in data.imputed}
-    return Scans(cases, dict(zip(data.splits["case"], data.splits["subject"], strict=True)))
-
-
-def train(data, params, run):
+def train(data: LearningData, params: Params, run: "Run") -> Checkpoint:
+    """Adapt the shipped weights to the acquired slices of the cases to impute (`MethodFile`)."""
     from slicefill.imputation.methods.adapted.adaptation import adapt
     from slicefill.imputation.methods.pretrained import load_pretrained
 
-    made = adapt(_scans(data), load_pretrained(), params, run)
-    return {**made, "kind": "adapted", "window": made["params"]["window"]}
+    return adapt(_scans(data), load_pretrained(), params, run)
 
 
-def training_fingerprint(data, params):
+def training_fingerprint(data: LearningData, params: Params) -> str:
+    """Return the fingerprint of scans, shipped weights and every number (`MethodFile`)."""
     from slicefill.imputation.methods.adapted.adaptation import adaptation_fingerprint
     from slicefill.imputation.methods.pretrained import load_pretrained
 
     return adaptation_fingerprint(_scans(data), load_pretrained(), params)
+
+
+def _scans(data: LearningData) -> "Scans":
+    from slicefill.imputation.methods.adapted.adaptation import Scans
+
+    cases = {case: data.acquired[case] for case in data.imputed}
+    return Scans(cases, dict(zip(data.splits["case"], data.splits["subject"], strict=True)))

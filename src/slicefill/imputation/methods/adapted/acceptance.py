@@ -1,4 +1,4 @@
-"""Are other weights better on slices that were held out? Measured pair by pair."""
+"""The acceptance test: trained weights must be better than the given ones on held-out slices."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,29 +7,30 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
-from slicefill.imputation.methods.slice_imputation.checkpoint import load_model
-from slicefill.imputation.methods.slice_imputation.training import Material
+from slicefill.imputation.methods.adapted.params import AdaptationParams
+from slicefill.imputation.methods.slice_imputation.model import load_model
+from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
+from slicefill.imputation.methods.slice_imputation.training_set import TrainingSet
 from slicefill.imputation.methods.slice_imputation.validation import score_groups
-from slicefill.params import AdaptationParams, SynthesisParams
 from slicefill.training.hardware import launch_fabric
 from slicefill.types import Checkpoint
 
 
-def compare(
-    start: Checkpoint, trained: Checkpoint, material: Material, params: SynthesisParams
+def compare_weights(
+    start: Checkpoint, trained: Checkpoint, training_set: TrainingSet, params: SynthesisParams
 ) -> dict[str, Any]:
-    """Compare two checkpoints on the same held-out groups, pair by pair.
+    """Compare two checkpoints on the same held-out groups, in pairs.
 
     Returns:
         `gain_db`, the mean over the kinds of group; and by kind the mean gain in PSNR (dB), its
-        standard error (None of one group), the number of groups, the share that are better, and
-        how likely such gains are by chance (p of Wilcoxon's signed-rank test, one-sided; groups of
-        one scan are not independent, so that it is a yardstick, not a proof).
+        standard error (None of one group), the number of groups, the fraction that are better, and
+        p of Wilcoxon's one-sided signed-rank test (a yardstick, not a proof: groups of one scan are
+        not independent).
     """
     fabric = launch_fabric(params.hardware)
     before, after = (
         score_groups(
-            fabric.setup_module(load_model(checkpoint)), material.held_out, material.scored
+            fabric.setup_module(load_model(checkpoint)), training_set.held_out, training_set.scored
         )
         for checkpoint in (start, trained)
     )
@@ -42,18 +43,18 @@ def compare(
     return {"gain_db": mean, "kinds": kinds}
 
 
-def paid(kinds: Mapping[str, Mapping[str, Any]], params: AdaptationParams) -> bool:
-    """Whether the gain of every kind is large enough, and hardly chance.
+def is_accepted(kinds: Mapping[str, Mapping[str, Any]], params: AdaptationParams) -> bool:
+    """Whether the gain of every kind of group is large enough, and unlikely by chance.
 
     Args:
-        kinds: As `compare` found them.
+        kinds: As `compare_weights` returned them.
         params: The least gain and the largest p.
 
     Example:
         >>> asked = AdaptationParams.model_construct(least_gain=0.05, largest_p=0.01)
-        >>> paid({"in_plane": {"gain_db": 0.2, "p": 0.001}}, asked)
+        >>> is_accepted({"in_plane": {"gain_db": 0.2, "p": 0.001}}, asked)
         True
-        >>> paid({"in_plane": {"gain_db": 0.2, "p": 0.02}}, asked)
+        >>> is_accepted({"in_plane": {"gain_db": 0.2, "p": 0.02}}, asked)
         False
     """
     return all(

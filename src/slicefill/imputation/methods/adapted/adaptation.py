@@ -1,7 +1,7 @@
-"""Adaptation: the shipped weights learn from the very scans that are to be imputed.
+"""Adaptation: the shipped weights learn from the acquired slices of the scans to be imputed.
 
-From their acquired slices alone. Nothing that was removed from a scan and no truth is seen; but
-the scans to be imputed are, test subjects' too, as they are when somebody wants them imputed.
+Slices that were removed from a scan, and any other truth, are never read. The acquired slices of
+test subjects are, as in use: these are scans that somebody wants to have imputed.
 """
 
 import logging
@@ -14,21 +14,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slicefill.fingerprint import fingerprint
-from slicefill.imputation.methods.adapted.acceptance import compare, paid
+from slicefill.fingerprint import fingerprint, weights_fingerprint
+from slicefill.imputation.methods.adapted.acceptance import compare_weights, is_accepted
 from slicefill.imputation.methods.adapted.holding_out import (
     SHORTEST,
     Divided,
     hold_out_slices,
     hold_out_subjects,
 )
+from slicefill.imputation.methods.adapted.params import AdaptationParams
 from slicefill.imputation.methods.pretrained import ADAPTED, SHIPPED
-from slicefill.imputation.methods.slice_imputation.checkpoint import (
-    load_params,
-    weights_fingerprint,
+from slicefill.imputation.methods.slice_imputation.losses import require_terms
+from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
+from slicefill.imputation.methods.slice_imputation.training import train_on
+from slicefill.imputation.methods.slice_imputation.training_set import (
+    TrainingData,
+    gather_training_set,
 )
-from slicefill.imputation.methods.slice_imputation.training import TrainingData, gather, train_on
-from slicefill.params import AdaptationParams, SynthesisParams
 from slicefill.training.fit import Run
 from slicefill.types import Case, Checkpoint, Promise
 
@@ -37,19 +39,29 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Scans:
-    """Anisotropic cases, and whose each is."""
+    """Scans to adapt to.
+
+    Attributes:
+        cases: Anisotropic cases by id.
+        subjects: Subject by case id.
+    """
 
     cases: Mapping[str, Promise]
     subjects: Mapping[str, str]
 
     def draw(self, most: int, seed: int) -> "Scans":
-        """Draw so many of the cases; all where there are not as many."""
+        """Draw at most `most` of the cases by the seed."""
         drawn = np.random.default_rng(seed).permutation(sorted(self.cases))[:most].tolist()
         return replace(self, cases={case: self.cases[case] for case in sorted(drawn)})
 
 
 def adaptation_fingerprint(scans: Scans, start: Checkpoint, params: AdaptationParams) -> str:
-    """Digest of all that determines adapted weights, but for how fast the machine is."""
+    """Return the fingerprint of all that adapted weights depend on, except the machine's speed.
+
+    Raises:
+        ValueError: If there is no loss term for a λ.
+    """
+    require_terms(params.weights, "adaptation.weights")
     cases = {
         case: [promise.fingerprint, scans.subjects[case]] for case, promise in scans.cases.items()
     }
@@ -57,15 +69,15 @@ def adaptation_fingerprint(scans: Scans, start: Checkpoint, params: AdaptationPa
 
 
 def adapt(scans: Scans, start: Checkpoint, params: AdaptationParams, run: Run) -> Checkpoint:
-    """Train on scans from given weights on; go a share of the way if it pays on held-out slices.
+    """Train given weights on scans, and use the result if it is better on held-out slices.
 
-    Rows of an anisotropic scan are blurred and slices across a double interval are far apart:
-    neither is quite what is imputed, so that all of what is learned from them is too much (weights
-    between those before and after fine-tuning hold better under such a shift: Wortsman et al., CVPR
-    2022), and a gain counts only if it shows on both.
+    Rows of an anisotropic scan are blurred, and slices across a double interval are far apart:
+    both differ from what is imputed. Therefore the weights move only a fraction of the way
+    (weights between those before and after fine-tuning are more robust to such a shift: Wortsman
+    et al., CVPR 2022), and a gain counts only if it shows on both kinds of group.
 
     Args:
-        scans: Those that will be imputed; channels beyond the model's are not looked at.
+        scans: Those that will be imputed; channels beyond the model's are not used.
         start: The shipped weights.
         params: Every number.
         run: State keeper and reporter.
@@ -76,32 +88,38 @@ def adapt(scans: Scans, start: Checkpoint, params: AdaptationParams, run: Run) -
         with a p of at most `largest_p`.
 
     Raises:
-        ValueError: If nothing can be held out, or no group be drawn.
+        ValueError: If nothing can be held out, no group can be drawn, or a λ has no loss term.
     """
-    mark = adaptation_fingerprint(scans, start, params)
+    own = adaptation_fingerprint(scans, start, params)
     drawn = scans.draw(params.cases, params.optimisation.seed)
     divided = divide(drawn, start["channels"], params)
     synthesis = training_params(start, params)
     data = TrainingData(divided.training, divided.held_out, params.through_plane, start)
-    material = gather(data, synthesis)
-    trained = train_on(material, synthesis, run, mark)
+    training_set = gather_training_set(data, synthesis)
+    trained = train_on(training_set, synthesis, run, own)
+    steps = [row["value"] for row in trained["history"] if row["term"] == "train/steps"]
     trained["weights"] = between(start["weights"], trained["weights"], params.fraction)
-    gains = compare(start, trained, material, synthesis)
-    better = paid(gains["kinds"], params) and trained["epoch"] > 0
-    kept = {**start, **trained} if better else {**start, "history": trained["history"]}
+    gains = compare_weights(start, trained, training_set, synthesis)
+    accepted = is_accepted(gains["kinds"], params) and trained["epoch"] > 0
+    kept = {**start, **trained} if accepted else {**start, "history": trained["history"]}
     found = {
-        "used": ADAPTED if better else SHIPPED,
+        "used": ADAPTED if accepted else SHIPPED,
         **gains,
-        **_describe(trained, len(drawn.cases), divided.by),
+        "learned_from": "the acquired slices of the scans that are imputed; no other truth",
+        "scans": len(drawn.cases),
+        "held_out": divided.by,
+        "minutes": params.optimisation.minutes,
+        "steps": int(max(steps, default=0)),
+        "best_epoch": trained["epoch"],
     }
     _log(found, params)
-    return {**kept, "fingerprint": mark, "adaptation": found}
+    return {**kept, "kind": ADAPTED, "fingerprint": own, "adaptation": found}
 
 
 def between(
     start: Mapping[str, Tensor], trained: Mapping[str, Tensor], fraction: float
 ) -> dict[str, Tensor]:
-    """Weights that lie a share of the way from one state dict to another."""
+    """Return weights that lie a fraction of the way from one state dict to another."""
     return {name: torch.lerp(weight, trained[name], fraction) for name, weight in start.items()}
 
 
@@ -115,15 +133,15 @@ def divide(scans: Scans, channels: int, params: AdaptationParams) -> Divided:
         case: Promise(partial(_guide, promise, channels), promise.fingerprint)
         for case, promise in scans.cases.items()
     }
-    people = {scans.subjects[case] for case in guides}
-    if len(people) < params.subjects:
+    subjects = {scans.subjects[case] for case in guides}
+    if len(subjects) < params.subjects:
         divided = hold_out_slices(guides, params.held_out, params.through_plane)
         if divided.held_out:
             return divided
-    if len(people) < 2:
+    if len(subjects) < 2:
         msg = (
             f"adaptation: expected scans of two subjects, or one of {SHORTEST} slices, part of "
-            f"which can be held out, got {len(guides)} scan(s) of {len(people)} subject(s); give "
+            f"which can be held out, got {len(guides)} scan(s) of {len(subjects)} subject(s); give "
             "more scans, or impute without adaptation"
         )
         raise ValueError(msg)
@@ -132,36 +150,24 @@ def divide(scans: Scans, channels: int, params: AdaptationParams) -> Divided:
 
 
 def training_params(start: Checkpoint, params: AdaptationParams) -> SynthesisParams:
-    """Set up training: network and window of the start, everything else of the adaptation."""
-    own, weights = load_params(start), params.weights
-    chosen = {
-        "classifier": "joint",
-        "tp_smooth": weights.tp_smooth > 0,
-        "global_discriminator": weights.adv > 0,
-        "local_discriminator": weights.adv > 0,
-    }
+    """Take network, parts and window from the start, everything else from the adaptation."""
+    weights = params.weights
+    against_critics = weights.get("adv", 0.0) > 0
     shared = ("perceptual", "critic_width", "through_plane", "groups", "optimisation", "hardware")
     return SynthesisParams(
-        parts=own.parts.model_copy(update=chosen),
+        parts={
+            **start["parts"],
+            "classifier": "joint",
+            "tp_smooth": weights.get("tp_smooth", 0.0) > 0,
+            "global_discriminator": against_critics,
+            "local_discriminator": against_critics,
+        },
         preset=ADAPTED,
         weights={ADAPTED: weights},
-        network=own.network,
-        window=own.window,
+        network=start["network"],
+        window=start["window"],
         **{name: getattr(params, name) for name in shared},
     )
-
-
-def _describe(trained: Checkpoint, scans: int, held_out: str) -> dict[str, Any]:
-    """Say for the record what was learned from, and for how long."""
-    steps = [row["value"] for row in trained["history"] if row["term"] == "train/steps"]
-    return {
-        "learned_from": "the acquired slices of the scans that are imputed; no other truth",
-        "scans": scans,
-        "held_out": held_out,
-        "minutes": trained["params"]["optimisation"].get("minutes"),
-        "steps": int(max(steps, default=0)),
-        "best_epoch": trained["epoch"],
-    }
 
 
 def _log(found: Mapping[str, Any], params: AdaptationParams) -> None:
@@ -183,7 +189,7 @@ def _told(name: str, kind: Mapping[str, Any]) -> str:
 
 
 def _guide(promise: Promise, channels: int) -> Case:
-    """Make a case with the channels that guide the motion alone."""
+    """Make a case with only the channels that guide the motion."""
     case = promise.make()
     stored = case.image.stored
     if stored.ndim == 3:

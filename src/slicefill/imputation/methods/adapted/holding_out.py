@@ -1,4 +1,4 @@
-"""What adaptation learns from and what it is judged by: subjects apart, or slices of each scan."""
+"""Division of scans into training and held-out parts: by subject, or by slices of each scan."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from slicefill.types import Case, Promise, Volume
 _FEWEST_HELD = 3  # slices: two given, one to predict
 _FEWEST_LEARNED = 2  # slices before and after: one interval each
 SHORTEST = _FEWEST_HELD + 2 * _FEWEST_LEARNED
-"""Slices of a scan of which some can be held out."""
+"""Least number of slices of a scan of which some can be held out."""
 
 
 @dataclass(frozen=True)
 class Divided:
-    """Scans, or parts of them, of which none is in both.
+    """Scans, or parts of them, each in one of two sets.
 
     Attributes:
-        training: Learned from.
-        held_out: Judged by.
+        training: For learning.
+        held_out: For the acceptance test.
         by: What was divided, `subjects` or `slices`.
     """
 
@@ -34,17 +34,17 @@ class Divided:
 def hold_out_subjects(
     cases: Mapping[str, Promise], subjects: Mapping[str, str], fraction: float, seed: int
 ) -> Divided:
-    """Hold out the scans of a share of the subjects, one subject at least.
+    """Hold out the scans of a fraction of the subjects, one subject at least.
 
     Args:
         cases: Scans of two subjects or more.
-        subjects: Whose each scan is.
+        subjects: Subject by case id.
         fraction: In (0, 1).
         seed: Of the choice.
     """
-    people = sorted({subjects[case] for case in cases})
-    count = min(max(1, round(fraction * len(people))), len(people) - 1)
-    chosen = set(np.random.default_rng(seed).permutation(people)[:count].tolist())
+    names = sorted({subjects[case] for case in cases})
+    count = min(max(1, round(fraction * len(names))), len(names) - 1)
+    chosen = set(np.random.default_rng(seed).permutation(names)[:count].tolist())
     parts: tuple[dict[str, Promise], dict[str, Promise]] = {}, {}
     for case, promise in cases.items():
         parts[subjects[case] in chosen][case] = promise
@@ -52,10 +52,10 @@ def hold_out_subjects(
 
 
 def hold_out_slices(cases: Mapping[str, Promise], fraction: float, axis: AxisName) -> Divided:
-    """Hold out the middle slices of every scan that has enough; what lies before and after learns.
+    """Hold out the middle slices of every scan that has enough; the others are for learning.
 
     Each part is a scan of its own, with a window and views of its own: no row, no column and no
-    slice of a held-out block is in any group that is learned from.
+    slice of a held-out block is in any training group.
 
     Args:
         cases: Scans; each is read once here for its size.
@@ -63,7 +63,7 @@ def hold_out_slices(cases: Mapping[str, Promise], fraction: float, axis: AxisNam
         axis: Their slice axis.
 
     Returns:
-        Parts named `case[first:last+1]`; scans with too few slices are learned from whole.
+        Parts named `case[first:last+1]`; scans with too few slices are for learning, whole.
     """
     training: dict[str, Promise] = {}
     held_out: dict[str, Promise] = {}
@@ -95,7 +95,7 @@ def held_out_block(depth: int, fraction: float) -> slice | None:
 
 
 def cut_slices(case: Case, part: slice, axis: AxisName) -> Case:
-    """Cut some slices out of a case; they stay where they are in the world."""
+    """Cut some slices out of a case; their position in the world stays."""
     across = through_plane_axis(case.image.affine, axis)
     shift = np.eye(4)
     shift[across, 3] = part.start

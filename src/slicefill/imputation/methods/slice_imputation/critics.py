@@ -1,4 +1,4 @@
-"""Global discriminator and multitask model, and their losses: equations (11), (13), (14)."""
+"""The critics are the global discriminator and the multitask model; losses: eq. (13), (14)."""
 
 import torch
 import torch.nn.functional as F
@@ -9,11 +9,12 @@ from slicefill.imputation.methods.slice_imputation.networks import (
     Discriminator,
     ObjectClassifier,
 )
-from slicefill.params import Variant
+from slicefill.imputation.methods.slice_imputation.params import Parts
+from slicefill.types import Checkpoint
 
 
 class Critics(nn.Module):
-    """What competes with the synthesis network, as far as the variant has it.
+    """The networks that compete with the synthesis network, as far as `parts` has them.
 
     The local discriminator and the object classifier see the slice through one attention.
 
@@ -23,7 +24,7 @@ class Critics(nn.Module):
         parts: Which critics take part.
     """
 
-    def __init__(self, channels: int, width: int, parts: Variant) -> None:
+    def __init__(self, channels: int, width: int, parts: Parts) -> None:
         super().__init__()
         self.global_discriminator = (
             Discriminator(channels, width) if parts.global_discriminator else None
@@ -41,7 +42,7 @@ class Critics(nn.Module):
         )
 
     def forward(self, slices: Tensor) -> dict[str, Tensor]:
-        """Judge slices `(B, C, H, W)`: logits `(B,)` of `global`, `local` and `classifier`."""
+        """Return logits `(B,)` of `global`, `local` and `classifier` for slices `(B, C, H, W)`."""
         logits = {}
         if self.global_discriminator is not None:
             logits["global"] = self.global_discriminator(slices)
@@ -52,7 +53,7 @@ class Critics(nn.Module):
         return {name: value.float() for name, value in logits.items()}
 
     def begin_stage(self, apart: bool) -> None:
-        """Choose who learns, as IIA does: attention and classifier apart, then all the others."""
+        """Choose which parts learn, as IIA does: attention and classifier apart, then the others."""
         if self.multitask is not None:
             self.multitask["attention"].requires_grad_(apart)
             self.multitask["classifier"].requires_grad_(apart)
@@ -61,20 +62,18 @@ class Critics(nn.Module):
             self.global_discriminator.requires_grad_(not apart)
 
 
-def adversarial(judged: dict[str, Tensor]) -> Tensor:
-    """Generator's term, eq. (11), non-saturating as printed: both discriminators summed.
+def load_critics(checkpoint: Checkpoint) -> Critics | None:
+    """Rebuild the critics of a checkpoint, in evaluation mode; None if it was trained without.
 
     Args:
-        judged: Logits of synthetic slices; zero if there is no discriminator among them.
-
-    Example:
-        A discriminator that cannot tell costs log 2.
-
-        >>> round(float(adversarial({"global": torch.zeros(3)})), 4)
-        0.6931
+        checkpoint: With `channels`, `critic_width`, `parts` (`Parts`) and `critics` (a state dict).
     """
-    terms = [_real(judged[name]) for name in ("global", "local") if name in judged]
-    return torch.stack(terms).sum() if terms else torch.zeros(())
+    if not checkpoint["critics"]:
+        return None
+    parts = Parts.model_validate(checkpoint["parts"])
+    critics = Critics(checkpoint["channels"], checkpoint["critic_width"], parts)
+    critics.load_state_dict(checkpoint["critics"])
+    return critics.eval()
 
 
 def critic_losses(
@@ -89,7 +88,7 @@ def critic_losses(
             A synthetic slice takes the Y of the slice it stands for.
 
     Returns:
-        `global`, `local` and `classifier`, as far as they were judged.
+        `global`, `local` and `classifier`, as far as there are logits of them.
     """
     losses: dict[str, Tensor] = {
         name: _real(on_real[name]) + _synthetic(on_synthetic[name])

@@ -6,11 +6,10 @@ from itertools import groupby
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from slicefill.imputation.methods.slice_imputation.model import Pair
+from slicefill.imputation.methods.slice_imputation.params import GroupParams, SynthesisParams
+from slicefill.imputation.methods.slice_imputation.synthesis import GroupBatch, as_batch
 from slicefill.imputation.methods.slice_imputation.views import THROUGH_PLANE, View, ViewCache
-from slicefill.params import GroupParams
 from slicefill.types import Array, Floats
 
 
@@ -25,66 +24,19 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Groups of the same N.
+class ViewSummary:
+    """Properties of a view from which groups are drawn without holding the view in memory.
 
     Attributes:
-        slices: `(B, N + 2, C, h, w)`, intensities in [0, 1].
-        shows_object: Y of the inner slices, `(B, N)`; nan where unknown.
-        outer: Slices as far before the first and after the last as these are apart, or these
-            themselves at the ends of a view, `(B, 2 C, h, w)`; None: not cut.
+        occupied: Whether each slice shows more than background, `(S,)`, bool.
+        factor: As in `View`.
     """
-
-    slices: Tensor
-    shows_object: Tensor
-    outer: Tensor | None = None
-
-    def to(self, device: torch.device) -> "Batch":
-        """Move to a device."""
-        outer = None if self.outer is None else self.outer.to(device)
-        return Batch(self.slices.to(device), self.shows_object.to(device), outer)
-
-    def take(self, chosen: slice) -> "Batch":
-        """Some of the groups."""
-        outer = None if self.outer is None else self.outer[chosen]
-        return Batch(self.slices[chosen], self.shows_object[chosen], outer)
-
-    @property
-    def pair(self) -> Pair:
-        """What a network sees: I_0, I_{N+1} and the slices beyond."""
-        return Pair(self.first, self.last, self.outer)
-
-    @property
-    def first(self) -> Tensor:
-        """I_0, `(B, C, h, w)`."""
-        return self.slices[:, 0]
-
-    @property
-    def last(self) -> Tensor:
-        """I_{N+1}, `(B, C, h, w)`."""
-        return self.slices[:, -1]
-
-    @property
-    def inner(self) -> Tensor:
-        """I_1 … I_N, `(B, N, C, h, w)`."""
-        return self.slices[:, 1:-1]
-
-    @property
-    def positions(self) -> Tensor:
-        """Positions t = n / (N + 1), n = 1 … N, `(N,)`."""
-        steps = self.slices.shape[1] - 1
-        return torch.arange(1, steps, device=self.slices.device) / steps
-
-
-@dataclass(frozen=True)
-class ViewSummary:
-    """What drawing groups needs to know of a view without holding it."""
 
     occupied: Array
     factor: int
 
 
-def summarise(cache: ViewCache, cases: Sequence[str]) -> dict[str, dict[str, ViewSummary]]:
+def summarise_views(cache: ViewCache, cases: Sequence[str]) -> dict[str, dict[str, ViewSummary]]:
     """Read every case once and note the length and the occupied slices of its views."""
     return {
         case: {name: ViewSummary(v.occupied, v.factor) for name, v in cache[case].items()}
@@ -101,7 +53,7 @@ def draw_groups(
     """Draw the groups of one epoch, in random order.
 
     Every possible start of every view is a candidate; N is drawn per group across slices and
-    is interval - 1 in-plane. Groups that show only background are subsampled to `background_keep`.
+    is factor - 1 in-plane. Groups that show only background are subsampled to `background_keep`.
     With a limit, the two kinds share it as their weights say.
     """
     through_plane: list[Group] = []
@@ -169,16 +121,11 @@ def batch_groups(
 
 def load_batch(
     groups: Sequence[Group], cache: ViewCache, params: GroupParams, rng: np.random.Generator
-) -> Batch:
+) -> GroupBatch:
     """Cut, augment and stack the slices of a batch."""
     cut = [_cut(cache[group.case][group.view], group, params, rng) for group in groups]
     slices, shows = (torch.from_numpy(np.stack(part)) for part in zip(*cut, strict=True))
     return as_batch(slices, shows)
-
-
-def as_batch(slices: Tensor, shows_object: Tensor) -> Batch:
-    """Divide slices before, 0 … N + 1, after, `(B, N + 4, C, h, w)`, and the Y of all."""
-    return Batch(slices[:, 1:-1], shows_object[:, 2:-2], slices[:, [0, -1]].flatten(1, 2))
 
 
 def reach(group: Group, depth: int) -> list[int]:
@@ -220,3 +167,23 @@ def _crop_or_pad(slices: Floats, dim: int, size: int, rng: np.random.Generator) 
     pad = [(0, 0)] * slices.ndim
     pad[dim] = (-spare // 2, -spare - -spare // 2)
     return np.pad(slices, pad, mode="edge")
+
+
+def require_groups(count: int, what: str, params: SynthesisParams) -> None:
+    """Refuse a set of cases from which no group can be drawn.
+
+    Args:
+        count: Number of groups, or of cases with groups.
+        what: The set, for the message: training or validation.
+        params: Which groups are drawn.
+
+    Raises:
+        ValueError: If the count is 0; says what is needed.
+    """
+    if count == 0:
+        msg = (
+            f"no {what} group: synthesis.groups.inner {params.groups.inner} needs cases of at "
+            f"least {params.groups.inner[0] + 2} slices that show more than background; lower "
+            "inner, use in_plane groups, or look at the cases and their split"
+        )
+        raise ValueError(msg)

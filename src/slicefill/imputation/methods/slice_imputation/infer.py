@@ -1,4 +1,4 @@
-"""Imputation of a stack by a trained model: the second step of Slice Imputation."""
+"""Imputation of a stack of slices by a trained synthesis network: equations (1) to (5)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,17 +8,16 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from slicefill.imputation.methods.slice_imputation.checkpoint import load_model
 from slicefill.imputation.methods.slice_imputation.foreground import Box, batches, far_side
 from slicefill.imputation.methods.slice_imputation.labels import LabelRule, Labels
-from slicefill.imputation.methods.slice_imputation.model import Motion, Pair, SynthesisModel
-from slicefill.imputation.methods.slice_imputation.window import through_window
+from slicefill.imputation.methods.slice_imputation.model import SynthesisModel, load_model
+from slicefill.imputation.methods.slice_imputation.motion import Motion, Pair
 from slicefill.types import Checkpoint, Stack, SyntheticSlices
 
 
 @dataclass(frozen=True)
-class Engine:
-    """A trained model ready to impute.
+class FlowImputer:
+    """A trained synthesis network, ready to impute.
 
     Attributes:
         model: In evaluation mode, on the device of `fabric`.
@@ -35,32 +34,34 @@ class Engine:
     ensemble: bool
 
 
-def load_engine(
+def load_flow_imputer(
     checkpoint: Checkpoint, fabric: Fabric, batch_pixels: int, labels: LabelRule, ensemble: bool
-) -> Engine:
-    """Put a trained model on the device of `fabric`; the rest as in `Engine`."""
+) -> FlowImputer:
+    """Put a trained model on the device of `fabric`; the rest as in `FlowImputer`."""
     model = load_model(checkpoint).to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Engine(model, fabric, batch_pixels, labels, ensemble)
+    return FlowImputer(model, fabric, batch_pixels, labels, ensemble)
 
 
 @torch.no_grad()
-def impute_by_flow(engine: Engine, stack: Stack, positions: Sequence[float]) -> SyntheticSlices:
+def impute_by_flow(
+    imputer: FlowImputer, stack: Stack, positions: Sequence[float]
+) -> SyntheticSlices:
     """Impute every interval of a stack: equations (1) to (5).
 
     Flows are found on intensities in [0, 1], once per interval for all t, inside the box that shows
     more than background. They are applied to the stored numbers, so nothing is clipped or
-    rescaled, and further channels and the label ride along. A model with a residual adds it, at
-    most its bound times the width of the window.
+    rescaled; further channels and the label are warped by the same flows. The residual of a model
+    that has one is added; it is at most its bound times the width of the window.
 
     Args:
-        engine: Its model has at most as many channels as the stack; they guide the motion.
+        imputer: Its model has at most as many channels as the stack; they guide the motion.
         stack: D slices.
         positions: N values of t in (0, 1), the same in every interval.
 
     Raises:
         ValueError: If the stack has fewer channels than the model.
     """
-    model, device = engine.model, engine.fabric.device
+    model, device = imputer.model, imputer.fabric.device
     if stack.image.shape[1] < model.channels:
         msg = (
             f"the model takes {model.channels} channels, the image has {stack.image.shape[1]}; "
@@ -72,10 +73,10 @@ def impute_by_flow(engine: Engine, stack: Stack, positions: Sequence[float]) -> 
     ids = None if stack.label is None else torch.from_numpy(stack.label.astype(np.int64))
     synthetic = _allocate(stack, len(positions), model.parts.error)
     window = torch.from_numpy(stack.window.astype(np.float32)).to(device)
-    for intervals, box in batches(shown, engine.batch_pixels):
+    for intervals, box in batches(shown, imputer.batch_pixels):
         pair = _pair(box.cut(shown), intervals, device)
-        whole = _Pair.of(shown, stored, ids, intervals, engine)
-        for n, (t, found) in enumerate(motions(engine, pair, positions)):
+        whole = _Pair.of(shown, stored, ids, intervals, imputer)
+        for n, (t, found) in enumerate(motions(imputer, pair, positions)):
             motion = _whole(found, box, t)
             image = _render(motion, whole.stored, window)
             synthetic.image[intervals, n] = image.cpu().numpy()
@@ -85,7 +86,7 @@ def impute_by_flow(engine: Engine, stack: Stack, positions: Sequence[float]) -> 
             if synthetic.label is not None and whole.labels is not None:
                 guiding = image[:, : model.channels]
                 made = through_window(guiding, window[: model.channels]).clamp(0, 1)
-                synthetic.label[intervals, n] = whole.labels.fill(motion, made, t).cpu().numpy()
+                synthetic.label[intervals, n] = whole.labels.impute(motion, made, t).cpu().numpy()
     return synthetic
 
 
@@ -99,31 +100,36 @@ class _Pair:
 
     @classmethod
     def of(
-        cls, shown: Tensor, stored: Tensor, ids: Tensor | None, intervals: slice, engine: Engine
+        cls,
+        shown: Tensor,
+        stored: Tensor,
+        ids: Tensor | None,
+        intervals: slice,
+        imputer: FlowImputer,
     ) -> "_Pair":
-        device = engine.fabric.device
+        device = imputer.fabric.device
 
         def both(slices: Tensor) -> tuple[Tensor, Tensor]:
             return slices[intervals].to(device), slices[far_side(intervals)].to(device)
 
         seen = both(shown)
-        labels = None if ids is None else Labels.around(intervals, ids, seen, engine.labels)
+        labels = None if ids is None else Labels.around(intervals, ids, seen, imputer.labels)
         return cls(seen, both(stored), labels)
 
 
 def motions(
-    engine: Engine, pair: Pair, positions: Sequence[float]
+    imputer: FlowImputer, pair: Pair, positions: Sequence[float]
 ) -> Iterator[tuple[float, Motion]]:
     """Find the flows once and yield every position t and the motion from there."""
-    mirrors = ((), (2,), (3,), (2, 3)) if engine.ensemble else ((),)
-    with engine.fabric.autocast():
+    mirrors = ((), (2,), (3,), (2, 3)) if imputer.ensemble else ((),)
+    with imputer.fabric.autocast():
         mirrored = [_mirror(pair, dims) for dims in mirrors]
-        flows = [engine.model.flows(slices) for slices in mirrored]
+        flows = [imputer.model.flows(slices) for slices in mirrored]
     for t in positions:
         position = torch.tensor(t, device=pair.first.device)
-        with engine.fabric.autocast():
+        with imputer.fabric.autocast():
             found = [
-                _mirror_back(engine.model.motion(slices, flow, position), dims)
+                _mirror_back(imputer.model.motion(slices, flow, position), dims)
                 for slices, flow, dims in zip(mirrored, flows, mirrors, strict=True)
             ]
         yield t, _mean(found)
@@ -194,3 +200,20 @@ def _whole(motion: Motion, box: Box, t: float) -> Motion:
 
 def _is_map(field: Tensor | None) -> bool:
     return field is not None and field.ndim == 4
+
+
+def through_window(stored: Tensor, window: Tensor) -> Tensor:
+    """Scale stored numbers so that their window becomes [0, 1]; what lies outside is not clipped.
+
+    Args:
+        stored: `(..., C, h, w)`.
+        window: Low and high of every channel, `(C, 2)`.
+
+    Example:
+        >>> import torch
+        >>> stored = torch.tensor([100.0, 150.0, 300.0]).view(1, 1, 3)
+        >>> through_window(stored, torch.tensor([[100.0, 200.0]])).flatten().tolist()
+        [0.0, 0.5, 2.0]
+    """
+    low, high = window[:, :1, None], window[:, 1:, None]
+    return (stored - low) / (high - low)

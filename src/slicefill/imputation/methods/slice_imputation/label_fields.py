@@ -8,7 +8,7 @@ from torch import Tensor
 
 from slicefill.imputation.distances import across_intervals, bends, signed_distances
 from slicefill.imputation.methods.slice_imputation.foreground import far_side
-from slicefill.params import CautionParams
+from slicefill.params.imputation import CautionParams
 from slicefill.types import Array, Floats
 
 
@@ -78,7 +78,7 @@ def _by_distance(
     first, last = (side[intervals] for side in across_intervals(masks, distances))
     if caution is None:
         return _as_field(first, last)
-    back = caution.yielding if behind else 0.0
+    back = caution.background_margin if behind else 0.0
     bent = _ends(caution.curvature * bends(masks, distances), intervals)
     return _as_field(first - back, last - back, *bent)
 

@@ -15,8 +15,8 @@ from slicefill.imputation.methods.slice_imputation.label_intensities import (
     log_likelihoods,
     look_at_labels,
 )
-from slicefill.imputation.methods.slice_imputation.model import Motion
-from slicefill.params import CautionParams, ImputationParams
+from slicefill.imputation.methods.slice_imputation.motion import Motion
+from slicefill.params.imputation import CautionParams, ImputationParams
 
 SHAPE_AND_MOTION = "shape_and_motion"
 """Signed distances that follow motion with caution."""
@@ -84,7 +84,7 @@ class Labels:
         fields = label_fields(ids, intervals, rule.field, rule.caution)
         return cls({label: field.to(device) for label, field in fields.items()}, looks, rule)
 
-    def fill(self, motion: Motion, made: Tensor, t: float) -> Tensor:
+    def impute(self, motion: Motion, made: Tensor, t: float) -> Tensor:
         """Impute the labels at t, `(B, H, W)`.
 
         Args:

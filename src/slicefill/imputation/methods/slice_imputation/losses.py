@@ -1,71 +1,100 @@
 """The terms of the synthesis loss: eq. (7) to (12), the predicted error, cycle consistency.
 
-Lower is better; 0 is perfect, save for `error_likelihood`.
-
-Shapes: slices `(B, N, C, H, W)` in [0, 1]; flows `(B, 2, H, W)` in pixels.
+A term is one function, registered by the name of its λ in `synthesis.weights`. It takes a
+`Synthesis`: slices `(B, N, C, H, W)` in [0, 1], flows `(B, 2, H, W)` in pixels. It returns a
+scalar, lower is better, or None for a batch or a network to which it does not apply. 0 is perfect,
+except for `error`. `docs/how-to/new_loss.md` adds one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from slicefill.imputation.methods.slice_imputation.groups import Batch
-from slicefill.imputation.methods.slice_imputation.model import Flows, Motion, Pair
+from slicefill.imputation.methods.slice_imputation.motion import Pair
+from slicefill.imputation.methods.slice_imputation.synthesis import Synthesis, synthesise_halfway
 from slicefill.imputation.methods.slice_imputation.warping import warp
 
+Term = Callable[[Synthesis], Tensor | None]
+TERMS: dict[str, Term] = {}
+"""Every term by the name of its λ, in the order of definition, which is that of their sum."""
 
-def reconstruction(synthetic: Tensor, real: Tensor) -> Tensor:
+
+def term(name: str) -> Callable[[Term], Term]:
+    """Register a function as the loss term of that name."""
+
+    def register(function: Term) -> Term:
+        TERMS[name] = function
+        return function
+
+    return register
+
+
+def require_terms(names: Iterable[str], where: str) -> None:
+    """Refuse a λ whose loss term does not exist.
+
+    Args:
+        names: Of the λ.
+        where: The parameter that holds them, for the message.
+
+    Raises:
+        ValueError: Naming the unknown λ and those that exist.
+    """
+    unknown = [name for name in names if name not in TERMS]
+    if unknown:
+        msg = f"{where}: expected loss terms among {', '.join(TERMS)}, got {', '.join(unknown)}"
+        raise ValueError(msg)
+
+
+@term("rec")
+def reconstruction(made: Synthesis) -> Tensor:
     """Mean absolute error of the synthetic slices, eq. (7) (index slips mended).
 
     Example:
-        >>> import torch
-        >>> reconstruction(torch.ones(1, 1, 1, 2, 2), torch.zeros(1, 1, 1, 2, 2))
+        >>> from types import SimpleNamespace
+        >>> zero = torch.zeros(1, 1, 1, 2, 2)
+        >>> reconstruction(SimpleNamespace(slices=zero + 1, real=zero))
         tensor(1.)
     """
-    return F.l1_loss(synthetic, real)
+    return F.l1_loss(made.slices, made.real)
 
 
-def perceptual(synthetic: Tensor, real: Tensor, features: Callable[[Tensor], Tensor]) -> Tensor:
-    """Mean squared difference of VGG16 features, eq. (8), as implementations read its norm."""
-    return F.mse_loss(features(synthetic.flatten(0, 1)), features(real.flatten(0, 1)))
+@term("warp")
+def warping(made: Synthesis) -> Tensor:
+    """Mean absolute error of the slices that each flow alone predicts, eq. (9).
 
-
-def warping(batch: Batch, flows: Flows, motions: list[Motion]) -> Tensor:
-    """How well each flow alone explains the slices, eq. (9) with backward flows.
-
-    Args:
-        batch: I_0, I_1 … I_N and I_{N+1}.
-        flows: Between the two outer slices.
-        motions: F̂_{n→0} and F̂_{n→N+1}, one per inner slice.
+    With backward flows: each outer slice from the other one by a flow between them, and each inner
+    slice from both outer ones by F̂_{n→0} and F̂_{n→N+1}.
     """
-    first, last, real = batch.first, batch.last, batch.inner
-    between = F.l1_loss(warp(last, flows.forward), first) + F.l1_loss(
-        warp(first, flows.backward), last
+    first, last, real = made.batch.first, made.batch.last, made.real
+    between = F.l1_loss(warp(last, made.flows.forward), first) + F.l1_loss(
+        warp(first, made.flows.backward), last
     )
     inner = [
         F.l1_loss(warp(first, motion.to_first), real[:, n])
         + F.l1_loss(warp(last, motion.to_last), real[:, n])
-        for n, motion in enumerate(motions)
+        for n, motion in enumerate(made.motions)
     ]
     return between + sum(inner[1:], inner[0]) / len(inner)
 
 
-def smoothness(flows: Flows) -> Tensor:
+@term("smooth")
+def smoothness(made: Synthesis) -> Tensor:
     """Mean absolute in-plane gradient of both flows, pixels per pixel, eq. (10).
 
     Example:
-        >>> import torch
+        >>> from types import SimpleNamespace
         >>> ramp = torch.arange(3.0).expand(1, 2, 3, 3)
-        >>> smoothness(Flows(ramp, ramp))
+        >>> smoothness(SimpleNamespace(flows=(ramp, ramp)))
         tensor(2.)
     """
-    gradients = [flow.diff(dim=dim).abs().mean() for flow in flows for dim in (2, 3)]
+    gradients = [flow.diff(dim=dim).abs().mean() for flow in made.flows for dim in (2, 3)]
     return torch.stack(gradients).sum()
 
 
-def through_plane_smoothness(first: Tensor, synthetic: Tensor, last: Tensor) -> Tensor:
+@term("tp_smooth")
+def through_plane_smoothness(made: Synthesis) -> Tensor:
     """Mean squared differences in the sagittal and the coronal views, eq. (12).
 
     The views cut the stack I_0, Î_1 … Î_N, I_{N+1}: the sagittal one holds differences across
@@ -74,62 +103,86 @@ def through_plane_smoothness(first: Tensor, synthetic: Tensor, last: Tensor) -> 
     Example:
         Two flat slices, 0 and 1, and one half-way: each of the two steps costs 0.25 in each view.
 
-        >>> import torch
+        >>> from types import SimpleNamespace
         >>> zero = torch.zeros(1, 1, 2, 2)
-        >>> through_plane_smoothness(zero, zero[:, None] + 0.5, zero + 1)
+        >>> outer = SimpleNamespace(first=zero, last=zero + 1)
+        >>> through_plane_smoothness(SimpleNamespace(batch=outer, slices=zero[:, None] + 0.5))
         tensor(0.5000)
     """
-    stack = cat_stack(first, synthetic, last)
+    stack = torch.cat([made.batch.first[:, None], made.slices, made.batch.last[:, None]], 1)
     across, rows, columns = (stack.diff(dim=dim).square().mean() for dim in (1, 3, 4))
     return 2 * across + rows + columns
 
 
-def error_likelihood(synthetic: Tensor, real: Tensor, motions: list[Motion]) -> Tensor:
-    """How unlikely the errors are at the predicted size: Laplace, mean over voxels.
+@term("error")
+def error_likelihood(made: Synthesis) -> Tensor | None:
+    """Negative log-likelihood of the errors at the predicted size, Laplace, mean over voxels.
 
     |e| / b + log b is least where b is the expected absolute error. Only b learns from it: the
-    slices are taken as they are.
+    slices are constants here. None for a network that does not predict its error.
 
     Example:
         Where every error is 0.5, predicting 0.5 costs 1 + log 0.5:
 
-        >>> import torch
-        >>> flat = torch.zeros(1, 1, 2, 2)
-        >>> motion = Motion(flat, flat, flat, error=flat + 0.5)
-        >>> round(float(error_likelihood(flat[:, None] + 0.5, flat[:, None], [motion])), 4)
+        >>> from types import SimpleNamespace
+        >>> flat = torch.zeros(1, 1, 1, 2, 2)
+        >>> motion = SimpleNamespace(error=flat[:, 0] + 0.5)
+        >>> made = SimpleNamespace(slices=flat + 0.5, real=flat, motions=[motion])
+        >>> round(float(error_likelihood(made)), 4)
         0.3069
     """
-    error = (synthetic - real).detach().abs().mean(2, keepdim=True)
-    expected = torch.stack([m.error for m in motions if m.error is not None], 1).clamp(min=1e-3)
+    predicted = [motion.error for motion in made.motions if motion.error is not None]
+    if not predicted:
+        return None
+    error = (made.slices - made.real).detach().abs().mean(2, keepdim=True)
+    expected = torch.stack(predicted, 1).clamp(min=1e-3)
     return (error / expected + expected.log()).mean()
 
 
-def cycle(batch: Batch, halfway: Callable[[Pair], Tensor]) -> Tensor:
-    """Mean absolute error of the middle slice, re-predicted from synthetic ones beside it.
+@term("cycle")
+def cycle(made: Synthesis) -> Tensor | None:
+    """Mean absolute error of the middle slice, predicted from synthetic ones beside it.
 
     The slices half-way to both neighbours are synthesised, and from these two the middle one: the
-    model works at the distance of acquired slices, where nothing in between is known.
+    network works at the distance of acquired slices, where no slice in between is known. None for
+    groups of other than three slices (N = 1).
+    """
+    if made.real.shape[1] != 1:
+        return None
+    batch, real = made.batch, made.real[:, 0]
+    outer = torch.cat([batch.first, batch.last], 1)
+    before = synthesise_halfway(made.network, Pair(batch.first, real, outer))
+    after = synthesise_halfway(made.network, Pair(real, batch.last, outer))
+    return F.l1_loss(synthesise_halfway(made.network, Pair(before, after)), real)
 
-    Args:
-        batch: Groups of three slices, N = 1.
-        halfway: Synthesises the slice half-way between two, `(B, C, H, W)`.
+
+@term("per")
+def perceptual(made: Synthesis) -> Tensor | None:
+    """Mean squared difference of VGG16 features, eq. (8), as implementations read its norm."""
+    if made.features is None:
+        return None
+    synthetic, real = made.slices.flatten(0, 1), made.real.flatten(0, 1)
+    return F.mse_loss(made.features(synthetic), made.features(real))
+
+
+@term("adv")
+def adversarial(made: Synthesis) -> Tensor | None:
+    """Cross-entropy of both discriminators' "real" for synthetic slices, eq. (11).
+
+    Non-saturating, as printed. None for a network without critics.
 
     Example:
-        Linear interpolation of 0, 1, 0 gives 1/2 and 1/2, and 1/2 between these:
+        A discriminator that cannot tell costs log 2.
 
-        >>> import torch
-        >>> slices = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1, 1).expand(1, 3, 1, 2, 2)
-        >>> batch = Batch(slices, torch.zeros(1, 1))
-        >>> cycle(batch, lambda pair: (pair.first + pair.last) / 2)
-        tensor(0.5000)
+        >>> from types import SimpleNamespace
+        >>> undecided = lambda slices: {"global": torch.zeros(len(slices))}
+        >>> made = SimpleNamespace(slices=torch.zeros(3, 1, 1, 2, 2), critics=undecided)
+        >>> round(float(adversarial(made)), 4)
+        0.6931
     """
-    real = batch.inner[:, 0]
-    outer = torch.cat([batch.first, batch.last], 1)
-    before = halfway(Pair(batch.first, real, outer))
-    after = halfway(Pair(real, batch.last, outer))
-    return F.l1_loss(halfway(Pair(before, after)), real)
-
-
-def cat_stack(first: Tensor, synthetic: Tensor, last: Tensor) -> Tensor:
-    """Stack I_0, Î_1 … Î_N, I_{N+1}: `(B, N + 2, C, H, W)`."""
-    return torch.cat([first[:, None], synthetic, last[:, None]], 1)
+    if made.critics is None:
+        return None
+    logits = made.critics(made.slices.flatten(0, 1))
+    given = [logits[name] for name in ("global", "local") if name in logits]
+    costs = [F.binary_cross_entropy_with_logits(each, torch.ones_like(each)) for each in given]
+    return torch.stack(costs).sum()

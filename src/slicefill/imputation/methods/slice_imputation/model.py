@@ -1,103 +1,25 @@
-"""The inter-slice synthesis network: two slices in, the slices between them out."""
-
-from typing import NamedTuple
+"""The synthesis network: it finds the motion between two slices and synthesises those between."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from slicefill.imputation.methods.slice_imputation.motion import Flows, Motion, Pair
 from slicefill.imputation.methods.slice_imputation.networks import build_unet
+from slicefill.imputation.methods.slice_imputation.params import NetworkParams, Parts
 from slicefill.imputation.methods.slice_imputation.warping import intermediate_flows, warp
-from slicefill.params import NetworkParams, Variant
+from slicefill.types import Checkpoint
 
 _ERROR_AT_START = -3.0  # before softplus: 0.05
-
-
-class Flows(NamedTuple):  # Fabric converts the precision of tuples, not of frozen dataclasses
-    """The two flows between the inputs, F_{0→N+1} and F_{N+1→0}, each `(B, 2, H, W)`, pixels."""
-
-    forward: Tensor
-    backward: Tensor
-
-
-class Pair(NamedTuple):
-    """Two neighbouring slices, and those beyond them.
-
-    Attributes:
-        first: `(B, C, H, W)`, intensities in [0, 1].
-        last: The same of the other slice.
-        outer: The slice before the first and the one after the last, `(B, 2 C, H, W)`, as far
-            away as the two are from each other; None, or the slice itself, where there is none.
-    """
-
-    first: Tensor
-    last: Tensor
-    outer: Tensor | None = None
-
-    def surroundings(self) -> Tensor:
-        """The outer slices; at the ends of a scan those of the pair stand for them."""
-        return torch.cat([self.first, self.last], 1) if self.outer is None else self.outer
-
-
-class Motion(NamedTuple):
-    """How the slice at one position is taken from both inputs.
-
-    Attributes:
-        to_first: F̂_{t→0}, `(B, 2, H, W)`, pixels.
-        to_last: F̂_{t→N+1}.
-        first_weight: Weight of the first input in the blend, broadcastable to `(B, 1, H, W)`;
-            1 - t without refinement (eq. 3), shifted by visibility with it.
-        residual: What is added to the blended intensities, `(B, C, H, W)` in [0, 1] units; None
-            where all intensities come from the two slices, as in the paper.
-        moved: How far motion is believed, `(B, 1, H, W)` in (0, 1); the rest is blended in
-            place, `1 - t` of the first slice. None: wholly, as in the paper.
-        t: Position in (0, 1), broadcastable; needed where `moved` is given.
-        error: Expected absolute error, `(B, 1, H, W)` in [0, 1] units; None where the model does
-            not predict it.
-    """
-
-    to_first: Tensor
-    to_last: Tensor
-    first_weight: Tensor
-    residual: Tensor | None = None
-    moved: Tensor | None = None
-    t: Tensor | None = None
-    error: Tensor | None = None
-
-    def blend(self, first: Tensor, last: Tensor) -> Tensor:
-        """Warp and blend anything that lies on the two slices: eq. (3) and (4)."""
-        warped_first, warped_last = warp(first, self.to_first), warp(last, self.to_last)
-        warped = torch.lerp(warped_last, warped_first, self.first_weight)
-        if self.moved is None or self.t is None:
-            return warped
-        return torch.lerp(torch.lerp(first, last, self.t), warped, self.moved)
-
-    def render(self, first: Tensor, last: Tensor) -> Tensor:
-        """Warp and blend two slices in [0, 1], `(B, C, H, W)`, and add the residual."""
-        blended = self.blend(first, last)
-        return blended if self.residual is None else blended + self.residual
-
-    def agreement(self, first: Tensor, last: Tensor) -> Tensor:
-        """How far both slices predict the same, `(B, H, W)` in [0, 1]; 1 where they agree.
-
-        What a residual adds is predicted by neither and counts as disagreement.
-
-        Args:
-            first: Intensities in [0, 1], `(B, C, H, W)`.
-            last: The same of the other slice.
-        """
-        apart = (warp(first, self.to_first) - warp(last, self.to_last)).abs()
-        if self.residual is not None:
-            apart = apart + self.residual.abs()
-        return (1 - apart.mean(1)).clamp(min=0)
 
 
 class SynthesisModel(nn.Module):
     """Flow network, intermediate flows, and the optional refinement of Super-SloMo.
 
-    What refinement may have beside Super-SloMo's residual flows and visibility is ours: a bounded
-    residual for what no motion explains, a map of where motion is believed, a prediction of the
-    error. Both networks may see the slices beyond the two, whose motion need not be constant.
+    Besides Super-SloMo's residual flows and visibility, refinement may output (our additions) a
+    bounded residual for changes that no motion explains, a map of the weight of motion against
+    linear interpolation, and the expected error. Both networks may see the slices beyond the two,
+    as motion need not be constant.
 
     Args:
         channels: Image channels; all share one motion.
@@ -105,7 +27,7 @@ class SynthesisModel(nn.Module):
         parts: Whether it has refinement, and with what; whether it sees the outer slices.
     """
 
-    def __init__(self, channels: int, params: NetworkParams, parts: Variant) -> None:
+    def __init__(self, channels: int, params: NetworkParams, parts: Parts) -> None:
         super().__init__()
         self.channels = channels
         self.form = params.time_form
@@ -174,3 +96,17 @@ class SynthesisModel(nn.Module):
         missing = (0, -width % self.multiple, 0, -height % self.multiple)
         output: Tensor = network(F.pad(x, missing, mode="replicate"))
         return output[..., :height, :width].float()
+
+
+def load_model(checkpoint: Checkpoint) -> SynthesisModel:
+    """Rebuild the synthesis network of a checkpoint, in evaluation mode.
+
+    Args:
+        checkpoint: With `channels`, `network` (`NetworkParams`), `parts` (`Parts`) and `weights`.
+    """
+    network = NetworkParams.model_validate(checkpoint["network"])
+    model = SynthesisModel(
+        checkpoint["channels"], network, Parts.model_validate(checkpoint["parts"])
+    )
+    model.load_state_dict(checkpoint["weights"])
+    return model.eval()

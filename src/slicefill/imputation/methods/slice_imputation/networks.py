@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slicefill.params import NetworkParams
+from slicefill.imputation.methods.slice_imputation.params import NetworkParams
 
 _SLOPE = 0.1  # leaky ReLU, as in Super-SloMo
 

@@ -1,48 +1,25 @@
-"""One optimisation step of each side: critics on eq. (13) and (14), synthesis on eq. (6)."""
+"""Optimisation steps: of the critics on eq. (13) and (14), of the synthesis network on eq. (6)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
-from slicefill.imputation.methods.slice_imputation import losses
-from slicefill.imputation.methods.slice_imputation.critics import (
-    adversarial,
-    classification,
-    critic_losses,
-)
-from slicefill.imputation.methods.slice_imputation.groups import Batch
-from slicefill.imputation.methods.slice_imputation.model import Flows, Motion, Pair
-
-Features = Callable[[Tensor], Tensor]
-
-
-@dataclass
-class Side:
-    """A network with its optimiser."""
-
-    network: nn.Module
-    optimiser: torch.optim.Optimizer
-    gradient_clip: float | None
-
-    def update(self, fabric: Fabric, loss: Tensor) -> None:
-        """Take one step down `loss`."""
-        self.optimiser.zero_grad(set_to_none=True)
-        fabric.backward(loss)
-        if self.gradient_clip is not None:
-            fabric.clip_gradients(self.network, self.optimiser, max_norm=self.gradient_clip)
-        self.optimiser.step()
+from slicefill.imputation.methods.slice_imputation.critics import classification, critic_losses
+from slicefill.imputation.methods.slice_imputation.losses import TERMS
+from slicefill.imputation.methods.slice_imputation.synthesis import GroupBatch, Synthesis
+from slicefill.training.hardware import rank_slice
+from slicefill.training.optimised_network import OptimisedNetwork
 
 
 @dataclass(frozen=True)
 class RankBatch:
-    """What one process takes of a batch.
+    """The part of a batch that one process takes.
 
-    The weights are what its means count for, so that their mean over the processes is that of
-    the whole batch, however it divides; all are 1 where one process takes it whole.
+    The weights multiply its means, so that their mean over the processes is that of the whole
+    batch, however it divides; all are 1 where one process takes it whole.
 
     Attributes:
         batch: Its groups, at least one.
@@ -50,7 +27,7 @@ class RankBatch:
         labelled: Of means over the inner slices with a known Y.
     """
 
-    batch: Batch
+    batch: GroupBatch
     weight: float
     labelled: float
 
@@ -62,19 +39,23 @@ class RankBatch:
         }
 
 
-def take_rank_batch(whole: Batch, rank: int, processes: int) -> RankBatch:
-    """Take every `processes`-th group of a batch, from number `rank` on.
+def take_rank_batch(whole: GroupBatch, fabric: Fabric) -> RankBatch:
+    """Take every n-th group of a batch for this one of n processes (`rank_slice`).
 
     Example:
-        >>> whole = Batch(torch.zeros(3, 3, 1, 2, 2), torch.tensor([[1.0], [0.0], [float("nan")]]))
-        >>> [len(take_rank_batch(whole, rank, 2).batch.slices) for rank in (0, 1)]
+        >>> from types import SimpleNamespace
+        >>> whole = GroupBatch(
+        ...     torch.zeros(3, 3, 1, 2, 2), torch.tensor([[1.0], [0.0], [float("nan")]])
+        ... )
+        >>> ranks = [SimpleNamespace(global_rank=rank, world_size=2) for rank in (0, 1)]
+        >>> [len(take_rank_batch(whole, rank).batch.slices) for rank in ranks]
         [2, 1]
-        >>> [round(take_rank_batch(whole, rank, 2).weight, 3) for rank in (0, 1)]
+        >>> [round(take_rank_batch(whole, rank).weight, 3) for rank in ranks]
         [1.333, 0.667]
     """
-    mine = slice(rank, None, processes)
+    mine, processes = rank_slice(fabric), fabric.world_size
     count, known = len(whole.slices[mine]), ~whole.shows_object.isnan()
-    taken = mine if count else slice(1)  # a process without a group repeats one, for nothing
+    taken = mine if count else slice(1)  # a process without a group repeats one with weight 0
     return RankBatch(
         whole.take(taken),
         processes * count / len(whole.slices),
@@ -82,31 +63,8 @@ def take_rank_batch(whole: Batch, rank: int, processes: int) -> RankBatch:
     )
 
 
-@dataclass(frozen=True)
-class Synthesis:
-    """What the synthesis network made of a batch."""
-
-    flows: Flows
-    motions: list[Motion]
-    slices: Tensor  # Î_1 … Î_N, (B, N, C, h, w)
-
-
-def synthesise(network: nn.Module, batch: Batch) -> Synthesis:
-    """Synthesise the inner slices of a batch: eq. (1) to (3)."""
-    flows, motions = network(batch.pair, batch.positions)
-    slices = torch.stack([motion.render(batch.first, batch.last) for motion in motions], 1)
-    return Synthesis(flows, motions, slices)
-
-
-def halfway(network: nn.Module, pair: Pair) -> Tensor:
-    """Synthesise the slice half-way between two, `(B, C, h, w)`."""
-    _, (motion,) = network(pair, pair.first.new_tensor([0.5]))
-    made: Tensor = motion.render(pair.first, pair.last)
-    return made
-
-
 def critic_step(
-    fabric: Fabric, critics: Side, rank_batch: RankBatch, made: Synthesis
+    fabric: Fabric, critics: OptimisedNetwork, rank_batch: RankBatch, made: Synthesis
 ) -> dict[str, float]:
     """Optimise attention, classifier and both discriminators together."""
     batch = rank_batch.batch
@@ -118,7 +76,9 @@ def critic_step(
     return {f"critic/{name}": float(term.detach()) for name, term in terms.items()}
 
 
-def classifier_step(fabric: Fabric, critics: Side, rank_batch: RankBatch) -> dict[str, float]:
+def classifier_step(
+    fabric: Fabric, critics: OptimisedNetwork, rank_batch: RankBatch
+) -> dict[str, float]:
     """Optimise attention and classifier apart, on real slices: the first stage of IIA."""
     logits = critics.network(rank_batch.batch.inner.flatten(0, 1))["classifier"]
     loss = classification(logits, rank_batch.batch.shows_object.flatten())
@@ -129,55 +89,33 @@ def classifier_step(fabric: Fabric, critics: Side, rank_batch: RankBatch) -> dic
 
 
 def synthesis_step(
-    fabric: Fabric, side: Side, terms: Mapping[str, Tensor], lambdas: Mapping[str, float]
+    fabric: Fabric,
+    synthesis: OptimisedNetwork,
+    terms: Mapping[str, Tensor],
+    lambdas: Mapping[str, float],
 ) -> dict[str, float]:
     """Optimise the synthesis network on the weighted sum of the terms, eq. (6)."""
     require_finite(terms)
     weighted = {name: lambdas[name] * term for name, term in terms.items()}
     total = torch.stack(list(weighted.values())).sum()
-    side.update(fabric, total)
+    synthesis.update(fabric, total)
     logged = {"train/total": total, **{f"train/raw/{n}": t for n, t in terms.items()}}
     logged |= {f"train/weighted/{name}": term for name, term in weighted.items()}
     return {name: float(value.detach()) for name, value in logged.items()}
 
 
-@dataclass(frozen=True)
-class Judged:
-    """A batch, which network made what of it, and who judges it."""
-
-    batch: Batch
-    network: nn.Module
-    made: Synthesis
-    critics: Callable[[Tensor], dict[str, Tensor]] | None
-    features: Features | None
-
-
-def synthesis_terms(judged: Judged, lambdas: Mapping[str, float]) -> dict[str, Tensor]:
-    """Compute the terms of eq. (6) whose λ is above zero; `cycle` on groups of three slices."""
-    batch, made = judged.batch, judged.made
-    critics, features = judged.critics, judged.features
-    terms: dict[str, Callable[[], Tensor]] = {
-        "rec": lambda: losses.reconstruction(made.slices, batch.inner),
-        "warp": lambda: losses.warping(batch, made.flows, made.motions),
-        "smooth": lambda: losses.smoothness(made.flows),
-        "tp_smooth": lambda: losses.through_plane_smoothness(batch.first, made.slices, batch.last),
-    }
-    if made.motions[0].error is not None:
-        terms["error"] = lambda: losses.error_likelihood(made.slices, batch.inner, made.motions)
-    if batch.inner.shape[1] == 1:
-        terms["cycle"] = lambda: losses.cycle(batch, partial(halfway, judged.network))
-    if features is not None:
-        terms["per"] = lambda: losses.perceptual(made.slices, batch.inner, features)
-    if critics is not None:
-        terms["adv"] = lambda: adversarial(critics(made.slices.flatten(0, 1)))
-    return {name: term() for name, term in terms.items() if lambdas.get(name, 0.0) > 0}
+def synthesis_terms(made: Synthesis, lambdas: Mapping[str, float]) -> dict[str, Tensor]:
+    """Compute the terms of eq. (6) whose λ is above zero and that apply to the batch."""
+    chosen = {name: term for name, term in TERMS.items() if lambdas.get(name, 0.0) > 0}
+    values = {name: term(made) for name, term in chosen.items()}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def require_finite(terms: Mapping[str, Tensor]) -> None:
-    """Stop training at the first term that is not a number.
+    """Stop training at the first term that is not a finite number.
 
     Raises:
-        FloatingPointError: Naming the terms that broke.
+        FloatingPointError: Naming the terms that are not finite.
     """
     broken = [name for name, term in terms.items() if not torch.isfinite(term)]
     if broken:

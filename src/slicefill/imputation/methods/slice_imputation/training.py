@@ -1,69 +1,51 @@
-"""Training Slice Imputation on anisotropic volumes alone: one flat, resumable loop."""
+"""Training of Slice Imputation on anisotropic volumes alone."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 
 from lightning_fabric import Fabric
 
-from slicefill.fingerprint import fingerprint
-from slicefill.imputation.methods.slice_imputation.checkpoint import (
-    best_checkpoint,
-    weights_fingerprint,
+from slicefill import __version__
+from slicefill.fingerprint import fingerprint, weights_fingerprint
+from slicefill.imputation.methods.slice_imputation.learner import SynthesisLearner
+from slicefill.imputation.methods.slice_imputation.losses import require_terms
+from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
+from slicefill.imputation.methods.slice_imputation.training_set import (
+    TrainingData,
+    TrainingSet,
+    gather_training_set,
 )
-from slicefill.imputation.methods.slice_imputation.epoch import (
-    Setting,
-    require_groups,
-    run_epoch,
-    time_spent,
-)
-from slicefill.imputation.methods.slice_imputation.groups import Group, ViewSummary, summarise
-from slicefill.imputation.methods.slice_imputation.perceptual import PerceptualFeatures
-from slicefill.imputation.methods.slice_imputation.state import Training, start_training
-from slicefill.imputation.methods.slice_imputation.validation import validate, validation_groups
-from slicefill.imputation.methods.slice_imputation.views import ViewCache
-from slicefill.params import AxisName, SynthesisParams
-from slicefill.training.fit import Run, last_state, share_run
-from slicefill.training.hardware import first_for_all, launch, launch_fabric
+from slicefill.training.fit import Progress, Run, Schedule, fit, share_run
+from slicefill.training.hardware import launch, launch_fabric
+from slicefill.training.timer import Timer
 from slicefill.types import Checkpoint, Promise
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """What a run learns from.
-
-    Attributes:
-        training: Anisotropic cases.
-        validation: Those that choose the epoch: of other subjects, or other parts of the scans.
-        axis: Their slice axis.
-        start: The checkpoint whose synthesis network training goes on from; None: from the seed.
-    """
-
-    training: Mapping[str, Promise]
-    validation: Mapping[str, Promise]
-    axis: AxisName
-    start: Checkpoint | None = None
+KIND = "slice_imputation"
 
 
 def training_fingerprint(data: TrainingData, params: SynthesisParams) -> str:
-    """Digest of all that determines a trained model: parameters, cases, slice axis and start.
+    """Return the fingerprint of all that a trained model depends on, as in its checkpoint.
 
-    It is the checkpoint's `fingerprint`, and the mark by which a run knows its own last state.
+    These are parameters, cases, slice axis and start. By it a run knows its own last state.
+
+    Raises:
+        ValueError: If there is no loss term for a λ.
     """
-    cases = _marks(data.training), _marks(data.validation)
+    for preset, weights in params.weights.items():
+        require_terms(weights, f"synthesis.weights.{preset}")
+    cases = _fingerprints(data.training), _fingerprints(data.validation)
     start = [] if data.start is None else [weights_fingerprint(data.start["weights"])]
     return fingerprint(params.in_force, *cases, data.axis, *start)
 
 
 def train(data: TrainingData, params: SynthesisParams, run: Run) -> Checkpoint:
-    """Train a synthesis model, on one device or several.
+    """Train a synthesis network, on one device or several.
 
-    The state is saved after every epoch together with a fingerprint of the parameters and the
-    cases; a run with the same fingerprint continues from it and ends with the same weights as
-    one that was never interrupted, unless its time is limited.
+    The state is saved after every epoch together with the fingerprint of parameters and cases; a
+    run with the same fingerprint continues from it and ends with the same weights as one that was
+    never interrupted, unless its time is limited.
 
     Args:
         data: Anisotropic cases; needs no isotropic data, and labels only for the object classifier.
@@ -71,106 +53,89 @@ def train(data: TrainingData, params: SynthesisParams, run: Run) -> Checkpoint:
         run: State keeper and reporter; picklable, as the data, where there are several devices.
 
     Returns:
-        The checkpoint of the best epoch: plain values and tensors.
+        The checkpoint of the best epoch, as `train_on` makes it.
 
     Raises:
-        ValueError: If no case gives a group of the configured N.
+        ValueError: If there is no loss term for a λ, or no case gives a group of the configured N.
         FloatingPointError: If a loss term stops being finite; names the term.
     """
-    return launch(params.hardware, partial(_gather_and_train, data=data, params=params, run=run))
+    own = training_fingerprint(data, params)
+    work = partial(_gather_and_train, data=data, params=params, run=run, own=own)
+    return launch(params.hardware, work)
 
 
-def _gather_and_train(
-    fabric: Fabric, data: TrainingData, params: SynthesisParams, run: Run
-) -> Checkpoint:
-    return _train(fabric, gather(data, params), params, run, training_fingerprint(data, params))
+def train_on(training_set: TrainingSet, params: SynthesisParams, run: Run, own: str) -> Checkpoint:
+    """Train on a set that was gathered before.
 
+    Args:
+        training_set: Views and groups.
+        params: Every number of the run; on one device.
+        run: State keeper and reporter.
+        own: The fingerprint that tells the states of this run from those of others.
 
-@dataclass(frozen=True)
-class Material:
-    """What a run learns from and is scored on, whatever the λ.
-
-    Attributes:
-        cache: Views of the training cases.
-        summaries: What drawing groups needs to know of the training cases.
-        held_out: Views of the validation cases.
-        scored: The validation groups that every epoch is scored on.
-        features: φ of the perceptual loss; None: not used.
-        start: The checkpoint that training goes on from; None: from the seed.
-    """
-
-    cache: ViewCache
-    summaries: Mapping[str, Mapping[str, ViewSummary]]
-    held_out: ViewCache
-    scored: Sequence[Group]
-    features: PerceptualFeatures | None
-    start: Checkpoint | None = None
-
-
-def gather(data: TrainingData, params: SynthesisParams) -> Material:
-    """Read every case once and choose the validation groups.
-
-    Raises:
-        ValueError: If no case gives a group of the configured N.
-    """
-    cache = ViewCache(data.training, data.axis, params)
-    summaries = summarise(cache, sorted(data.training))
-    require_groups(len(summaries), "training", params)
-    held_out = ViewCache(data.validation, data.axis, params)
-    scored = validation_groups(summarise(held_out, sorted(data.validation)), params)
-    require_groups(len(scored), "validation", params)
-    features = PerceptualFeatures(params.perceptual) if params.lambdas["per"] > 0 else None
-    return Material(cache, summaries, held_out, scored, features, data.start)
-
-
-def train_on(material: Material, params: SynthesisParams, run: Run, mark: str) -> Checkpoint:
-    """Train on what was gathered before; `mark` tells the states of this run from others.
+    Returns:
+        The checkpoint of the best epoch, plain values and tensors: `kind`, `weights` and `critics`
+        (state dicts), `network`, `parts`, `channels`, `critic_width`, `window`, `epoch`,
+        `validation` (`psnr`, dB, and `ssim`), `history`, `fingerprint`, `version`.
 
     Raises:
         ValueError: If several devices are asked for, which `train` alone can start.
     """
-    return _train(launch_fabric(params.hardware), material, params, run, mark)
+    return _train(launch_fabric(params.hardware), training_set, params, run, own)
+
+
+def make_checkpoint(
+    progress: Progress, channels: int, params: SynthesisParams, own: str
+) -> Checkpoint:
+    """Make the checkpoint of the best epoch of a training, with the entries of `train_on`."""
+    best = progress.best
+    validation = {name: best["values"][f"validation/{name}"] for name in ("psnr", "ssim")}
+    return {
+        "kind": KIND,
+        "weights": best["weights"]["synthesis"],
+        "critics": best["weights"].get("critics", {}),
+        "network": params.network.model_dump(),
+        "parts": params.parts.model_dump(),
+        "channels": channels,
+        "critic_width": params.critic_width,
+        "window": params.window.model_dump(),
+        "epoch": best["epoch"],
+        "validation": validation,
+        "history": progress.history,
+        "fingerprint": own,
+        "version": __version__,
+    }
+
+
+def _gather_and_train(
+    fabric: Fabric, data: TrainingData, params: SynthesisParams, run: Run, own: str
+) -> Checkpoint:
+    return _train(fabric, gather_training_set(data, params), params, run, own)
 
 
 def _train(
-    fabric: Fabric, material: Material, params: SynthesisParams, run: Run, mark: str
+    fabric: Fabric, training_set: TrainingSet, params: SynthesisParams, run: Run, own: str
 ) -> Checkpoint:
-    run = share_run(fabric, run)
-    features = None if material.features is None else material.features.to(fabric.device)
-    setting = Setting(fabric, params, features, material.cache, material.summaries)
-    training = start_training(fabric, material.cache.channels, params, material.start)
-    state = last_state(run.store, mark)
-    if state is not None:
-        training.restore(state)
-    while not _finished(training, fabric, params):
-        # Epoch 0 is what it starts from, linear interpolation or the weights given: the bar.
-        values = run_epoch(training, setting) if training.history else {}
-        values |= first_for_all(
-            fabric,
-            partial(validate, training.synthesis.network, material.held_out, material.scored),
-        )
-        training.keep_best(values)
-        training.log(values)
-        run.report(values, training.epoch)
-        run.store.save({**training.state(), "fingerprint": mark})
-    if training.best["epoch"] <= params.pretraining_epochs:
+    options, pretraining = params.optimisation, params.pretraining_epochs
+    timer = None if options.minutes is None else Timer(options.minutes, fabric)
+    schedule = Schedule(
+        pretraining + options.epochs,
+        options.patience,
+        "validation/psnr",
+        pretraining=pretraining,
+        timer=timer,
+        validate_start=True,
+    )
+    learner = SynthesisLearner(fabric, training_set, params, timer)
+    progress = fit(learner, schedule, share_run(fabric, run), own)
+    if progress.best["epoch"] <= pretraining:
         logger.warning(
             "no epoch was better on the held-out slices than the start (%s), which is kept; "
             "train longer, or lower the learning rate",
-            "linear interpolation" if material.start is None else "the weights given",
+            "linear interpolation" if training_set.start is None else "the weights given",
         )
-    return best_checkpoint(training, params, mark)
+    return make_checkpoint(progress, training_set.cache.channels, params, own)
 
 
-def _marks(cases: Mapping[str, Promise]) -> dict[str, str]:
+def _fingerprints(cases: Mapping[str, Promise]) -> dict[str, str]:
     return {case: promise.fingerprint for case, promise in cases.items()}
-
-
-def _finished(training: Training, fabric: Fabric, params: SynthesisParams) -> bool:
-    options, apart = params.optimisation, params.pretraining_epochs
-    waited = training.epoch - max(training.best["epoch"], apart)
-    return (
-        training.epoch >= apart + options.epochs
-        or waited > options.patience
-        or time_spent(training, fabric, options) >= 1
-    )

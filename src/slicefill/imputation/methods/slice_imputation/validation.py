@@ -1,4 +1,4 @@
-"""How good held-out inner slices are: PSNR and SSIM, from anisotropic volumes alone."""
+"""Validation by PSNR and SSIM of held-out inner slices, from anisotropic volumes alone."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -14,21 +14,20 @@ from torchmetrics.functional.image import (
 from slicefill.imputation.methods.slice_imputation.groups import (
     Group,
     ViewSummary,
-    as_batch,
     draw_groups,
     reach,
 )
-from slicefill.imputation.methods.slice_imputation.steps import synthesise
+from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
+from slicefill.imputation.methods.slice_imputation.synthesis import as_batch, synthesise
 from slicefill.imputation.methods.slice_imputation.views import IN_PLANE, ViewCache
-from slicefill.params import SynthesisParams
 
-_DEAREST = 60.0  # dB counted for a perfect slice, whose PSNR is infinite
+_MOST = 60.0  # dB counted for a perfect slice, whose PSNR is infinite
 
 
 def validation_groups(
     summaries: Mapping[str, Mapping[str, ViewSummary]], params: SynthesisParams
 ) -> list[Group]:
-    """Choose the groups that every epoch is scored on; the same for all variants of a seed."""
+    """Choose the groups that every epoch is scored on; the same for all methods with this seed."""
     rng = np.random.default_rng(params.optimisation.seed)
     smallest = params.groups.inner[0]
     fixed = params.groups.model_copy(update={"inner": (smallest, smallest), "background_keep": 0.0})
@@ -70,7 +69,7 @@ def score_groups(
         made, real = synthesise(network, batch).slices[0], batch.inner[0]
         kind = "in_plane" if group.view in IN_PLANE else group.view
         psnr = peak_signal_noise_ratio(made, real, data_range=1.0)
-        values[f"psnr/{kind}"].append(min(float(psnr), _DEAREST))
+        values[f"psnr/{kind}"].append(min(float(psnr), _MOST))
         ssim = structural_similarity_index_measure(made, real, data_range=1.0)
         values[f"ssim/{kind}"].append(float(ssim))  # type: ignore[arg-type]  # a tuple only on request
     network.train()

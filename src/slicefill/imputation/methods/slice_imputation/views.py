@@ -1,4 +1,4 @@
-"""The slice sequences of one case that training draws from, and a bounded cache of them."""
+"""Views are the slice sequences of a case that training groups are drawn from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,8 +7,9 @@ import numpy as np
 from scipy.ndimage import zoom
 
 from slicefill.geometry import anisotropy, through_plane_axis
+from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.imputation.stacks import stack_case
-from slicefill.params import AxisName, SynthesisParams
+from slicefill.params.base import AxisName
 from slicefill.training.cache import BoundedCache
 from slicefill.types import Array, Case, Floats, Promise, Stack
 
@@ -24,8 +25,8 @@ class View:
         slices: `(S, C, h, w)`, intensities in [0, 1].
         shows_object: `(S,)`, 1 where the label map has an object, 0 where not, nan without one.
         occupied: `(S,)`, whether the slice shows more than background.
-        interval: Slices from one acquired slice to the next at the interval of use (1 across
-            slices).
+        factor: Slices of this view from one acquired slice to the next when the method is used (1
+            across slices).
     """
 
     slices: Floats

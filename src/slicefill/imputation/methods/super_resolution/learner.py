@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from slicefill.imputation.methods.slice_imputation.perceptual import PerceptualFeatures
-from slicefill.imputation.methods.slice_imputation.state import set_up_side
-from slicefill.imputation.methods.slice_imputation.steps import Side
 from slicefill.imputation.methods.super_resolution.critic import Critic, critic_loss, generator_loss
 from slicefill.imputation.methods.super_resolution.infer import SuperResolutionNetwork
 from slicefill.imputation.methods.super_resolution.networks import build_generator
@@ -22,7 +20,8 @@ from slicefill.imputation.methods.super_resolution.pairs import Pairs, StackCach
 from slicefill.imputation.methods.super_resolution.params import Params
 from slicefill.imputation.methods.super_resolution.validation import validate
 from slicefill.training.fit import State
-from slicefill.training.hardware import first_for_all, mean_over_processes
+from slicefill.training.hardware import first_for_all, mean_over_processes, rank_slice
+from slicefill.training.optimised_network import OptimisedNetwork, optimise_network
 
 _VALIDATION_PIXELS = 2**20  # in one batch
 
@@ -88,16 +87,12 @@ class SuperResolutionLearner:
 
     def state(self) -> State:
         """Return networks and optimisers."""
-        return {
-            name: {"network": side.network.state_dict(), "optimiser": side.optimiser.state_dict()}
-            for name, side in self.sides.items()
-        }
+        return {name: side.state() for name, side in self.sides.items()}
 
     def restore(self, state: State) -> None:
         """Continue from a state that `state` returned."""
         for name, side in self.sides.items():
-            side.network.load_state_dict(state[name]["network"])
-            side.optimiser.load_state_dict(state[name]["optimiser"])
+            side.restore(state[name])
 
     def weights(self) -> Mapping[str, Tensor]:
         """Return the state dict of the generator."""
@@ -135,17 +130,16 @@ class SuperResolutionLearner:
             terms["perceptual"] = options.perceptual * distance
         return terms
 
-    def _side(self, network: nn.Module) -> Side:
+    def _side(self, network: nn.Module) -> OptimisedNetwork:
         rate = self._params.optimisation.learning_rate
-        return set_up_side(self._fabric, network, rate, clip=None)
+        return optimise_network(self._fabric, network, rate, clip=None)
 
     def _set_learning_rate(self, rate: float) -> None:
         for side in self.sides.values():
-            for group in side.optimiser.param_groups:
-                group["lr"] = rate
+            side.set_learning_rate(rate)
 
     def _share(self, pairs: Pairs) -> Pairs:
-        mine = slice(self._fabric.global_rank, None, self._fabric.world_size)
+        mine = rank_slice(self._fabric)
         low, high = (part[mine].to(self._fabric.device) for part in pairs)
         return Pairs(low.contiguous(memory_format=torch.channels_last), high)
 

@@ -46,4 +46,4 @@ class Params(BaseParams):
     optimisation: OptimisationParams
     seed: int = Field(description="of weights and patches")
     window: WindowParams
-    hardware: HardwareParams
+    hardware: HardwareParams = HardwareParams()

@@ -1,12 +1,16 @@
-"""Parameters of the adaptation pipeline."""
+"""Parameters of adaptation: how the shipped weights learn from the scans that are imputed."""
 
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from slicefill.imputation.methods.slice_imputation.params import (
+    GroupParams,
+    LossWeights,
+    OptimisationParams,
+)
 from slicefill.params.base import AxisName, Count, Params, Weight
 from slicefill.params.computing import HardwareParams
-from slicefill.params.synthesis import GroupParams, LossWeights, OptimisationParams
 
 
 class AdaptationParams(Params):
@@ -17,7 +21,7 @@ class AdaptationParams(Params):
         description="with at least so many, some subjects are held out; else slices of every scan"
     )
     held_out: Annotated[float, Field(gt=0, lt=1)] = Field(
-        description="share of the subjects, or of the slices, that only judge"
+        description="share of the subjects, or of the slices, that the gain is measured on"
     )
     least_gain: Weight = Field(
         description="dB on held-out slices of every kind; with less, the shipped weights are kept"
@@ -34,7 +38,7 @@ class AdaptationParams(Params):
     through_plane: AxisName
     groups: GroupParams
     optimisation: OptimisationParams
-    hardware: HardwareParams
+    hardware: HardwareParams = HardwareParams()
 
     @model_validator(mode="after")
     def _time_is_limited(self) -> Self:
@@ -44,6 +48,6 @@ class AdaptationParams(Params):
         return self
 
     def within(self, minutes: float) -> Self:
-        """The same with another limit of time."""
+        """Return the same with another limit of time."""
         limited = self.optimisation.model_copy(update={"minutes": minutes})
         return self.model_copy(update={"optimisation": limited})

@@ -9,15 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from slicefill.imputation.methods.slice_imputation.checkpoint import load_model
-from slicefill.imputation.methods.slice_imputation.epoch import schedule
-from slicefill.imputation.methods.slice_imputation.groups import summarise
-from slicefill.imputation.methods.slice_imputation.model import Pair, SynthesisModel
-from slicefill.imputation.methods.slice_imputation.training import (
-    TrainingData,
-    train,
-    training_fingerprint,
-)
+from slicefill.imputation.methods.slice_imputation.groups import summarise_views
+from slicefill.imputation.methods.slice_imputation.learner import schedule
+from slicefill.imputation.methods.slice_imputation.model import SynthesisModel, load_model
+from slicefill.imputation.methods.slice_imputation.motion import Pair
+from slicefill.imputation.methods.slice_imputation.training import train, training_fingerprint
+from slicefill.imputation.methods.slice_imputation.training_set import TrainingData
 from slicefill.imputation.methods.slice_imputation.validation import validate, validation_groups
 from slicefill.imputation.methods.slice_imputation.views import ViewCache
 from slicefill.training.fit import Run
@@ -102,7 +99,7 @@ def test_a_finished_run_is_not_repeated(data, params):
     assert equal(first, again)
 
 
-def test_the_mark_of_a_model_is_known_before_it_is_trained(data, params):
+def test_the_fingerprint_of_a_model_is_known_before_it_is_trained(data, params):
     made = params(optimisation={"epochs": 1})
     mark = training_fingerprint(data(), made)
     assert train(data(), made, Run(MemoryStore(), Reporter()))["fingerprint"] == mark
@@ -169,7 +166,7 @@ def test_cases_without_a_group_are_refused(kind, data, params):
 
 
 def test_a_perceptual_term_without_weights_stops_before_training(data, params, tmp_path):
-    weights = {"test": dict.fromkeys(("rec", "per", "warp", "smooth", "adv", "tp_smooth"), 1.0)}
+    weights = {"test": {"rec": 1.0, "per": 1.0}}
     made = params(weights=weights, perceptual=str(tmp_path / "none.pth"))
     with pytest.raises(FileNotFoundError, match="perceptual"):
         train(data(), made, Run(MemoryStore(), Reporter()))
@@ -208,7 +205,8 @@ def shipped(params):
     model = SynthesisModel(1, made.network, made.parts)
     with torch.no_grad():
         model.flow_network.out.bias.fill_(1.0)
-    return {"weights": model.state_dict(), "params": made.model_dump(), "channels": 1}
+    sections = {name: getattr(made, name).model_dump() for name in ("network", "parts")}
+    return {"weights": model.state_dict(), "channels": 1, **sections}
 
 
 def test_training_goes_on_from_weights_that_are_given(data, params):
@@ -219,7 +217,7 @@ def test_training_goes_on_from_weights_that_are_given(data, params):
     made = train(given, still, Run(MemoryStore(), reporter))
     assert torch.equal(made["weights"]["flow_network.out.bias"], torch.ones(4))
     cache = ViewCache(given.validation, "auto", still)
-    groups = validation_groups(summarise(cache, sorted(given.validation)), still)
+    groups = validation_groups(summarise_views(cache, sorted(given.validation)), still)
     bar = validate(load_model(start), cache, groups)
     assert reporter.values[0] == (0, pytest.approx(bar, abs=1e-5))
     assert (
@@ -234,7 +232,7 @@ class Clock:
     def __init__(self, monkeypatch, begin=0.0):
         self.now = begin
         monkeypatch.setattr(
-            "slicefill.imputation.methods.slice_imputation.state.time",
+            "slicefill.training.timer.time",
             SimpleNamespace(monotonic=self.look),
         )
 
@@ -253,7 +251,7 @@ def test_training_ends_with_its_time_and_with_a_low_rate(data, params, monkeypat
         rates.append((step, schedule(step, done, options)))
         return rates[-1][1]
 
-    monkeypatch.setattr("slicefill.imputation.methods.slice_imputation.epoch.schedule", remember)
+    monkeypatch.setattr("slicefill.imputation.methods.slice_imputation.learner.schedule", remember)
     Clock(monkeypatch)
     made = params(variant="plain", optimisation={**LIMITED, "warmup_steps": 0})
     checkpoint = train(data(), made, Run(MemoryStore(), Reporter()))
@@ -288,9 +286,25 @@ def test_a_run_whose_time_was_over_is_not_repeated(data, params, monkeypatch):
     assert reporter.values == []
 
 
-def test_a_limit_of_time_marks_a_model_and_none_leaves_its_mark(data, params):
+def test_a_limit_of_time_is_part_of_the_fingerprint(data, params):
     marks = {
         training_fingerprint(data(), params(optimisation=limit))
-        for limit in ({}, {"minutes": None}, {"minutes": 1.0}, {"minutes": 2.0})
+        for limit in ({"minutes": None}, {"minutes": 1.0}, {"minutes": 2.0})
     }
     assert len(marks) == 3
+
+
+def test_a_lambda_without_a_loss_term_is_refused_with_those_that_exist(data, params):
+    made = params(weights={"test": {"rec": 1.0}, "other": {"rec": 1.0, "grd": 0.5}})
+    run = Run(MemoryStore(), Reporter())
+    for asked in (lambda: train(data(), made, run), lambda: training_fingerprint(data(), made)):
+        with pytest.raises(
+            ValueError, match=r"weights\.other: expected .*rec, .*tp_smooth.*got grd"
+        ):
+            asked()
+
+
+def test_an_absent_lambda_is_a_lambda_of_zero(data, params):
+    short, long = {"rec": 1.0}, {"rec": 1.0, "warp": 0.0, "cycle": 0.0}
+    marks = {training_fingerprint(data(), params(weights={"test": w})) for w in (short, long)}
+    assert len(marks) == 1

@@ -1,39 +1,25 @@
-"""Parameters of the synthesis pipeline."""
+"""Parameters of Slice Imputation: its parts, λ, networks and training."""
 
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from slicefill.params.base import AxisName, Count, Fraction, Params, Positive, Weight
+from slicefill.params.base import AxisName, Count, Fraction, Positive, Weight
+from slicefill.params.base import Params as BaseParams
 from slicefill.params.computing import HardwareParams, WindowParams
 
 TUNED = "tuned"
-"""The preset whose values are those that tuning found for the experiment, where it was run."""
+"""The preset that takes the values that tuning found for the experiment, where tuning was run."""
+
+LossWeights = dict[str, Weight]
+"""λ of eq. (6) by name of the loss term; absent means 0.
+
+The terms are the functions of `losses.py`; λ are for intensities in [0, 1] and flows in pixels.
+"""
 
 
-class LossWeights(Params):
-    """The λ of eq. (6), for intensities in [0, 1] and flows in pixels."""
-
-    rec: Weight = Field(description="reconstruction, eq. (7)")
-    per: Weight = Field(description="perceptual, eq. (8)")
-    warp: Weight = Field(description="warping, eq. (9)")
-    smooth: Weight = Field(description="smoothness of the flows, eq. (10)")
-    adv: Weight = Field(description="adversarial, eq. (11)")
-    tp_smooth: Weight = Field(description="smoothness across slices, eq. (12)")
-    error: Weight = Field(
-        default=0.0,  # presets written before it was there have none
-        exclude_if=lambda weight: weight == 0,
-        description="likelihood of the predicted error; for variants that have it",
-    )
-    cycle: Weight = Field(
-        default=0.0,
-        exclude_if=lambda weight: weight == 0,
-        description="re-prediction of acquired slices from synthetic ones, at interval 1",
-    )
-
-
-class Variant(Params):
-    """Which parts of Slice Imputation take part; without a word, those of the paper."""
+class Parts(BaseParams):
+    """Which parts of Slice Imputation take part; the defaults are those of the paper."""
 
     tp_smooth: bool = Field(True, description="has the smoothness across slices, eq. (12)")
     global_discriminator: bool = Field(
@@ -47,17 +33,17 @@ class Variant(Params):
         description="pretrained: classifier and attention are trained first and apart, as IIA",
     )
     refinement: bool = Field(
-        False, description="Super-SloMo's second net: residual flows and visibility"
+        False, description="Super-SloMo's second network: residual flows and visibility"
     )
     residual: Fraction = Field(
         0.0,
         description="bound of what refinement may add to intensities in [0, 1]; 0: none",
     )
     mix: bool = Field(
-        False, description="refinement chooses between motion and plain linear interpolation"
+        False, description="refinement chooses between motion and linear interpolation"
     )
     context: bool = Field(
-        False, description="both nets see the slices beyond the two as well: four in all"
+        False, description="both networks see the slices beyond the two as well: four in all"
     )
     error: bool = Field(False, description="refinement predicts its own absolute error")
 
@@ -71,20 +57,18 @@ class Variant(Params):
         return self
 
 
-class NetworkParams(Params):
+class NetworkParams(BaseParams):
     """Size of the flow network; the paper's is width 32, depth 5."""
 
     width: Annotated[int, Field(ge=4)] = Field(description="channels of the first level")
     depth: Annotated[int, Field(ge=1, le=6)] = Field(description="number of halvings")
     time_form: Literal["linear_motion", "printed"] = Field(description="eq. (1): t² or t, see docs")
     block: Count = Field(
-        1,
-        exclude_if=lambda size: size == 1,
-        description="pixels a side that are one position of the nets; 1: as Super-SloMo's",
+        description="pixels a side that are one position of the networks; 1: as Super-SloMo's"
     )
 
 
-class GroupParams(Params):
+class GroupParams(BaseParams):
     """How training groups of N + 2 slices are drawn."""
 
     inner: tuple[Count, Count] = Field(description="smallest and largest N, through-plane")
@@ -102,13 +86,11 @@ class GroupParams(Params):
     cache_gb: Positive = Field(description="bound on the volumes held in memory")
 
 
-class OptimisationParams(Params):
+class OptimisationParams(BaseParams):
     """Adam and how long it runs."""
 
     frozen: tuple[Literal["flow_network", "refinement"], ...] = Field(
-        default=(),  # models made before it was there had none
-        exclude_if=lambda parts: not parts,
-        description="parts of the synthesis network that keep the weights they start with",
+        description="parts of the synthesis network that keep the weights they start with"
     )
     learning_rate: Positive = Field(description="of the synthesis network")
     critic_learning_rate: Positive = Field(
@@ -122,9 +104,8 @@ class OptimisationParams(Params):
     batch: Count = Field(description="groups in a step")
     epochs: Count = Field(description="at most")
     minutes: Positive | None = Field(
-        default=None,  # models made before it was there had no limit
-        exclude_if=lambda minutes: minutes is None,
-        description="at most, validation included; what is learnt then depends on the machine",
+        description="at most, validation included; null: no limit. With one, what is learned "
+        "depends on the machine"
     )
     groups_per_epoch: Count | None = Field(description="null: every group once")
     pretraining_epochs: Annotated[int, Field(ge=0)] = Field(
@@ -135,10 +116,10 @@ class OptimisationParams(Params):
     seed: int = Field(description="of weights, groups and their order")
 
 
-class SynthesisParams(Params):
-    """Training of a slice synthesis model."""
+class SynthesisParams(BaseParams):
+    """Training of a synthesis network."""
 
-    parts: Variant = Field(Variant(), description="what takes part; the default is the paper's")
+    parts: Parts = Field(Parts(), description="what takes part; the default is the paper's")
     preset: str = Field(description="which of `weights` is used")
     weights: dict[str, LossWeights] = Field(description="presets of λ, by name")
     perceptual: str = Field(description="none, hub (ImageNet VGG16) or a file with its weights")
@@ -148,16 +129,16 @@ class SynthesisParams(Params):
     groups: GroupParams
     optimisation: OptimisationParams
     window: WindowParams
-    hardware: HardwareParams
+    hardware: HardwareParams = HardwareParams()
 
     @model_validator(mode="after")
     def _preset_is_defined(self) -> Self:
         if self.preset not in self.weights:
             msg = f"{self.preset!r} is not defined; there is {', '.join(self.weights)}"
             raise ValueError(msg)
-        if self.perceptual == "none" and self.lambdas["per"] > 0:
+        if self.perceptual == "none" and "per" in self.lambdas:
             msg = (
-                f"weights.{self.preset}.per is {self.lambdas['per']} but perceptual is "
+                f"weights.{self.preset}.per is {self.lambdas['per']:g} but perceptual is "
                 "none: set perceptual to hub or a file, or choose a preset with per: 0"
             )
             raise ValueError(msg)
@@ -183,14 +164,18 @@ class SynthesisParams(Params):
 
     @property
     def lambdas(self) -> dict[str, float]:
-        """The λ in force: the preset's, with what the parts leave out at zero."""
-        weights = self.weights[self.preset]
-        lambdas = weights.model_dump() | ({"error": weights.error} if self.parts.error else {})
-        if not self.parts.tp_smooth:
-            lambdas["tp_smooth"] = 0.0
-        if not (self.parts.global_discriminator or self.parts.local_discriminator):
-            lambdas["adv"] = 0.0
-        return lambdas
+        """The λ in force, all above 0: the preset's, without the terms of parts that are left out."""
+        left_out = {
+            "tp_smooth": not self.parts.tp_smooth,
+            "adv": not (self.parts.global_discriminator or self.parts.local_discriminator),
+            "error": not self.parts.error,
+        }
+        given = self.weights[self.preset]
+        return {
+            name: weight
+            for name, weight in given.items()
+            if weight > 0 and not left_out.get(name, False)
+        }
 
     @property
     def in_force(self) -> dict[str, Any]:

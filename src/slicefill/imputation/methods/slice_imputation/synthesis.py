@@ -1,0 +1,108 @@
+"""A batch of training groups, and the slices that a network synthesises for it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from slicefill.imputation.methods.slice_imputation.motion import Flows, Motion, Pair
+
+
+@dataclass(frozen=True)
+class GroupBatch:
+    """Training groups of the same N, stacked.
+
+    Attributes:
+        slices: `(B, N + 2, C, h, w)`, intensities in [0, 1].
+        shows_object: Y of the inner slices, `(B, N)`; nan where unknown.
+        outer: Slices as far before the first and after the last as these are apart, or these
+            themselves at the ends of a view, `(B, 2 C, h, w)`; None: not cut.
+    """
+
+    slices: Tensor
+    shows_object: Tensor
+    outer: Tensor | None = None
+
+    def to(self, device: torch.device) -> "GroupBatch":
+        """Move to a device."""
+        outer = None if self.outer is None else self.outer.to(device)
+        return GroupBatch(self.slices.to(device), self.shows_object.to(device), outer)
+
+    def take(self, chosen: slice) -> "GroupBatch":
+        """Return some of the groups."""
+        outer = None if self.outer is None else self.outer[chosen]
+        return GroupBatch(self.slices[chosen], self.shows_object[chosen], outer)
+
+    @property
+    def pair(self) -> Pair:
+        """The input of a network: I_0, I_{N+1} and the slices beyond."""
+        return Pair(self.first, self.last, self.outer)
+
+    @property
+    def first(self) -> Tensor:
+        """I_0, `(B, C, h, w)`."""
+        return self.slices[:, 0]
+
+    @property
+    def last(self) -> Tensor:
+        """I_{N+1}, `(B, C, h, w)`."""
+        return self.slices[:, -1]
+
+    @property
+    def inner(self) -> Tensor:
+        """I_1 … I_N, `(B, N, C, h, w)`."""
+        return self.slices[:, 1:-1]
+
+    @property
+    def positions(self) -> Tensor:
+        """Positions t = n / (N + 1), n = 1 … N, `(N,)`."""
+        steps = self.slices.shape[1] - 1
+        return torch.arange(1, steps, device=self.slices.device) / steps
+
+
+def as_batch(slices: Tensor, shows_object: Tensor) -> GroupBatch:
+    """Make a batch of the slices before, 0 … N + 1 and after, `(B, N + 4, C, h, w)`, and their Y."""
+    return GroupBatch(slices[:, 1:-1], shows_object[:, 2:-2], slices[:, [0, -1]].flatten(1, 2))
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """A batch and what a network made of it: what every loss term is computed from.
+
+    Attributes:
+        batch: Groups of N inner slices.
+        network: The synthesis network; called again by terms that synthesise more.
+        flows: Between the two outer slices of every group.
+        motions: From each of the N inner positions to both outer slices.
+        slices: The synthetic inner slices Î_1 … Î_N, `(B, N, C, h, w)`.
+        critics: From slices `(B, C, h, w)` to logits `(B,)` by critic; None without critics.
+        features: φ of the perceptual loss, from `(B, C, h, w)` to features; None: not loaded.
+    """
+
+    batch: GroupBatch
+    network: nn.Module
+    flows: Flows
+    motions: list[Motion]
+    slices: Tensor
+    critics: Callable[[Tensor], dict[str, Tensor]] | None = None
+    features: Callable[[Tensor], Tensor] | None = None
+
+    @property
+    def real(self) -> Tensor:
+        """The acquired inner slices I_1 … I_N, `(B, N, C, h, w)`."""
+        return self.batch.inner
+
+
+def synthesise(network: nn.Module, batch: GroupBatch) -> Synthesis:
+    """Synthesise the inner slices of a batch: eq. (1) to (3)."""
+    flows, motions = network(batch.pair, batch.positions)
+    slices = torch.stack([motion.render(batch.first, batch.last) for motion in motions], 1)
+    return Synthesis(batch, network, flows, motions, slices)
+
+
+def synthesise_halfway(network: nn.Module, pair: Pair) -> Tensor:
+    """Synthesise the slice half-way between two, `(B, C, h, w)`."""
+    _, (motion,) = network(pair, pair.first.new_tensor([0.5]))
+    made: Tensor = motion.render(pair.first, pair.last)
+    return made

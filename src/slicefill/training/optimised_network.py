@@ -1,0 +1,64 @@
+"""A network with its optimiser: one step down a loss, state, learning rate."""
+
+from dataclasses import dataclass
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from slicefill.training.fit import State
+
+
+@dataclass
+class OptimisedNetwork:
+    """A network with its optimiser.
+
+    Attributes:
+        network: On the device of the run.
+        optimiser: Of those of its weights that learn.
+        gradient_clip: Bound on the global norm of the gradients; None: not clipped.
+    """
+
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
+    gradient_clip: float | None
+
+    def update(self, fabric: Fabric, loss: Tensor) -> None:
+        """Take one step down `loss`."""
+        self.optimiser.zero_grad(set_to_none=True)
+        fabric.backward(loss)
+        if self.gradient_clip is not None:
+            fabric.clip_gradients(self.network, self.optimiser, max_norm=self.gradient_clip)
+        self.optimiser.step()
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Set the learning rate of all weights that learn."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+
+    def state(self) -> State:
+        """Return plain values and tensors that `restore` continues from."""
+        return {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
+
+    def restore(self, state: State) -> None:
+        """Continue from a state that `state` returned."""
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+
+def optimise_network(
+    fabric: Fabric, network: nn.Module, rate: float, clip: float | None
+) -> OptimisedNetwork:
+    """Give a network of slices its Adam, on the device of `fabric`.
+
+    Args:
+        fabric: Device, precision and processes.
+        network: Weights that do not require a gradient are left as they are.
+        rate: Learning rate.
+        clip: As `OptimisedNetwork.gradient_clip`.
+    """
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    learning = [weights for weights in network.parameters() if weights.requires_grad]
+    optimiser = torch.optim.Adam(learning, lr=rate, fused=True)
+    wrapped, wrapped_optimiser = fabric.setup(network, optimiser)
+    return OptimisedNetwork(wrapped, wrapped_optimiser, clip)
