@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from slicefill.datasets.checkpoints import Slot, read_checkpoint, write_checkpoint
+from slicefill.datasets.checkpoints import StateFile, read_checkpoint, write_checkpoint
 from slicefill.metrics.overlap import dice
 from slicefill.params import AugmentationParams, SegmentationParams
 from slicefill.segmentation.design import build_network
@@ -103,7 +103,7 @@ def train(tmp_path):
     """Train in a slot of that name."""
 
     def run(engine, data, setting, name="state", report=ignore):
-        return train_network(engine, data, setting, Run(Slot(tmp_path / f"{name}.pt"), report))
+        return train_network(engine, data, setting, Run(StateFile(tmp_path / f"{name}.pt"), report))
 
     return run
 

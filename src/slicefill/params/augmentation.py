@@ -2,8 +2,7 @@
 
 from pydantic import Field
 
-from slicefill.params.base import AxisName, Fraction, Params, Weight
-from slicefill.params.computing import WindowParams
+from slicefill.params.base import AxisName, Fraction, Params, Weight, WindowParams
 
 
 class TransformParams(Params):

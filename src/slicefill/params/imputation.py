@@ -4,8 +4,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from slicefill.params.base import AxisName, Count, Fraction, Params, Positive, Weight
-from slicefill.params.computing import HardwareParams, WindowParams
+from slicefill.params.base import (
+    AxisName,
+    Count,
+    Fraction,
+    HardwareParams,
+    Params,
+    Positive,
+    Weight,
+    WindowParams,
+)
 
 
 def _odd(count: int) -> int:
@@ -24,7 +32,7 @@ class CautionParams(Params):
 
     followed: Fraction = Field(
         0.25,
-        description="of the weight that the image gives to motion: outlines need not move as it does"
+        description="of the weight that the image gives to motion: outlines need not move as it does",
     )
     averaged: OddCount = Field(
         5, description="pixels a side over which the motion is averaged, odd"
@@ -32,19 +40,17 @@ class CautionParams(Params):
     background_margin: Weight = Field(
         0.2,
         description="pixels subtracted from the distance of the background: blending shrinks what "
-        "is round"
+        "is round",
     )
     curvature: Weight = Field(
-        0.2,
-        description="share of the bend of outlines across slices that is followed; 1: cubic"
+        0.2, description="share of the bend of outlines across slices that is followed; 1: cubic"
     )
     appearance: Weight = Field(
         0.12,
-        description="pixels of distance that a unit of log-likelihood of the intensities is worth"
+        description="pixels of distance that a unit of log-likelihood of the intensities is worth",
     )
     nearby: OddCount = Field(
-        7,
-        description="pixels a side within which the intensities of a label are measured, odd"
+        7, description="pixels a side within which the intensities of a label are measured, odd"
     )
 
 
@@ -55,12 +61,10 @@ class ConfidenceParams(Params):
         False, description="also predict acquired slices back from synthetic ones: slower"
     )
     threshold: Fraction = Field(
-        0.9,
-        description="below it, a classical method may replace the model; 0: never"
+        0.9, description="below it, a classical method may replace the model; 0: never"
     )
     margin: Fraction = Field(
-        0.8,
-        description="it does if it expects less than this share of the model's error"
+        0.8, description="it does if it expects less than this share of the model's error"
     )
 
 
@@ -75,7 +79,7 @@ class ImputationParams(Params):
     )
     weights: Literal["pretrained", "own"] = Field(
         "pretrained",
-        description="of a method that is not trained yet: the shipped ones stand in, or an error"
+        description="of a method that is not trained yet: the shipped ones stand in, or an error",
     )
     cases: Literal["test", "all"] = Field(
         "all", description="which are imputed: those of the test subjects, or all"
@@ -83,7 +87,7 @@ class ImputationParams(Params):
     through_plane: AxisName = "auto"
     count: Annotated[int, Field(ge=0)] | Literal["N_A"] | None = Field(
         "N_A",
-        description="synthetic slices per interval: fixed, or eq. (20); null: use target_spacing"
+        description="synthetic slices per interval: fixed, or eq. (20); null: use target_spacing",
     )
     target_spacing: Positive | None = Field(
         None, description="mm; the nearest grid that keeps slices"
@@ -93,7 +97,7 @@ class ImputationParams(Params):
     )
     label_field: Literal["one_hot", "signed_distance", "shape_and_motion"] = Field(
         "shape_and_motion",
-        description="how a model warps labels: eq. (5), outlines, or outlines with caution"
+        description="how a model warps labels: eq. (5), outlines, or outlines with caution",
     )
     label_caution: CautionParams = Field(CautionParams(), description="of shape_and_motion")
     ensemble: bool = Field(

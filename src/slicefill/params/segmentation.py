@@ -4,8 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from slicefill.params.base import Count, Fraction, Params, Positive, Weight
-from slicefill.params.computing import HardwareParams
+from slicefill.params.base import Count, Fraction, HardwareParams, Params, Positive, Weight
 
 
 class UNet2DParams(Params):
