@@ -65,13 +65,8 @@ def _imputer(file: Path | None) -> FlowImputer:
 
 
 def _measure(options: argparse.Namespace) -> pd.DataFrame:
-<<<<<<< HEAD
-    """Evidence and errors of voxels drawn from every volume; intervals ×2 to ×8 in turn."""
-    imputer, rng = _imputer(options.checkpoint), np.random.default_rng(0)
-=======
     """Evidence and errors of voxels drawn from every volume; factors ×2 to ×8 in turn."""
-    engine, rng = _engine(options.checkpoint), np.random.default_rng(0)
->>>>>>> main
+    imputer, rng = _imputer(options.checkpoint), np.random.default_rng(0)
     tables = []
     for number in range(options.volumes):
         volume = procedural_volume(FIRST_SEED + number, options.size, 0.3)

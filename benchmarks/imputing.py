@@ -20,7 +20,7 @@ from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.params import ImputationParams
 from slicefill.settings import CONFIG_LOADER_ARGS
 from slicefill.training.hardware import launch_fabric
-from slicefill.types import Stack, SyntheticSlices, Volume
+from slicefill.types import Checkpoint, Stack, SyntheticSlices, Volume
 
 _CONF = Path(__file__).parents[1] / "conf"
 

@@ -20,9 +20,10 @@ from slicefill.datasets.cases import CasesDataset
 from slicefill.metrics.overlap import dice, volume_difference
 from slicefill.params import AugmentationParams, ComparisonParams, SegmentationParams
 from slicefill.pipelines.augmentation.nodes import assemble_scans, list_slices
+from slicefill.segmentation.engines import find_engine
 from slicefill.segmentation.interface import SegmentationData, Setting
+from slicefill.segmentation.prediction import make_predictor
 from slicefill.segmentation.scans import ScanSet
-from slicefill.segmentation.train import load_network, train_network
 from slicefill.settings import CONFIG_LOADER_ARGS
 from slicefill.training.fit import Run, State
 
@@ -97,7 +98,9 @@ def _score(scans: ScanSet, setting: Setting) -> dict[str, float]:
     ids = tuple(sorted(setting.params.label_names))
     data = SegmentationData(scans.training, scans.validation, ids)
     run = Run(Forgetful(), lambda values, epoch: None)
-    predict = load_network(train_network("unet2d", data, setting, run), setting.params)
+    engine = find_engine("unet2d", setting.params)
+    trained = engine.module.train(data, engine.params, setting, run)
+    predict = make_predictor(engine, trained, setting.params)
     scores = []
     for promise in scans.validation.values():
         scan = promise.make()

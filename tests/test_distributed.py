@@ -18,13 +18,13 @@ from slicefill.imputation.methods.super_resolution.training import (
     train_network as train_super_resolution,
 )
 from slicefill.params import AugmentationParams, SegmentationParams
+from slicefill.segmentation.engines import find_engine
 from slicefill.segmentation.interface import SegmentationData, Setting
 from slicefill.segmentation.scans import Scan
-from slicefill.segmentation.train import train_network
 from slicefill.training.fit import Run
 from slicefill.types import Case, Lazy
 
-PLAIN = {"transforms": None}  # every process augments by random numbers of its own
+PLAIN = {"transforms": []}  # every process augments by random numbers of its own
 ALONE = {"accelerator": "cpu", "devices": 1, "precision": "32-true"}
 
 
@@ -83,7 +83,7 @@ def scan(seed):
 
 
 def merged(old, new):
-    return {**old, **new} if isinstance(new, dict) else new
+    return {**(old or {}), **new} if isinstance(new, dict) else new
 
 
 @pytest.fixture(autouse=True)
@@ -194,13 +194,14 @@ def test_two_processes_segment_as_one_with_the_doubled_batch(engine, training, p
             "segmentation",
             devices,
             label_names={0: "background", 7: "disc"},
-            dynunet3d={"patch": (4, 32, 32)},
+            engines={"dynunet3d": {"patch": (4, 32, 32)}},
             optimisation={"batch": 4 // devices, "epochs": 2, "steps_per_epoch": 3},
         )
         setting = Setting(changed, params(AugmentationParams, "augmentation", **PLAIN), 0)
         data = SegmentationData(promise(**scans), held_out, (0, 7))
         run = Run(StateFile(tmp_path / f"{devices}.pt"), ignore)
-        curves.append(curve(train_network(engine, data, setting, run)))
+        system = find_engine(engine, changed)
+        curves.append(curve(system.module.train(data, system.params, setting, run)))
     assert_same_curve(*reversed(curves))
 
 

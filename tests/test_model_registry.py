@@ -12,11 +12,11 @@ import torch
 from mlflow import MlflowClient
 
 from slicefill import __version__, tracking
-from slicefill.api import load_imputer
+from slicefill.api import array_imputer
 from slicefill.imputation.impute import learned_imputer
 from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
 from slicefill.params import SegmentationParams
-from slicefill.segmentation.design import build_network, design_unet2d
+from slicefill.segmentation.design import build_network
 from slicefill.tracking import ModelFile, calls, channel, runs
 from slicefill.tracking.registry import save_model
 
@@ -29,10 +29,13 @@ def checkpoints(synthesis_params, configuration):
     torch.manual_seed(0)
     network = SynthesisModel(1, synthesis_params.network, synthesis_params.parts)
     params = SegmentationParams(**configuration("tiny")["parameters"]["segmentation"])
-    design = design_unet2d(1, len(params.label_names), params, 0.0)
+    sizes = {"width": 4, "dropout": 0.0, "patch": [32, 32]}
+    design = {"dims": 2, "channels": 1, "classes": len(params.label_names), **sizes}
     return {
         "imputation": {
             "kind": "slice_imputation",
+            "network": synthesis_params.network.model_dump(),
+            "parts": synthesis_params.parts.model_dump(),
             "window": synthesis_params.window.model_dump(),
             "weights": network.state_dict(),
             "params": synthesis_params.model_dump(),
@@ -42,7 +45,6 @@ def checkpoints(synthesis_params, configuration):
             "engine": "unet2d",
             "design": design,
             "weights": build_network(design).state_dict(),
-            "params": params.model_dump(),
         },
     }
 
@@ -52,8 +54,8 @@ def model(checkpoints, configuration):
     """A model to register, of a kind; slices lie along the last axis, 4 pixels apart."""
     parameters = configuration("tiny")["parameters"]
     config = {
-        "imputation": {**parameters["imputation"], "hardware": {**CPU}},
-        "segmentation": parameters["augmentation"],
+        "imputation": {"imputation": {**parameters["imputation"], "hardware": {**CPU}}},
+        "segmentation": {name: parameters[name] for name in ("augmentation", "segmentation")},
     }
 
     def make(kind, fingerprint="1"):
@@ -149,7 +151,7 @@ def test_the_served_model_is_the_one_of_the_pipeline(checkpoints, configuration,
     slices = np.ascontiguousarray(np.moveaxis(volume, 2, 0)[:, None])
     window = checkpoints["imputation"]["window"]
     seen = np.percentile(volume, [window["low"], window["high"]])[None]
-    expected = imputer.method(Stack(slices, seen), [0.5]).image[:, 0, 0]
+    expected = imputer.method(Stack(slices, seen), [0.5], np.random.default_rng(0)).image[:, 0, 0]
     loaded = mlflow.pyfunc.load_model(str(saved / "imputation"))
     imputed = loaded.predict(volume, params={"axis": 2, "count": 1})
     np.testing.assert_allclose(np.moveaxis(imputed, 2, 0)[1::2], expected, rtol=1e-5)
@@ -181,7 +183,7 @@ def test_a_request_that_makes_no_sense_is_told_what_was_expected(
     saved, configuration, shape, params, said
 ):
     config = configuration("tiny")["parameters"]["imputation"]
-    fill = load_imputer("x", saved / "imputation" / "artifacts" / "checkpoint.pt", config)
+    fill = array_imputer("x", saved / "imputation" / "artifacts" / "checkpoint.pt", config)
     with pytest.raises(ValueError, match=said):
         fill(np.random.default_rng(0).random(shape, np.float32), **params)
 
@@ -190,7 +192,7 @@ def test_a_segmentation_model_gives_a_label_map(saved, volume, checkpoints):
     loaded = mlflow.pyfunc.load_model(str(saved / "segmentation"))
     labels = loaded.predict(volume)
     assert (labels.shape, labels.dtype) == (volume.shape, np.uint8)
-    assert set(np.unique(labels)) <= set(checkpoints["segmentation"]["params"]["label_names"])
+    assert set(np.unique(labels)) <= set({0, 1, 2, 3})
     turned = loaded.predict(np.moveaxis(volume, 2, 0), params={"axis": 0})
     np.testing.assert_array_equal(np.moveaxis(turned, 0, 2), labels)
 

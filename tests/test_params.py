@@ -57,7 +57,7 @@ def changed(values, path, value):
     *parents, last = path.split(".")
     inner = values
     for key in parents:
-        inner = inner[key]
+        inner = inner.setdefault(key, {})
     inner[last] = value
     return values
 
@@ -129,7 +129,7 @@ def nested_models(values, model, path):
         kind = field.annotation
         if inspect.isclass(kind) and issubclass(kind, BaseModel):
             yield f"{path}.{key}"
-            yield from nested_models(values[key], kind, f"{path}.{key}")
+            yield from nested_models(values.get(key, {}), kind, f"{path}.{key}")
 
 
 def test_a_misspelt_key_is_refused_at_any_depth(values):

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ValidationError
 
 KINDS = {
     "methods": "slicefill.imputation.methods",
+    "segmentation.engines": "slicefill.segmentation.engines",
+    "segmentation.inference.wrappers": "slicefill.segmentation.inference",
+    "augmentation.transforms": "slicefill.segmentation.transforms",
 }
 """Where entries of a kind stand in the parameters, and the folder of their files."""
 
@@ -107,7 +110,8 @@ def check_entries(parameters: Mapping[str, Any]) -> None:
         entries: Any = parameters
         for key in place.split("."):
             entries = _plain(entries).get(key, {})
-        for name, entry in entries.items():
+        named = entries.items() if isinstance(entries, Mapping) else enumerate(entries)
+        for name, entry in named:
             find_system(folder, f"{place}.{name}", entry, parameters)
 
 

@@ -74,7 +74,7 @@ def test_a_shard_alone_has_nothing_to_load(sharded, promises):
     assert list(sharded("0/1").load()) == ["nearest/a", *CASES]
 
 
-def test_a_share_that_failed_leaves_the_folder_open_until_a_run_of_all(sharded, promises):
+def test_a_shard_that_failed_leaves_the_folder_open_until_a_run_of_all(sharded, promises):
     first, last = sharded("0/2"), sharded("1/2")
     first.save(promises("linear/a"))
     last.save(promises("linear/a"))
@@ -88,7 +88,7 @@ def test_a_share_that_failed_leaves_the_folder_open_until_a_run_of_all(sharded, 
     assert first.failures() == {}
 
 
-def test_a_share_run_again_makes_nothing_twice(sharded, promises):
+def test_a_shard_run_again_makes_nothing_twice(sharded, promises):
     for shard in ("0/2", "1/2", "0/2"):
         sharded(shard).save(promises())
     assert len(promises.made) == len(CASES)

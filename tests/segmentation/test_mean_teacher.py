@@ -11,16 +11,16 @@ import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import nn
 
-from slicefill.params import MeanTeacherParams
-from slicefill.segmentation.engines.mean_teacher import (
+from slicefill.segmentation.engines.mean_teacher import Params
+from slicefill.segmentation.interface import PatchBatch
+from slicefill.segmentation.teacher import (
     MeanTeacher,
     add_noise,
     consistency_loss,
-    consult,
     gaussian_ramp,
+    predict_by_teacher,
     predictive_entropy,
 )
-from slicefill.segmentation.interface import Batch
 
 STEPS = 40
 
@@ -28,7 +28,7 @@ STEPS = 40
 def given(**changes):
     usual = {"dropout": 0.2, "decay": 0.99, "consistency": 1.0, "ramp_up": 0.5}
     usual |= {"passes": 4, "noise": 0.1, "unlabelled_fraction": 0.5}
-    return MeanTeacherParams(**usual | changes)
+    return Params(width=4, patch=(32, 32), **usual | changes)
 
 
 def make_student(dropout=0.2, norm=nn.InstanceNorm2d):
@@ -49,7 +49,7 @@ def discs(count, rng):
     label = (rows - centres[0]) ** 2 + (columns - centres[1]) ** 2 < radii**2
     image = 0.2 + 0.6 * label + 0.1 * rng.standard_normal(label.shape)
     label = torch.from_numpy(label).long()[:, None]
-    return Batch(torch.from_numpy(image).float()[:, None], label, torch.ones(label.shape))
+    return PatchBatch(torch.from_numpy(image).float()[:, None], label, torch.ones(label.shape))
 
 
 def draw(rng, few=None):
@@ -154,7 +154,7 @@ def test_uncertainty_is_the_entropy_of_the_mean_not_the_mean_of_entropies():
         return torch.cat([image * 0, coin], 1)
 
     image, params = torch.zeros(2, 1, 8, 8), given(passes=400)
-    found, uncertainty = consult(Function(waver), image, params, torch.Generator())
+    found, uncertainty = predict_by_teacher(Function(waver), image, params, torch.Generator())
     assert predictive_entropy(found).max() < 1e-6
     assert uncertainty.min() > 0.95 * math.log(2)
 
@@ -177,7 +177,7 @@ def test_the_threshold_rises_from_three_quarters_of_ln_k_to_ln_k(classes):
     doubtful = logits[(entropies - 0.9 * math.log(classes)).abs().argmin()]
     sure = 50 * F.one_hot(torch.tensor(0), classes)
     image = torch.stack([sure, doubtful], 1)[None, :, None]  # (1, K, 1, 2)
-    batch = Batch(image, torch.zeros(1, 1, 1, 2, dtype=torch.long), torch.ones(1, 1, 1, 2))
+    batch = PatchBatch(image, torch.zeros(1, 1, 1, 2, dtype=torch.long), torch.ones(1, 1, 1, 2))
     params = given(noise=0, ramp_up=0)
     echo, opposite = Function(lambda image: image), Function(torch.neg)
     objective = MeanTeacher(echo, lambda rng: (batch, batch), params, STEPS, cross_entropy)
@@ -243,7 +243,9 @@ def test_consistency_moves_the_student_and_not_the_teacher():
 def test_the_teacher_keeps_its_dropout():
     params, image = given(noise=0), torch.ones(2, 1, 16, 16)
     teacher = teach(make_student().eval(), params).teacher
-    first, second = (consult(teacher, image, params, torch.Generator())[0] for _ in range(2))
+    first, second = (
+        predict_by_teacher(teacher, image, params, torch.Generator())[0] for _ in range(2)
+    )
     assert not torch.equal(first, second)
 
 
@@ -254,7 +256,7 @@ def test_unlabelled_slices_do_not_matter_without_consistency():
     def gradients(brightness):
         def drawn(rng):
             other = discs(3, rng)
-            return few, Batch(other.image * brightness, other.label, other.weight)
+            return few, PatchBatch(other.image * brightness, other.label, other.weight)
 
         student.zero_grad()
         terms = terms_of(teach(student, given(consistency=0), drawn), student)

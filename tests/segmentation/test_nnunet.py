@@ -12,8 +12,9 @@ import SimpleITK
 import torch
 
 from slicefill.params import AugmentationParams, SegmentationParams
-from slicefill.segmentation.engines.nnunetv2.engine import load_nnunet, train_nnunet
+from slicefill.segmentation.engines import find_engine
 from slicefill.segmentation.engines.nnunetv2.files import export_raw
+from slicefill.segmentation.engines.nnunetv2.nnunet import load_nnunet, train_nnunet
 from slicefill.segmentation.interface import SegmentationData, Setting
 from slicefill.segmentation.scans import Scan
 from slicefill.training.fit import Run
@@ -74,6 +75,11 @@ def promise(scans):
     return {name: Lazy(lambda scan=scan: scan, name) for name, scan in scans.items()}
 
 
+def train_with(data, setting, run):
+    params = find_engine("nnunetv2", setting.params).params
+    return train_nnunet(data, params, setting, run)
+
+
 def make_data(training=None, validation=None):
     training = {"a.1": make_scan(1), "b": make_scan(2)} if training is None else training
     validation = {"v": make_scan(3)} if validation is None else validation
@@ -88,7 +94,7 @@ def setting(configuration):
         chosen = {"configuration": configuration, "trainer": trainer, "processes": 1}
         hardware = {"accelerator": "cpu", "devices": 1, "precision": "auto"}
         changes = {
-            "nnunetv2": chosen,
+            "engines": {"nnunetv2": {"kind": "nnunetv2", **chosen}},
             "hardware": hardware,
             "label_names": {0: "background", 2: "core", 5: "rim"},
         }
@@ -196,7 +202,7 @@ def test_an_empty_part_of_the_split_is_refused(tmp_path, part, name):
 def test_without_the_library_one_reads_what_to_install(monkeypatch, setting):
     monkeypatch.setitem(sys.modules, "nnunetv2", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'slicefill\[nnunet\]'"):
-        train_nnunet(make_data(), setting(), Reports().run)
+        train_with(make_data(), setting(), Reports().run)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'slicefill\[nnunet\]'"):
         load_nnunet({}, setting().params)
 
@@ -204,21 +210,21 @@ def test_without_the_library_one_reads_what_to_install(monkeypatch, setting):
 @pytest.mark.usefixtures("stand_in")
 def test_an_unknown_trainer_is_refused_with_those_there_are(setting):
     with pytest.raises(ValueError, match=r"'nnUNetTrainer_7'.*there are nnUNetTrainer_1epoch"):
-        train_nnunet(make_data(), setting("nnUNetTrainer_7"), Reports().run)
+        train_with(make_data(), setting("nnUNetTrainer_7"), Reports().run)
 
 
 @pytest.mark.usefixtures("stand_in")
 def test_a_failure_says_what_the_library_said_and_leaves_no_files(tmp_path, monkeypatch, setting):
     monkeypatch.setenv("STAND_IN_FAILS", "1")
     with pytest.raises(RuntimeError, match="out of memory, says the stand-in"):
-        train_nnunet(make_data(), setting(), Reports().run)
+        train_with(make_data(), setting(), Reports().run)
     assert not list(tmp_path.glob("slicefill-nnunet-*"))
 
 
 @pytest.mark.usefixtures("stand_in")
 def test_what_is_kept_are_tensors_and_plain_values(tmp_path, setting):
     reports = Reports()
-    made = train_nnunet(make_data(), setting(), reports.run)
+    made = train_with(make_data(), setting(), reports.run)
     torch.save(made, tmp_path / "made.pt")
     kept = torch.load(tmp_path / "made.pt", weights_only=True)
     assert (kept["engine"], kept["trainer"], kept["configuration"], kept["epoch"]) == (
@@ -248,7 +254,7 @@ def test_one_epoch_of_the_real_library_learns_to_segment(tmp_path, setting, dims
     training = {f"t{seed}": make_scan(seed, interval=2) for seed in range(5)}
     training["t0"].weight[1] = 0
     reports, chosen = Reports(), setting(configuration=dims)
-    made = train_nnunet(make_data(training, {"v": make_scan(7, interval=2)}), chosen, reports.run)
+    made = train_with(make_data(training, {"v": make_scan(7, interval=2)}), chosen, reports.run)
     torch.save(made, tmp_path / "made.pt")
     predictor = load_nnunet(torch.load(tmp_path / "made.pt", weights_only=True), chosen.params)
     scan = make_scan(8, shape=(7, 22, 26))

@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from slicefill.params import DynUNet3DParams, HardwareParams, InferenceParams
-from slicefill.segmentation.inference.sliding_window import make_predictor
+from slicefill.params import HardwareParams, InferenceParams
 from slicefill.segmentation.networks import build_dynunet3d, build_unet2d
 from slicefill.segmentation.planning import plan_levels
 from slicefill.segmentation.sampling import Drawing, Sampler
 from slicefill.segmentation.scans import Scan
+from slicefill.segmentation.sliding_window import make_predictor
 from slicefill.training.hardware import launch_fabric
 from slicefill.types import Lazy
 
@@ -44,8 +44,8 @@ def unet2d():
 
 def dynunet3d():
     torch.manual_seed(0)
-    params = DynUNet3DParams(width=4, widest=8, patch=(4, 16, 16), deep_supervision=True)
-    return build_dynunet3d(1, 3, params, plan_levels(np.array([4.0, 1, 1]), (4, 16, 16)))
+    levels = plan_levels(np.array([4.0, 1, 1]), (4, 16, 16))
+    return build_dynunet3d(1, 3, levels, width=4, widest=8, deep_supervision=True)
 
 
 NETWORKS = pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from slicefill.params import DynUNet3DParams
 from slicefill.segmentation.networks import build_dynunet3d, build_unet2d
 from slicefill.segmentation.planning import fit_patch, plan_levels
 
@@ -15,11 +14,9 @@ def seeded():
 
 
 def build_3d(spacing=(5, 1, 1), patch=(8, 32, 32), deep=True, **widths):
-    params = DynUNet3DParams(
-        **{"width": 4, "widest": 8} | widths, patch=patch, deep_supervision=deep
-    )
+    sizes = {"width": 4, "widest": 8} | widths
     levels = plan_levels(np.array(spacing), patch)
-    return build_dynunet3d(2, 3, params, levels), levels
+    return build_dynunet3d(2, 3, levels, **sizes, deep_supervision=deep), levels
 
 
 @pytest.mark.parametrize("size", [(16, 32), (48, 80)])

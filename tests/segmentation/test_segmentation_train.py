@@ -10,11 +10,12 @@ import torch
 from slicefill.datasets.checkpoints import StateFile, read_checkpoint, write_checkpoint
 from slicefill.metrics.overlap import dice
 from slicefill.params import AugmentationParams, SegmentationParams
+from slicefill.plugins import list_kinds
 from slicefill.segmentation.design import build_network
-from slicefill.segmentation.engines.registry import ENGINES, find_engine
+from slicefill.segmentation.engines import FOLDER, find_engine
 from slicefill.segmentation.interface import SegmentationData, Setting
 from slicefill.segmentation.scans import Scan
-from slicefill.segmentation.train import load_network, train_network, training_fingerprint
+from slicefill.segmentation.training import load_network
 from slicefill.training.fit import Run
 from slicefill.types import Lazy
 
@@ -61,21 +62,25 @@ def setting(configuration):
     values = configuration("tiny")["parameters"]
     tiny = {
         "label_names": {0: "background", 7: "disc"},
-        "unet2d": {"width": 4, "patch": (32, 32)},
-        "dynunet3d": {"width": 4, "widest": 8, "patch": (4, 32, 32)},
-        "mean_teacher": {"passes": 2},
+        "engines": {
+            "unet2d": {"width": 4, "patch": (32, 32)},
+            "dynunet3d": {"width": 4, "widest": 8, "patch": (4, 32, 32)},
+            "mean_teacher": {"width": 4, "patch": (32, 32), "passes": 2},
+        },
         "optimisation": {"batch": 4, "epochs": 2, "steps_per_epoch": 2, "patience": 9},
         "hardware": {"accelerator": "cpu", "devices": 1, "precision": "32-true"},
     }
 
     def merged(old, new):
-        return {**old, **new} if isinstance(old, dict) else new
+        if not isinstance(old, dict):
+            return new
+        return {**old, **{key: merged(old.get(key), value) for key, value in new.items()}}
 
     def make(seed=0, augmentation=None, **changes):
         params = dict(values["segmentation"])
         for part in (tiny, changes):
             params |= {
-                key: value if key == "label_names" else merged(params[key], value)
+                key: value if key == "label_names" else merged(params.get(key), value)
                 for key, value in part.items()
             }
         given = AugmentationParams(**{**values["augmentation"], **(augmentation or {})})
@@ -103,9 +108,16 @@ def train(tmp_path):
     """Train in a slot of that name."""
 
     def run(engine, data, setting, name="state", report=ignore):
-        return train_network(engine, data, setting, Run(StateFile(tmp_path / f"{name}.pt"), report))
+        system = find_engine(engine, setting.params)
+        state = Run(StateFile(tmp_path / f"{name}.pt"), report)
+        return system.module.train(data, system.params, setting, state)
 
     return run
+
+
+def training_fingerprint(engine, data, setting):
+    system = find_engine(engine, setting.params)
+    return system.module.training_fingerprint(data, system.params, setting)
 
 
 def equal(one, other):
@@ -141,11 +153,11 @@ def test_training_finds_a_bright_disc(engine, setting, train):
 @pytest.mark.parametrize("engine", OWN)
 def test_a_checkpoint_on_disk_holds_all_that_prediction_needs(engine, setting, train, tmp_path):
     whole, scan = (8, 32, 32), make_scan(3)  # in 3D the one window is the scan: 5 of 8 slices
-    checkpoint = train(engine, make_data(engine), setting(dynunet3d={"patch": whole}))
+    checkpoint = train(engine, make_data(engine), setting(engines={"dynunet3d": {"patch": whole}}))
     write_checkpoint(checkpoint, tmp_path / "model.pt")
     stored = read_checkpoint(tmp_path / "model.pt")
     assert equal(stored, checkpoint)
-    other = setting(unet2d={"width": 8}, dynunet3d={"width": 8, "patch": (4, 16, 16)})
+    other = setting(engines={"unet2d": {"width": 8}, "dynunet3d": {"width": 8}})
     found = load_network(stored, other.params)(scan)  # the network of the checkpoint, not this
 
     network = build_network(checkpoint["design"]).eval()
@@ -218,32 +230,33 @@ def test_another_seed_makes_another_network(setting, train):
 
 
 @pytest.mark.parametrize("engine", OWN)
-def test_the_mark_depends_on_what_determines_the_network(engine, setting):
+def test_the_fingerprint_depends_on_what_determines_the_network(engine, setting):
     data = make_data(engine)
     swapped = replace(data, training=data.validation, validation=data.training)
     renamed = {name: replace(scan, fingerprint="other") for name, scan in data.training.items()}
     own = {
         "unet2d": [{"unet2d": {"width": 8}}],
         "dynunet3d": [{"dynunet3d": {"deep_supervision": False}}],
-        "mean_teacher": [{"unet2d": {"width": 8}}, {"mean_teacher": {"decay": 0.5}}],
+        "mean_teacher": [{"mean_teacher": {"width": 8}}, {"mean_teacher": {"decay": 0.5}}],
     }
     settings = [
         setting(),
         setting(seed=1),
         setting(optimisation={"learning_rate": 0.5}),
-        setting(augmentation={"transforms": None}),
-        *(setting(**change) for change in own[engine]),
+        setting(augmentation={"transforms": []}),
+        *(setting(engines=change) for change in own[engine]),
     ]
     others = [swapped, replace(data, training=renamed), replace(data, classes=(0, 7, 9))]
     marks = [training_fingerprint(engine, data, made) for made in settings]
     marks += [training_fingerprint(engine, other, setting()) for other in others]
-    marks += [training_fingerprint(name, data, setting()) for name in ENGINES if name != engine]
+    marks += [
+        training_fingerprint(name, data, setting()) for name in list_kinds(FOLDER) if name != engine
+    ]
     assert len(set(marks)) == len(marks)
 
 
 @pytest.mark.parametrize("engine", OWN)
-def test_the_mark_ignores_other_engines_and_what_is_kept(engine, setting):
-    reads = {"mean_teacher": {"mean_teacher", "unet2d"}}.get(engine, {engine})
+def test_the_fingerprint_ignores_other_engines_and_what_is_kept(engine, setting):
     others = {
         "unet2d": {"width": 8},
         "dynunet3d": {"width": 8},
@@ -251,7 +264,7 @@ def test_the_mark_ignores_other_engines_and_what_is_kept(engine, setting):
         "nnunetv2": {"processes": 9},
     }
     changed = setting(
-        **{name: change for name, change in others.items() if name not in reads},
+        engines={name: change for name, change in others.items() if name != engine},
         inference={"batch": 1, "softmax": True},
         seeds=[0, 1],
     )
@@ -261,7 +274,7 @@ def test_the_mark_ignores_other_engines_and_what_is_kept(engine, setting):
     )
 
 
-def test_the_mark_knows_the_hardware_on_which_results_depend(setting):
+def test_the_fingerprint_knows_the_hardware_on_which_results_depend(setting):
     devices = setting(hardware={"devices": 2})
     data = make_data("unet2d")
     assert training_fingerprint("unet2d", data, devices) != training_fingerprint(
@@ -283,10 +296,20 @@ def test_training_without_what_it_draws_from_is_refused(setting, train):
         train("mean_teacher", make_data("unet2d"), setting())
 
 
-def test_an_unknown_engine_is_refused_with_the_names_of_those_there_are():
-    with pytest.raises(ValueError, match="'unet': choose among " + ", ".join(ENGINES)):
-        find_engine("unet")
-    assert {*OWN, "nnunetv2"} == set(ENGINES)
+def test_an_unknown_engine_or_kind_is_refused_with_the_names_of_those_there_are(setting):
+    with pytest.raises(ValueError, match=r"expected one of unet2d, dynunet3d, .*, got 'unet'"):
+        find_engine("unet", setting().params)
+    params = setting(engines={"mine": {"kind": "unet"}}).params
+    with pytest.raises(ValueError, match=r"engines\.mine\.kind: .*mean_teacher, .*, got 'unet'"):
+        find_engine("mine", params)
+
+
+def test_an_entry_of_the_same_kind_is_another_engine(setting, train):
+    made = setting(engines={"wide": {"kind": "unet2d", "width": 8, "patch": (32, 32)}})
+    data = make_data()
+    assert train("wide", data, made)["design"]["width"] == 8
+    prints = {training_fingerprint(name, data, made) for name in ("wide", "unet2d")}
+    assert len(prints) == 2
 
 
 @pytest.mark.slow

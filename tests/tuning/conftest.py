@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from slicefill.imputation.methods import find_method
 from slicefill.params import (
     AugmentationParams,
     EvaluationParams,
@@ -14,9 +15,9 @@ from slicefill.params import (
     TuningParams,
 )
 from slicefill.tuning.folds import make_folds
-from slicefill.tuning.objectives import Judging
+from slicefill.tuning.objectives import TrialScorer
 from slicefill.tuning.space import apply_values
-from slicefill.tuning.study import name_study, open_study, set_up_bench
+from slicefill.tuning.study import name_study, open_study, set_up_validation
 from slicefill.types import Case, Promise
 
 NAMES = {0: "background", 1: "disc"}
@@ -58,9 +59,9 @@ def cases(volume):
 
 
 @pytest.fixture(scope="session")
-def params(synthesis_params):
+def params(tiny_parameters):
     """Training parameters of conf/tiny without critics, across slices alone."""
-    chosen = synthesis_params.model_copy(update={"variant": "si_without_gd_ld"})
+    chosen = find_method("si_without_gd_ld", tiny_parameters).params
     changes = {"groups.in_plane": 0.0, "groups.crop": (16, 16), "hardware.precision": "32-true"}
     return apply_values(chosen, changes)
 
@@ -83,12 +84,12 @@ def tuning(configuration):
 
 
 @pytest.fixture(scope="session")
-def judging(configuration):
-    """How trials are judged, with the numbers of conf/tiny."""
+def scorer(configuration):
+    """How trials are scored, with the numbers of conf/tiny."""
     values = configuration("tiny")["parameters"]
     optimisation = {**values["segmentation"]["optimisation"], "epochs": 1, "steps_per_epoch": 2}
     segmentation = {"label_names": NAMES, "optimisation": optimisation}
-    return Judging(
+    return TrialScorer(
         ImputationParams(**{**values["imputation"], "through_plane": "auto"}),
         EvaluationParams(**{**values["evaluation"], "label_names": NAMES}),
         SegmentationParams(**{**values["segmentation"], **segmentation}),
@@ -98,14 +99,14 @@ def judging(configuration):
 
 
 @pytest.fixture
-def begin(cases, params, tuning, judging, tmp_path):
-    """Open a study on the discs and return it with its bench."""
+def begin(cases, params, tuning, scorer, tmp_path):
+    """Open a study on the discs and return it with its validation."""
 
     def make(**changes):
         asked, folds = tuning(**changes), make_folds(cases, SPLITS)
-        bench = set_up_bench(folds, params, asked, judging)
-        name = name_study(folds, params, asked, judging)
-        return open_study(str(tmp_path / "tuning" / "journal.log"), name, bench), bench
+        validation = set_up_validation(folds, params, asked, scorer)
+        name = name_study(folds, params, asked, scorer)
+        return open_study(str(tmp_path / "tuning" / "journal.log"), name, validation), validation
 
     return make
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from slicefill.imputation.methods.slice_imputation.perceptual import PerceptualFeatures
-from slicefill.tuning.features import RememberedFeatures
+from slicefill.tuning.folds import RememberedFeatures
 
 
 @pytest.fixture(scope="module")

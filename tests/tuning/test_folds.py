@@ -25,8 +25,8 @@ def test_one_fold_is_refused_with_what_to_do(cases, splits):
 
 def test_all_folds_draw_from_one_cache_and_are_scored_on_their_own(cases, splits, params):
     folds = make_folds(cases, splits)
-    materials = gather_folds(folds, params, None)
-    assert materials[0].cache is materials[1].cache is materials[0].held_out
-    for fold, material in zip(folds, materials, strict=True):
+    training_sets = gather_folds(folds, params, None)
+    assert training_sets[0].cache is training_sets[1].cache is training_sets[0].held_out
+    for fold, material in zip(folds, training_sets, strict=True):
         assert set(material.summaries) == set(fold.training)
         assert {group.case for group in material.scored} == set(fold.held_out)

@@ -11,8 +11,14 @@ def test_weights_go_into_the_preset_in_use_and_nowhere_else(params):
     made = apply_values(params, {"weights.warp": 0.7, "network.width": 6})
     assert (made.lambdas["warp"], made.network.width) == (0.7, 6)
     assert made.weights["super_slomo"] == params.weights["super_slomo"]
-    own = params.model_copy(update={"variant": "si_tuned"})
-    assert apply_values(own, {"weights.warp": 0.7}).weights["practical"].warp == 0.1
+    own = params.model_copy(update={"preset": "tuned"})
+    assert apply_values(own, {"weights.warp": 0.7}).weights["practical"]["warp"] == 0.1
+
+
+def test_a_lambda_that_the_preset_leaves_out_can_be_tuned(params):
+    assert "cycle" not in params.weights[params.preset]
+    assert tunable(params)["weights.cycle"] == 0
+    assert apply_values(params, {"weights.cycle": 0.2}).lambdas["cycle"] == 0.2
 
 
 @pytest.mark.parametrize("name", ["weights.wrap", "network.size", "nothing", "network.width.more"])

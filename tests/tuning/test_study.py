@@ -8,7 +8,8 @@ from optuna.trial import TrialState
 from slicefill.tuning import trial as module
 from slicefill.tuning.best import choose_trial, describe_best, tabulate_trials
 from slicefill.tuning.study import search
-from slicefill.tuning.trial import FAILURE, Course
+from slicefill.tuning.trial import Course
+from slicefill.tuning.workers import FAILURE
 
 
 def checkpoint(params, psnr=None):
@@ -21,7 +22,7 @@ def checkpoint(params, psnr=None):
 def quick(monkeypatch):
     """Trials that take no time: epochs reach a value that depends on the λ tried."""
 
-    def train_on(material, params, run, mark):
+    def train_on(training_set, params, run, own):
         end = checkpoint(params)["validation"]
         epochs = params.optimisation.epochs
         for epoch in range(epochs + 1):
@@ -37,10 +38,10 @@ def tried(study):
 
 
 def test_presets_are_tried_first_and_the_best_is_no_worse(begin, quick, unwatched):
-    study, bench = begin(start=["practical", "super_slomo_no_per"], trials=6)
-    search(study, bench, unwatched)
+    study, validation = begin(start=["practical", "super_slomo_no_per"], trials=6)
+    search(study, validation, unwatched)
     assert [p["weights.warp"] for p in tried(study)[:2]] == [0.1, pytest.approx(0.5)]
-    best = describe_best(study, bench.tuning, "command")
+    best = describe_best(study, validation.tuning, "command")
     assert set(best["start"]) == {"practical", "super_slomo_no_per"}
     for start in best["start"].values():
         assert best["objectives"]["psnr"] >= start["psnr"]
@@ -51,16 +52,16 @@ def test_presets_are_tried_first_and_the_best_is_no_worse(begin, quick, unwatche
 def test_a_seed_gives_the_same_trials_whether_or_not_the_search_was_stopped(
     begin, quick, unwatched, tmp_path
 ):
-    whole, bench = begin(trials=6, study="whole")
-    search(whole, bench, unwatched)
+    whole, validation = begin(trials=6, study="whole")
+    search(whole, validation, unwatched)
     for trials in (2, 3, 6):
-        parts, bench = begin(trials=trials, study="parts")
-        search(parts, bench, unwatched)
+        parts, validation = begin(trials=trials, study="parts")
+        search(parts, validation, unwatched)
         assert len(parts.trials) == trials
     assert tried(parts) == tried(whole)
     assert len({p["weights.warp"] for p in tried(whole)}) == 6
-    other, bench = begin(trials=6, seed=1, study="other")
-    search(other, bench, unwatched)
+    other, validation = begin(trials=6, seed=1, study="other")
+    search(other, validation, unwatched)
     assert tried(other)[1:] != tried(whole)[1:]
 
 
@@ -79,10 +80,10 @@ def test_another_budget_is_the_same_study_and_other_training_another(begin):
 
 
 def test_bad_values_are_stopped_early_and_cost_no_further_fold(begin, quick, unwatched):
-    study, bench = begin(
+    study, validation = begin(
         pruner="median", startup_trials=3, trials=20, overrides={"optimisation.epochs": 4}
     )
-    search(study, bench, unwatched)
+    search(study, validation, unwatched)
     stopped = [t for t in study.trials if t.state == TrialState.PRUNED]
     completed = [t for t in study.trials if t.state == TrialState.COMPLETE]
     assert stopped
@@ -94,10 +95,10 @@ def test_bad_values_are_stopped_early_and_cost_no_further_fold(begin, quick, unw
 
 
 def test_hyperband_stops_trials_too(begin, quick, unwatched):
-    study, bench = begin(
+    study, validation = begin(
         pruner="hyperband", startup_trials=1, trials=30, overrides={"optimisation.epochs": 8}
     )
-    search(study, bench, unwatched)
+    search(study, validation, unwatched)
     assert TrialState.PRUNED in {t.state for t in study.trials}
 
 
@@ -106,7 +107,7 @@ def test_a_failing_trial_is_recorded_with_its_reason_and_the_others_go_on(
 ):
     seen = []
 
-    def train_on(material, params, run, mark):
+    def train_on(training_set, params, run, own):
         seen.append(params.lambdas["warp"])
         if len(seen) == 2:
             msg = "loss term rec is not finite"
@@ -114,8 +115,8 @@ def test_a_failing_trial_is_recorded_with_its_reason_and_the_others_go_on(
         return checkpoint(params)
 
     monkeypatch.setattr(module, "train_on", train_on)
-    study, bench = begin(trials=3)
-    search(study, bench, unwatched)
+    study, validation = begin(trials=3)
+    search(study, validation, unwatched)
     states = [t.state.name for t in study.trials]
     assert states == ["FAIL", "COMPLETE", "COMPLETE"]
     assert study.trials[0].user_attrs[FAILURE] == "FloatingPointError: loss term rec is not finite"
@@ -128,23 +129,23 @@ def test_a_search_without_any_result_says_why(begin, unwatched, monkeypatch):
         raise RuntimeError(msg)
 
     monkeypatch.setattr(module, "train_on", train_on)
-    study, bench = begin(trials=2)
+    study, validation = begin(trials=2)
     with pytest.raises(ValueError, match="the last reason: RuntimeError: out of memory"):
-        search(study, bench, unwatched)
+        search(study, validation, unwatched)
     assert len(study.trials) == 2
 
 
 def test_no_trial_is_begun_after_the_time_is_over(begin, unwatched, monkeypatch):
     now = [0.0]
 
-    def train_on(material, params, run, mark):
+    def train_on(training_set, params, run, own):
         now[0] += 30  # seconds; two folds make a minute
         return checkpoint(params)
 
     monkeypatch.setattr(module, "train_on", train_on)
     monkeypatch.setattr("slicefill.tuning.study.time", SimpleNamespace(monotonic=lambda: now[0]))
-    study, bench = begin(trials=50, minutes=1.5)
-    search(study, bench, unwatched)
+    study, validation = begin(trials=50, minutes=1.5)
+    search(study, validation, unwatched)
     assert len(study.trials) == 2
 
 

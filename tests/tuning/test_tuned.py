@@ -1,6 +1,7 @@
 import logging
 
-from slicefill.tuning.tuned import use_best
+from slicefill.imputation.methods import find_method
+from slicefill.tuning.space import use_best
 
 BEST = {"values": {"weights.warp": 0.3, "optimisation.learning_rate": 0.002}, "study": "s"}
 
@@ -14,8 +15,8 @@ def test_only_the_preset_tuned_takes_what_was_found(params):
     assert params.lambdas["warp"] == 0.1
 
 
-def test_a_variant_with_the_preset_takes_it_too(params):
-    made = use_best(params.model_copy(update={"variant": "si_tuned"}), BEST)
+def test_a_method_with_the_preset_takes_it_too(tiny_parameters):
+    made = use_best(find_method("si_tuned", tiny_parameters).params, BEST)
     assert made.lambdas["warp"] == 0.3
 
 
@@ -23,4 +24,4 @@ def test_where_nothing_was_tuned_the_shipped_preset_is_used_and_the_log_says_so(
     chosen = params.model_copy(update={"preset": "tuned"})
     with caplog.at_level(logging.INFO):
         assert use_best(chosen, {}) is chosen
-    assert "as shipped" in caplog.text
+    assert "as in conf" in caplog.text

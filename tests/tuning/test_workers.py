@@ -33,7 +33,7 @@ from slicefill.tuning.study import open_study, search
 folder, asked = Path(sys.argv[1]), json.loads(sys.argv[2])
 calls = []
 
-def train_on(material, params, run, mark):
+def train_on(training_set, params, run, own):
     calls.append(params)
     if len(calls) == asked["hang"]:
         (folder / "hanging").touch()
@@ -49,8 +49,8 @@ def watch(number, values):
 module.train_on = train_on
 params = SynthesisParams.model_validate_json((folder / "synthesis.json").read_text())
 tuning = TuningParams.model_validate({**json.loads((folder / "tuning.json").read_text())})
-bench = module.Bench([None], [None], params, tuning, None)
-search(open_study(str(folder / "journal.log"), "tried", bench), bench, watch)
+validation = module.CrossValidation([None], [None], params, tuning, module.TrialScorer(*[None] * 5))
+search(open_study(str(folder / "journal.log"), "tried", validation), validation, watch)
 """
 
 

@@ -19,7 +19,8 @@ from slicefill.params import as_plain
 from slicefill.types import ModelPromise
 
 _AXIS = {"L": 0, "A": 1, "S": 2}  # of arrays that are not turned; any other by the spacing
-_SECTION = {"imputation": "imputation", "segmentation": "augmentation"}  # that a model needs
+_SECTIONS = {"imputation": ["imputation"], "segmentation": ["augmentation", "segmentation"]}
+"""Sections that a served model needs, by its kind."""
 
 
 class TrackingHook:
@@ -100,8 +101,7 @@ class TrackingHook:
         tracking.log_inputs(self._design["experiment"], self._load("manifest"), splits)
 
     def _register(self, models: Any, promises: dict[str, ModelPromise], kind: str) -> None:
-        section = _SECTION[kind]
-        config = as_plain({section: self._load(f"params:{section}")})[section]
+        config = as_plain({name: self._load(f"params:{name}") for name in _SECTIONS[kind]})
         readers, failed = models.load(), models.failures()
         design = "{experiment}_{axis}_x{factor}".format(**self._design)
         for name in sorted(set(promises) & set(readers) - set(failed)):

@@ -4,7 +4,7 @@ Kedro builds these before any node runs, so an unknown key or a value out of bou
 the run at once with the name of the field.
 """
 
-from slicefill.params.augmentation import AugmentationParams, TransformParams
+from slicefill.params.augmentation import AugmentationParams
 from slicefill.params.base import (
     SERIAL,
     AxisName,
@@ -25,13 +25,9 @@ from slicefill.params.imputation import CautionParams, ConfidenceParams, Imputat
 from slicefill.params.ingestion import IngestionParams, LabelParams, SplitParams
 from slicefill.params.pretraining import CalibrationParams, DomainParams, PretrainingParams
 from slicefill.params.segmentation import (
-    DynUNet3DParams,
     InferenceParams,
-    MeanTeacherParams,
-    NnUNetParams,
     SegmentationOptimisation,
     SegmentationParams,
-    UNet2DParams,
 )
 from slicefill.params.tuning import Choices, Range, TuningParams
 
@@ -47,7 +43,6 @@ __all__ = [
     "ComparisonParams",
     "ConfidenceParams",
     "DomainParams",
-    "DynUNet3DParams",
     "EvaluationParams",
     "ExecutorParams",
     "HardwareParams",
@@ -55,8 +50,6 @@ __all__ = [
     "InferenceParams",
     "IngestionParams",
     "LabelParams",
-    "MeanTeacherParams",
-    "NnUNetParams",
     "Preset",
     "PretrainingParams",
     "Range",
@@ -65,9 +58,7 @@ __all__ = [
     "SegmentationParams",
     "SplitParams",
     "StatisticsParams",
-    "TransformParams",
     "TuningParams",
-    "UNet2DParams",
     "WindowParams",
     "as_plain",
 ]

@@ -31,8 +31,7 @@ class CautionParams(Params):
     """Caution with which outlines follow the image: `imputation.label_field: shape_and_motion`."""
 
     followed: Fraction = Field(
-        0.25,
-        description="of the weight that the image gives to motion: outlines need not move as it does",
+        0.25, description="of the weight of motion in the image: outlines need not move as it does"
     )
     averaged: OddCount = Field(
         5, description="pixels a side over which the motion is averaged, odd"

@@ -1,6 +1,4 @@
-"""Parameters of the pretraining pipeline: the volumes that the shipped weights learn from, and the
-calibration of their expected error.
-"""
+"""Parameters of pretraining: the volumes of the shipped weights, their calibration and domain."""
 
 from typing import Annotated
 

@@ -1,55 +1,10 @@
 """Parameters of the segmentation pipeline: engines, training, inference."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from slicefill.params.base import Count, Fraction, HardwareParams, Params, Positive, Weight
-
-
-class UNet2DParams(Params):
-    """A U-Net on slices (Ronneberger et al., 2015), five levels; the published width is 64."""
-
-    width: Annotated[int, Field(ge=4)] = Field(description="channels of the first level")
-    patch: tuple[Count, Count] = Field(description="pixels; smaller slices are padded")
-
-    @model_validator(mode="after")
-    def _patch_can_be_halved(self) -> Self:
-        if any(size % 16 for size in self.patch) or max(self.patch) < 32:
-            msg = f"patch must be multiples of 16, one of them 32 or more, got {self.patch}"
-            raise ValueError(msg)
-        return self
-
-
-class DynUNet3DParams(Params):
-    """nnU-Net's architecture in 3D: kernels and strides follow from the spacing."""
-
-    width: Annotated[int, Field(ge=4)] = Field(description="channels of the first level")
-    widest: Annotated[int, Field(ge=4)] = Field(description="most channels of a level")
-    patch: tuple[Count, Count, Count] = Field(description="voxels: slices, rows, columns")
-    deep_supervision: bool = Field(description="losses at lower resolutions too")
-
-
-class MeanTeacherParams(Params):
-    """Uncertainty-aware mean teacher (Yu et al., 2019) on the 2D U-Net."""
-
-    dropout: Fraction = Field(description="of both networks: Monte Carlo passes need it")
-    decay: Fraction = Field(description="of the moving average that makes the teacher")
-    consistency: Weight = Field(description="largest weight of the consistency loss")
-    ramp_up: Fraction = Field(description="share of all steps until that weight is reached")
-    passes: Count = Field(description="Monte Carlo passes of the teacher")
-    noise: Weight = Field(description="standard deviation of the noise on what networks see")
-    unlabelled_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
-        description="of the slices in a batch"
-    )
-
-
-class NnUNetParams(Params):
-    """The nnU-Net v2 library, where it is installed."""
-
-    configuration: Literal["2d", "3d_fullres"] = Field(description="as nnU-Net calls it")
-    trainer: str = Field(description="a published trainer class: it fixes the number of epochs")
-    processes: Count = Field(description="of preprocessing, augmentation and export")
 
 
 class SegmentationOptimisation(Params):
@@ -76,6 +31,9 @@ class InferenceParams(Params):
     overlap: Fraction = Field(description="of neighbouring windows, Gaussian weights")
     batch: Count = Field(description="windows or slices at once")
     softmax: bool = Field(description="keep the class probabilities as a file")
+    wrappers: list[dict[str, Any]] = Field(
+        [], description="entries of kinds in segmentation/inference/, the first one innermost"
+    )
 
 
 class SegmentationParams(Params):
@@ -83,10 +41,9 @@ class SegmentationParams(Params):
 
     seeds: list[int] = Field(min_length=1, description="one network each; scores are averaged")
     label_names: dict[int, str] = Field(description="id → name; 0 is the background")
-    unet2d: UNet2DParams
-    dynunet3d: DynUNet3DParams
-    mean_teacher: MeanTeacherParams
-    nnunetv2: NnUNetParams
+    engines: dict[str, dict[str, Any]] = Field(
+        description="entries of kinds in segmentation/engines/, by name"
+    )
     optimisation: SegmentationOptimisation
     inference: InferenceParams
     hardware: HardwareParams = HardwareParams()

@@ -6,11 +6,9 @@ from pydantic import Field, SecretStr, model_validator
 
 from slicefill.params.base import Count, Params, Positive
 
-ObjectiveName = Literal["psnr", "ssim", "label_dice", "label_volume_bias", "downstream_dice"]
-
 
 class Range(Params):
-    """An interval that values are drawn from."""
+    """A range that values are drawn from."""
 
     low: float
     high: float
@@ -44,7 +42,9 @@ class TuningParams(Params):
     overrides: dict[str, Any] = Field(
         description="dotted name in `synthesis` → its value during tuning"
     )
-    objectives: list[ObjectiveName] = Field(min_length=1, description="several: a Pareto front")
+    objectives: list[str] = Field(
+        min_length=1, description="of `tuning/objectives.py`; several: a Pareto front"
+    )
     segmentation_engine: str = Field(description="of downstream_dice")
     trials: Count = Field(description="by all workers together")
     minutes: Positive | None = Field(description="a worker starts no trial after; null: no limit")

@@ -1,4 +1,4 @@
-"""The interface of a segmentation engine: train, load, predict."""
+"""What segmentation engines share: scans, settings, predictors, batches of patches, objectives."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from slicefill.params import AugmentationParams, SegmentationParams
 from slicefill.segmentation.scans import Scan, ScanPromise
-from slicefill.training.fit import Run, State
-from slicefill.types import Checkpoint, Floats
+from slicefill.training.fit import State
+from slicefill.types import Floats
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,25 @@ class SegmentationData:
     validation: Mapping[str, ScanPromise]
     classes: tuple[int, ...]
 
+    @property
+    def fingerprints(self) -> dict[str, dict[str, str]]:
+        """Those of the scans, by part and case."""
+        parts = {"training": self.training, "validation": self.validation}
+        return {
+            part: {case: scan.fingerprint for case, scan in scans.items()}
+            for part, scans in parts.items()
+        }
+
 
 @dataclass(frozen=True)
 class Setting:
-    """Every number of a training run."""
+    """What is set for all engines alike.
+
+    Attributes:
+        params: Optimisation, sliding window, hardware.
+        augmentation: Transforms, and how often synthetic slices are drawn.
+        seed: Of weights and of everything that is drawn.
+    """
 
     params: SegmentationParams
     augmentation: AugmentationParams
@@ -43,20 +58,7 @@ Predictor = Callable[[Scan], Floats]
 
 
 @dataclass(frozen=True)
-class Engine:
-    """A way to segment.
-
-    Attributes:
-        train: Makes a checkpoint: tensors and plain values, with all that `load` needs.
-        load: Makes a predictor from a checkpoint, on the device of the parameters.
-    """
-
-    train: Callable[[SegmentationData, Setting, Run], Checkpoint]
-    load: Callable[[Checkpoint, SegmentationParams], Predictor]
-
-
-@dataclass(frozen=True)
-class Batch:
+class PatchBatch:
     """Patches of scans, 2D `(B, C, h, w)` or 3D `(B, C, d, h, w)`.
 
     Attributes:
@@ -69,9 +71,9 @@ class Batch:
     label: Tensor
     weight: Tensor
 
-    def to(self, device: torch.device) -> "Batch":
+    def to(self, device: torch.device) -> "PatchBatch":
         """Move to a device."""
-        return Batch(self.image.to(device), self.label.to(device), self.weight.to(device))
+        return PatchBatch(self.image.to(device), self.label.to(device), self.weight.to(device))
 
 
 class Objective(Protocol):

@@ -2,7 +2,6 @@
 
 from torch import nn
 
-from slicefill.params import DynUNet3DParams
 from slicefill.segmentation.planning import Levels
 
 
@@ -34,7 +33,13 @@ def build_unet2d(channels: int, classes: int, width: int, dropout: float) -> nn.
 
 
 def build_dynunet3d(
-    channels: int, classes: int, params: DynUNet3DParams, levels: Levels
+    channels: int,
+    classes: int,
+    levels: Levels,
+    *,
+    width: int,
+    widest: int,
+    deep_supervision: bool,
 ) -> nn.Module:
     """Build nnU-Net's architecture.
 
@@ -46,8 +51,10 @@ def build_dynunet3d(
     Args:
         channels: Of the image.
         classes: Background and objects.
-        params: Width and deep supervision.
         levels: Kernels and strides.
+        width: Channels of the first level; they double from level to level.
+        widest: Most channels of a level.
+        deep_supervision: Whether coarser levels have heads.
 
     Reference:
         Isensee et al., nnU-Net, Nature Methods 18, 2021.
@@ -62,8 +69,8 @@ def build_dynunet3d(
         kernel_size=levels.kernels,
         strides=levels.strides,
         upsample_kernel_size=levels.strides[1:],
-        filters=[min(params.width * 2**level, params.widest) for level in range(count)],
+        filters=[min(width * 2**level, widest) for level in range(count)],
         norm_name=("INSTANCE", {"affine": True}),
-        deep_supervision=params.deep_supervision,
+        deep_supervision=deep_supervision,
         deep_supr_num=max(1, count - 3),  # heads beside the finest; MONAI wants at least one
     )

@@ -1,7 +1,7 @@
 """What our own networks are trained towards: labels, or labels and agreement with a teacher."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,12 +10,13 @@ import numpy as np
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from slicefill.params import TransformParams
-from slicefill.segmentation.engines.mean_teacher import MeanTeacher
-from slicefill.segmentation.interface import Batch, Objective, Setting
+from slicefill.segmentation.augmentation import transform_batch
+from slicefill.segmentation.engines.mean_teacher import Params
+from slicefill.segmentation.interface import Objective, PatchBatch, Setting
 from slicefill.segmentation.losses import Total, deep_supervised, dice_ce
 from slicefill.segmentation.sampling import Sampler
-from slicefill.segmentation.transforms.augmentation import build_transform, transform_batch
+from slicefill.segmentation.teacher import MeanTeacher
+from slicefill.segmentation.transforms import make_all
 from slicefill.training.fit import State
 
 
@@ -30,23 +31,22 @@ class Drawer:
     def __init__(
         self,
         sampler: Sampler,
-        transforms: TransformParams | None,
+        transforms: Sequence[dict[str, Any]],
         fabric: Fabric,
-        dims: int,
     ) -> None:
         self._sampler, self._fabric = sampler, fabric
-        self._transform = None if transforms is None else build_transform(transforms, dims)
+        self._transforms = make_all(transforms)
 
-    def __call__(self, count: int, rng: np.random.Generator, labelled: bool = True) -> Batch:
+    def __call__(self, count: int, rng: np.random.Generator, labelled: bool = True) -> PatchBatch:
         """Draw `count` patches for this process."""
         rank, processes = self._fabric.global_rank, self._fabric.world_size
         batch = self._sampler.draw(count * processes, rng, labelled)
         if processes > 1:
             mine = slice(rank, None, processes)
-            batch = Batch(batch.image[mine], batch.label[mine], batch.weight[mine])
+            batch = PatchBatch(batch.image[mine], batch.label[mine], batch.weight[mine])
             rng = rng.spawn(processes)[rank]
-        if self._transform is not None:
-            batch = transform_batch(batch, self._transform, rng)
+        if self._transforms:
+            batch = transform_batch(batch, self._transforms, rng)
         return batch.to(self._fabric.device)
 
 
@@ -54,7 +54,7 @@ class Drawer:
 class Supervised:
     """Dice and cross-entropy on labelled patches, with deep supervision where there is any."""
 
-    draw: Callable[[np.random.Generator], Batch]
+    draw: Callable[[np.random.Generator], PatchBatch]
     total: Total
 
     def terms(self, network: nn.Module, step: int, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -74,19 +74,21 @@ class Supervised:
         """Do nothing."""
 
 
-def supervised(drawer: Drawer, batch: int, total: Total) -> Objective:
-    """Learn from labelled patches alone, `batch` of them in this process."""
+def supervised(drawer: Drawer, total: Total, network: nn.Module, setting: Setting) -> Objective:
+    """Learn from labelled patches alone, a batch of them in this process."""
+    batch = setting.params.optimisation.batch
     return Supervised(lambda rng: drawer(batch, rng), total)
 
 
 def with_mean_teacher(
-    drawer: Drawer, batch: int, total: Total, student: nn.Module, setting: Setting
+    params: Params, drawer: Drawer, total: Total, student: nn.Module, setting: Setting
 ) -> Objective:
     """Learn from labelled slices, and from unlabelled ones by agreement with a teacher."""
-    params, options = setting.params.mean_teacher, setting.params.optimisation
+    options = setting.params.optimisation
+    batch = max(2, options.batch)
     unlabelled = min(batch - 1, max(1, round(batch * params.unlabelled_fraction)))  # both kinds
 
-    def draw(rng: np.random.Generator) -> tuple[Batch, Batch]:
+    def draw(rng: np.random.Generator) -> tuple[PatchBatch, PatchBatch]:
         return drawer(batch - unlabelled, rng), drawer(unlabelled, rng, labelled=False)
 
     steps = options.epochs * options.steps_per_epoch

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from slicefill.segmentation.interface import Batch
+from slicefill.segmentation.interface import PatchBatch
 from slicefill.segmentation.scans import Scan, ScanPromise
 from slicefill.training.cache import BoundedCache
 from slicefill.types import Array, Floats
@@ -110,7 +110,7 @@ class Sampler:
             names = [names[i] for i in rng.permutation(len(names))[: self._room]]
         self._drawn_from = names
 
-    def draw(self, count: int, rng: np.random.Generator, labelled: bool = True) -> Batch:
+    def draw(self, count: int, rng: np.random.Generator, labelled: bool = True) -> PatchBatch:
         """Draw patches of cases chosen at random, one case for each.
 
         With probability `foreground_fraction` a patch is centred, as far as the scan reaches, on a
@@ -135,7 +135,7 @@ class Sampler:
         image, label, weight = (
             torch.from_numpy(np.stack(parts)) for parts in zip(*cut, strict=True)
         )
-        return Batch(image, label.long()[:, None], weight[:, None])
+        return PatchBatch(image, label.long()[:, None], weight[:, None])
 
     def _choose(self, rng: np.random.Generator, labelled: bool) -> tuple[_Source, _Pool]:
         """Choose a case, and the slices of it that can be drawn; cases without any are passed."""

@@ -14,14 +14,14 @@ class ServedModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read checkpoint and parameters."""
-        from slicefill.api import load_imputer, load_segmenter
+        from slicefill.api import array_imputer, array_segmenter
 
         config = dict(context.model_config)
         kind, name, path = config.pop("kind"), config.pop("name"), context.artifacts["checkpoint"]
         if kind == "imputation":
-            self.serve = load_imputer(name, path, config)
+            self.serve = array_imputer(name, path, config["imputation"])
         else:
-            self.serve = load_segmenter(path, config)
+            self.serve = array_segmenter(path, config)
 
     def predict(
         self,

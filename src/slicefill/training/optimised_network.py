@@ -1,12 +1,11 @@
 """A network with its optimiser: one step down a loss, state, learning rate."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-
-from slicefill.training.fit import State
 
 
 @dataclass
@@ -36,11 +35,11 @@ class OptimisedNetwork:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
 
-    def state(self) -> State:
+    def state(self) -> dict[str, Any]:
         """Return plain values and tensors that `restore` continues from."""
         return {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Continue from a state that `state` returned."""
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])

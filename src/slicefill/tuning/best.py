@@ -1,4 +1,4 @@
-"""What a study found: its table of trials, and the values that did best."""
+"""The results of a study: its table of trials, and the best values."""
 
 import re
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from slicefill import __version__
-from slicefill.params import TuningParams
-from slicefill.tuning.trial import FOLDS, START
+from slicefill.params.tuning import TuningParams
+from slicefill.tuning.workers import FOLDS, START
 
 _PREFIX = re.compile("^(values?|params|user_attrs)_")  # what Optuna puts before a name
 
@@ -22,7 +22,7 @@ def tabulate_trials(study: optuna.Study) -> pd.DataFrame:
 
     Returns:
         `number`, `state`, the objectives (none of a trial that was stopped), the values tried by
-        their dotted names, `seconds`, and what trials say of themselves: `folds`, `start`,
+        their dotted names, `seconds`, and the attributes of trials: `folds`, `start`,
         `worker`, `failure`.
     """
     value = "value" if len(study.directions) == 1 else "values"

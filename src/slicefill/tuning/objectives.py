@@ -1,4 +1,4 @@
-"""What a trial is judged by, on held-out subjects and anisotropic volumes alone."""
+"""The objectives of tuning, measured on held-out subjects from anisotropic volumes alone."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,22 +17,21 @@ from slicefill.params import (
     ImputationParams,
     SegmentationParams,
 )
-from slicefill.segmentation.engines.registry import find_engine
+from slicefill.segmentation.engines import find_engine
 from slicefill.segmentation.interface import SegmentationData, Setting
 from slicefill.segmentation.scans import Scan, ScanPromise, make_scan
 from slicefill.segmentation.slices import describe_slices
 from slicefill.simulation.subsampling import AnisotropizationParams, subsample
-from slicefill.training.fit import Run
+from slicefill.training.fit import Run, State
 from slicefill.tuning.folds import Fold
-from slicefill.tuning.stateless import Stateless
 from slicefill.types import Checkpoint, Lazy, Promise
 
-_METHOD = "trial"  # what the records of imputed cases name
+_METHOD = "trial"  # method in the records of imputed cases
 
 
 @dataclass(frozen=True)
-class Judging:
-    """Every number that judging needs besides the model.
+class TrialScorer:
+    """Scores the model of a trial on a fold; holds every number of that besides the model.
 
     Attributes:
         imputation: How intervals are imputed.
@@ -49,22 +48,31 @@ class Judging:
     engine: str
 
     @property
-    def marks(self) -> list[Any]:
-        """All of it as plain values, but for where it runs."""
+    def plain(self) -> list[Any]:
+        """All of it as plain values, except for the hardware."""
         parts = (self.imputation, self.evaluation, self.segmentation, self.augmentation)
         return [self.engine, *(part.model_dump(exclude={"hardware"}) for part in parts)]
 
+    def score(self, names: Sequence[str], checkpoint: Checkpoint, fold: Fold) -> dict[str, float]:
+        """Measure the named objectives on one fold; what they share is computed once."""
+        scores: dict[str, float] = {}
+        for measure in dict.fromkeys(OBJECTIVES[name].measure for name in names):
+            scores |= measure(checkpoint, fold, self)
+        return {name: scores[name] for name in names}
 
-Judge = Callable[[Checkpoint, Fold, Judging], dict[str, float]]
+
+Measure = Callable[[Checkpoint, Fold, TrialScorer], dict[str, float]]
 
 
-def judge_inner_slices(checkpoint: Checkpoint, fold: Fold, judging: Judging) -> dict[str, float]:
+def measure_inner_slices(
+    checkpoint: Checkpoint, fold: Fold, scorer: TrialScorer
+) -> dict[str, float]:
     """PSNR (dB) and SSIM of the held-out inner slices, at the best epoch."""
     return {name: float(checkpoint["validation"][name]) for name in ("psnr", "ssim")}
 
 
-def judge_labels(checkpoint: Checkpoint, fold: Fold, judging: Judging) -> dict[str, float]:
-    """Leave every other thick slice out, impute, and score the labels of what was left out.
+def measure_labels(checkpoint: Checkpoint, fold: Fold, scorer: TrialScorer) -> dict[str, float]:
+    """Leave out every other acquired slice, impute, and score the labels of those left out.
 
     Returns:
         `label_dice`: mean Dice of synthetic slices; `label_volume_bias`: mean magnitude of their
@@ -73,14 +81,14 @@ def judge_labels(checkpoint: Checkpoint, fold: Fold, judging: Judging) -> dict[s
     Raises:
         ValueError: If there is no such case.
     """
-    rule = judging.imputation.model_copy(update={"count": 1, "target_spacing": None})
+    rule = scorer.imputation.model_copy(update={"count": 1, "target_spacing": None})
     imputer = learned_imputer(_METHOD, checkpoint, rule)
-    scores = [_score_labels(promise, imputer, rule, judging) for promise in fold.held_out.values()]
+    scores = [_score_labels(promise, imputer, rule, scorer) for promise in fold.held_out.values()]
     measured = np.array([row for row in scores if row is not None], dtype=float).reshape(-1, 2)
     if not np.isfinite(measured).any(axis=0).all():
         msg = (
             "label_dice and label_volume_bias need held-out cases with an object and at least "
-            "three thick slices, got none: tune for psnr or ssim instead"
+            "three slices, got none: tune for psnr or ssim instead"
         )
         raise ValueError(msg)
     means = np.nanmean(measured, axis=0)
@@ -88,7 +96,7 @@ def judge_labels(checkpoint: Checkpoint, fold: Fold, judging: Judging) -> dict[s
 
 
 def _score_labels(
-    promise: Promise, imputer: Imputer, rule: ImputationParams, judging: Judging
+    promise: Promise, imputer: Imputer, rule: ImputationParams, scorer: TrialScorer
 ) -> tuple[float, float] | None:
     """Dice and magnitude of the volume bias of one case; None if it has nothing to score."""
     acquired_case = promise.make()
@@ -99,75 +107,89 @@ def _score_labels(
         axis=rule.through_plane, factor=2, profile="point", fwhm=None
     )
     imputed = impute_case(subsample(acquired_case, every_other), imputer, rule)
-    scored = corresponding_slices(imputed.record, judging.evaluation.label_names)
+    scored = corresponding_slices(imputed.record, scorer.evaluation.label_names)
     if scored is None:
         return None
-    scores = score_imputed_case(imputed, acquired_case, scored, judging.evaluation)
+    scores = score_imputed_case(imputed, acquired_case, scored, scorer.evaluation)
     return scores["dice_mean"], scores["volume_bias_abs_mean"]
 
 
-def judge_downstream(checkpoint: Checkpoint, fold: Fold, judging: Judging) -> dict[str, float]:
+def measure_downstream(checkpoint: Checkpoint, fold: Fold, scorer: TrialScorer) -> dict[str, float]:
     """Train a segmentation network on the imputed training cases of the fold.
 
     Returns:
         `downstream_dice`: its best Dice on the acquired slices of the held-out subjects.
     """
-    imputer = learned_imputer(_METHOD, checkpoint, judging.imputation)
+    imputer = learned_imputer(_METHOD, checkpoint, scorer.imputation)
 
     def scans(cases: Mapping[str, Promise]) -> dict[str, ScanPromise]:
         return {
-            case: Lazy(partial(_impute_scan, promise, imputer, judging), promise.fingerprint)
+            case: Lazy(partial(_impute_scan, promise, imputer, scorer), promise.fingerprint)
             for case, promise in cases.items()
         }
 
-    params = judging.segmentation
+    params = scorer.segmentation
     classes = tuple(sorted(params.label_names))
     data = SegmentationData(scans(fold.training), scans(fold.held_out), classes)
-    setting = Setting(params, judging.augmentation, params.seeds[0])
+    setting = Setting(params, scorer.augmentation, params.seeds[0])
     run = Run(Stateless(), lambda values, epoch: None)
-    trained = find_engine(judging.engine).train(data, setting, run)
+    engine = find_engine(scorer.engine, params)
+    trained = engine.module.train(data, engine.params, setting, run)
     return {"downstream_dice": float(trained["validation"]["dice"])}
 
 
-def _impute_scan(promise: Promise, imputer: Imputer, judging: Judging) -> Scan:
+def _impute_scan(promise: Promise, imputer: Imputer, scorer: TrialScorer) -> Scan:
     acquired_case = promise.make()
-    imputed = impute_case(acquired_case, imputer, judging.imputation)
+    imputed = impute_case(acquired_case, imputer, scorer.imputation)
     weights = [
-        row["weight"] for row in describe_slices(acquired_case, imputed, judging.augmentation)
+        row["weight"] for row in describe_slices(acquired_case, imputed, scorer.augmentation)
     ]
-    return make_scan(acquired_case, imputed, weights, judging.augmentation)
+    return make_scan(acquired_case, imputed, weights, scorer.augmentation)
 
 
 @dataclass(frozen=True)
-class Objective:
-    """What is optimised, and how.
+class TuningObjective:
+    """A quantity that tuning optimises.
 
     Attributes:
         direction: Whether more or less is better.
-        judge: Measures it.
-        term: What tells of it after every epoch; None: nothing does.
+        measure: Measures it, perhaps together with others.
+        term: The logged term that has its value after every epoch; None: there is none.
     """
 
     direction: Literal["maximize", "minimize"]
-    judge: Judge
+    measure: Measure
     term: str | None = None
 
 
 OBJECTIVES = {
-    "psnr": Objective("maximize", judge_inner_slices, "validation/psnr"),
-    "ssim": Objective("maximize", judge_inner_slices, "validation/ssim"),
-    "label_dice": Objective("maximize", judge_labels),
-    "label_volume_bias": Objective("minimize", judge_labels),
-    "downstream_dice": Objective("maximize", judge_downstream),
+    "psnr": TuningObjective("maximize", measure_inner_slices, "validation/psnr"),
+    "ssim": TuningObjective("maximize", measure_inner_slices, "validation/ssim"),
+    "label_dice": TuningObjective("maximize", measure_labels),
+    "label_volume_bias": TuningObjective("minimize", measure_labels),
+    "downstream_dice": TuningObjective("maximize", measure_downstream),
 }
-"""To add one: a function, a line here, and its name in `params/tuning.py`."""
+"""By name; to add one, write a function and a line here."""
 
 
-def judge(
-    names: Sequence[str], checkpoint: Checkpoint, fold: Fold, judging: Judging
-) -> dict[str, float]:
-    """Measure the named objectives on one fold; what they share is computed once."""
-    scores: dict[str, float] = {}
-    for function in dict.fromkeys(OBJECTIVES[name].judge for name in names):
-        scores |= function(checkpoint, fold, judging)
-    return {name: scores[name] for name in names}
+def require_objectives(names: Sequence[str]) -> None:
+    """Refuse names of objectives that do not exist.
+
+    Raises:
+        ValueError: With the list of those that exist.
+    """
+    unknown = [name for name in names if name not in OBJECTIVES]
+    if unknown:
+        msg = f"tuning.objectives: expected {', '.join(OBJECTIVES)}, got {', '.join(unknown)}"
+        raise ValueError(msg)
+
+
+class Stateless:
+    """Store of a training that is too short to be continued: it keeps nothing (`fit.StateStore`)."""
+
+    def load(self) -> State | None:
+        """Return None."""
+        return None
+
+    def save(self, state: State) -> None:
+        """Do nothing."""

@@ -1,12 +1,16 @@
 """The search space: dotted names of `synthesis` parameters, drawn and put in place."""
 
+import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import optuna
 
-from slicefill.params import Choices, LossWeights, Range, SynthesisParams
+from slicefill.imputation.methods.slice_imputation.losses import TERMS
+from slicefill.imputation.methods.slice_imputation.params import TUNED, SynthesisParams
+from slicefill.params.tuning import Choices, Range
 
+logger = logging.getLogger(__name__)
 Values = dict[str, Any]
 _SECTIONS = ("network", "optimisation")
 # With another value of these, trials would not be scored alike, or not step by step.
@@ -16,10 +20,10 @@ _COMMON = {"seed", "validation_groups", "epochs", "pretraining_epochs"}
 def tunable(params: SynthesisParams) -> Values:
     """Return every name that can be tuned, with its value now.
 
-    `weights.<λ>` is the λ of the preset in use. What decides which groups are scored (`groups`,
-    `window`, the seed) is not among them: trials would not be comparable.
+    `weights.<λ>` is the λ of the preset in use, for every loss term. Parameters that decide which
+    groups are scored (`groups`, `window`, the seed) are left out: trials would not be comparable.
     """
-    values: Values = {f"weights.{name}": value for name, value in _weights(params).items()}
+    values: Values = _weights(params, params.preset)
     for section in _SECTIONS:
         for name, value in getattr(params, section).model_dump().items():
             if name not in _COMMON:
@@ -39,12 +43,30 @@ def apply_values(params: SynthesisParams, values: Mapping[str, Any]) -> Synthesi
         section = plain
         for parent in parents:
             section = section.get(parent, {}) if isinstance(section, dict) else {}
-        if not isinstance(section, dict) or last not in section:
+        known_term = parents[:1] == ["weights"] and last in TERMS
+        if not isinstance(section, dict) or (last not in section and not known_term):
             known = ", ".join(tunable(params))
             msg = f"synthesis has no parameter {name!r}; expected a name such as {known}"
             raise ValueError(msg)
         section[last] = value
     return SynthesisParams.model_validate(plain)
+
+
+def use_best(params: SynthesisParams, best: Mapping[str, Any]) -> SynthesisParams:
+    """Put the values that tuning found in place, where the preset in use is `tuned`.
+
+    Args:
+        params: Of a training.
+        best: As `describe_best` returns it; empty where nothing was tuned: then the preset stays
+            as it is in `conf/`.
+    """
+    if params.preset != TUNED:
+        return params
+    if not best:
+        logger.info("preset tuned: as in conf, because this experiment was not tuned itself")
+        return params
+    logger.info("preset tuned: %s of study %s", best["values"], best["study"])
+    return apply_values(params, best["values"])
 
 
 def check_space(space: Mapping[str, Range | Choices], params: SynthesisParams) -> None:
@@ -97,9 +119,9 @@ def starting_values(
         if preset not in params.weights:
             msg = f"tuning.start: no preset {preset!r}; there is {', '.join(params.weights)}"
             raise ValueError(msg)
-        weights = params.weights[preset].model_dump()
-        scale = 1.0 if "weights.rec" in space else known["weights.rec"] / weights["rec"]
-        own = known | {f"weights.{name}": value * scale for name, value in weights.items()}
+        weights = _weights(params, preset)
+        scale = 1.0 if "weights.rec" in space else known["weights.rec"] / weights["weights.rec"]
+        own = known | {name: value * scale for name, value in weights.items()}
         values = {name: own[name] for name in space}
         for name, tried in space.items():
             _require_inside(f"{name} of tuning.start {preset}", values[name], tried)
@@ -119,13 +141,15 @@ def _require_inside(what: str, value: Any, tried: Range | Choices) -> None:
 
 def _path(name: str, params: SynthesisParams) -> list[str]:
     section, *rest = name.split(".")
-    if section == "weights" and rest and rest[0] in LossWeights.model_fields:
+    if section == "weights" and rest and rest[0] in TERMS:
         return ["weights", params.preset, *rest]
     return [section, *rest]
 
 
-def _weights(params: SynthesisParams) -> dict[str, float]:
-    return cast("dict[str, float]", params.weights[params.preset].model_dump())
+def _weights(params: SynthesisParams, preset: str) -> Values:
+    """Return the λ of a preset for every loss term, by dotted name; 0 where it is absent."""
+    given = params.weights[preset]
+    return {f"weights.{name}": given.get(name, 0.0) for name in TERMS}
 
 
 def _of_kind(current: Any, value: Any) -> Any:

@@ -18,68 +18,69 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from slicefill.fingerprint import fingerprint
-from slicefill.params import SynthesisParams, TuningParams
+from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
+from slicefill.params.tuning import TuningParams
 from slicefill.tuning.folds import Fold, gather_folds
-from slicefill.tuning.objectives import OBJECTIVES, Judging
+from slicefill.tuning.objectives import OBJECTIVES, TrialScorer, require_objectives
 from slicefill.tuning.sampling import SeededSampler, count_begun, make_pruner
 from slicefill.tuning.space import apply_values, check_space, starting_values
 from slicefill.tuning.trial import (
-    FAILURE,
-    START,
-    Bench,
+    CrossValidation,
     Watch,
     followed_term,
     run_trial,
     steps_per_fold,
 )
-from slicefill.tuning.workers import retry_lost
+from slicefill.tuning.workers import FAILURE, START, retry_lost
 
 logger = logging.getLogger(__name__)
 warnings.filterwarnings("ignore", category=ExperimentalWarning)  # Optuna's, on names and retries
 _MISSED = 4  # heartbeats without which a worker counts as dead
 
 
-def set_up_bench(
-    folds: list[Fold], params: SynthesisParams, tuning: TuningParams, judging: Judging
-) -> Bench:
+def set_up_validation(
+    folds: list[Fold], params: SynthesisParams, tuning: TuningParams, scorer: TrialScorer
+) -> CrossValidation:
     """Check the space, then read every case once.
 
     Raises:
-        ValueError: If a name or a value of the space does not fit, or a fold has no group.
+        ValueError: If an objective, a name or a value of the space does not fit, or a fold has no
+            group.
     """
+    require_objectives(tuning.objectives)
     changed = apply_values(params, {**tuning.overrides, "hardware.devices": 1})
     check_space(tuning.tuned, changed)
-    perceptual = changed.lambdas["per"] > 0 or "weights.per" in tuning.tuned
-    materials = gather_folds(folds, changed, tuning.features_gb if perceptual else None)
-    return Bench(folds, materials, changed, tuning, judging)
+    perceptual = "per" in changed.lambdas or "weights.per" in tuning.tuned
+    training_sets = gather_folds(folds, changed, tuning.features_gb if perceptual else None)
+    return CrossValidation(folds, training_sets, changed, tuning, scorer)
 
 
 def name_study(
-    folds: list[Fold], params: SynthesisParams, tuning: TuningParams, judging: Judging
+    folds: list[Fold], params: SynthesisParams, tuning: TuningParams, scorer: TrialScorer
 ) -> str:
     """Name a study after all that makes its trials comparable.
 
     With other cases, folds, objectives or training parameters it is another study; with another
     budget, sampler or pruner it is the same.
     """
-    cases = [fold.marks for fold in folds]
+    cases = [fold.fingerprints for fold in folds]
     asked = tuning.model_dump(include={"space", "objectives"})
     trained = apply_values(params, tuning.overrides).in_force
     trained.pop("hardware")
-    told = all(OBJECTIVES[name].term for name in tuning.objectives)  # by the training itself
-    mark = fingerprint(cases, asked, trained, None if told else judging.marks)
-    return f"{tuning.study}-{mark[:8]}"
+    logged = all(OBJECTIVES[name].term for name in tuning.objectives)  # by the training itself
+    own = fingerprint(cases, asked, trained, None if logged else scorer.plain)
+    return f"{tuning.study}-{own[:8]}"
 
 
-def open_study(journal: str, name: str, bench: Bench) -> optuna.Study:
+def open_study(journal: str, name: str, validation: CrossValidation) -> optuna.Study:
     """Make a study, or go on with the one of that name.
 
     Args:
         journal: File that keeps it where `tuning.storage` names no database.
         name: As `name_study` says.
-        bench: What is tuned.
+        validation: What its trials run.
     """
-    tuning = bench.tuning
+    tuning = validation.tuning
     names: list[str] = list(tuning.objectives)
     study = optuna.create_study(
         storage=make_storage(journal, tuning),
@@ -87,10 +88,10 @@ def open_study(journal: str, name: str, bench: Bench) -> optuna.Study:
         load_if_exists=True,
         directions=[OBJECTIVES[objective].direction for objective in names],
         sampler=SeededSampler(tuning.seed, tuning.startup_trials),
-        pruner=make_pruner(tuning, steps_per_fold(bench.params) * len(bench.folds)),
+        pruner=make_pruner(tuning, steps_per_fold(validation.params) * len(validation.folds)),
     )
     study.set_metric_names(names)
-    for preset, values in starting_values(tuning.start, tuning.tuned, bench.params).items():
+    for preset, values in starting_values(tuning.start, tuning.tuned, validation.params).items():
         study.enqueue_trial(values, user_attrs={START: preset}, skip_if_exists=True)
     return study
 
@@ -104,8 +105,8 @@ def make_storage(journal: str, tuning: TuningParams) -> BaseStorage:
     if tuning.storage is None:
         if "://" in journal:
             msg = (
-                f"{journal}: expected a path on a disk, for nothing can be appended to an object "
-                "store: name one in the catalog (tuning_journal), or set tuning.storage"
+                f"{journal}: expected a path on a disk, because nothing can be appended to an "
+                "object store: name one in the catalog (tuning_journal), or set tuning.storage"
             )
             raise ValueError(msg)
         Path(journal).parent.mkdir(parents=True, exist_ok=True)
@@ -119,7 +120,7 @@ def make_storage(journal: str, tuning: TuningParams) -> BaseStorage:
     )
 
 
-def search(study: optuna.Study, bench: Bench, watch: Watch) -> None:
+def search(study: optuna.Study, validation: CrossValidation, watch: Watch) -> None:
     """Run trials until the budget of all workers, or the time of this one, is used up.
 
     A trial that fails is recorded with its reason and the others go on. One whose worker died
@@ -128,11 +129,11 @@ def search(study: optuna.Study, bench: Bench, watch: Watch) -> None:
     Raises:
         ValueError: If no trial was completed; says why the last one failed.
     """
-    tuning = bench.tuning
+    tuning = validation.tuning
     if tuning.pruner != "none" and followed_term(tuning) is None:
         logger.info("no trial is stopped early: that needs psnr or ssim as the only objective")
     end = time.monotonic() + 60 * (tuning.minutes or float("inf"))
-    run = partial(run_trial, bench=bench, watch=watch)
+    run = partial(run_trial, validation=validation, watch=watch)
     while time.monotonic() < end:
         recover_lost(study, tuning)
         if count_begun(study) >= tuning.trials:
@@ -153,7 +154,7 @@ def _require_completed(study: optuna.Study) -> None:
 
 
 def recover_lost(study: optuna.Study, tuning: TuningParams) -> None:
-    """Enqueue trials again whose worker died: known by its process, or by its heartbeat."""
+    """Enqueue trials again whose worker died, as its process or its heartbeat shows."""
     if tuning.storage is None:
         retry_lost(study, tuning.retries)
     else:

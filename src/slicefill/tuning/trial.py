@@ -1,4 +1,4 @@
-"""One trial: a training per fold with the values tried, and what it is worth."""
+"""A trial: the values tried are cross-validated by a training per fold."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -9,51 +9,51 @@ from typing import Any
 import numpy as np
 import optuna
 
-from slicefill.imputation.methods.slice_imputation.training import Material, train_on
-from slicefill.params import SynthesisParams, TuningParams
+from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
+from slicefill.imputation.methods.slice_imputation.training import train_on
+from slicefill.imputation.methods.slice_imputation.training_set import TrainingSet
+from slicefill.params.tuning import TuningParams
 from slicefill.training.fit import Run
 from slicefill.tuning.folds import Fold
-from slicefill.tuning.objectives import OBJECTIVES, Judging, judge
+from slicefill.tuning.objectives import OBJECTIVES, Stateless, TrialScorer
 from slicefill.tuning.space import apply_values, suggest
-from slicefill.tuning.stateless import Stateless
-from slicefill.tuning.workers import WORKER, this_worker
+from slicefill.tuning.workers import FAILURE, FOLDS, WORKER, this_worker
 
-FOLDS, FAILURE, START = "folds", "failure", "start"  # what a trial says of itself
 Report = Callable[[Mapping[str, float], int], None]
 Watch = Callable[[int, Mapping[str, Any]], AbstractContextManager[Callable[[str], Report]]]
 """From the number of a trial and its values to a context that makes reporters by prefix."""
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What all trials share.
+class CrossValidation:
+    """The cross-validation that every trial of a study runs with its own values.
 
     Attributes:
         folds: Cases of every fold.
-        materials: What is trained on in every fold.
+        training_sets: Views and groups of every fold.
         params: Training parameters, `tuning.overrides` in place.
-        tuning: What is tried, and for what.
-        judging: How it is judged.
+        tuning: Space and objectives.
+        scorer: Measures the objectives.
     """
 
     folds: Sequence[Fold]
-    materials: Sequence[Material]
+    training_sets: Sequence[TrainingSet]
     params: SynthesisParams
     tuning: TuningParams
-    judging: Judging
+    scorer: TrialScorer
 
 
 @dataclass
 class Course:
-    """How far a trial is, as a pruner sees it.
+    """The progress of a trial, as a pruner sees it.
 
     The value of a step is what was gained over linear interpolation (the untrained network) so
     far, summed over the folds and divided by their number: it never falls, and folds that are
-    hard by themselves do not look like bad values.
+    hard do not make the values of a trial look bad.
 
     Attributes:
-        trial: Told after every epoch.
-        term: What is followed; None: nothing, and the trial is never stopped.
+        trial: Receives the value after every epoch.
+        term: The logged term that is followed; None: none, and the trial is never stopped.
         folds: Number of folds.
         span: Steps per fold.
         gains: Best gain of each fold so far.
@@ -84,7 +84,7 @@ class Course:
             raise optuna.TrialPruned
 
 
-def run_trial(trial: optuna.Trial, bench: Bench, watch: Watch) -> list[float]:
+def run_trial(trial: optuna.Trial, validation: CrossValidation, watch: Watch) -> list[float]:
     """Cross-validate the values that the sampler suggests.
 
     Returns:
@@ -95,10 +95,12 @@ def run_trial(trial: optuna.Trial, bench: Bench, watch: Watch) -> list[float]:
         Exception: Whatever stopped a training; the trial keeps the reason.
     """
     trial.set_user_attr(WORKER, this_worker())
-    values = suggest(trial, bench.tuning.tuned, bench.params)
+    values = suggest(trial, validation.tuning.tuned, validation.params)
     try:
         with watch(trial.number, values) as reporter:
-            scores = _cross_validate(trial, apply_values(bench.params, values), bench, reporter)
+            scores = _cross_validate(
+                trial, apply_values(validation.params, values), validation, reporter
+            )
             outcome = {f"objective/{name}": float(np.mean(own)) for name, own in scores.items()}
             reporter("")(outcome or {"pruned": 1.0}, 0)
     except Exception as error:
@@ -113,26 +115,30 @@ def run_trial(trial: optuna.Trial, bench: Bench, watch: Watch) -> list[float]:
 def _cross_validate(
     trial: optuna.Trial,
     params: SynthesisParams,
-    bench: Bench,
+    validation: CrossValidation,
     reporter: Callable[[str], Report],
 ) -> dict[str, list[float]]:
     """Scores per objective and fold; empty if the trial was stopped."""
-    names = bench.tuning.objectives
-    course = Course(trial, followed_term(bench.tuning), len(bench.folds), steps_per_fold(params))
+    names = validation.tuning.objectives
+    course = Course(
+        trial, followed_term(validation.tuning), len(validation.folds), steps_per_fold(params)
+    )
     scores: dict[str, list[float]] = {name: [] for name in names}
-    for number, (fold, material) in enumerate(zip(bench.folds, bench.materials, strict=True)):
+    for number, (fold, training_set) in enumerate(
+        zip(validation.folds, validation.training_sets, strict=True)
+    ):
         follow = partial(course.follow, number, reporter(f"fold_{number}/"))
         try:
-            checkpoint = train_on(material, params, Run(Stateless(), follow), "")
+            checkpoint = train_on(training_set, params, Run(Stateless(), follow), "")
         except optuna.TrialPruned:
             return {}
-        for name, value in judge(names, checkpoint, fold, bench.judging).items():
+        for name, value in validation.scorer.score(names, checkpoint, fold).items():
             scores[name].append(value)
     return scores
 
 
 def followed_term(tuning: TuningParams) -> str | None:
-    """What pruning follows: the only objective, if every epoch tells of it."""
+    """Return the term that pruning follows: of the only objective, if it is logged every epoch."""
     single = len(tuning.objectives) == 1 and tuning.pruner != "none"
     return OBJECTIVES[tuning.objectives[0]].term if single else None
 

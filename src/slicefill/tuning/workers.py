@@ -1,4 +1,4 @@
-"""Trials whose worker died: told by the process that ran them, and started again."""
+"""Recovery of trials whose worker died: their process is gone, and they are started again."""
 
 import logging
 import socket
@@ -11,9 +11,9 @@ from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 
 logger = logging.getLogger(__name__)
-WORKER = "worker"
-"""Name under which a trial says who runs it."""
-_UNSIGNED = timedelta(minutes=1)  # a worker signs its trial at once
+WORKER, FOLDS, FAILURE, START = "worker", "folds", "failure", "start"
+"""Attributes of a trial: who runs it, scores by fold, the reason of a failure, a preset tried."""
+_UNSIGNED = timedelta(minutes=1)  # a worker writes its name into a trial at once
 
 
 def this_worker() -> str:
@@ -49,7 +49,7 @@ def _is_gone(trial: FrozenTrial) -> bool:
         return datetime.now() - started > _UNSIGNED
     host, process, _ = worker.rsplit(":", 2)
     if host != socket.gethostname():
-        return False  # nobody here can tell
+        return False  # unknown here
     try:
         return bool(_name(psutil.Process(int(process))) != worker)
     except psutil.NoSuchProcess:

@@ -233,9 +233,7 @@ def test_the_full_losses_train_too(scans, start, adaptation):
     assert {"critic/global", "critic/local", "train/raw/adv", "train/raw/cycle"} <= terms
 
 
-def test_another_start_other_scans_subjects_or_numbers_have_another_fingerprint(
-    scans, start, adaptation
-):
+def test_every_input_of_adaptation_is_part_of_the_fingerprint(scans, start, adaptation):
     few, params = scans(2), adaptation()
     other = {name: 1 + weight for name, weight in start["weights"].items()}
     marks = [

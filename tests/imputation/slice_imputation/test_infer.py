@@ -1,5 +1,9 @@
 """Imputation by motion: exact flows, labels, confidence, channels, how the work is divided."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -331,3 +335,30 @@ def test_ensemble_is_equivariant_to_mirroring(axis, make_engine):
     imputed = impute_by_flow(engine, make_stack(image), [0.25, 0.5]).image
     mirrored = impute_by_flow(engine, make_stack(np.flip(image, axis).copy()), [0.25, 0.5]).image
     np.testing.assert_allclose(np.flip(mirrored, axis + 2), imputed, atol=1e-4)
+
+
+# --- what is imported ------------------------------------------------------------------------
+
+TRAINING = "critics groups learner losses perceptual steps synthesis training training_set views"
+LOAD = """
+import sys
+from slicefill.imputation.methods import slice_imputation
+from slicefill.imputation.methods.pretrained import load_pretrained
+from slicefill.params import ImputationParams
+
+params = ImputationParams.model_validate_json(sys.argv[1])
+slice_imputation.load(None, load_pretrained(), params)
+print(*sys.modules)
+"""
+
+
+def test_inference_imports_no_training_code(imputation_params):
+    """A server that imputes does not read the code of losses, groups and optimisers."""
+    command = [sys.executable, "-c", LOAD, imputation_params().model_dump_json()]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    loaded, package = set(done.stdout.split()), "slicefill.imputation.methods.slice_imputation"
+    assert f"{package}.infer" in loaded
+    learning = {f"{package}.{name}" for name in TRAINING.split()} | {"slicefill.training.fit"}
+    assert not loaded & learning

@@ -23,10 +23,8 @@ PARTS = {
 def make_model(channels=1, stirred=False, **changes):
     """A model that starts at zero flow, or one whose last layers have been stirred."""
     torch.manual_seed(0)
-    size = {"width": 4, "depth": 2, "time_form": "linear_motion"}
-    network = NetworkParams(
-        block=1, **{name: changes.pop(name, value) for name, value in size.items()}
-    )
+    size = {"width": 4, "depth": 2, "block": 1, "time_form": "linear_motion"}
+    network = NetworkParams(**{name: changes.pop(name, value) for name, value in size.items()})
     model = SynthesisModel(channels, network, Parts(**PARTS | changes))
     for network in (model.flow_network, model.refinement):
         if stirred and network is not None:

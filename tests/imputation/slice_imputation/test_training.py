@@ -14,8 +14,11 @@ from slicefill.imputation.methods.slice_imputation.learner import schedule
 from slicefill.imputation.methods.slice_imputation.model import SynthesisModel, load_model
 from slicefill.imputation.methods.slice_imputation.motion import Pair
 from slicefill.imputation.methods.slice_imputation.training import train, training_fingerprint
-from slicefill.imputation.methods.slice_imputation.training_set import TrainingData
-from slicefill.imputation.methods.slice_imputation.validation import validate, validation_groups
+from slicefill.imputation.methods.slice_imputation.training_set import (
+    TrainingData,
+    validation_groups,
+)
+from slicefill.imputation.methods.slice_imputation.validation import validate
 from slicefill.imputation.methods.slice_imputation.views import ViewCache
 from slicefill.training.fit import Run
 

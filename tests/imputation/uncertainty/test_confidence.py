@@ -78,7 +78,7 @@ def constant(**errors):
     return {"smoothing": 1, "factors": [2], "with_cycle": maps, "without_cycle": maps}
 
 
-def make_calibration(fitted, **params):
+def calibration_of(fitted, **params):
     return ErrorCalibration(
         fitted, ConfidenceParams(**{"cycle": False, "threshold": 1, "margin": 1} | params)
     )
@@ -222,7 +222,7 @@ def test_on_new_volumes_as_much_error_is_found_as_was_expected(imputer, calibrat
         stack = Stack(volume[::3, None].copy(), np.array([[0.0, 1.0]]))
         synthetic = impute_with_confidence(
             imputer,
-            make_calibration(calibrated["confidence"], cycle=cycle, threshold=0),
+            calibration_of(calibrated["confidence"], cycle=cycle, threshold=0),
             stack,
             [1 / 3, 2 / 3],
         )
@@ -264,7 +264,7 @@ def test_confidence_is_one_minus_the_expected_error(imputer):
     calibration = constant(model=0, linear=0, cubic=0)
     calibration["without_cycle"] = dict.fromkeys(METHODS, apart)
     synthetic = impute_with_confidence(
-        imputer, make_calibration(calibration), flat([0.2, 0.6]), [0.5]
+        imputer, calibration_of(calibration), flat([0.2, 0.6]), [0.5]
     )
     np.testing.assert_allclose(synthetic.confidence, 1 - 0.5 * 0.4, atol=1e-6)
     assert (synthetic.measure, synthetic.error) == ("expected_error", None)
@@ -277,7 +277,7 @@ def test_where_a_classical_method_expects_less_error_it_is_believed(stirred, bet
     stack = Stack(stack.image, np.tile([-9.0, 9.0], (2, 1)), stack.label)  # shows all there is
     plain = impute_by_flow(stirred, stack, positions)
     synthetic = impute_with_confidence(
-        stirred, make_calibration(constant(**errors)), stack, positions
+        stirred, calibration_of(constant(**errors)), stack, positions
     )
     expected = impute_classically(better, stack, positions).image
     np.testing.assert_allclose(synthetic.image, expected, atol=1e-5)
@@ -292,7 +292,7 @@ def test_otherwise_the_model_is(stirred, limits):
     plain = impute_by_flow(stirred, stack, positions)
     calibration = constant(model=0.5, linear=0.1, cubic=0.1)
     synthetic = impute_with_confidence(
-        stirred, make_calibration(calibration, **limits), stack, positions
+        stirred, calibration_of(calibration, **limits), stack, positions
     )
     np.testing.assert_array_equal(synthetic.image, plain.image)
     np.testing.assert_allclose(synthetic.confidence, 0.5)
@@ -304,7 +304,7 @@ def test_beyond_the_window_no_classical_method_is_believed(stirred):
     narrow = Stack(stack.image, np.array([[0.4, 0.6]]))
     plain = impute_by_flow(stirred, narrow, positions).image[:, :, 0]
     calibration = constant(model=0.5, linear=0.1, cubic=0.2)
-    synthetic = impute_with_confidence(stirred, make_calibration(calibration), narrow, positions)
+    synthetic = impute_with_confidence(stirred, calibration_of(calibration), narrow, positions)
     beyond = (plain < 0.4) | (plain > 0.6)
     assert 0 < synthetic.abstained.mean() < 1
     assert not synthetic.abstained[beyond].any()
@@ -314,7 +314,7 @@ def test_beyond_the_window_no_classical_method_is_believed(stirred):
 @pytest.mark.parametrize("batch_pixels", [1, 3 * 12 * 14])
 def test_confidence_does_not_depend_on_the_size_of_batches(stirred, calibrated, batch_pixels):
     stack, positions = noise(depth=7), [1 / 3, 2 / 3]
-    judged = make_calibration(calibrated["confidence"], cycle=True, margin=0.9)
+    judged = calibration_of(calibrated["confidence"], cycle=True, margin=0.9)
     small = FlowImputer(
         stirred.model, stirred.fabric, batch_pixels, LabelRule("one_hot"), ensemble=False
     )
@@ -326,10 +326,10 @@ def test_confidence_does_not_depend_on_the_size_of_batches(stirred, calibrated, 
 
 
 def test_two_slices_have_none_to_predict_back_and_no_position_none_to_judge(imputer, calibrated):
-    judged = make_calibration(calibrated["confidence"], cycle=True)
+    judged = calibration_of(calibrated["confidence"], cycle=True)
     two = impute_with_confidence(imputer, judged, noise(depth=2), [0.5])
     without = impute_with_confidence(
-        imputer, make_calibration(calibrated["confidence"]), noise(depth=2), [0.5]
+        imputer, calibration_of(calibrated["confidence"]), noise(depth=2), [0.5]
     )
     np.testing.assert_array_equal(two.confidence, without.confidence)
     assert impute_with_confidence(imputer, judged, noise(), []).image.shape[1] == 0

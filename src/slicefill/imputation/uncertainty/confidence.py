@@ -65,8 +65,8 @@ def impute_with_confidence(
     Returns:
         As `impute_by_flow`, but that confidence is 1 - the expected absolute error of what the
         voxel holds. Where the model's would be below the threshold and a fallback method expects
-        less than `margin` times its error, the image has the value of the fallback method, in all channels,
-        if all their values lie within the window. Labels are the model's.
+        less than `margin` times its error, the image has the value of the fallback method, in all
+        channels, if all their values lie within the window. Labels are the model's.
     """
     synthetic = impute_by_flow(imputer, stack, positions)
     if not positions:
@@ -91,7 +91,7 @@ def impute_with_confidence(
 def _choose(
     found: Evidence, models: Mapping[str, ErrorModel], params: ConfidenceParams
 ) -> tuple[Tensor, Tensor]:
-    """Return the expected error of the method chosen, and its place in `METHODS`, `(G, N, h, w)`."""
+    """Return the expected error of the method chosen and its place in `METHODS`, `(G, N, h, w)`."""
     errors = torch.stack([models[name].expect(found.features) for name in METHODS])
     own, (least, best) = errors[0], errors[1:].min(0)
     replaced = found.visible & (own > 1 - params.threshold) & (least < params.margin * own)

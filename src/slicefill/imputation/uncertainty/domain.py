@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import wasserstein_distance
 
 from slicefill.params.pretraining import DomainParams
 from slicefill.types import Floats
 
-_FLAT = 1e-6  # slope of an image without structure
+_FLAT = 1e-6  # least slope, of an image without structure
 
 
 def summarise_domain(volumes: Iterable[Floats], params: DomainParams) -> dict[str, Any]:
@@ -17,12 +18,12 @@ def summarise_domain(volumes: Iterable[Floats], params: DomainParams) -> dict[st
 
     Args:
         volumes: Each `(D, H, W)`, intensities in [0, 1]; one is held at a time.
-        params: Bins, what is usual, and the intervals of training.
+        params: Bins, the fraction of volumes that is usual, and the factors of training.
 
     Returns:
-        `histogram`, the mean of all; `distance`, how far from it the usual volumes are at most;
-        `structure`, size of the structures in the usual volumes, smallest and largest, pixels;
-        `intervals`, smallest and largest, pixels.
+        `histogram`, the mean of all; `distance`, the largest distance of the usual volumes from it;
+        `structure`, smallest and largest size of structures in the usual volumes, pixels;
+        `factors`, smallest and largest, pixels.
 
     Raises:
         ValueError: If there is no volume.
@@ -44,7 +45,7 @@ def summarise_domain(volumes: Iterable[Floats], params: DomainParams) -> dict[st
 
 
 def check_domain(slices: Floats, factor: float, domain: Mapping[str, Any]) -> dict[str, Any]:
-    """Hold a scan against what the weights have seen.
+    """Compare a scan with the training domain.
 
     Args:
         slices: `(D, H, W)`, intensities in [0, 1].
@@ -53,7 +54,7 @@ def check_domain(slices: Floats, factor: float, domain: Mapping[str, Any]) -> di
 
     Returns:
         `histogram_distance`, `structure_pixels` and `factor` of the scan, and `outside`: one
-        sentence for each that is not as in training, with both numbers.
+        sentence for each that lies outside the training domain, with both numbers.
     """
     own = histogram(slices, len(domain["histogram"]))
     distance = histogram_distance(own, np.asarray(domain["histogram"]))
@@ -98,11 +99,12 @@ def histogram_distance(first: NDArray[np.float64], second: NDArray[np.float64]) 
         >>> histogram_distance(np.array([1.0, 0, 0, 0]), np.array([0, 0, 1.0, 0]))
         0.5
     """
-    return float(np.abs(np.cumsum(first - second)).sum() / len(first))
+    edges = np.arange(len(first)) / len(first)
+    return float(wasserstein_distance(edges, edges, first, second))
 
 
 def structure_size(slices: Floats) -> float:
-    """How far apart, in pixels, intensities differ as much as they do at all.
+    """Size of the structures in slices, pixels.
 
     The standard deviation by the root mean square slope within slices: small where there is noise
     or fine texture, large where there are few smooth objects.

@@ -16,6 +16,7 @@ from slicefill.segmentation.scans import ScanPromise, ScanSet
 from slicefill.types import Checkpoint, Lazy, ModelPromise, Models, Prediction, Promise
 
 if TYPE_CHECKING:
+    from slicefill.plugins import System
     from slicefill.segmentation.interface import Predictor, SegmentationData, Setting
 
 
@@ -26,37 +27,40 @@ def train_segmenters(
     augmentation: AugmentationParams,
 ) -> dict[str, ModelPromise]:
     """Promise one network per method and seed, as `method/engine_seed`."""
+    from slicefill.segmentation.engines import find_engine
     from slicefill.segmentation.interface import SegmentationData, Setting
-    from slicefill.segmentation.train import training_fingerprint
 
     classes = tuple(sorted(params.label_names))
     promises = {}
     for method, own in scans.items():
         data = SegmentationData(own.training, own.validation, classes)
         varied = (
-            augmentation if own.transforms else augmentation.model_copy(update={"transforms": None})
+            augmentation if own.transforms else augmentation.model_copy(update={"transforms": []})
         )
+        engine = find_engine(own.engine, params)
         for seed in params.seeds:
             setting = Setting(params, varied, seed)
             name = f"{method}/{own.engine}_{seed}"
             promises[name] = ModelPromise(
-                partial(_train, name, own.engine, data, setting, states),
-                training_fingerprint(own.engine, data, setting),
+                partial(_train, name, engine, data, setting, states),
+                engine.module.training_fingerprint(data, engine.params, setting),
             )
     return promises
 
 
 def _train(
-    name: str, engine: str, data: "SegmentationData", setting: "Setting", states: StateFiles
+    name: str, engine: "System", data: "SegmentationData", setting: "Setting", states: StateFiles
 ) -> Checkpoint:
-    from slicefill.segmentation.engines.registry import find_engine
     from slicefill.training.fit import Run
 
     method, _, member = name.partition("/")
     with tracking.child_run(method):
-        tracking.log_params({"engine": engine, "segmentation": setting.params.model_dump()})
+        shared = setting.params.model_dump(exclude={"engines"})
+        own = {"kind": engine.kind, **engine.params.model_dump()}
+        tracking.log_params({"engine": engine.name, "segmentation": {**shared, "engine": own}})
         run = Run(states[name], tracking.reporter(f"{member}/"))
-        return find_engine(engine).train(data, setting, run)
+        made: Checkpoint = engine.module.train(data, engine.params, setting, run)
+        return made
 
 
 def record_learning(
@@ -83,12 +87,15 @@ def predict_cases(
         The promises, and an index of them: `prediction`, `method`, `engine`, `seed`, `case`,
         `subject`.
     """
+    from slicefill.segmentation.engines import find_engine
+
     subject = dict(zip(splits["case"], splits["subject"], strict=True))
     promises, rows = {}, []
     for method, network in _networks(models, scans, params):
         own, read = scans[method], models[f"{method}/{network}"]
         trained = read()["fingerprint"]
-        predictor = Lazy(partial(_load, own.engine, read, params), fingerprint(trained, params))
+        engine = find_engine(own.engine, params)
+        predictor = Lazy(partial(_load, engine, read, params), fingerprint(trained, params))
         for case, scan in own.test.items():
             name = f"{method}/{network}/{case}"
             mark = fingerprint(trained, scan.fingerprint, params.inference)
@@ -108,10 +115,13 @@ def _networks(
     return [(method, network) for method, network in wanted if f"{method}/{network}" in models]
 
 
-def _load(engine: str, read: Callable[[], Checkpoint], params: SegmentationParams) -> "Predictor":
-    from slicefill.segmentation.engines.registry import find_engine
+def _load(
+    engine: "System", read: Callable[[], Checkpoint], params: SegmentationParams
+) -> "Predictor":
+    """Make a trained network ready, in whichever process predicts."""
+    from slicefill.segmentation.prediction import make_predictor
 
-    return find_engine(engine).load(read(), params)
+    return make_predictor(engine, read(), params)
 
 
 def _predict(

@@ -61,7 +61,7 @@ def train_models(
 def _tuned(system: "System", best: Mapping[str, Any]) -> "System":
     """Put what tuning found in the place of preset `tuned`."""
     from slicefill.imputation.methods.slice_imputation.params import TUNED
-    from slicefill.tuning.tuned import use_best
+    from slicefill.tuning.space import use_best
 
     if getattr(system.params, "preset", None) != TUNED:
         return system

@@ -14,14 +14,14 @@ from slicefill.params import (
     EvaluationParams,
     ImputationParams,
     SegmentationParams,
-    SynthesisParams,
     TuningParams,
     as_plain,
 )
 from slicefill.types import Promise
 
 if TYPE_CHECKING:
-    from slicefill.tuning.objectives import Judging
+    from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
+    from slicefill.tuning.objectives import TrialScorer
 
 
 def search_parameters(
@@ -34,13 +34,13 @@ def search_parameters(
     """Run trials until the budget is used up; the table of all trials and the best values."""
     from slicefill.tuning.best import describe_best, tabulate_trials
     from slicefill.tuning.folds import make_folds
-    from slicefill.tuning.study import name_study, open_study, search, set_up_bench
+    from slicefill.tuning.study import name_study, open_study, search, set_up_validation
 
-    folds, judging = make_folds(acquired_cases, splits), _judging(tuning, parameters)
-    params = SynthesisParams.model_validate(parameters["synthesis"])
-    bench = set_up_bench(folds, params, tuning, judging)
-    study = open_study(journal, name_study(folds, params, tuning, judging), bench)
-    search(study, bench, _in_child_run)
+    folds, scorer = make_folds(acquired_cases, splits), _make_scorer(tuning, parameters)
+    params = _tuned_params(parameters)
+    validation = set_up_validation(folds, params, tuning, scorer)
+    study = open_study(journal, name_study(folds, params, tuning, scorer), validation)
+    search(study, validation, _in_child_run)
     best = describe_best(study, tuning, shlex.join(["kedro", *sys.argv[1:]]))
     tracking.log_metrics({f"best/{name}": value for name, value in best["objectives"].items()})
     return tabulate_trials(study), best
@@ -55,10 +55,25 @@ def _in_child_run(
         yield tracking.reporter
 
 
-def _judging(tuning: TuningParams, parameters: Mapping[str, Any]) -> "Judging":
-    from slicefill.tuning.objectives import Judging
+def _tuned_params(parameters: Mapping[str, Any]) -> "SynthesisParams":
+    """Return the parameters of the chosen method, which must be of kind slice_imputation."""
+    from slicefill.imputation.methods import find_method
+    from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 
-    return Judging(
+    system = find_method(parameters["variant"], parameters)
+    if not isinstance(system.params, SynthesisParams):
+        msg = (
+            f"variant: expected a method of kind slice_imputation to tune, got {system.name} of "
+            f"kind {system.kind}"
+        )
+        raise ValueError(msg)
+    return system.params
+
+
+def _make_scorer(tuning: TuningParams, parameters: Mapping[str, Any]) -> "TrialScorer":
+    from slicefill.tuning.objectives import TrialScorer
+
+    return TrialScorer(
         ImputationParams.model_validate(parameters["imputation"]),
         EvaluationParams.model_validate(parameters["evaluation"]),
         SegmentationParams.model_validate(parameters["segmentation"]),

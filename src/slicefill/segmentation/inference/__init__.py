@@ -1,1 +1,38 @@
-"""Inference wrappers: from a network to a predictor on scans."""
+"""Inference wrappers, a KIND: every file in this folder changes how a predictor is applied.
+
+They stand in `conf/` in the list `segmentation.inference.wrappers`, and apply in its order, the
+first one innermost. `docs/how-to/new_transform.md` writes one.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import BaseModel
+
+from slicefill.plugins import find_system
+
+if TYPE_CHECKING:  # brings torch
+    from slicefill.segmentation.interface import Predictor
+
+FOLDER = __name__
+
+
+class WrapperFile(Protocol):
+    """What a file in this folder defines."""
+
+    Params: type[BaseModel]
+
+    def wrap(self, predictor: "Predictor", params: Any) -> "Predictor":
+        """Return another predictor, from a scan to class probabilities `(K, D, H, W)`."""
+
+
+def wrap_all(predictor: "Predictor", entries: Sequence[dict[str, Any]]) -> "Predictor":
+    """Wrap a predictor by every entry, the first one innermost.
+
+    Raises:
+        ValueError: If there is no such kind, or an entry does not fit its `Params`.
+    """
+    for number, entry in enumerate(entries):
+        system = find_system(FOLDER, f"segmentation.inference.wrappers[{number}]", entry)
+        predictor = system.module.wrap(predictor, system.params)
+    return predictor

@@ -1,4 +1,4 @@
-"""Adaptation: the shipped weights learn from the scans that are imputed, before they impute them."""
+"""Adaptation: the shipped weights learn from the scans that they impute, before they do."""
 
 from typing import TYPE_CHECKING
 

@@ -52,7 +52,7 @@ def load_pretrained() -> Checkpoint:
     """Read the shipped weights.
 
     Returns:
-        What `slice_imputation.checkpoint.best_checkpoint` made, tuples turned into lists.
+        A checkpoint of Slice Imputation with its calibration and domain, tuples turned into lists.
 
     Raises:
         FileNotFoundError: If the package was installed without them.

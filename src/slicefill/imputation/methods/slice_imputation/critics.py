@@ -53,7 +53,7 @@ class Critics(nn.Module):
         return {name: value.float() for name, value in logits.items()}
 
     def begin_stage(self, apart: bool) -> None:
-        """Choose which parts learn, as IIA does: attention and classifier apart, then the others."""
+        """Choose what learns, as IIA does: attention and classifier apart, then the others."""
         if self.multitask is not None:
             self.multitask["attention"].requires_grad_(apart)
             self.multitask["classifier"].requires_grad_(apart)

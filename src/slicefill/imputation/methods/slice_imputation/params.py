@@ -171,7 +171,7 @@ class SynthesisParams(BaseParams):
 
     @property
     def lambdas(self) -> dict[str, float]:
-        """The λ in force, all above 0: the preset's, without the terms of parts that are left out."""
+        """The λ in force, all above 0: the preset's, without those of parts that are left out."""
         left_out = {
             "tp_smooth": not self.parts.tp_smooth,
             "adv": not (self.parts.global_discriminator or self.parts.local_discriminator),

@@ -62,7 +62,7 @@ class GroupBatch:
 
 
 def as_batch(slices: Tensor, shows_object: Tensor) -> GroupBatch:
-    """Make a batch of the slices before, 0 … N + 1 and after, `(B, N + 4, C, h, w)`, and their Y."""
+    """Make a batch of slices before, 0 … N + 1 and after, `(B, N + 4, C, h, w)`, and their Y."""
     return GroupBatch(slices[:, 1:-1], shows_object[:, 2:-2], slices[:, [0, -1]].flatten(1, 2))
 
 

@@ -3,15 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from slicefill.imputation.methods.slice_imputation.groups import (
     Group,
     ViewSummary,
+    draw_groups,
     require_groups,
     summarise_views,
 )
 from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.imputation.methods.slice_imputation.perceptual import PerceptualFeatures
-from slicefill.imputation.methods.slice_imputation.validation import validation_groups
 from slicefill.imputation.methods.slice_imputation.views import ViewCache
 from slicefill.params.base import AxisName
 from slicefill.types import Checkpoint, Promise
@@ -69,3 +71,13 @@ def gather_training_set(data: TrainingData, params: SynthesisParams) -> Training
     require_groups(len(scored), "validation", params)
     features = PerceptualFeatures(params.perceptual) if "per" in params.lambdas else None
     return TrainingSet(cache, summaries, held_out, scored, features, data.start)
+
+
+def validation_groups(
+    summaries: Mapping[str, Mapping[str, ViewSummary]], params: SynthesisParams
+) -> list[Group]:
+    """Choose the groups that every epoch is scored on; the same for all methods with this seed."""
+    rng = np.random.default_rng(params.optimisation.seed)
+    smallest = params.groups.inner[0]
+    fixed = params.groups.model_copy(update={"inner": (smallest, smallest), "background_keep": 0.0})
+    return draw_groups(summaries, fixed, params.optimisation.validation_groups, rng)

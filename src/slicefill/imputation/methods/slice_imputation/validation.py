@@ -1,7 +1,7 @@
 """Validation by PSNR and SSIM of held-out inner slices, from anisotropic volumes alone."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,25 +13,12 @@ from torchmetrics.functional.image import (
 
 from slicefill.imputation.methods.slice_imputation.groups import (
     Group,
-    ViewSummary,
-    draw_groups,
     reach,
 )
-from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.imputation.methods.slice_imputation.synthesis import as_batch, synthesise
 from slicefill.imputation.methods.slice_imputation.views import IN_PLANE, ViewCache
 
 _MOST = 60.0  # dB counted for a perfect slice, whose PSNR is infinite
-
-
-def validation_groups(
-    summaries: Mapping[str, Mapping[str, ViewSummary]], params: SynthesisParams
-) -> list[Group]:
-    """Choose the groups that every epoch is scored on; the same for all methods with this seed."""
-    rng = np.random.default_rng(params.optimisation.seed)
-    smallest = params.groups.inner[0]
-    fixed = params.groups.model_copy(update={"inner": (smallest, smallest), "background_keep": 0.0})
-    return draw_groups(summaries, fixed, params.optimisation.validation_groups, rng)
 
 
 def validate(network: nn.Module, cache: ViewCache, groups: Sequence[Group]) -> dict[str, float]:

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from slicefill import __version__
-from slicefill.params import HardwareParams, NnUNetParams, SegmentationParams
+from slicefill.params import HardwareParams, SegmentationParams
+from slicefill.segmentation.engines.nnunetv2 import Params
 from slicefill.segmentation.engines.nnunetv2.files import (
     DATASET,
     collect_checkpoint,
@@ -49,20 +50,21 @@ TRAIN = (
 LAST_LINES = 30
 
 
-def train_nnunet(data: SegmentationData, setting: Setting, run: Run) -> Checkpoint:
+def train_nnunet(data: SegmentationData, params: Params, setting: Setting, run: Run) -> Checkpoint:
     """Let nnU-Net plan, preprocess and train in processes of its own.
 
     Its files lie in a temporary folder (`TMPDIR` says where) until it is done. What nnU-Net
     decides itself is not ours to set: augmentation, optimisation, patch size, precision, and by
     the trainer class the number of epochs. It knows no loss weights: every voxel of weight above
     0 counts in full, one of weight 0 not at all. Its plans see validation scans too, as in its
-    own cross-validation. Interrupted training starts anew; the run's slot is not used. On the
-    CPU with `processes: 1` a seed gives the same network again; more processes, which a GPU
-    needs to be kept busy, augment beside the training in an order that varies.
+    own cross-validation. Interrupted training starts anew; the state keeper of the run is not
+    used. On the CPU with `processes: 1` a seed gives the same network again; more processes,
+    which a GPU needs to be kept busy, augment beside the training in an order that varies.
 
     Args:
         data: Scans for training and for validation.
-        setting: Trainer, configuration, processes, seed and hardware.
+        params: Trainer, configuration, processes.
+        setting: Seed and hardware.
         run: Its reporter is called for every epoch once training is over.
 
     Returns:
@@ -74,7 +76,7 @@ def train_nnunet(data: SegmentationData, setting: Setting, run: Run) -> Checkpoi
         ValueError: If it has no trainer of that name, or the data no labelled cases.
         RuntimeError: If it fails, with the end of its output.
     """
-    params, hardware = setting.params.nnunetv2, setting.params.hardware
+    hardware = setting.params.hardware
     _require_trainer(params.trainer)
     with tempfile.TemporaryDirectory(prefix="slicefill-nnunet-") as folder:
         work = Path(folder)
@@ -95,7 +97,6 @@ def train_nnunet(data: SegmentationData, setting: Setting, run: Run) -> Checkpoi
         "engine": "nnunetv2",
         **made,
         "classes": list(data.classes),
-        "params": setting.params.model_dump(),
         "seed": setting.seed,
         "version": __version__,
     }
@@ -198,7 +199,7 @@ def _device(params: HardwareParams) -> str:
     return kind
 
 
-def _environment(work: Path, params: NnUNetParams) -> dict[str, str]:
+def _environment(work: Path, params: Params) -> dict[str, str]:
     folders = {
         name: work / name for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
     }

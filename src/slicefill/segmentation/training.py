@@ -1,0 +1,139 @@
+"""Training of the networks that are our own, by gradient descent, on one device or several."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from slicefill import __version__
+from slicefill.fingerprint import fingerprint
+from slicefill.params import SegmentationParams
+from slicefill.segmentation.design import Design, build_network
+from slicefill.segmentation.interface import Objective, Predictor, SegmentationData, Setting
+from slicefill.segmentation.learner import SegmentationLearner, Task
+from slicefill.segmentation.losses import Total
+from slicefill.segmentation.objectives import Drawer
+from slicefill.segmentation.sampling import Drawing, Sampler
+from slicefill.segmentation.sliding_window import make_predictor
+from slicefill.training.fit import Run, Schedule, fit, share_run
+from slicefill.training.hardware import launch, launch_fabric, sum_over_processes
+from slicefill.types import Checkpoint
+
+MakeDesign = Callable[[int, SegmentationData], Design]
+"""Designs a network for so many image channels and for the data."""
+MakeObjective = Callable[[Drawer, Total, nn.Module, Setting], Objective]
+"""Says what a network is trained towards, from patches that it draws."""
+
+
+def train_network(
+    data: SegmentationData,
+    setting: Setting,
+    run: Run,
+    own: str,
+    design: MakeDesign,
+    objective: MakeObjective,
+) -> Checkpoint:
+    """Train a network of our own.
+
+    Args:
+        data: Scans; only voxels with a weight above 0 are learned from.
+        setting: Optimisation, augmentation, seed, hardware.
+        run: State keeper and reporter; picklable, as the data, where there are several devices.
+        own: Fingerprint of the training, by which it knows its own last state.
+        design: Designs the network.
+        objective: Makes what is minimised.
+
+    Returns:
+        The checkpoint of the epoch with the best validation Dice on acquired slices.
+
+    Raises:
+        FloatingPointError: If a loss stops being finite.
+        ValueError: If nothing can be drawn, or no validation case can be scored.
+    """
+    if not data.training:
+        msg = "no scan to train on: expected at least one training case; look at the split"
+        raise ValueError(msg)
+    train = partial(
+        _train, data=data, setting=setting, run=run, own=own, design=design, objective=objective
+    )
+    return launch(setting.params.hardware, train)
+
+
+def network_fingerprint(
+    kind: str, data: SegmentationData, params: Any, setting: Setting, *more: Any
+) -> str:
+    """Return the fingerprint of all that a network of our own depends on.
+
+    Args:
+        kind: Of the engine.
+        data: Scans and classes.
+        params: The engine's entry.
+        setting: Of it count optimisation, hardware, transforms, synthetic fraction and seed.
+        more: What else the training of this engine reads.
+    """
+    shared = setting.params.model_dump(include={"hardware", "optimisation"})
+    varied = setting.augmentation.model_dump(include={"transforms", "synthetic_fraction"})
+    return fingerprint(
+        kind, data.fingerprints, data.classes, params, shared, varied, setting.seed, *more
+    )
+
+
+def load_network(checkpoint: Checkpoint, params: SegmentationParams) -> Predictor:
+    """Rebuild a trained network on the device of `params.hardware`."""
+    fabric = launch_fabric(params.hardware.alone)
+    design = checkpoint["design"]
+    network = _channels_last(build_network(design), design)
+    network.load_state_dict(checkpoint["weights"])
+    patch = tuple(design["patch"])
+    return make_predictor(fabric, network.to(fabric.device), patch, params.inference)
+
+
+def _train(
+    fabric: Fabric,
+    data: SegmentationData,
+    setting: Setting,
+    run: Run,
+    own: str,
+    design: MakeDesign,
+    objective: MakeObjective,
+) -> Checkpoint:
+    options = setting.params.optimisation
+    channels = data.training[min(data.training)].make().image.shape[1]
+    made = design(channels, data)
+    sampler = _sampler(made, data, setting)
+    torch.manual_seed(setting.seed)
+    network = _channels_last(build_network(made), made).to(fabric.device)
+    drawer = Drawer(sampler, setting.augmentation.transforms, fabric)
+    towards = objective(drawer, partial(sum_over_processes, fabric), network, setting)
+    task = Task(sampler, towards, data.validation, data.classes, setting.seed)
+    patch = tuple(made["patch"])
+    prepare = partial(make_predictor, fabric, patch=patch, params=setting.params.inference)
+    learner = SegmentationLearner(fabric, network, task, options, prepare)
+    schedule = Schedule(options.epochs, options.patience, "validation/dice")
+    progress = fit(learner, schedule, share_run(fabric, run), own)
+    return {
+        "design": made,
+        "weights": progress.best["weights"],
+        "classes": list(data.classes),
+        "seed": setting.seed,
+        "epoch": progress.best["epoch"],
+        "validation": {"dice": progress.best["score"]},
+        "history": progress.history,
+        "fingerprint": own,
+        "version": __version__,
+    }
+
+
+def _sampler(design: Design, data: SegmentationData, setting: Setting) -> Sampler:
+    options, fraction = setting.params.optimisation, setting.augmentation.synthetic_fraction
+    patch = cast("tuple[int, int] | tuple[int, int, int]", tuple(design["patch"]))
+    drawing = Drawing(patch, options.foreground_fraction, fraction, data.classes, options.cache_gb)
+    return Sampler(data.training, drawing)
+
+
+def _channels_last(network: nn.Module, design: Design) -> nn.Module:
+    layout = torch.channels_last if design["dims"] == 2 else torch.channels_last_3d
+    return network.to(memory_format=layout)  # type: ignore[call-overload, no-any-return]

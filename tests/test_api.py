@@ -1,0 +1,57 @@
+"""What a caller in Python can do without a project around it."""
+
+import numpy as np
+import pytest
+
+from slicefill import api
+from slicefill.ingestion.errors import BadCase
+from slicefill.io.case_folder import write_volume
+
+
+@pytest.fixture
+def files(case, tmp_path):
+    made = case()
+    write_volume(made.image, tmp_path / "scan.nii.gz")
+    write_volume(made.label, tmp_path / "label.nii.gz")
+    return tmp_path / "scan.nii.gz", tmp_path / "label.nii.gz"
+
+
+def test_what_is_read_is_what_the_files_store(files, case):
+    read, made = api.read(*files), case()
+    np.testing.assert_array_equal(read.image.stored, made.image.stored)
+    np.testing.assert_array_equal(read.label.stored, made.label.stored)
+    assert api.read(files[0]).label is None
+
+
+def test_a_file_that_is_damaged_is_refused_with_what_to_do(files):
+    content = files[0].read_bytes()
+    files[0].write_bytes(content[: len(content) // 2])
+    with pytest.raises(BadCase):
+        api.read(*files)
+
+
+@pytest.mark.parametrize("method", ["nearest", "cubic", {"kind": "classical", "rule": "linear"}])
+def test_a_case_is_imputed_by_a_method_of_a_name_and_verified(files, method):
+    case = api.read(*files)
+    imputed = api.impute(case, method, count=2)
+    assert imputed.record["count"] == 2
+    assert api.verify(imputed, case) == []
+    np.testing.assert_array_equal(imputed.image.stored[..., ::3], case.image.stored)
+    imputed.image.stored[0, 0, 3] += 1
+    assert api.verify(imputed, case)
+
+
+def test_without_a_word_the_shipped_weights_impute_onto_an_isotropic_grid(files):
+    case = api.read(*files)
+    imputed = api.impute(case)
+    assert imputed.record["method"] == "pretrained"
+    assert max(imputed.image.spacing) < 2 * min(imputed.image.spacing)
+    assert api.verify(imputed, case) == []
+
+
+def test_an_unknown_method_or_parameter_is_refused(files):
+    case = api.read(*files)
+    with pytest.raises(ValueError, match="expected one of nearest, linear, cubic, shape_based"):
+        api.impute(case, "lineer")
+    with pytest.raises(ValueError, match="Extra inputs are not permitted"):
+        api.impute(case, "linear", cuont=2)
