@@ -20,7 +20,7 @@ import pandas as pd
 from learning import learn_adapted, load_weights, subsampled_scans
 from real_sets import FACTORS, Design, find_scans, load_design, read_pair, score_method
 
-from slicefill.datasets.checkpoints import Slot
+from slicefill.datasets.checkpoints import StateFile
 from slicefill.imputation.impute import Imputer, learned_imputer
 from slicefill.imputation.methods.adapted.adaptation import Scans, adaptation_fingerprint
 from slicefill.imputation.methods.adapted.params import AdaptationParams
@@ -100,7 +100,7 @@ def _adapted(
     file = (
         f"{design.name}_x{design.factor}_{adaptation_fingerprint(acquired_case, start, params)}.pt"
     )
-    return learn_adapted(acquired_case, start, params, Slot(location(str(options.out / file))))
+    return learn_adapted(acquired_case, start, params, StateFile(location(str(options.out / file))))
 
 
 def change(params: AdaptationParams, changes: Changes) -> AdaptationParams:

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-WAYS = {"in turn": "serial", "Dask": "dask", "processes": "processes"}
+WAYS = {"in turn": "serial", "processes": "processes"}
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from real_sets import Design, Scan, read_pair
 from synthetic_slices import Forgetful
 
-from slicefill.datasets.checkpoints import Slot, read_checkpoint
+from slicefill.datasets.checkpoints import StateFile, read_checkpoint
 from slicefill.fingerprint import fingerprint
 from slicefill.imputation.methods.adapted.adaptation import (
     Scans,
@@ -45,14 +45,16 @@ def subsampled_scans(design: Design, scans: Mapping[str, Scan]) -> Scans:
 
 
 def learn_adapted(
-    scans: Scans, start: Checkpoint, params: AdaptationParams, store: Slot
+    scans: Scans, start: Checkpoint, params: AdaptationParams, store: StateFile
 ) -> Checkpoint:
     """Adapt weights to anisotropic scans, or read the model of an earlier run."""
     mark = adaptation_fingerprint(scans, start, params)
     return _kept(store, mark, partial(adapt, scans, start, params, _unattended()))
 
 
-def learn_from_scratch(scans: Scans, design: Design, minutes: float, store: Slot) -> Checkpoint:
+def learn_from_scratch(
+    scans: Scans, design: Design, minutes: float, store: StateFile
+) -> Checkpoint:
     """Train Slice Imputation on scans for some minutes, or read the model of an earlier run.
 
     Scans are drawn and held out as in adaptation, so that both use the same slices.
@@ -69,7 +71,7 @@ def learn_from_scratch(scans: Scans, design: Design, minutes: float, store: Slot
     )
 
 
-def _kept(store: Slot, mark: str, learn: Callable[[], Checkpoint]) -> Checkpoint:
+def _kept(store: StateFile, mark: str, learn: Callable[[], Checkpoint]) -> Checkpoint:
     kept = store.load()
     if kept is None or kept["fingerprint"] != mark:
         kept = learn()

@@ -26,7 +26,7 @@ import pandas as pd
 from learning import SCRATCH, learn_adapted, learn_from_scratch, load_weights, subsampled_scans
 from real_sets import FACTORS, Design, Scan, find_scans, load_design, read_pair, score_method
 
-from slicefill.datasets.checkpoints import Slot
+from slicefill.datasets.checkpoints import StateFile
 from slicefill.execution.each import run_each
 from slicefill.fingerprint import fingerprint
 from slicefill.imputation.impute import Imputer, classical_imputer, learned_imputer
@@ -121,8 +121,8 @@ def _models(
 ) -> dict[str, Checkpoint]:
     """Load the weights that are measured; trained ones are stored beside the scores."""
 
-    def store(name: str) -> Slot:
-        return Slot(location(str(options.out / f"{name}_{design.name}_x{design.factor}.pt")))
+    def store(name: str) -> StateFile:
+        return StateFile(location(str(options.out / f"{name}_{design.name}_x{design.factor}.pt")))
 
     models = {}
     if PRETRAINED in options.methods:

@@ -19,17 +19,12 @@ from slicefill.imputation.methods.adapted.params import AdaptationParams
 from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.ingestion.layouts import RawCase, find_cases
 from slicefill.ingestion.manifest import subject_of
-from slicefill.ingestion.reading import read_case
+from slicefill.ingestion.reading import read_raw_case
 from slicefill.metrics.correspondence import Correspondence, corresponding_slices
 from slicefill.metrics.scoring import body_mask, score_imputed_case
-from slicefill.params import (
-    AnisotropizationParams,
-    EvaluationParams,
-    ImputationParams,
-    IngestionParams,
-)
+from slicefill.params import EvaluationParams, ImputationParams, IngestionParams
 from slicefill.settings import CONFIG_LOADER_ARGS
-from slicefill.simulation.subsampling import subsample
+from slicefill.simulation.subsampling import AnisotropizationParams, subsample
 from slicefill.types import Case
 
 FACTORS = {
@@ -119,7 +114,7 @@ def find_scans(
 
 def read_pair(scan: Scan, design: Design) -> tuple[Case, Case]:
     """Read a scan; return it and its subsampled version."""
-    truth = read_case(scan.raw, design.ingestion)
+    truth = read_raw_case(scan.raw, design.ingestion)
     return truth, subsample(truth, design.subsampling)
 
 

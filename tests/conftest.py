@@ -14,8 +14,9 @@ import pytest
 from kedro.config import OmegaConfigLoader
 
 from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
-from slicefill.params import AnisotropizationParams, ImputationParams
+from slicefill.params import ImputationParams
 from slicefill.settings import CONFIG_LOADER_ARGS
+from slicefill.simulation.subsampling import AnisotropizationParams
 from slicefill.types import Case, Checkpoint, Volume
 
 ROOT = Path(__file__).parents[1]

@@ -38,9 +38,9 @@ def test_every_dataset_of_a_pipeline_is_in_the_catalog(entries, configuration, e
     for pipeline in pipelines().values():
         for name in pipeline.datasets() - {"parameters"}:
             if name.startswith("params:"):
-                section, _, field = name.removeprefix("params:").partition(".")
-                assert section in parameters
-                assert not field or field in parameters[section]
+                inner = parameters
+                for key in name.removeprefix("params:").split("."):
+                    inner = inner[key]
             else:
                 assert name in known
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.multiprocessing import ProcessExitedException
 
-from slicefill.datasets.checkpoints import Slot
+from slicefill.datasets.checkpoints import StateFile
 from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.imputation.methods.slice_imputation.training import train
 from slicefill.imputation.methods.slice_imputation.training_set import TrainingData
@@ -50,7 +50,7 @@ def kill_in_the_second(values, epoch):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-class NotingStore(Slot):
+class NotingStore(StateFile):
     """Notes which process wrote."""
 
     def save(self, state):
@@ -199,7 +199,7 @@ def test_two_processes_segment_as_one_with_the_doubled_batch(engine, training, p
         )
         setting = Setting(changed, params(AugmentationParams, "augmentation", **PLAIN), 0)
         data = SegmentationData(promise(**scans), held_out, (0, 7))
-        run = Run(Slot(tmp_path / f"{devices}.pt"), ignore)
+        run = Run(StateFile(tmp_path / f"{devices}.pt"), ignore)
         system = find_engine(engine, changed)
         curves.append(curve(system.module.train(data, system.params, setting, run)))
     assert_same_curve(*reversed(curves))
@@ -220,7 +220,7 @@ def test_two_processes_raise_resolution_as_one_with_the_doubled_batch(
             factor=3,
             optimisation=options,
         )
-        run = Run(Slot(tmp_path / f"{devices}.pt"), ignore)
+        run = Run(StateFile(tmp_path / f"{devices}.pt"), ignore)
         cases = promise(a=a, b=b), promise(c=c)
         checkpoints.append(train_super_resolution(*cases, changed, run))
     one, two = map(curve, checkpoints)

@@ -14,6 +14,7 @@ import slicefill.pipelines
 from slicefill import params as models
 from slicefill.imputation.methods import find_method
 from slicefill.plugins import check_entries
+from slicefill.simulation.subsampling import AnisotropizationParams
 
 ENVIRONMENTS = sorted(
     path.name
@@ -22,7 +23,7 @@ ENVIRONMENTS = sorted(
 )
 MODELS = {
     "ingestion": models.IngestionParams,
-    "anisotropization": models.AnisotropizationParams,
+    "anisotropization": AnisotropizationParams,
     "imputation": models.ImputationParams,
     "evaluation": models.EvaluationParams,
     "pretraining": models.PretrainingParams,

@@ -11,8 +11,7 @@ from PIL import Image
 
 import slicefill.reporting.figures
 from slicefill.datasets.cases import CasesDataset
-from slicefill.datasets.figures import FiguresDataset
-from slicefill.datasets.history import HistoryDataset
+from slicefill.datasets.figures import FiguresDataset, HistoryDataset
 from slicefill.datasets.previews import preview_case, preview_history, preview_prediction
 from slicefill.io.case_folder import write_case, write_prediction
 from slicefill.types import Case, Lazy, Prediction

@@ -51,7 +51,7 @@ def same(one, other):
 
 def test_training_that_is_killed_ends_with_the_same_weights(unfinished, tiny_run, python, kedro):
     run = (*RUN, "--pipelines=synthesis")
-    killer = "slicefill.datasets.checkpoints:Slot:save:2"  # the first holds the untrained network
+    killer = "slicefill.datasets.checkpoints:StateFile:save:2"  # the first has untrained weights
     killed = python(unfinished, "-c", KILLED, killer, *run)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     folder = unfinished / "data" / "06_models" / "tiny" / "S_x4"

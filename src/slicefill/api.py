@@ -66,11 +66,11 @@ def read(image: str | Path, label: str | Path | None = None) -> Case:
         BadCase: If a file is damaged, odd, or does not fit the other; says what to do.
     """
     from slicefill.ingestion.layouts import RawCase, safe_id
-    from slicefill.ingestion.reading import read_case
+    from slicefill.ingestion.reading import read_raw_case
     from slicefill.params import IngestionParams
 
     raw = RawCase(safe_id(Path(image).name), Path(image), None if label is None else Path(label))
-    return read_case(raw, IngestionParams.model_validate(_READING))
+    return read_raw_case(raw, IngestionParams.model_validate(_READING))
 
 
 def impute(case: Case, method: str | Mapping[str, Any] = "pretrained", **params: Any) -> Case:

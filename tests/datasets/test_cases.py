@@ -162,7 +162,7 @@ def test_a_case_whose_folder_was_deleted_is_told_left_out_and_made_again(dataset
     dataset.save(both)
     shutil.rmtree(dataset._path / "cubic")
     assert list(dataset.load()) == ["linear/a"]
-    assert "1 finished case(s) are no longer there (the first: cubic/a)" in caplog.text
+    assert "1 finished case(s) are missing (the first: cubic/a)" in caplog.text
     dataset.save(both)
     assert promise.made == ["linear/a", "cubic/a", "cubic/a"]
     assert list(dataset.load()) == ["linear/a", "cubic/a"]

@@ -7,7 +7,7 @@ from kedro.io import DatasetError
 
 from slicefill.datasets.checkpoints import (
     ModelsDataset,
-    Slot,
+    StateFile,
     StatesDataset,
     read_checkpoint,
     write_checkpoint,
@@ -75,7 +75,7 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path):
 
 
 def test_an_interrupted_write_leaves_the_old_state(tmp_path, monkeypatch):
-    store = Slot(tmp_path / "last.pt")
+    store = StateFile(tmp_path / "last.pt")
     store.save({"epoch": 1})
 
     def stop(file):

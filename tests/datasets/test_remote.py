@@ -12,10 +12,9 @@ from matplotlib.figure import Figure
 from upath import UPath
 
 from slicefill.datasets.cases import CasesDataset
-from slicefill.datasets.checkpoints import ModelsDataset, StatesDataset
+from slicefill.datasets.checkpoints import ModelsDataset, ReleaseDataset, StatesDataset
 from slicefill.datasets.figures import FiguresDataset
 from slicefill.datasets.raw import RawFolder, VirtualSubjects
-from slicefill.datasets.release import ReleaseDataset
 from slicefill.ingestion.manifest import check_cases
 from slicefill.io import storage
 from slicefill.params import IngestionParams

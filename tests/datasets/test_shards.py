@@ -9,15 +9,15 @@ import pytest
 from kedro.io import DatasetError
 
 from slicefill.datasets.cases import CasesDataset
-from slicefill.datasets.shards import shard_of
+from slicefill.datasets.promises import shard_of
 from slicefill.types import Promise
 
 CASES = [f"{method}/{case}" for method in ("linear", "cubic") for case in "abcde"]
 
 
 @pytest.fixture
-def share(tmp_path):
-    """The dataset of a run that makes a share of the cases."""
+def sharded(tmp_path):
+    """The dataset of a run that makes a shard of the cases."""
     path = str(tmp_path / "filled")
     return lambda shard: CasesDataset(path=path, made_by="imputation", group="cubic", shard=shard)
 
@@ -40,68 +40,68 @@ def promises(case):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 12])
-def test_shares_have_every_name_once_and_differ_in_size_by_one_at_most(count):
-    shares = [shard_of(CASES, f"{number}/{count}") for number in range(count)]
-    assert sorted(chain(*shares)) == sorted(CASES)
-    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+def test_shards_have_every_name_once_and_differ_in_size_by_one_at_most(count):
+    shards = [shard_of(CASES, f"{number}/{count}") for number in range(count)]
+    assert sorted(chain(*shards)) == sorted(CASES)
+    assert max(map(len, shards)) - min(map(len, shards)) <= 1
 
 
 @pytest.mark.parametrize("shard", ["2/2", "-1/2", "1", "a/b", "1/2/3", "", "/"])
-def test_what_is_no_share_is_refused_at_once(share, shard):
+def test_what_is_no_shard_is_refused_at_once(sharded, shard):
     with pytest.raises(DatasetError, match=r"expected k/n with k from 0 to n-1"):
-        share(shard)
+        sharded(shard)
 
 
-def test_the_last_share_marks_the_folder_complete(share, promises):
+def test_the_last_shard_marks_the_folder_complete(sharded, promises):
     for shard, made in (("2/3", 3), ("0/3", 7), ("1/3", 10)):
-        assert not share("0/1").exists()
-        share(shard).save(promises())
+        assert not sharded("0/1").exists()
+        sharded(shard).save(promises())
         assert len(promises.made) == made
-    assert share("0/1").exists()
-    assert list(share("0/1").load()) == CASES
-    assert not share("0/1").failures()
-    assert not list(share("0/1")._path.glob("_failed-*"))
+    assert sharded("0/1").exists()
+    assert list(sharded("0/1").load()) == CASES
+    assert not sharded("0/1").failures()
+    assert not list(sharded("0/1")._path.glob("_failed-*"))
 
 
-def test_a_share_alone_has_nothing_to_load(share, promises):
+def test_a_shard_alone_has_nothing_to_load(sharded, promises):
     """Or what comes next in its run would take the cases of others for all."""
-    share("0/1").save({"nearest/a": promises()["cubic/a"]})
-    first = share("0/2")
+    sharded("0/1").save({"nearest/a": promises()["cubic/a"]})
+    first = sharded("0/2")
     first.save(promises())
-    with pytest.raises(DatasetError, match=r"runs of all shares have ended.*--to-outputs"):
+    with pytest.raises(DatasetError, match=r"runs of all shards have ended.*--to-outputs"):
         first.load()
-    share("1/2").save(promises())
-    assert list(share("0/1").load()) == ["nearest/a", *CASES]
+    sharded("1/2").save(promises())
+    assert list(sharded("0/1").load()) == ["nearest/a", *CASES]
 
 
-def test_a_share_that_failed_leaves_the_folder_open_until_a_run_of_all(share, promises):
-    first, last = share("0/2"), share("1/2")
+def test_a_shard_that_failed_leaves_the_folder_open_until_a_run_of_all(sharded, promises):
+    first, last = sharded("0/2"), sharded("1/2")
     first.save(promises("linear/a"))
     last.save(promises("linear/a"))
     assert first.failures() == {"linear/a": "KeyError: 'no luck'"}
     assert last.failures() == {}
-    assert not share("0/1").exists()
-    share("0/1").save(promises())
+    assert not sharded("0/1").exists()
+    sharded("0/1").save(promises())
     assert promises.made.count("linear/a") == 2
     assert len(promises.made) == len(CASES) + 1
-    assert share("0/1").exists()
+    assert sharded("0/1").exists()
     assert first.failures() == {}
 
 
-def test_a_share_run_again_makes_nothing_twice(share, promises):
+def test_a_shard_run_again_makes_nothing_twice(sharded, promises):
     for shard in ("0/2", "1/2", "0/2"):
-        share(shard).save(promises())
+        sharded(shard).save(promises())
     assert len(promises.made) == len(CASES)
-    assert share("0/1").exists()
+    assert sharded("0/1").exists()
 
 
-def test_shares_of_another_count_make_what_is_left(share, promises):
-    share("0/2").save(promises("linear/a"))
+def test_shards_of_another_count_make_what_is_left(sharded, promises):
+    sharded("0/2").save(promises("linear/a"))
     for number in range(5):
-        share(f"{number}/5").save(promises())
+        sharded(f"{number}/5").save(promises())
     assert len(promises.made) == len(CASES) + 1
-    assert share("0/1").exists()
-    assert not list(share("0/1")._path.glob("_failed-*"))
+    assert sharded("0/1").exists()
+    assert not list(sharded("0/1")._path.glob("_failed-*"))
 
 
 RUN = """

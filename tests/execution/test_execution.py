@@ -11,10 +11,10 @@ from pathlib import Path
 
 import dask
 import pytest
+from pydantic import ValidationError
 
-from slicefill.execution.each import run_each
-from slicefill.execution.preparation import prepared
-from slicefill.execution.workers import threads_each
+from slicefill.execution.each import prepared, run_each
+from slicefill.execution.processes import threads_each
 from slicefill.params import SERIAL, ExecutorParams
 from slicefill.types import Lazy
 
@@ -22,6 +22,7 @@ from ..conftest import ROOT
 from .executed import Unreadable, die, note, square
 
 WORKERS = 2
+NOBODY = "tcp://127.0.0.1:9"  # no scheduler answers there
 
 
 def by(kind, **changes):
@@ -37,22 +38,18 @@ def test_one_failure_stops_no_other_and_the_order_is_that_of_the_items(kind):
     assert failed == {"a": "OneWayError: a is -1"}
 
 
-@pytest.mark.parametrize("kind", ["processes", "dask"])
-def test_a_lost_worker_is_replaced_and_its_item_started_again(kind, tmp_path):
+def test_a_lost_worker_is_replaced_and_its_item_started_again(tmp_path):
     items = {"a": 1, "once": tmp_path / "flag", "b": 2, "unsent": lambda: 0}
     items["unread"] = Unreadable()
-    before = dict(os.environ)
-    done, failed = run_each(die, items, by(kind), "die")
+    done, failed = run_each(die, items, by("processes"), "die")
     assert done == dict.fromkeys(["a", "once", "b"], str(threads_each(WORKERS)))
     assert list(failed) == ["unsent", "unread"]
     assert "lambda" in failed["unsent"]
     assert failed["unread"] == "RuntimeError: made on another version"
-    assert dict(os.environ) == before  # Dask changes it for its workers
 
 
-@pytest.mark.parametrize("kind", ["processes", pytest.param("dask", marks=pytest.mark.server)])
-def test_an_item_that_kills_its_workers_fails_alone(kind):
-    done, failed = run_each(die, {"a": 1, "always": None, "b": 2}, by(kind), "die")
+def test_an_item_that_kills_its_workers_fails_alone():
+    done, failed = run_each(die, {"a": 1, "always": None, "b": 2}, by("processes"), "die")
     assert list(done) == ["a", "b"]
     assert "2" in failed["always"]  # how often it was tried
 
@@ -64,10 +61,10 @@ def test_serial_work_is_done_here_and_needs_no_pickle():
     )
 
 
-@pytest.mark.parametrize("kind", ["serial", "processes", "dask"])
-def test_nothing_to_do_starts_no_worker(kind):
+@pytest.mark.parametrize("executor", [by("serial"), by("processes"), by("dask", scheduler=NOBODY)])
+def test_nothing_to_do_starts_no_worker(executor):
     started = time.monotonic()
-    assert run_each(square, {}, by(kind), "") == ({}, {})
+    assert run_each(square, {}, executor, "") == ({}, {})
     assert time.monotonic() - started < 1
 
 
@@ -87,8 +84,8 @@ def sleep(name, folder):
     Path(folder, name).write_text(str(os.getpid()))
     time.sleep(600)
 if __name__ == "__main__":
-    executor = ExecutorParams(kind=sys.argv[1], workers=2, scheduler=None, attempts=3)
-    run_each(sleep, dict.fromkeys("ab", sys.argv[2]), executor, "sleep")
+    executor = ExecutorParams(kind="processes", workers=2, scheduler=None, attempts=3)
+    run_each(sleep, dict.fromkeys("ab", sys.argv[1]), executor, "sleep")
 """
 
 
@@ -107,22 +104,12 @@ def wait_until(condition, seconds=60):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks /proc who is running")
-@pytest.mark.parametrize(
-    ("kind", "how"),
-    [
-        ("processes", signal.SIGINT),
-        ("processes", signal.SIGKILL),
-        pytest.param("dask", signal.SIGINT, marks=pytest.mark.server),
-        pytest.param("dask", signal.SIGKILL, marks=pytest.mark.server),
-    ],
-)
-def test_workers_go_with_the_run(kind, how, tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_workers_end_with_the_run(how, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(INTERRUPTED)
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    with subprocess.Popen(
-        [sys.executable, str(script), kind, str(tmp_path)], env=environment
-    ) as run:
+    with subprocess.Popen([sys.executable, str(script), str(tmp_path)], env=environment) as run:
         pids = [tmp_path / name for name in "ab"]
         try:
             assert wait_until(lambda: all(p.exists() and p.read_text() for p in pids))
@@ -134,22 +121,36 @@ def test_workers_go_with_the_run(kind, how, tmp_path):
 
 
 def test_a_scheduler_that_does_not_answer_is_told_with_what_to_do():
-    nobody = by("dask", scheduler="tcp://127.0.0.1:9")
+    nobody = by("dask", scheduler=NOBODY)
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "500ms"}),
-        pytest.raises(ConnectionError, match=r"no Dask scheduler answers at tcp.*scheduler=null"),
+        pytest.raises(ConnectionError, match=r"no Dask scheduler answers at tcp.*kind=processes"),
     ):
         run_each(square, {"a": 1}, nobody, "")
 
 
+def test_dask_without_a_scheduler_is_refused():
+    with pytest.raises(ValidationError, match=r"the address of a Dask scheduler .*processes"):
+        by("dask")
+
+
 @pytest.mark.server
-def test_the_workers_of_a_scheduler_elsewhere_do_the_work():
+def test_the_workers_of_a_scheduler_do_the_work_and_one_that_is_lost_is_replaced(tmp_path):
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+    items = {"a": 1, "once": tmp_path / "flag", "always": None, "unsent": lambda: 0}
+    items["unread"] = Unreadable()
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+    ):
         elsewhere = by("dask", scheduler=cluster.scheduler_address)
-        done, failed = run_each(square, {"a": 3, "b": -2}, elsewhere, "square")
-    assert (done, failed) == ({"a": ("a", 9)}, {"b": "OneWayError: b is -2"})
+        squares = run_each(square, {"a": 3, "b": -2}, elsewhere, "square")
+        done, failed = run_each(die, items, elsewhere, "die")
+    assert squares == ({"a": ("a", 9)}, {"b": "OneWayError: b is -2"})
+    assert list(done) == ["a", "once"]
+    assert list(failed) == ["always", "unsent", "unread"]
+    assert "lambda" in failed["unsent"]
 
 
 def test_what_many_cases_need_is_made_once_in_a_process(tmp_path):

@@ -27,10 +27,21 @@ from slicefill.types import Lazy
 from .executed import die
 
 MODEL = "slice_imputation"
-EXECUTORS = {
-    kind: {"kind": kind, "workers": 2, "scheduler": None, "attempts": 3}
-    for kind in ("serial", "processes", "dask")
-}
+KINDS = ["processes", "dask"]
+
+
+@pytest.fixture(scope="module")
+def executors():
+    """Every executor by its kind; Dask's has a scheduler and two workers on this machine."""
+    from distributed import LocalCluster
+
+    common = {"workers": 2, "scheduler": None, "attempts": 3}
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        yield {
+            "serial": {**common, "kind": "serial"},
+            "processes": {**common, "kind": "processes"},
+            "dask": {**common, "kind": "dask", "scheduler": cluster.scheduler_address},
+        }
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +125,8 @@ def fail():
     raise ValueError("no luck")
 
 
-def save(folder, kind, promises):
-    dataset = CasesDataset(path=str(folder), made_by="", executor=EXECUTORS[kind])
+def save(folder, executor, promises):
+    dataset = CasesDataset(path=str(folder), made_by="", executor=executor)
     dataset.save(promises)
     return dataset
 
@@ -123,16 +134,18 @@ def save(folder, kind, promises):
 @pytest.fixture(scope="module")
 def serial(imputed, tmp_path_factory):
     folder = tmp_path_factory.mktemp("serial")
-    return save(folder, "serial", {**imputed, "shape_based/bad": Lazy(fail, "mark")})
+    return save(folder, None, {**imputed, "shape_based/bad": Lazy(fail, "mark")})
 
 
 @pytest.mark.server
-@pytest.mark.parametrize("kind", ["processes", "dask"])
-def test_imputed_cases_are_the_same_bits_though_a_worker_is_killed(kind, imputed, serial, tmp_path):
+@pytest.mark.parametrize("kind", KINDS)
+def test_imputed_cases_are_the_same_bits_though_a_worker_is_killed(
+    kind, executors, imputed, serial, tmp_path
+):
     name = next(reversed(imputed))
     killed = Lazy(partial(killing, tmp_path / "flag", imputed[name]), imputed[name].fingerprint)
     bad = {"shape_based/bad": Lazy(fail, "mark")}
-    parallel = save(tmp_path / "imputed", kind, {**imputed, name: killed, **bad})
+    parallel = save(tmp_path / "imputed", executors[kind], {**imputed, name: killed, **bad})
     assert (tmp_path / "flag").exists()  # a worker was killed in that case
     assert contents(tmp_path / "imputed") == contents(serial._path)
     assert list(parallel.load()) == list(imputed)
@@ -140,12 +153,12 @@ def test_imputed_cases_are_the_same_bits_though_a_worker_is_killed(kind, imputed
 
 
 @pytest.mark.server
-@pytest.mark.parametrize("kind", ["processes", "dask"])
-def test_scores_are_the_same_bits(kind, serial, cases, splits, parameters):
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_are_the_same_bits(kind, executors, serial, cases, splits, parameters):
     params = EvaluationParams(**parameters["evaluation"])
 
     def scores(kind):
-        executor = ExecutorParams(**EXECUTORS[kind])
+        executor = ExecutorParams(**executors[kind])
         *tables, _ = evaluate_cases(serial.load(), cases, splits, params, executor)
         return tables
 

@@ -16,7 +16,7 @@ import pytest
 from slicefill.datasets import cases
 from slicefill.datasets.cases import CasesDataset
 from slicefill.execution.each import run_each
-from slicefill.execution.in_turn import MakeThenWrite
+from slicefill.execution.serial import MakeThenWrite
 from slicefill.params import SERIAL
 from slicefill.types import Promise
 
@@ -194,7 +194,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the backgro
 from slicefill.io import storage
 from slicefill.io.storage import replace_folder
 from slicefill.execution.each import run_each
-from slicefill.execution.in_turn import MakeThenWrite
+from slicefill.execution.serial import MakeThenWrite
 from slicefill.params import SERIAL
 folder = Path(sys.argv[1])
 def make(name, _):

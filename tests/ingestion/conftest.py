@@ -10,7 +10,7 @@ import SimpleITK
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from slicefill.ingestion.layouts import RawCase
-from slicefill.ingestion.reading import read_case
+from slicefill.ingestion.reading import read_raw_case
 from slicefill.params import IngestionParams
 from slicefill.types import Case
 
@@ -84,7 +84,7 @@ def read(params: Callable[..., IngestionParams]) -> Callable[..., Case]:
     """Read an image, and perhaps a label, as the case `c1`."""
 
     def read_files(image: Path, label: Path | None = None, **changes: Any) -> Case:
-        return read_case(RawCase("c1", image, label), params(**changes))
+        return read_raw_case(RawCase("c1", image, label), params(**changes))
 
     return read_files
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slicefill.datasets.checkpoints import States
+from slicefill.datasets.checkpoints import StateFiles
 from slicefill.imputation.methods import pretrained
 from slicefill.imputation.methods.adapted import adaptation as library
 from slicefill.pipelines.adaptation.nodes import choose_methods
@@ -36,7 +36,7 @@ def learn(acquired_case, splits, tiny_parameters, tmp_path):
             "adaptation": {**own, "optimisation": {**own["optimisation"], "minutes": minutes}},
         }
         return train_models(
-            acquired_case, {}, splits, States(tmp_path), {}, list(names), parameters
+            acquired_case, {}, splits, StateFiles(tmp_path), {}, list(names), parameters
         )
 
     return promise

@@ -6,7 +6,7 @@ from textwrap import dedent
 import numpy as np
 import pytest
 
-from slicefill.datasets.checkpoints import ModelsDataset, States
+from slicefill.datasets.checkpoints import ModelsDataset, StateFiles
 from slicefill.imputation import methods
 from slicefill.params import SERIAL
 from slicefill.pipelines.imputation.nodes import impute_cases, verify_imputed
@@ -118,7 +118,7 @@ def test_what_learns_is_trained_kept_and_used(
     impute, acquired_case, splits, parameters, tmp_path, caplog
 ):
     models = ModelsDataset(path=str(tmp_path / "models"))
-    given = (acquired_case, {}, splits, States(tmp_path / "last"), {})
+    given = (acquired_case, {}, splits, StateFiles(tmp_path / "last"), {})
     models.save(train_models(*given, ["linear", "level"], parameters))
     made = impute(["level"], models.load())[0]["level/b"].make()
     level = 0.5 * acquired_case["a"].make().image.stored.mean()

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from slicefill.datasets.checkpoints import States
+from slicefill.datasets.checkpoints import StateFiles
 from slicefill.imputation.methods import slice_imputation as module
 from slicefill.pipelines.synthesis.nodes import record_history, train_models
 from slicefill.types import Promise
@@ -24,7 +24,7 @@ def train_all(tmp_path, tiny_parameters):
     def make(cases, names=("linear", "slice_imputation"), **changes):
         parameters = {**tiny_parameters, **changes}
         given = promises(cases)
-        return train_models(given, given, SPLITS, States(tmp_path), {}, list(names), parameters)
+        return train_models(given, given, SPLITS, StateFiles(tmp_path), {}, list(names), parameters)
 
     return make
 
@@ -43,7 +43,7 @@ def test_what_learns_is_trained_when_it_is_saved_and_what_does_not_is_not(
     assert seen == {}
     assert list(models) == ["slice_imputation"]
     assert models["slice_imputation"].make() == {"epoch": 1}
-    store = States(tmp_path)["slice_imputation"]
+    store = StateFiles(tmp_path)["slice_imputation"]
     assert seen == {"cases": ["a", "c", "d"], "imputed": ["d"], "store": store}
 
 

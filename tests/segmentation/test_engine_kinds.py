@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slicefill.datasets.checkpoints import ModelsDataset, States
+from slicefill.datasets.checkpoints import ModelsDataset, StateFiles
 from slicefill.params import AugmentationParams, SegmentationParams
 from slicefill.pipelines.segmentation.nodes import predict_cases, record_learning, train_segmenters
 from slicefill.segmentation import engines, inference, transforms
@@ -106,7 +106,7 @@ def predict(case, configuration, tmp_path):
         own["inference"]["wrappers"] = list(wrappers)
         params = SegmentationParams(**values["segmentation"] | shared | own)
         models = ModelsDataset(path=str(tmp_path / "models"), nested=True)
-        models.save(train_segmenters(scans, States(tmp_path / "last"), params, augmentation))
+        models.save(train_segmenters(scans, StateFiles(tmp_path / "last"), params, augmentation))
         history = record_learning(models.load(), scans, params)
         assert history["value"].tolist() == [0.5]
         promises, index = predict_cases(models.load(), scans, splits, params)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from slicefill.datasets.checkpoints import Slot, read_checkpoint, write_checkpoint
+from slicefill.datasets.checkpoints import StateFile, read_checkpoint, write_checkpoint
 from slicefill.metrics.overlap import dice
 from slicefill.params import AugmentationParams, SegmentationParams
 from slicefill.plugins import list_kinds
@@ -109,7 +109,7 @@ def train(tmp_path):
 
     def run(engine, data, setting, name="state", report=ignore):
         system = find_engine(engine, setting.params)
-        state = Run(Slot(tmp_path / f"{name}.pt"), report)
+        state = Run(StateFile(tmp_path / f"{name}.pt"), report)
         return system.module.train(data, system.params, setting, state)
 
     return run

@@ -6,8 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from slicefill.params import AnisotropizationParams
-from slicefill.simulation.subsampling import subsample
+from slicefill.simulation.subsampling import AnisotropizationParams, subsample
 from slicefill.types import Case, Volume
 
 DATA = Path(os.environ.get("SLICEFILL_DATA", Path(__file__).parents[3] / "shared" / "data"))

@@ -204,11 +204,11 @@ def test_a_process_that_was_killed_while_it_kept_something_loses_that_line_only(
     run, client = start()
     way = runs.current_run().channel
     way._keep({"verb": "metrics", "run": runs.current_run().key, "content": {"metrics": POINT}})
-    with way.unsent.open("a") as file:
+    with way.outbox.open("a") as file:
         file.write('{"verb": "metr')
     tracking.log_metrics({"dice": 1.0})
     assert client.get_run(run).data.metrics == {"loss": 0.5, "dice": 1.0}
-    assert not way.unsent.exists()
+    assert not way.outbox.exists()
 
 
 def test_what_was_sent_twice_counts_once(start):
@@ -236,7 +236,7 @@ def test_an_artifact_that_is_gone_does_not_hold_up_what_waits_behind_it(start, t
         ("metrics", {"metrics": POINT}),
     ):
         call = {"verb": verb, "run": current.key, "content": content}
-        current.channel.unsent.open("a").write(json.dumps(call) + "\n")
+        current.channel.outbox.open("a").write(json.dumps(call) + "\n")
     assert current.channel.deliver()
     assert "artifact is lost" in caplog.text
     assert client.get_run(run).data.metrics == {"loss": 0.5}
@@ -273,13 +273,13 @@ def test_a_run_that_is_interrupted_is_closed(untracked, store, tmp_path, monkeyp
 
 def test_no_password_is_written_down(tmp_path):
     way = channel.Channel("https://user:secret@host.org:5000/mlflow", tmp_path)
-    assert way.unsent.name.startswith("unsent_host_org_5000_")
-    assert way.unsent == channel.Channel("https://host.org:5000/mlflow", tmp_path).unsent
+    assert way.outbox.name.startswith("outbox_host_org_5000_")
+    assert way.outbox == channel.Channel("https://host.org:5000/mlflow", tmp_path).outbox
 
 
 def test_servers_of_one_host_do_not_share_what_waits(tmp_path):
     one, other = (channel.Channel(f"https://host.org/{name}", tmp_path) for name in "ab")
-    assert one.unsent != other.unsent
+    assert one.outbox != other.outbox
 
 
 @pytest.mark.slow

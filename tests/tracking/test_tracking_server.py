@@ -50,8 +50,8 @@ def steps(client, run, metric):
     return [(one.step, one.value) for one in client.get_metric_history(run.info.run_id, metric)]
 
 
-def unsent(project):
-    return list((project / "data" / "mlflow").glob("unsent*.jsonl"))
+def outbox(project):
+    return list((project / "data" / "mlflow").glob("outbox*.jsonl"))
 
 
 def warnings(caplog):
@@ -73,7 +73,7 @@ def test_a_run_survives_a_server_that_goes_away_and_comes_back(port, tmp_path, r
     assert time.monotonic() - start < 10  # seconds; MLflow alone waits for minutes
     (warning,) = warnings(caplog)
     assert "the run goes on" in warning.message
-    assert str(unsent(project)[0]) in warning.message
+    assert str(outbox(project)[0]) in warning.message
     report.write_text("changed by a later run")
     with tracking_server(server, port) as address:
         tracking.end_run("FINISHED")
@@ -85,8 +85,8 @@ def test_a_run_survives_a_server_that_goes_away_and_comes_back(port, tmp_path, r
         assert child.data.metrics == {"dice": 0.5}
         copy = client.download_artifacts(run.info.run_id, "report.html", str(tmp_path))
         assert Path(copy).read_text() == "as it was"
-    assert not unsent(project)
-    assert not list((project / "data" / "mlflow" / "unsent_files").iterdir())
+    assert not outbox(project)
+    assert not list((project / "data" / "mlflow" / "outbox_files").iterdir())
 
 
 def test_a_server_that_was_never_there_gets_the_whole_run_from_the_next_one(port, tmp_path, caplog):
@@ -99,7 +99,7 @@ def test_a_server_that_was_never_there_gets_the_whole_run_from_the_next_one(port
     said = [one.message for one in warnings(caplog)]
     assert len(said) == 2
     assert "is sent when the next run of this project starts" in said[1]
-    (kept,) = unsent(project)
+    (kept,) = outbox(project)
     verbs = [json.loads(line)["verb"] for line in kept.read_text().splitlines()]
     assert verbs == ["create", "params", "metrics", "end"]
     (tmp_path / "server").mkdir()
@@ -113,4 +113,4 @@ def test_a_server_that_was_never_there_gets_the_whole_run_from_the_next_one(port
             run.info.start_time <= run.info.end_time < the_run(address, "second")[1].info.start_time
         )
         tracking.end_run("FINISHED")
-    assert not unsent(project)
+    assert not outbox(project)

@@ -6,7 +6,7 @@ from math import inf, nan
 import pytest
 import torch
 
-from slicefill.datasets.checkpoints import Slot
+from slicefill.datasets.checkpoints import StateFile
 from slicefill.training.fit import Run, Schedule, fit
 
 SCORE = "validation/dice"
@@ -55,7 +55,7 @@ class Reporter:
 
 @pytest.fixture
 def store(tmp_path):
-    return Slot(tmp_path / "state.pt")
+    return StateFile(tmp_path / "state.pt")
 
 
 def train(learner, store, reporter=None, mark="mark", **schedule):
@@ -118,7 +118,7 @@ def test_every_epoch_is_reported_and_kept_in_the_history(store):
 @pytest.mark.parametrize("kill_in", [1, 3, 4])
 def test_a_killed_run_ends_as_an_uninterrupted_one(kill_in, store, tmp_path):
     scores = [0.3, 0.8, 0.4, 0.5]
-    whole = train(Learner(scores), Slot(tmp_path / "whole.pt"))
+    whole = train(Learner(scores), StateFile(tmp_path / "whole.pt"))
     with pytest.raises(KeyboardInterrupt):
         train(Learner(scores), store, Reporter(kill_in))
     learner, reporter = Learner(scores), Reporter()

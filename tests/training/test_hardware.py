@@ -7,7 +7,8 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from slicefill.datasets.checkpoints import Slot
+from slicefill.datasets.checkpoints import StateFile
+from slicefill.fingerprint import fingerprint
 from slicefill.params import HardwareParams
 from slicefill.training.fit import Run, share_run
 from slicefill.training.hardware import (
@@ -117,7 +118,7 @@ def test_two_processes_add_average_and_follow_the_first():
 def keep_notes(fabric, folder):
     """Each process has a slot of its own: what the second finds there does not count."""
     rank = fabric.global_rank
-    store = Slot(folder / f"{rank}.pt")
+    store = StateFile(folder / f"{rank}.pt")
     store.save({"of": rank})
     shared = share_run(fabric, Run(store, lambda values, epoch: (folder / f"said{rank}").touch()))
     found = shared.store.load()
@@ -129,7 +130,7 @@ def keep_notes(fabric, folder):
 def test_the_first_process_reads_for_all_and_writes_and_reports_alone(tmp_path):
     two = HardwareParams(**{**ONE, "devices": 2}, strategy="ddp_fork")
     assert launch(two, partial(keep_notes, folder=tmp_path))["found"].tolist() == [0, 0]
-    assert [Slot(tmp_path / f"{rank}.pt").load()["of"] for rank in (0, 1)] == [10, 1]
+    assert [StateFile(tmp_path / f"{rank}.pt").load()["of"] for rank in (0, 1)] == [10, 1]
     assert [path.name for path in tmp_path.glob("said*")] == ["said0"]
 
 
@@ -161,8 +162,10 @@ def test_machines_that_cannot_find_each_other_are_refused(monkeypatch):
         launch_fabric(two.alone)
 
 
-def test_one_machine_is_the_default_and_processes_are_counted_over_machines():
-    assert HardwareParams(**ONE) == HardwareParams(**ONE, num_nodes=1, strategy="auto")
+def test_how_many_processes_train_is_part_of_a_fingerprint():
+    own = [fingerprint(HardwareParams(**{**ONE, **more})) for more in ({}, *MORE)]
+    assert len(set(own)) == len(own)
+    assert fingerprint(HardwareParams(**ONE, num_nodes=1, strategy="auto")) == own[0]
     assert [HardwareParams(**{**ONE, **more}).processes for more in MORE] == [2, 2, 4]
 
 

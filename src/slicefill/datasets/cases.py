@@ -1,4 +1,4 @@
-"""A folder of cases as one Kedro dataset: lazy, resumable, one failure does not stop the rest."""
+"""A folder of cases as one lazy, resumable Kedro dataset; a failure does not stop the others."""
 
 import json
 import logging
@@ -12,9 +12,16 @@ from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import ImagePreview
 
 from slicefill.datasets.previews import preview_case, preview_prediction
-from slicefill.datasets.promises import FAILED, inside, make_each, read_failures, replace_json
-from slicefill.datasets.shards import WHOLE, shard_of
-from slicefill.execution.in_turn import MakeThenWrite
+from slicefill.datasets.promises import (
+    FAILED,
+    WHOLE,
+    inside,
+    make_each,
+    read_failures,
+    replace_json,
+    shard_of,
+)
+from slicefill.execution.serial import MakeThenWrite
 from slicefill.io.case_folder import (
     RECORD,
     read_case,
@@ -35,7 +42,7 @@ from slicefill.types import Lazy
 
 logger = logging.getLogger(__name__)
 _COMPLETE = "_COMPLETE"
-_READERS = 32  # records that are read at a time: an object store takes its time for each
+_READERS = 32  # records read at the same time: each takes long from an object store
 _CONTENTS: Mapping[str, tuple[Callable[[Location], Any], Callable[[Any, Location], None]]] = {
     "case": (read_case, write_case),
     "prediction": (read_prediction, write_prediction),
@@ -46,11 +53,11 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
     """Cases under a folder, each in a folder of its own (`slicefill.io.case_folder`).
 
     Saving takes promises: each is made and written by a worker of the executor, which has one
-    case in memory at a time; in turn, one is written while the next is made. A case on disk with
-    the promise's fingerprint is skipped; any other is made again. A case that fails is listed in
-    `_failed.json` and the others go on. Only when all are there does the dataset exist for
-    `kedro run --only-missing-outputs`. Several runs may make a shard of the cases each, all in
-    one folder; the last one marks it complete.
+    case in memory at a time; the serial executor writes one while it makes the next. A case on
+    disk with the promise's fingerprint is skipped; any other is made again. A case that fails is
+    listed in `_failed.json` and the others go on. The dataset exists for
+    `kedro run --only-missing-outputs` once all cases are there. Several runs may each make a shard
+    of the cases in one folder; the last run marks it complete.
 
     Example:
         ```yaml
@@ -81,14 +88,14 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
             group: Where ids are `group/case`: the group without which the set does not exist. A
                 save replaces the groups it is given; others stay.
             content: What a promise makes: `case` (`Case`) or `prediction` (`Prediction`).
-            executor: Where cases are made (`slicefill.params.ExecutorParams`); in turn if omitted.
+            executor: What makes the cases (`slicefill.params.ExecutorParams`); serial if omitted.
             shard: Which shard of the cases a save makes, `k/n` (`shard_of`); all if omitted.
             metadata: For plugins; not used here.
         """
         if content not in _CONTENTS:
             msg = f"{path}: content: expected one of {', '.join(_CONTENTS)}, got {content!r}"
             raise DatasetError(msg)
-        shard_of([], shard)  # refuses what is none
+        shard_of([], shard)  # raises if it is none
         self._path = location(path)
         self._made_by = made_by
         self._group = group
@@ -98,7 +105,7 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
         self._shard = shard
         of_shard = "" if shard == WHOLE else f"-{shard.replace('/', '-of-')}"
         self._failed = self._path / FAILED.replace(".", f"{of_shard}.")
-        self._waits = False  # for the other shares of what was saved last
+        self._waits = False  # for other shards of what was saved last
         self.metadata = metadata
 
     def load(self) -> dict[str, Lazy[Any]]:
@@ -107,21 +114,21 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
             msg = (
                 f"{self._path}: expected finished cases, found none or only some of them; "
                 f"first run: kedro run --pipelines={self._made_by} (without a shard, when the "
-                "runs of all shares have ended; those end with --to-outputs)"
+                "runs of all shards have ended; those end with --to-outputs)"
             )
             raise DatasetError(msg)
-        marks = self._marks(self._ids())
-        gone = [case for case, mark in marks.items() if not mark]
+        fingerprints = self._fingerprints(self._ids())
+        gone = [case for case, own in fingerprints.items() if not own]
         if gone:
             logger.warning(
-                "%s: %d finished case(s) are no longer there (the first: %s) and are left out; "
+                "%s: %d finished case(s) are missing (the first: %s) and are left out; "
                 "kedro run --pipelines=%s makes them again",
                 self._path,
                 len(gone),
                 gone[0],
                 self._made_by,
             )
-        return {case: self._stored(case, mark) for case, mark in marks.items() if mark}
+        return {case: self._stored(case, own) for case, own in fingerprints.items() if own}
 
     def save(self, data: Mapping[str, Lazy[Any]]) -> None:
         """Make and write what is not there yet."""
@@ -138,7 +145,7 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
             first, reason = next(iter(failed.items()))
             msg = (
                 f"{self._path}: every case failed ({len(failed)}); the first, {first}: {reason}; "
-                "mend the cause (the log above shows where each one stopped) and run again"
+                "remove the cause (the log above shows where each one stopped) and run again"
             )
             raise DatasetError(msg)
         self._waits = self._shard != WHOLE and bool(self._missing(data))
@@ -148,7 +155,7 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
             self._complete(data, failed)
 
     def _complete(self, data: Mapping[str, Lazy[Any]], failed: Mapping[str, str]) -> None:
-        for file in self._path.glob(FAILED.replace(".", "-*.")):  # of shares
+        for file in self._path.glob(FAILED.replace(".", "-*.")):  # of shards
             file.unlink(missing_ok=True)
         replace_json(self._path / FAILED, failed)
         others = self._other_groups(data)  # another run may have added some
@@ -184,27 +191,27 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
 
     def _missing(self, data: Mapping[str, Lazy[Any]]) -> dict[str, Lazy[Any]]:
         """Return what does not lie on disk with its fingerprint."""
-        marks = self._marks(data)
+        fingerprints = self._fingerprints(data)
         return {
             case: promise
             for case, promise in data.items()
-            if not marks[case] or marks[case] != promise.fingerprint
+            if not fingerprints[case] or fingerprints[case] != promise.fingerprint
         }
 
-    def _marks(self, cases: Iterable[str]) -> dict[str, str]:
+    def _fingerprints(self, cases: Iterable[str]) -> dict[str, str]:
         """Return the fingerprints on disk, by id; "" where there is none."""
         names = list(cases)
         with ThreadPoolExecutor(_READERS) as readers:
             records = readers.map(read_record, [inside(self._path, name) for name in names])
-            marks = [record.get("fingerprint", "") for record in records]
-        return dict(zip(names, marks, strict=True))
+            found = [record.get("fingerprint", "") for record in records]
+        return dict(zip(names, found, strict=True))
 
     def _drop_case(self, case: str) -> None:
         remove_folder(inside(self._path, case), RECORD)
 
-    def _stored(self, case: str, mark: str) -> Lazy[Any]:
+    def _stored(self, case: str, fingerprint: str) -> Lazy[Any]:
         folder = inside(self._path, case)
-        return Lazy(partial(self._read, folder), mark, partial(read_record, folder))
+        return Lazy(partial(self._read, folder), fingerprint, partial(read_record, folder))
 
     def _exists(self) -> bool:
         if not (self._path / _COMPLETE).exists() or self.failures():
@@ -216,7 +223,7 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
 
 
 def _make_case(case: str, promise: Lazy[Any]) -> Any:
-    """Make one case, in whichever process it is called; its record gets the fingerprint."""
+    """Make one case, and add the fingerprint to its record."""
     made = promise.make()
     return replace(made, record={**made.record, "fingerprint": promise.fingerprint})
 

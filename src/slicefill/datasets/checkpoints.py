@@ -1,4 +1,4 @@
-"""Training state and trained models on disk: tensors and plain values, never pickled classes."""
+"""Training states and models on disk: tensors and plain values, never pickled classes."""
 
 import io
 import logging
@@ -27,13 +27,13 @@ _STATES = "last"  # folder of training states among the models
 
 
 @dataclass(frozen=True)
-class Slot:
-    """One file that is replaced whole or not at all."""
+class StateFile:
+    """State of one training: a file that is replaced whole or not at all."""
 
     path: Location
 
     def load(self) -> Checkpoint | None:
-        """Return what was saved last, or None; what a killed process half wrote goes."""
+        """Return what was saved last, or None; remove what a killed process left unfinished."""
         remove_leftovers([self.path])
         try:
             return read_checkpoint(self.path)
@@ -46,30 +46,30 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class States:
-    """A slot per training, `<name>.pt` in one folder; the files need not exist."""
+class StateFiles:
+    """A state file per training, `<name>.pt` in one folder; the files need not exist."""
 
     folder: Location
 
-    def __getitem__(self, name: str) -> Slot:
-        """Return the slot of a training; its name may hold slashes."""
-        return Slot(_file(self.folder, name))
+    def __getitem__(self, name: str) -> StateFile:
+        """Return the state file of a training; its name may contain slashes."""
+        return StateFile(_file(self.folder, name))
 
 
-class StatesDataset(AbstractDataset[NoReturn, States]):
-    """Hands a node the slots in which its loops keep their state between epochs."""
+class StatesDataset(AbstractDataset[NoReturn, StateFiles]):
+    """The files in which training loops keep their state between epochs."""
 
     def __init__(self, *, path: str, metadata: dict[str, Any] | None = None) -> None:
         self._path = location(path)
         self.metadata = metadata
 
-    def load(self) -> States:
-        """Return the slots; the folder need not exist."""
-        return States(self._path)
+    def load(self) -> StateFiles:
+        """Return the state files; the folder need not exist."""
+        return StateFiles(self._path)
 
     def save(self, data: NoReturn) -> None:
-        """Refuse: the loops save through the slots."""
-        msg = f"{self._path}: this dataset is an input only; save through a slot"
+        """Refuse: training loops save through the state files."""
+        msg = f"{self._path}: this dataset is an input only; save through its state files"
         raise DatasetError(msg)
 
     def _describe(self) -> dict[str, Any]:
@@ -79,12 +79,12 @@ class StatesDataset(AbstractDataset[NoReturn, States]):
 class ModelsDataset(
     AbstractDataset[Mapping[str, ModelPromise], dict[str, Callable[[], Checkpoint]]]
 ):
-    """Trained models, `<name>.pt` in one folder; `last` in it, which holds states, is ignored.
+    """Trained models, `<name>.pt` in one folder; its folder `last`, which holds states, is ignored.
 
-    Saving takes promises: each model is trained and written in turn. A model on disk with the
-    promise's fingerprint is skipped; any other is trained again. A training that fails is
-    listed in `_failed.json` and the others go on. Loads to a reader per model found: none is
-    not an error, for classical methods need none.
+    Saving takes promises: models are trained and written one after the other. A model on disk with
+    the promise's fingerprint is skipped; any other is trained again. A training that fails is
+    listed in `_failed.json` and the others go on. Loads to a reader per model found; finding none
+    is no error, because classical methods need none.
 
     Example:
         ```yaml
@@ -108,8 +108,8 @@ class ModelsDataset(
         Args:
             path: Folder that holds the models.
             variant: The model without which the set does not exist, so that
-                `--only-missing-outputs` trains a variant that is not there. Without one it never
-                exists: only promises tell what is wanted, and those on disk are kept.
+                `--only-missing-outputs` trains a variant that is missing. Without a variant the
+                set never exists: only promises say what is wanted; models on disk are kept.
             nested: Names may hold slashes, and models in sub-folders belong to the set.
             metadata: For plugins; not used here.
         """
@@ -155,7 +155,7 @@ class ModelsDataset(
         return {name: found[name] for name in found if name not in hidden and self._owns(name)}
 
     def _take_part(self, data: Mapping[str, ModelPromise]) -> None:
-        """Train beside machine 0, which alone writes; where one fails there, go on as it does."""
+        """Train along with machine 0, which alone writes; after a failure go on as it does."""
         for name, promise in data.items():
             try:
                 if not self._holds(name, promise):
@@ -164,15 +164,15 @@ class ModelsDataset(
                 logger.exception("%s: model %s failed", self._path, name)
 
     def _holds(self, name: str, promise: ModelPromise) -> bool:
-        stored = Slot(_file(self._path, name)).load()
+        stored = StateFile(_file(self._path, name)).load()
         return stored is not None and stored.get("fingerprint") == promise.fingerprint
 
     def _save_model(self, name: str, promise: ModelPromise) -> None:
         if self._holds(name, promise):
-            logger.info("%s: the model on disk is of these data and parameters: kept", name)
+            logger.info("%s: the model on disk has the same data and parameters; it is kept", name)
             return
         made = {**promise.make(), "fingerprint": promise.fingerprint}
-        Slot(_file(self._path, name)).save(made)
+        StateFile(_file(self._path, name)).save(made)
 
     def _drop_model(self, name: str) -> None:
         _file(self._path, name).unlink(missing_ok=True)
@@ -182,6 +182,37 @@ class ModelsDataset(
 
     def _describe(self) -> dict[str, Any]:
         return {"path": str(self._path), "variant": self._variant, "nested": self._nested}
+
+
+class ReleaseDataset(AbstractDataset[Checkpoint, Checkpoint]):
+    """`weights.safetensors` and `model.json` in a folder; copy both into `methods/pretrained`.
+
+    Args:
+        path: The folder, on a disk or in an object store.
+        metadata: For plugins.
+    """
+
+    def __init__(self, path: str, metadata: dict[str, Any] | None = None) -> None:
+        self._path = location(path)
+        self.metadata = metadata
+
+    def load(self) -> Checkpoint:
+        """Read both files."""
+        from slicefill.imputation.methods.pretrained import read_pretrained
+
+        return read_pretrained(self._path)
+
+    def save(self, data: Checkpoint) -> None:
+        """Write both files, at most 10 MB of weights."""
+        from slicefill.imputation.methods.pretrained import write_pretrained
+
+        write_pretrained(data, self._path)
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": str(self._path)}
+
+    def _exists(self) -> bool:
+        return (self._path / "model.json").is_file()
 
 
 def read_checkpoint(path: Location) -> Checkpoint:

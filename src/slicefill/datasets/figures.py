@@ -1,12 +1,13 @@
-"""Figures as PNG files in one folder; they load back as bytes for the report."""
+"""Figures as PNG files in one folder, and tables of learning curves."""
 
 import io
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import ImagePreview
+from kedro_datasets.pandas import CSVDataset
 
-from slicefill.datasets.previews import preview_figures
+from slicefill.datasets.previews import preview_figures, preview_history
 from slicefill.io.storage import location, read_file, replace_file
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ _RESOLUTION = 160  # dots per inch
 
 
 class FiguresDataset(AbstractDataset[dict[str, "Figure"], dict[str, bytes]]):
-    """`<name>.png` per figure; a save replaces the whole set."""
+    """Figures, `<name>.png` each, which load as bytes; a save replaces the whole set."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._filepath = location(filepath)
@@ -46,3 +47,11 @@ class FiguresDataset(AbstractDataset[dict[str, "Figure"], dict[str, bytes]]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
+
+
+class HistoryDataset(CSVDataset):
+    """A CSV file with the columns `epoch`, `term` and `value`, and others that identify the run."""
+
+    def preview(self) -> ImagePreview:
+        """Draw the curves."""
+        return preview_history(self.load())

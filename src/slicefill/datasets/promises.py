@@ -1,7 +1,7 @@
-"""Promises kept in a folder: one that fails does not stop the rest."""
+"""Results of promises in a folder: one that fails does not stop the others."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from slicefill.types import Lazy
 
 T = TypeVar("T")
 FAILED = "_failed.json"
+WHOLE = "0/1"
 
 
 def make_each(
@@ -23,21 +24,21 @@ def make_each(
     record: Location,
     executor: ExecutorParams,
 ) -> dict[str, str]:
-    """Make and save promises where the executor says: no result travels between processes.
+    """Make and save promises with an executor; no result travels between processes.
 
     Args:
         promises: What is to be saved, by name.
         save_one: Makes and writes a promise.
-        drop_one: Removes what lies on disk under a name: after a failure it is the stale result
-            of an earlier setting, which must not pass for this one.
+        drop_one: Removes the file or folder of a name. After a failure it is the result of an
+            earlier setting, which must not be taken for this one.
         record: File in the folder that holds the results, where the failures are recorded.
-        executor: Each of its workers has one result in memory at a time; in turn, there are two
-            where `save_one` can write one while the next is made.
+        executor: Each of its workers has one result in memory at a time; the serial executor has
+            two where `save_one` can write one while the next is made.
 
     Returns:
         The reason of each failure, by name.
     """
-    # As long as this stands, a run that was killed does not count as done.
+    # As long as the file says this, a run that was killed does not count as finished.
     replace_json(record, dict.fromkeys(promises, "not finished: the run was stopped"))
     _, failed = run_each(save_one, promises, executor, record.parent.name)
     for name in failed:
@@ -70,3 +71,24 @@ def inside(folder: Location, name: str) -> Location:
 def replace_json(path: Location, content: Any) -> None:
     """Write JSON so that the file is replaced whole or not at all."""
     replace_file(path, json.dumps(content, indent=1).encode())
+
+
+def shard_of(names: Iterable[str], shard: str) -> list[str]:
+    """Return every n-th name, from the k-th on.
+
+    Args:
+        names: In the same order for every shard.
+        shard: `k/n`, 0 ≤ k < n: the shards 0/n to n-1/n have each name once.
+
+    Raises:
+        DatasetError: If it is not of this form, or k is not below n.
+
+    Example:
+        >>> shard_of("abcde", "0/2"), shard_of("abcde", "1/2")
+        (['a', 'c', 'e'], ['b', 'd'])
+    """
+    first, _, step = shard.partition("/")
+    if not (first.isdecimal() and step.isdecimal() and int(first) < int(step)):
+        msg = f"shard: expected k/n with k from 0 to n-1, such as 0/16, got {shard!r}"
+        raise DatasetError(msg)
+    return list(names)[int(first) :: int(step)]

@@ -1,1 +1,1 @@
-"""The same work on many items: in turn, in processes, or on the workers of Dask."""
+"""Executors: the same work on many items, serially, in processes, or on a Dask cluster."""

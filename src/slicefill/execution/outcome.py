@@ -1,4 +1,4 @@
-"""What comes of one item: a result, or why there is none."""
+"""Outcome of one item: a result, or the reason of its failure."""
 
 import pickle
 import traceback
@@ -9,16 +9,16 @@ from typing import Any, TypeVar
 
 R = TypeVar("R")
 Outcomes = Generator[tuple[str, Any], None, None]
-"""Name and result, or `Failure`, as they come."""
+"""Names with results or failures, in the order in which they finish."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an item came to nothing, in words: not every exception survives the way back.
+    """Why an item failed, as text: not every exception can be pickled.
 
     Attributes:
         reason: One line, as `ValueError: no luck`.
-        trace: Where it happened; empty where nobody lived to tell.
+        trace: The traceback; empty if the worker was lost.
     """
 
     reason: str
@@ -26,7 +26,7 @@ class Failure:
 
 
 def attempt(work: Callable[[], R]) -> R | Failure:
-    """Do the work; whatever it raises, the other items go on.
+    """Do the work; return what it raises as a failure, so that other items go on.
 
     Example:
         >>> attempt(lambda: 6 // 3), attempt(lambda: 6 // 0).reason
@@ -39,7 +39,7 @@ def attempt(work: Callable[[], R]) -> R | Failure:
 
 
 def pack(work: Callable[[str, Any], R], name: str, item: Any) -> Callable[[], R | Failure]:
-    """Return what a worker calls: an item that cannot be sent, or read there, fails alone."""
+    """Return what a worker calls; an item that cannot be pickled or unpickled fails alone."""
     return partial(_attempt_packed, attempt(partial(pickle.dumps, (work, name, item))))
 
 

@@ -1,4 +1,4 @@
-"""Work in processes of this machine."""
+"""The executor that works in processes of this machine, each with its share of the cores."""
 
 import logging
 import os
@@ -14,7 +14,6 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from slicefill.execution.outcome import Failure, Outcomes, attempt, pack
-from slicefill.execution.workers import count_workers, threads_each
 from slicefill.params import ExecutorParams
 
 logger = logging.getLogger(__name__)
@@ -25,10 +24,15 @@ R = TypeVar("R")
 def in_processes(
     work: Callable[[str, A], R], items: Mapping[str, A], executor: ExecutorParams
 ) -> Outcomes:
-    """Give each worker a pool of its own: when it is lost, it is known on which item it was."""
+    """Work on the items in processes.
+
+    Each worker is a pool of its own: when one is lost, its item is known.
+    """
     context, count = get_context("spawn"), count_workers(len(items), executor)
-    leash, hand = context.Pipe(duplex=False)
-    new_pool = partial(ProcessPoolExecutor, 1, context, _begin_worker, (leash, threads_each(count)))
+    watched, held = context.Pipe(duplex=False)
+    new_pool = partial(
+        ProcessPoolExecutor, 1, context, _begin_worker, (watched, threads_each(count))
+    )
     waiting = deque((name, 1) for name in items)
     idle = [new_pool() for _ in range(count)]
     running: dict[Future[Any], tuple[str, int, ProcessPoolExecutor]] = {}
@@ -47,20 +51,20 @@ def in_processes(
                 else:
                     yield name, _lost(starts) if lost else attempt(future.result)
     finally:
-        hand.close()  # workers end at once, in the middle of a case too
+        held.close()  # workers end at once, also in the middle of a case
         for pool in (*idle, *(pool for *_, pool in running.values())):
             pool.shutdown()
 
 
-def _begin_worker(leash: Connection, threads: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the run, and that ends us
+def _begin_worker(watched: Connection, threads: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run gets Ctrl-C, and ends its workers
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch and NumPy are loaded, later
-    Thread(target=_end_with, args=(leash,), daemon=True).start()
+    Thread(target=_end_with, args=(watched,), daemon=True).start()
 
 
-def _end_with(leash: Connection) -> None:
+def _end_with(watched: Connection) -> None:
     """End this process when the other end is closed: by the run, or because it was killed."""
-    leash.poll(None)
+    watched.poll(None)
     os._exit(1)
 
 
@@ -69,3 +73,19 @@ def _lost(starts: int) -> Failure:
         f"its worker was lost {starts} time(s): killed, perhaps for want of memory; try fewer "
         "executor.workers"
     )
+
+
+def count_workers(items: int, executor: ExecutorParams) -> int:
+    """Return how many workers start: as configured, else one per core; no more than items."""
+    return min(executor.workers or _cores(), items)
+
+
+def threads_each(workers: int) -> int:
+    """Return how many cores each worker may use, at least one."""
+    return max(1, _cores() // workers)
+
+
+def _cores() -> int:
+    from dask.system import CPU_COUNT  # heeds affinity and the limits of a container
+
+    return int(CPU_COUNT)

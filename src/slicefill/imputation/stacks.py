@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slicefill.geometry import slices_first
-from slicefill.params.computing import WindowParams
+from slicefill.params.base import WindowParams
 from slicefill.types import Array, Case, Stack, Volume
 
 

@@ -1,4 +1,4 @@
-"""Damage that nibabel and ITK read over in silence: checksums, lengths, digests of files."""
+"""Checks for damage that nibabel and ITK ignore: checksums and lengths; checksums of files."""
 
 import gzip
 import hashlib
@@ -62,15 +62,15 @@ def check_mha(path: Path) -> None:
                 raise EOFError(msg)
 
 
-def digest(files: list[Path]) -> str:
-    """SHA-256 of the bytes of one file; of several, that of their sorted digests."""
-    digests = []
+def checksum(files: list[Path]) -> str:
+    """Return the SHA-256 of one file; of several, that of their sorted checksums."""
+    checksums = []
     for path in files:
         with path.open("rb") as stream:
-            digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
-    if len(digests) == 1:
-        return digests[0]
-    return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
+            checksums.append(hashlib.file_digest(stream, "sha256").hexdigest())
+    if len(checksums) == 1:
+        return checksums[0]
+    return hashlib.sha256("".join(sorted(checksums)).encode()).hexdigest()
 
 
 def _drain(stream: BufferedIOBase) -> int:

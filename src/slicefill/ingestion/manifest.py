@@ -13,10 +13,9 @@ from tqdm.auto import tqdm
 
 from slicefill.geometry import anisotropy, through_plane_axis
 from slicefill.ingestion.errors import BadCase, about
-from slicefill.ingestion.files import source_files
-from slicefill.ingestion.integrity import digest
+from slicefill.ingestion.integrity import checksum
 from slicefill.ingestion.layouts import RawCase, find_cases
-from slicefill.ingestion.reading import read_case
+from slicefill.ingestion.reading import read_raw_case, source_files
 from slicefill.params import IngestionParams
 from slicefill.types import Volume
 
@@ -96,7 +95,7 @@ def _draw(cases: list[RawCase], params: IngestionParams) -> list[RawCase]:
 def _row(raw: RawCase, folder: Path, params: IngestionParams) -> dict[str, Any]:
     with about(raw.id, raw.image):
         subject = subject_of(raw.id, params)
-    case = read_case(raw, params)
+    case = read_raw_case(raw, params)
     label = raw.label if case.label is not None else None
     return {
         "case": raw.id,
@@ -106,8 +105,8 @@ def _row(raw: RawCase, folder: Path, params: IngestionParams) -> dict[str, Any]:
         **_geometry(case.image, params),
         **_percentiles(case.image),
         "labels": json.dumps(_label_volumes(case.label, params.labels.names)),
-        "image_sha256": digest(source_files(raw.image)),
-        "label_sha256": digest(source_files(label)) if label else "",
+        "image_sha256": checksum(source_files(raw.image)),
+        "label_sha256": checksum(source_files(label)) if label else "",
     }
 
 

@@ -1,14 +1,16 @@
-"""One raw case, read in full, checked and converted."""
+"""Reading of a raw case: every file in full, checked and converted."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
 
 from slicefill.ingestion import checks
-from slicefill.ingestion.dicom import read_series
+from slicefill.ingestion.dicom import dicom_files, read_series
 from slicefill.ingestion.errors import BadCase, about
-from slicefill.ingestion.files import on_disk
 from slicefill.ingestion.itk import SUFFIXES, read_itk
 from slicefill.ingestion.labels import merge_labels
 from slicefill.ingestion.layouts import NIFTI_SUFFIXES, RawCase
@@ -17,7 +19,7 @@ from slicefill.params import IngestionParams
 from slicefill.types import Case, Volume
 
 
-def read_case(raw: RawCase, params: IngestionParams) -> Case:
+def read_raw_case(raw: RawCase, params: IngestionParams) -> Case:
     """Read image and label of a case.
 
     Stored numbers of the image are those of the file; labels are merged as configured.
@@ -69,8 +71,34 @@ def choose_channel(volume: Volume, channel: int | Literal["all"] | None) -> Volu
     return volume.with_stored(stored)
 
 
+def source_files(path: Path) -> list[Path]:
+    """List the files that hold a volume: a DICOM series and a .hdr/.img pair have several."""
+    if path.is_dir():
+        return dicom_files(path)
+    return [path, path.with_suffix(".img")] if path.suffix == ".hdr" else [path]
+
+
+@contextmanager
+def _on_disk(path: Path) -> Iterator[Path]:
+    """Yield a raw volume as a file or folder on disk: ITK and DICOM readers need one.
+
+    Args:
+        path: Yielded as it is if it lies on a disk. Anything else that behaves as a path
+            (`universal_pathlib`) is copied while the block runs.
+    """
+    if isinstance(path, Path):
+        yield path
+        return
+    with TemporaryDirectory(prefix="slicefill-raw-") as folder:
+        inside = Path(folder, path.name) if path.is_dir() else Path(folder)
+        inside.mkdir(exist_ok=True)
+        for file in source_files(path):
+            (inside / file.name).write_bytes(file.read_bytes())
+        yield Path(folder, path.name)
+
+
 def _read_volume(path: Path, params: IngestionParams) -> Volume:
-    with on_disk(path) as local:
+    with _on_disk(path) as local:
         volume = _read_file(local, params)
     checks.check_affine(volume.affine)
     checks.check_forms(volume.header, volume.stored.shape, params.affine_tolerance)

@@ -4,9 +4,15 @@ Kedro builds these before any node runs, so an unknown key or a value out of bou
 the run at once with the name of the field.
 """
 
-from slicefill.params.anisotropization import AnisotropizationParams
 from slicefill.params.augmentation import AugmentationParams
-from slicefill.params.base import AxisName, as_plain
+from slicefill.params.base import (
+    SERIAL,
+    AxisName,
+    ExecutorParams,
+    HardwareParams,
+    WindowParams,
+    as_plain,
+)
 from slicefill.params.comparison import (
     ACQUIRED_ONLY,
     ComparedMethod,
@@ -14,9 +20,7 @@ from slicefill.params.comparison import (
     Preset,
     ScoringParams,
 )
-from slicefill.params.computing import HardwareParams, WindowParams
 from slicefill.params.evaluation import EvaluationParams, StatisticsParams
-from slicefill.params.execution import SERIAL, ExecutorParams
 from slicefill.params.imputation import CautionParams, ConfidenceParams, ImputationParams
 from slicefill.params.ingestion import IngestionParams, LabelParams, SplitParams
 from slicefill.params.pretraining import CalibrationParams, DomainParams, PretrainingParams
@@ -30,7 +34,6 @@ from slicefill.params.tuning import Choices, Range, TuningParams
 __all__ = [
     "ACQUIRED_ONLY",
     "SERIAL",
-    "AnisotropizationParams",
     "AugmentationParams",
     "AxisName",
     "CalibrationParams",

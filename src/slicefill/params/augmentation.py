@@ -4,8 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from slicefill.params.base import AxisName, Fraction, Params, Weight
-from slicefill.params.computing import WindowParams
+from slicefill.params.base import AxisName, Fraction, Params, Weight, WindowParams
 
 
 class AugmentationParams(Params):

@@ -1,9 +1,9 @@
-"""What all parameter models share: frozen, nothing unknown, names for ranges of numbers."""
+"""Parameter models that several sections share: ranges, hardware, intensity window, executor."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 AxisName = Annotated[
     Literal["auto", "S", "A", "L"],
@@ -16,7 +16,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 def as_plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return sections as plain values: Kedro has turned into models what a node asks for so."""
+    """Return sections as plain values; Kedro passes those that nodes take as models."""
     return {
         name: section.model_dump() if isinstance(section, BaseModel) else section
         for name, section in parameters.items()
@@ -27,3 +27,76 @@ class Params(BaseModel):
     """Parameters from `conf/`: an unknown key or a value out of bounds stops the run at once."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HardwareParams(Params):
+    """Where it runs.
+
+    Several devices are for training alone: a process each, with a batch each. Outside training
+    there is one machine, which is the default.
+    """
+
+    accelerator: Literal["auto", "cpu", "gpu"] = Field(
+        "auto", description="auto: a GPU if there is one"
+    )
+    devices: Count = Field(1, description="of each machine; several: distributed data parallel")
+    num_nodes: Count = Field(1, description="machines")
+    strategy: Literal["auto", "ddp_spawn", "ddp_fork"] = Field(
+        "auto", description="how processes start; auto: ddp_spawn where there are several"
+    )
+    precision: Literal["auto", "32-true", "bf16-mixed"] = Field(
+        "auto", description="auto: bf16 where the processor has it"
+    )
+
+    @property
+    def processes(self) -> int:
+        """Devices of all machines."""
+        return self.devices * self.num_nodes
+
+    @property
+    def alone(self) -> Self:
+        """The same on one device, for what comes after training."""
+        return self.model_copy(update={"devices": 1, "num_nodes": 1})
+
+
+class WindowParams(Params):
+    """Which intensities a network sees as 0 and 1; never applied to what is written."""
+
+    kind: Literal["percentile", "fixed"] = Field(
+        description="of low and high: percentiles of a case, or intensities"
+    )
+    low: float = Field(description="percentile of the case, or intensity (HU for CT)")
+    high: float = Field(description="like low")
+
+    @model_validator(mode="after")
+    def _low_below_high(self) -> Self:
+        if self.low >= self.high:
+            msg = f"low must be below high, got {self.low} and {self.high}"
+            raise ValueError(msg)
+        return self
+
+
+class ExecutorParams(Params):
+    """What works on the cases, and on how many at a time. It changes no result."""
+
+    kind: Literal["serial", "processes", "dask"] = Field(description="what runs the cases")
+    workers: Count | None = Field(description="processes on this machine; null: one per core")
+    scheduler: str | None = Field(description="dask: address of its scheduler, tcp://host:8786")
+    attempts: Count = Field(
+        description="how often a case is started when its worker is lost; Dask has a setting of "
+        "its own, distributed.scheduler.allowed-failures"
+    )
+
+    @model_validator(mode="after")
+    def _dask_has_a_scheduler(self) -> Self:
+        if self.kind == "dask" and self.scheduler is None:
+            msg = (
+                "kind dask: expected scheduler, the address of a Dask scheduler such as "
+                "tcp://host:8786, got null; for workers on this machine set kind to processes"
+            )
+            raise ValueError(msg)
+        return self
+
+
+SERIAL = ExecutorParams(kind="serial", workers=None, scheduler=None, attempts=1)
+"""One case after the other, in this process."""

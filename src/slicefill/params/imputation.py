@@ -4,8 +4,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from slicefill.params.base import AxisName, Count, Fraction, Params, Positive, Weight
-from slicefill.params.computing import HardwareParams, WindowParams
+from slicefill.params.base import (
+    AxisName,
+    Count,
+    Fraction,
+    HardwareParams,
+    Params,
+    Positive,
+    Weight,
+    WindowParams,
+)
 
 
 def _odd(count: int) -> int:

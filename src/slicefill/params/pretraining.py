@@ -4,8 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from slicefill.params.base import Count, Fraction, Params
-from slicefill.params.computing import HardwareParams
+from slicefill.params.base import Count, Fraction, HardwareParams, Params
 
 
 class CalibrationParams(Params):

@@ -4,8 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from slicefill.params.base import Count, Fraction, Params, Positive, Weight
-from slicefill.params.computing import HardwareParams
+from slicefill.params.base import Count, Fraction, HardwareParams, Params, Positive, Weight
 
 
 class SegmentationOptimisation(Params):

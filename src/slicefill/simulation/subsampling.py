@@ -1,15 +1,34 @@
-"""Thick-slice scans out of fine ones, with the removed slices known: eq. (19)."""
+"""Subsampling of isotropic scans to anisotropic ones whose removed slices are known: eq. (19)."""
 
-from typing import Any
+from typing import Any, Literal, Self
 
 import nibabel as nib
 import numpy as np
+from pydantic import Field, model_validator
 
 from slicefill.geometry import slices_back, slices_first, step_map, through_plane_axis
-from slicefill.params import AnisotropizationParams
+from slicefill.params.base import AxisName, Count, Params, Positive
 from slicefill.types import Array, Case, Volume
 
 _FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))
+
+
+class AnisotropizationParams(Params):
+    """How an isotropic volume is subsampled: eq. (19), with an optional slice profile."""
+
+    axis: AxisName
+    factor: Count = Field(description="every factor-th slice is kept; 1 keeps all")
+    profile: Literal["point", "box", "gaussian"] = Field(
+        description="what an acquired slice averages"
+    )
+    fwhm: Positive | None = Field(description="width of the profile, mm; null for point")
+
+    @model_validator(mode="after")
+    def _profile_has_width(self) -> Self:
+        if (self.profile == "point") != (self.fwhm is None):
+            msg = f"profile {self.profile} with fwhm {self.fwhm}: only point has none"
+            raise ValueError(msg)
+        return self
 
 
 def subsample(case: Case, params: AnisotropizationParams) -> Case:

@@ -49,12 +49,12 @@ class Channel:
     folder: Path
 
     @property
-    def unsent(self) -> Path:
+    def outbox(self) -> Path:
         """The file of calls that wait, one JSON object in a line, oldest first."""
         address = _without_password(self.uri)
         host = re.sub(r"[^0-9A-Za-z]+", "_", urlsplit(address).netloc) or "local"
-        digest = hashlib.sha256(address.encode()).hexdigest()[:6]  # several may share a host
-        return self.folder / f"unsent_{host}_{digest}.jsonl"
+        checksum = hashlib.sha256(address.encode()).hexdigest()[:6]  # several may share a host
+        return self.folder / f"outbox_{host}_{checksum}.jsonl"
 
     def send(self, call: Call) -> None:
         """Tell the server, or keep the call if the server is away or others wait before it.
@@ -68,16 +68,16 @@ class Channel:
 
     def deliver(self) -> bool:
         """Send what waits, oldest first; return whether nothing is left."""
-        if not self.unsent.exists():
+        if not self.outbox.exists():
             return True
         with self._lock():
-            if not self.unsent.exists():  # another process was faster
+            if not self.outbox.exists():  # another process was faster
                 return True
-            calls = _read(self.unsent)
+            calls = _read(self.outbox)
             sent = 0
             while sent < len(calls) and self._try(calls[sent], late=True):
                 sent += 1
-            _write(self.unsent, calls[sent:])
+            _write(self.outbox, calls[sent:])
         for call in calls[:sent]:
             _drop_copy(call)
         if sent:
@@ -117,19 +117,19 @@ class Channel:
                 "tracking: the server does not answer (%s…); the run goes on, and what it logs is "
                 "kept in %s until the server is back or the next run starts",
                 _without_password(str(error))[:150],
-                self.unsent,
+                self.outbox,
             )
         _next_try[self.uri] = time.monotonic() + _PAUSE
 
     def _keep(self, call: Call) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if call["verb"] == "artifact":  # later runs replace the file
-            call = _copy_artifact(call, self.folder / "unsent_files")
-        with self._lock(), self.unsent.open("a") as file:
+            call = _copy_artifact(call, self.folder / "outbox_files")
+        with self._lock(), self.outbox.open("a") as file:
             file.write(json.dumps(call) + "\n")
 
     def _lock(self) -> FileLock:
-        return FileLock(self.unsent.with_suffix(".lock"))
+        return FileLock(self.outbox.with_suffix(".lock"))
 
 
 def _without_password(text: str) -> str:

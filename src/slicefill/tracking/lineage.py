@@ -43,7 +43,7 @@ def without_names(manifest: pd.DataFrame) -> pd.DataFrame:
     """
     named = manifest.assign(
         case=manifest["image_sha256"].str[:12],
-        subject=manifest.groupby("subject")["image_sha256"].transform(_digest).str[:12],
+        subject=manifest.groupby("subject")["image_sha256"].transform(_checksum).str[:12],
     )
     return named.drop(columns=_NAMING)
 
@@ -54,12 +54,12 @@ def _describe(name: str, cases: pd.DataFrame) -> dict[str, str]:
     profile = {"cases": len(cases), "subjects": cases["subject"].nunique()}
     return {
         "name": name,
-        "digest": _digest(files)[:12],
+        "digest": _checksum(files)[:12],
         "source_type": "code",  # the one kind of MLflow's that holds no path
         "source": json.dumps({"tags": {"cases": "see manifest.csv among the run's artifacts"}}),
         "profile": json.dumps(profile),
     }
 
 
-def _digest(parts: Iterable[str]) -> str:
+def _checksum(parts: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()

@@ -58,7 +58,7 @@ def register_model(model: ModelFile) -> None:
     """
     run = current_run()
     number = known_id(run.key) if run else None
-    if run is None or number is None or run.channel.unsent.exists():
+    if run is None or number is None or run.channel.outbox.exists():
         return
     from mlflow.exceptions import MlflowException
 

@@ -110,11 +110,11 @@ def end_run(status: str) -> None:
             _failed.add(run.key)
     for state in (_children, _open, _failed, _monitors):
         state.clear()
-    if channel.unsent.exists():
+    if channel.outbox.exists():
         logger.warning(
             "tracking: the server has not come back; what it missed is in %s and is sent when "
             "the next run of this project starts with the same MLFLOW_TRACKING_URI",
-            channel.unsent,
+            channel.outbox,
         )
 
 

@@ -1,4 +1,4 @@
-"""What the training loops share: where a run keeps its state, and the loop over epochs."""
+"""The training loop: epochs, validation, best weights, and continuation after an interruption."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -14,8 +14,8 @@ logger = logging.getLogger(__name__)
 State = dict[str, Any]
 
 
-class Slot(Protocol):
-    """Where a run keeps its state, so that a killed run goes on where it was."""
+class StateStore(Protocol):
+    """Keeps the state of a run, so that a killed run continues where it was."""
 
     def load(self) -> State | None:
         """Return the last state saved, or None."""
@@ -26,19 +26,19 @@ class Slot(Protocol):
 
 @dataclass(frozen=True)
 class Run:
-    """What surrounds a training run.
+    """Connections of a training to the outside.
 
     Attributes:
-        slot: Keeps the state between epochs.
-        report: Called after every epoch with the epoch's means and the number of the epoch.
+        store: Keeps the state between epochs.
+        report: Called after every epoch with its mean values and its number.
     """
 
-    store: Slot
+    store: StateStore
     report: Callable[[Mapping[str, float], int], None]
 
 
 def share_run(fabric: Fabric, run: Run) -> Run:
-    """Let the processes of a training share a run: rank 0 reads for all, writes and reports."""
+    """Share a run among the processes of a training: rank 0 reads for all, writes and reports."""
     if fabric.world_size == 1:
         return run
     return Run(_SharedStore(fabric, run.store), run.report if fabric.is_global_zero else _ignore)
@@ -47,7 +47,7 @@ def share_run(fabric: Fabric, run: Run) -> Run:
 @dataclass(frozen=True)
 class _SharedStore:
     fabric: Fabric
-    store: Slot
+    store: StateStore
 
     def load(self) -> State | None:
         return first_for_all(self.fabric, self.store.load)
@@ -62,10 +62,10 @@ def _ignore(values: Mapping[str, float], epoch: int) -> None:
 
 
 class Learner(Protocol):
-    """What a loop trains: networks with their optimisers, and the data they learn from.
+    """Networks with their optimisers, and the data from which they learn.
 
-    Everything random in an epoch must follow from its number, so that a resumed run ends as one
-    that was never interrupted.
+    Everything random in an epoch must follow from its number, so that a resumed run gives the same
+    result as one that was never interrupted.
     """
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
@@ -86,13 +86,13 @@ class Learner(Protocol):
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long a run lasts and which epoch it keeps.
+    """Length of a run, and which epoch it keeps.
 
     Attributes:
-        epochs: Most epochs.
+        epochs: Maximum number of epochs.
         patience: Epochs in a row that may be no better than the best; one more ends the run.
-        score: The validation value of which more is better; None keeps the last epoch, for
-            training whose aim no validation value measures.
+        score: Name of the validation value to maximise; None keeps the last epoch, for training
+            whose aim no validation value measures.
         pretraining: The first epochs, in which validation is not expected to become better:
             patience begins after them.
         timer: Limit on the time of the run; None: no limit.
@@ -110,7 +110,7 @@ class Schedule:
 
 @dataclass
 class Progress:
-    """How far a run is.
+    """Progress of a run.
 
     Attributes:
         epoch: Epochs done.
@@ -138,17 +138,17 @@ class Progress:
         ]
 
 
-def fit(learner: Learner, schedule: Schedule, run: Run, mark: str) -> Progress:
+def fit(learner: Learner, schedule: Schedule, run: Run, fingerprint: str) -> Progress:
     """Train until the epochs, the patience or the time are over.
 
-    The state is saved after every epoch together with `mark`; a run with the same mark continues
-    from it.
+    The state is saved after every epoch together with `fingerprint`; a run with the same
+    fingerprint continues from it.
 
     Args:
         learner: What is trained.
-        schedule: For how long, and what is best.
-        run: State keeper and reporter.
-        mark: Fingerprint of parameters and data.
+        schedule: Its length, and what is best.
+        run: State store and reporter.
+        fingerprint: Of parameters and data.
 
     Returns:
         The progress at the end.
@@ -157,7 +157,7 @@ def fit(learner: Learner, schedule: Schedule, run: Run, mark: str) -> Progress:
         FloatingPointError: If a logged term stops being finite; names the term.
         ValueError: If the score was not a number in any epoch.
     """
-    progress = _resume(learner, schedule, run.store, mark)
+    progress = _resume(learner, schedule, run.store, fingerprint)
     starts = schedule.validate_start and not progress.history
     while starts or not _finished(progress, schedule):
         values: dict[str, float] = {}
@@ -171,7 +171,12 @@ def fit(learner: Learner, schedule: Schedule, run: Run, mark: str) -> Progress:
         progress.add(values, score, learner)
         run.report(values, progress.epoch)
         minutes = {"minutes": schedule.timer.minutes} if schedule.timer else {}
-        state = {**vars(progress), **minutes, "learner": learner.state(), "fingerprint": mark}
+        state = {
+            **vars(progress),
+            **minutes,
+            "learner": learner.state(),
+            "fingerprint": fingerprint,
+        }
         run.store.save(state)
     if "weights" not in progress.best:
         msg = (
@@ -190,20 +195,20 @@ def _copy_to_cpu(weights: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def last_state(store: Slot, mark: str) -> State | None:
+def last_state(store: StateStore, fingerprint: str) -> State | None:
     """Return the state to continue from; None if there is none, or it is of another run."""
     state = store.load()
     if state is None:
         return None
-    if state["fingerprint"] != mark:
+    if state["fingerprint"] != fingerprint:
         logger.warning("the last state has other parameters or cases: training starts anew")
         return None
     logger.info("training continues after epoch %d", state["epoch"])
     return state
 
 
-def _resume(learner: Learner, schedule: Schedule, store: Slot, mark: str) -> Progress:
-    state = last_state(store, mark)
+def _resume(learner: Learner, schedule: Schedule, store: StateStore, fingerprint: str) -> Progress:
+    state = last_state(store, fingerprint)
     if state is None:
         return Progress()
     learner.restore(state["learner"])

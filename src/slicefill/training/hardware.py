@@ -14,7 +14,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
-from slicefill.params.computing import HardwareParams
+from slicefill.params.base import HardwareParams
 from slicefill.training.ranks import machine_rank
 
 T = TypeVar("T")

@@ -12,7 +12,6 @@ from slicefill.imputation.impute import Imputer, impute_case, learned_imputer
 from slicefill.metrics.correspondence import corresponding_slices
 from slicefill.metrics.scoring import score_imputed_case
 from slicefill.params import (
-    AnisotropizationParams,
     AugmentationParams,
     EvaluationParams,
     ImputationParams,
@@ -22,7 +21,7 @@ from slicefill.segmentation.engines import find_engine
 from slicefill.segmentation.interface import SegmentationData, Setting
 from slicefill.segmentation.scans import Scan, ScanPromise, make_scan
 from slicefill.segmentation.slices import describe_slices
-from slicefill.simulation.subsampling import subsample
+from slicefill.simulation.subsampling import AnisotropizationParams, subsample
 from slicefill.training.fit import Run, State
 from slicefill.tuning.folds import Fold
 from slicefill.types import Checkpoint, Lazy, Promise
@@ -186,7 +185,7 @@ def require_objectives(names: Sequence[str]) -> None:
 
 
 class Stateless:
-    """Store of a training that is too short to be continued: it keeps nothing (`fit.Slot`)."""
+    """Store of a training that is too short to be continued: it keeps nothing (`fit.StateStore`)."""
 
     def load(self) -> State | None:
         """Return None."""

@@ -3,7 +3,7 @@
 from functools import partial
 
 from slicefill.fingerprint import fingerprint
-from slicefill.params import AnisotropizationParams
+from slicefill.simulation.subsampling import AnisotropizationParams
 from slicefill.types import Case, Promise
 
 

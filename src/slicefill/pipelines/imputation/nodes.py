@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from slicefill.execution.preparation import prepared
+from slicefill.execution.each import prepared
 from slicefill.fingerprint import fingerprint
 from slicefill.params import ExecutorParams, ImputationParams
 from slicefill.types import Case, Checkpoint, Lazy, Models, Promise

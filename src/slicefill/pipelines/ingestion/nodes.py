@@ -11,7 +11,7 @@ from slicefill.types import Promise
 
 
 def check_raw_cases(raw_folder: Path, params: IngestionParams) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read every raw case once: the manifest of the good ones, the report on the others."""
+    """Read every raw case once; return the manifest of good cases and the report on the others."""
     from slicefill.ingestion.manifest import check_cases
 
     manifest, report = check_cases(raw_folder, params)
@@ -24,15 +24,15 @@ def check_raw_cases(raw_folder: Path, params: IngestionParams) -> tuple[pd.DataF
 def import_cases(
     raw_folder: Path, manifest: pd.DataFrame, params: IngestionParams
 ) -> dict[str, Promise]:
-    """Promise every case of the manifest as image and label on one grid."""
+    """Promise every case of the manifest: image and label on one grid."""
     from slicefill.ingestion.layouts import find_cases
-    from slicefill.ingestion.reading import read_case
+    from slicefill.ingestion.reading import read_raw_case
 
     raw = {case.id: case for case in find_cases(raw_folder, params)[0]}
     promises = {}
     for row in manifest.fillna("").itertuples():
-        mark = fingerprint(row.image_sha256, row.label_sha256, params.channel, params.labels)
-        promises[str(row.case)] = Promise(partial(read_case, raw[str(row.case)], params), mark)
+        own = fingerprint(row.image_sha256, row.label_sha256, params.channel, params.labels)
+        promises[str(row.case)] = Promise(partial(read_raw_case, raw[str(row.case)], params), own)
     return promises
 
 

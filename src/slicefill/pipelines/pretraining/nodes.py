@@ -6,13 +6,13 @@ from typing import Any
 import pandas as pd
 
 from slicefill import tracking
-from slicefill.datasets.checkpoints import States
+from slicefill.datasets.checkpoints import StateFiles
 from slicefill.params import PretrainingParams
 from slicefill.types import Checkpoint, ModelPromise, Models
 
 
 def train_on_procedural(
-    states: States, variant: str, volumes: PretrainingParams, parameters: dict[str, Any]
+    states: StateFiles, variant: str, volumes: PretrainingParams, parameters: dict[str, Any]
 ) -> dict[str, ModelPromise]:
     """Promise the model of the chosen method, trained on volumes that are made for it."""
     from slicefill.imputation.learning import LearningData

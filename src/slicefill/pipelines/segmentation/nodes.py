@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from slicefill import tracking
-from slicefill.datasets.checkpoints import States
-from slicefill.execution.preparation import prepared
+from slicefill.datasets.checkpoints import StateFiles
+from slicefill.execution.each import prepared
 from slicefill.fingerprint import fingerprint
 from slicefill.params import AugmentationParams, ExecutorParams, ScoringParams, SegmentationParams
 from slicefill.segmentation.scans import ScanPromise, ScanSet
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def train_segmenters(
     scans: dict[str, ScanSet],
-    states: States,
+    states: StateFiles,
     params: SegmentationParams,
     augmentation: AugmentationParams,
 ) -> dict[str, ModelPromise]:
@@ -49,7 +49,7 @@ def train_segmenters(
 
 
 def _train(
-    name: str, engine: "System", data: "SegmentationData", setting: "Setting", states: States
+    name: str, engine: "System", data: "SegmentationData", setting: "Setting", states: StateFiles
 ) -> Checkpoint:
     from slicefill.training.fit import Run
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from slicefill import tracking
-from slicefill.datasets.checkpoints import States
+from slicefill.datasets.checkpoints import StateFiles
 from slicefill.types import Checkpoint, ModelPromise, Models, Promise
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def train_models(
     acquired_cases: dict[str, Promise],
     cases: dict[str, Promise],
     splits: pd.DataFrame,
-    states: States,
+    states: StateFiles,
     best_lambdas: dict[str, Any],
     names: list[str],
     parameters: dict[str, Any],
@@ -79,7 +79,9 @@ def _imputed(
     return [case for case in wanted if case in cases]
 
 
-def _train(system: "System", data: "LearningData", states: States, *, alone: bool) -> Checkpoint:
+def _train(
+    system: "System", data: "LearningData", states: StateFiles, *, alone: bool
+) -> Checkpoint:
     """Train in the run itself, or, beside other methods, in a child run of the method's name."""
     from slicefill.training.fit import Run
 

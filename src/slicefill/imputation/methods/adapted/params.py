@@ -9,8 +9,7 @@ from slicefill.imputation.methods.slice_imputation.params import (
     LossWeights,
     OptimisationParams,
 )
-from slicefill.params.base import AxisName, Count, Params, Weight
-from slicefill.params.computing import HardwareParams
+from slicefill.params.base import AxisName, Count, HardwareParams, Params, Weight
 
 
 class AdaptationParams(Params):

@@ -4,9 +4,16 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from slicefill.params.base import AxisName, Count, Fraction, Positive, Weight
+from slicefill.params.base import (
+    AxisName,
+    Count,
+    Fraction,
+    HardwareParams,
+    Positive,
+    Weight,
+    WindowParams,
+)
 from slicefill.params.base import Params as BaseParams
-from slicefill.params.computing import HardwareParams, WindowParams
 
 TUNED = "tuned"
 """The preset that takes the values that tuning found for the experiment, where tuning was run."""

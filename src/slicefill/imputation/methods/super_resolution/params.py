@@ -4,9 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from slicefill.params.base import AxisName, Count, Positive, Weight
+from slicefill.params.base import AxisName, Count, HardwareParams, Positive, Weight, WindowParams
 from slicefill.params.base import Params as BaseParams
-from slicefill.params.computing import HardwareParams, WindowParams
 
 
 class NetworkParams(BaseParams):

@@ -1,4 +1,4 @@
-"""Work in this process, in turn; what was made is written while the next is made."""
+"""The serial executor: items one after the other; one is written while the next is made."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,14 +16,15 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class MakeThenWrite(Generic[A, M, R]):
-    """Work in two steps, of which the second leaves the processor to others for the most part.
+    """Work in two steps, of which the second mostly waits: for compression and for the disk.
 
-    Compression and waiting for a disk do. Where items are worked on in turn, one is written while
-    the next is made; workers, of which there are several, take one step after the other.
+    The serial executor writes one item while it makes the next. Workers, of which there are
+    several, take one step after the other.
 
     Attributes:
         make: Called with the name and the item.
-        write: Called with the name and what was made, in another thread perhaps; one at a time.
+        write: Called with the name and what was made, for one item at a time, possibly in another
+            thread.
 
     Example:
         >>> MakeThenWrite(lambda name, n: 2 * n, lambda name, made: f"{name}: {made}")("a", 3)
@@ -38,7 +39,9 @@ class MakeThenWrite(Generic[A, M, R]):
         return self.write(name, self.make(name, item))
 
 
-def in_turn(work: Callable[[str, A], Any], items: Mapping[str, A], _: ExecutorParams) -> Outcomes:
+def run_serial(
+    work: Callable[[str, A], Any], items: Mapping[str, A], _: ExecutorParams
+) -> Outcomes:
     """Work on one item after the other, in their order."""
     if isinstance(work, MakeThenWrite):
         yield from _overlapped(work, items)
@@ -48,7 +51,7 @@ def in_turn(work: Callable[[str, A], Any], items: Mapping[str, A], _: ExecutorPa
 
 
 def _overlapped(work: MakeThenWrite[A, Any, Any], items: Mapping[str, A]) -> Outcomes:
-    """Hold at most two made items: one that is written, and the next.
+    """Hold at most two made items in memory: one that is being written, and the next.
 
     Whatever ends the run, an interruption too, first waits for the one that is being written.
     """
