@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from slicefill.reporting.figures.style import GREY, INK, line_style, open_frame, styled
+from slicefill.reporting.figures.grid import GREY, INK, line_style, open_frame, styled
 
 _MARKERS = {"other libraries": "s", "slicefill, classical": "o", "slicefill, network": "*"}
 _QUALITIES = {"psnr": "PSNR of synthetic slices, dB", "dice": "Dice of synthetic labels"}

@@ -8,7 +8,7 @@ import numpy as np
 from slicefill.geometry import step_map
 from slicefill.metrics.image import psnr
 from slicefill.metrics.overlap import dice
-from slicefill.simulation.appearance import paint, scan
+from slicefill.simulation.procedural import paint, scan
 from slicefill.simulation.shapes import random_labels
 from slicefill.types import Array, Case, Volume
 

@@ -20,8 +20,12 @@ from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.ingestion.layouts import RawCase, find_cases
 from slicefill.ingestion.manifest import subject_of
 from slicefill.ingestion.reading import read_raw_case
-from slicefill.metrics.correspondence import Correspondence, corresponding_slices
-from slicefill.metrics.scoring import body_mask, score_imputed_case
+from slicefill.metrics.scoring import (
+    Correspondence,
+    body_mask,
+    corresponding_slices,
+    score_imputed_case,
+)
 from slicefill.params import EvaluationParams, ImputationParams, IngestionParams
 from slicefill.settings import CONFIG_LOADER_ARGS
 from slicefill.simulation.subsampling import AnisotropizationParams, subsample

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from slicefill import api
-from slicefill.ingestion.errors import BadCase
+from slicefill.ingestion.checks import BadCase
 from slicefill.io.case_folder import write_volume
 
 

@@ -16,7 +16,7 @@ from slicefill.api import array_imputer
 from slicefill.imputation.impute import learned_imputer
 from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
 from slicefill.params import SegmentationParams
-from slicefill.segmentation.design import build_network
+from slicefill.segmentation.networks import build_network
 from slicefill.tracking import ModelFile, calls, channel, runs
 from slicefill.tracking.registry import save_model
 

@@ -96,7 +96,11 @@ def test_every_parameter_that_a_node_takes_is_typed():
             arguments = inspect.signature(node.func).parameters
             for name, argument in zip(node.inputs, arguments, strict=True):
                 section, _, field = name.removeprefix("params:").partition(".")
-                if name.startswith("params:") and not field and section not in ("variant", "audits"):
+                if (
+                    name.startswith("params:")
+                    and not field
+                    and section not in ("variant", "audits")
+                ):
                     assert hints[argument] is MODELS[section]
 
 

@@ -3,7 +3,7 @@ import pytest
 import SimpleITK
 from pydicom.uid import generate_uid
 
-from slicefill.ingestion.errors import BadCase
+from slicefill.ingestion.checks import BadCase
 
 STEP = 4.0  # mm, of the series of conftest.py
 

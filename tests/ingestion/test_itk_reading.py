@@ -6,7 +6,7 @@ import SimpleITK
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from slicefill.ingestion.errors import BadCase
+from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.itk import read_itk
 
 FEW = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

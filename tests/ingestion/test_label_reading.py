@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from slicefill.ingestion.errors import BadCase
+from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.labels import merge_labels
 
 SUBSAMPLED = np.diag([1.0, 1.0, 4.0, 1.0])

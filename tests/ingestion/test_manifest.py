@@ -5,7 +5,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from slicefill.ingestion.errors import BadCase
+from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.manifest import (
     MANIFEST_COLUMNS,
     REPORT_COLUMNS,

@@ -10,7 +10,7 @@ import SimpleITK
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from slicefill.ingestion.errors import BadCase
+from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.nifti import read_nifti
 
 SUBSAMPLED = np.diag([1.0, 1.0, 4.0, 1.0])

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from slicefill.metrics.correspondence import Correspondence
-from slicefill.metrics.scoring import score_imputed_case
+from slicefill.metrics.scoring import Correspondence, score_imputed_case
 from slicefill.types import Case, Volume
 
 SPACING = (1.0, 0.8, 0.5)  # across slices, rows, columns

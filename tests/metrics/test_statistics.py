@@ -244,6 +244,7 @@ def test_errors_say_what_to_do(params):
     ):
         compare_methods(frame(ours=[1.0]), REFERENCES, params)
     with pytest.raises(
-        ValueError, match=r"'sharpness' is no metric: expected a name that begins with one of .*psnr"
+        ValueError,
+        match=r"'sharpness' is no metric: expected a name that begins with one of .*psnr",
     ):
         merit("sharpness", pd.Series([1.0]))

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from slicefill.reporting.evaluation_report import compose_report
-from slicefill.reporting.gains import tabulate_adaptation
+from slicefill.reporting.evaluation_tables import tabulate_adaptation
 from slicefill.types import Case, Promise
 
 KINDS = {

@@ -17,7 +17,7 @@ from slicefill.pipelines.evaluation.nodes import (
     summarise_evaluation,
     write_report,
 )
-from slicefill.reporting.gains import tabulate_adaptation
+from slicefill.reporting.evaluation_tables import tabulate_adaptation
 from slicefill.simulation.subsampling import subsample
 from slicefill.simulation.virtual_subjects import virtual_subject
 from slicefill.types import Case, Promise

@@ -13,9 +13,9 @@ from slicefill.datasets.checkpoints import ModelsDataset, StateFiles
 from slicefill.params import AugmentationParams, SegmentationParams
 from slicefill.pipelines.segmentation.nodes import predict_cases, record_learning, train_segmenters
 from slicefill.segmentation import engines, inference, transforms
-from slicefill.segmentation.augmentation import transform_batch
 from slicefill.segmentation.inference import mirrored
 from slicefill.segmentation.interface import PatchBatch
+from slicefill.segmentation.objectives import transform_batch
 from slicefill.segmentation.scans import ScanSet, make_scan
 from slicefill.segmentation.transforms import make_all
 from slicefill.types import Lazy, Promise

@@ -8,8 +8,7 @@ import pytest
 
 from slicefill.imputation.impute import classical_imputer, impute_case
 from slicefill.params import AugmentationParams
-from slicefill.segmentation.scans import make_scan
-from slicefill.segmentation.slices import describe_slices
+from slicefill.segmentation.scans import describe_slices, make_scan
 from slicefill.types import Case
 
 COUNT, STEP, DEPTH = 2, 3, 10  # 4 acquired slices, two synthetic ones in each interval

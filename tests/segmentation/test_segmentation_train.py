@@ -11,9 +11,9 @@ from slicefill.datasets.checkpoints import StateFile, read_checkpoint, write_che
 from slicefill.metrics.overlap import dice
 from slicefill.params import AugmentationParams, SegmentationParams
 from slicefill.plugins import list_kinds
-from slicefill.segmentation.design import build_network
 from slicefill.segmentation.engines import FOLDER, find_engine
 from slicefill.segmentation.interface import SegmentationData, Setting
+from slicefill.segmentation.networks import build_network
 from slicefill.segmentation.scans import Scan
 from slicefill.segmentation.training import load_network
 from slicefill.training.fit import Run

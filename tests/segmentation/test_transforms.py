@@ -6,8 +6,8 @@ import pytest
 import torch
 from scipy.ndimage import map_coordinates
 
-from slicefill.segmentation.augmentation import transform_batch
 from slicefill.segmentation.interface import PatchBatch
+from slicefill.segmentation.objectives import transform_batch
 from slicefill.segmentation.transforms import make_all
 
 SHAPES = pytest.mark.parametrize("shape", [(24, 32), (5, 24, 32)])

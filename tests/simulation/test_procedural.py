@@ -5,8 +5,14 @@ import pytest
 from scipy.ndimage import gaussian_filter, label
 
 from slicefill.params import PretrainingParams
-from slicefill.simulation.appearance import paint, recolour, scan
-from slicefill.simulation.procedural import procedural_case, procedural_cases, procedural_volume
+from slicefill.simulation.procedural import (
+    paint,
+    procedural_case,
+    procedural_cases,
+    procedural_volume,
+    recolour,
+    scan,
+)
 from slicefill.simulation.shapes import _FEATURES, _thickened, random_labels
 
 SIZE = 40

@@ -8,8 +8,7 @@ from optuna.trial import TrialState
 from slicefill.tuning import trial as module
 from slicefill.tuning.best import choose_trial, describe_best, tabulate_trials
 from slicefill.tuning.study import search
-from slicefill.tuning.trial import Course
-from slicefill.tuning.workers import FAILURE
+from slicefill.tuning.trial import FAILURE, Course
 
 
 def checkpoint(params, psnr=None):

@@ -18,7 +18,6 @@ from slicefill.geometry import (
 from slicefill.imputation.dense_grid import DenseGrid
 from slicefill.imputation.methods import FOLDER
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
-from slicefill.imputation.provenance import confidence_record
 from slicefill.imputation.stacks import stack_case
 from slicefill.params import ImputationParams, WindowParams
 from slicefill.plugins import System, find_kind
@@ -203,3 +202,52 @@ def _domain(stack: Stack, imputer: Imputer, grid: DenseGrid) -> dict[str, Any] |
         return None
     interval = anisotropy(grid.source.spacing, grid.axis)
     return check_domain(stack.normalised()[:, 0], interval, imputer.domain)
+
+
+_DIGITS = 5
+
+
+def confidence_record(stack: Stack, synthetic: SyntheticSlices) -> dict[str, Any]:
+    """Say what confidence means, and how much of it there is.
+
+    Returns:
+        `confidence`, which measure it is (see `SyntheticSlices`); `abstained`, the mean share of a
+        synthetic slice at which a classical method was believed, None where the method cannot
+        abstain; and `slices`, in the order of the dense grid: of each its `index`; of an acquired
+        one the index in the stack, `acquired`; of a synthetic one the two it lies `between`, its
+        position `t`, mean `confidence`, and `abstained`. Means are over the voxels at which either
+        of the two shows more than background; None where there is none.
+    """
+    slices = _trace(stack, synthetic)
+    shares = [one["abstained"] for one in slices if one.get("abstained") is not None]
+    abstained = round(float(np.mean(shares)), _DIGITS) if shares else None
+    return {"confidence": synthetic.measure, "abstained": abstained, "slices": slices}
+
+
+def _trace(stack: Stack, synthetic: SyntheticSlices) -> list[dict[str, Any]]:
+    step = synthetic.confidence.shape[1] + 1
+    shows: Array = np.any(stack.normalised() > 0, axis=1)
+    slices: list[dict[str, Any]] = []
+    for interval in range(len(stack.image) - 1):
+        slices.append({"index": interval * step, "acquired": interval})
+        there = shows[interval] | shows[interval + 1]
+        for n in range(step - 1):
+            place = {
+                "index": interval * step + n + 1,
+                "between": [interval, interval + 1],
+                "t": (n + 1) / step,
+            }
+            slices.append({**place, **_belief(synthetic, (interval, n), there)})
+    return [*slices, {"index": len(slices), "acquired": len(stack.image) - 1}]
+
+
+def _belief(
+    synthetic: SyntheticSlices, place: tuple[int, int], there: Array
+) -> dict[str, float | None]:
+    """Mean confidence and abstained fraction of one synthetic slice where it shows something."""
+    maps = {"confidence": synthetic.confidence, "abstained": synthetic.abstained}
+    return {name: _mean(each[place], there) for name, each in maps.items() if each is not None}
+
+
+def _mean(values: Array, where: Array) -> float | None:
+    return round(float(values[where].mean(dtype=np.float64)), _DIGITS) if where.any() else None

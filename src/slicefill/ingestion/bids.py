@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from slicefill.ingestion.errors import BadCase
+from slicefill.ingestion.checks import BadCase
 
 _SUFFIXES = (".nii.gz", ".nii")
 _LABEL_SUFFIXES = ("dseg", "seg", "mask")  # in the order in which they are taken

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydicom.misc import is_dicom
 
 from slicefill.ingestion import checks
-from slicefill.ingestion.errors import BadCase, reading
+from slicefill.ingestion.checks import BadCase, reading
 from slicefill.ingestion.itk import LPS_TO_RAS
 from slicefill.ingestion.nifti import new_header
 from slicefill.params import IngestionParams

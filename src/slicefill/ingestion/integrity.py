@@ -7,7 +7,7 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import IO
 
-from slicefill.ingestion.errors import BadCase
+from slicefill.ingestion.checks import BadCase
 
 _CHUNK = 1 << 20
 

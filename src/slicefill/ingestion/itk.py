@@ -8,7 +8,7 @@ import SimpleITK
 from numpy.typing import NDArray
 
 from slicefill.ingestion import checks
-from slicefill.ingestion.errors import reading
+from slicefill.ingestion.checks import reading
 from slicefill.ingestion.integrity import check_length, check_mha, check_nrrd
 from slicefill.ingestion.nifti import new_header
 from slicefill.types import Array, Volume

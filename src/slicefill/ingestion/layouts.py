@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from slicefill.ingestion import bids, itk
+from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.dicom import dicom_files
-from slicefill.ingestion.errors import BadCase
 from slicefill.params import IngestionParams
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii", ".hdr")

@@ -12,7 +12,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from slicefill.geometry import anisotropy, through_plane_axis
-from slicefill.ingestion.errors import BadCase, about
+from slicefill.ingestion.checks import BadCase, about
 from slicefill.ingestion.integrity import checksum
 from slicefill.ingestion.layouts import RawCase, find_cases
 from slicefill.ingestion.reading import read_raw_case, source_files

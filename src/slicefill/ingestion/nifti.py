@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 
 from slicefill.ingestion import checks
-from slicefill.ingestion.errors import BadCase, reading
+from slicefill.ingestion.checks import BadCase, reading
 from slicefill.ingestion.integrity import check_length, uncompressed_length
 from slicefill.types import Array, Volume
 

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from slicefill.ingestion import checks
+from slicefill.ingestion.checks import BadCase, about
 from slicefill.ingestion.dicom import dicom_files, read_series
-from slicefill.ingestion.errors import BadCase, about
 from slicefill.ingestion.itk import SUFFIXES, read_itk
 from slicefill.ingestion.labels import merge_labels
 from slicefill.ingestion.layouts import NIFTI_SUFFIXES, RawCase

@@ -8,10 +8,15 @@ from typing import Any
 import pandas as pd
 
 from slicefill.execution.outcome import Failure, attempt
-from slicefill.metrics.confidence import confidence_errors, confidence_scores, slice_confidence
-from slicefill.metrics.correspondence import Correspondence, corresponding_slices
-from slicefill.metrics.risk import risk_curves
+from slicefill.metrics.confidence import (
+    confidence_errors,
+    confidence_scores,
+    risk_curves,
+    slice_confidence,
+)
 from slicefill.metrics.scoring import (
+    Correspondence,
+    corresponding_slices,
     describe_images,
     pair_channels,
     pair_labels,

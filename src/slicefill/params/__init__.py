@@ -4,12 +4,13 @@ Kedro builds these before any node runs, so an unknown key or a value out of bou
 the run at once with the name of the field.
 """
 
-from slicefill.params.augmentation import AugmentationParams
 from slicefill.params.base import (
     SERIAL,
     AxisName,
+    EvaluationParams,
     ExecutorParams,
     HardwareParams,
+    StatisticsParams,
     WindowParams,
     as_plain,
 )
@@ -20,11 +21,11 @@ from slicefill.params.comparison import (
     Preset,
     ScoringParams,
 )
-from slicefill.params.evaluation import EvaluationParams, StatisticsParams
 from slicefill.params.imputation import CautionParams, ConfidenceParams, ImputationParams
 from slicefill.params.ingestion import IngestionParams, LabelParams, SplitParams
 from slicefill.params.pretraining import CalibrationParams, DomainParams, PretrainingParams
 from slicefill.params.segmentation import (
+    AugmentationParams,
     InferenceParams,
     SegmentationOptimisation,
     SegmentationParams,

@@ -1,4 +1,4 @@
-"""Parameter models that several sections share: ranges, hardware, intensity window, executor."""
+"""What all parameter models share, and how methods are compared and cases are evaluated."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
@@ -100,3 +100,23 @@ class ExecutorParams(Params):
 
 SERIAL = ExecutorParams(kind="serial", workers=None, scheduler=None, attempts=1)
 """One case after the other, in this process."""
+
+
+class StatisticsParams(Params):
+    """How methods are compared: by subject, paired, with intervals."""
+
+    bootstrap_samples: Count = Field(description="drawn for every interval")
+    confidence_level: Fraction = Field(description="of the intervals")
+    seed: int = Field(description="of the bootstrap")
+
+
+class EvaluationParams(StatisticsParams):
+    """How synthetic slices are scored and shown."""
+
+    reference_methods: list[str] = Field(description="the best of these is compared against")
+    body_quantile: Fraction = Field(description="body mask: above this fraction of the data range")
+    label_names: dict[int, str] = Field(description="id → name; 0, the background, is not scored")
+    headline: list[str] = Field(description="columns of scores in the summary table, if measured")
+    plotted: list[str] = Field(description="columns of scores in the box plots, if measured")
+    figure_cases: Count = Field(description="cases drawn in full")
+    figure_methods: list[str] = Field(description="drawn beside the truth")

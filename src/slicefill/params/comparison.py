@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from slicefill.params.base import Count, Fraction, Params, Positive
-from slicefill.params.evaluation import StatisticsParams
+from slicefill.params.base import Count, Fraction, Params, Positive, StatisticsParams
 
 ACQUIRED_ONLY = "none"
 """The name in `ComparedMethod.impute` for no imputation at all."""

@@ -1,10 +1,19 @@
-"""Parameters of the segmentation pipeline: engines, training, inference."""
+"""Parameters of segmentation: engines, training, augmentation, inference."""
 
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from slicefill.params.base import Count, Fraction, HardwareParams, Params, Positive, Weight
+from slicefill.params.base import (
+    AxisName,
+    Count,
+    Fraction,
+    HardwareParams,
+    Params,
+    Positive,
+    Weight,
+    WindowParams,
+)
 
 
 class SegmentationOptimisation(Params):
@@ -47,3 +56,20 @@ class SegmentationParams(Params):
     optimisation: SegmentationOptimisation
     inference: InferenceParams
     hardware: HardwareParams = HardwareParams()
+
+
+class AugmentationParams(Params):
+    """What segmentation networks are trained on besides acquired slices, and how it is varied."""
+
+    synthetic_weight: Weight = Field(
+        description="loss weight of synthetic slices; 0: no loss there"
+    )
+    synthetic_fraction: Fraction | None = Field(
+        description="share of synthetic slices among those drawn in 2D; null: by their number"
+    )
+    confidence_threshold: Fraction = Field(description="synthetic voxels below it give no loss")
+    transforms: list[dict[str, Any]] = Field(
+        description="entries of kinds in segmentation/transforms/, in order; [] for none"
+    )
+    through_plane: AxisName
+    window: WindowParams = Field(description="of the acquired slices, for every method the same")

@@ -8,8 +8,10 @@ from typing import Any
 import pandas as pd
 
 from slicefill.execution.outcome import Failure
+from slicefill.imputation.methods.pretrained import ADAPTED
 from slicefill.metrics.evaluation import CaseResult, ImputedCase, MethodResult
 from slicefill.metrics.scoring import score_set
+from slicefill.types import Promise, read_record
 
 logger = logging.getLogger(__name__)
 Results = Mapping[str, MethodResult | Failure]
@@ -124,3 +126,20 @@ def _join(tables: Mapping[str, pd.DataFrame], subjects: Mapping[str, str]) -> pd
         whose = {"method": method, "case": case, "subject": subjects[case]}
         rows.append(table.assign(**whose)[[*whose, *table]])
     return pd.concat([each for each in rows if not each.empty] or rows)
+
+
+_GAINS = ("gain_db", "standard_error", "groups", "better", "p")
+
+
+def tabulate_adaptation(imputed_cases: dict[str, Promise]) -> pd.DataFrame:
+    """Tabulate what adaptation gained on held-out slices, as the first adapted case records it.
+
+    Returns:
+        A row per kind of group; none where no case was imputed by adapted weights.
+    """
+    adapted = (imputed_cases[name] for name in imputed_cases if name.startswith(f"{ADAPTED}/"))
+    first = next(adapted, None)
+    found = read_record(first)["adaptation"] if first else {"kinds": {}}
+    shared = {name: found.get(name) for name in ("used", "steps")}
+    rows = [{"slices": kind, **own, **shared} for kind, own in found["kinds"].items()]
+    return pd.DataFrame(rows, columns=["slices", *_GAINS, *shared])

@@ -1,4 +1,7 @@
-"""The segmentation networks, by MONAI. They return logits, background first."""
+"""The segmentation networks, by MONAI, built from a design of plain values. They return logits."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from torch import nn
 
@@ -73,4 +76,27 @@ def build_dynunet3d(
         norm_name=("INSTANCE", {"affine": True}),
         deep_supervision=deep_supervision,
         deep_supr_num=max(1, count - 3),  # heads beside the finest; MONAI wants at least one
+    )
+
+
+Design = dict[str, Any]
+
+
+def build_network(design: Mapping[str, Any]) -> nn.Module:
+    """Build a network with random weights.
+
+    Args:
+        design: Of two `dims`: `channels`, `classes`, `width`, `dropout`; of three: `channels`,
+            `classes`, `width`, `widest`, `deep_supervision`, `kernels`, `strides`.
+    """
+    channels, classes, width = design["channels"], design["classes"], design["width"]
+    if design["dims"] == 2:
+        return build_unet2d(channels, classes, width, design["dropout"])
+    levels = Levels(
+        [tuple(kernel) for kernel in design["kernels"]],
+        [tuple(stride) for stride in design["strides"]],
+    )
+    widest, deep = design["widest"], design["deep_supervision"]
+    return build_dynunet3d(
+        channels, classes, levels, width=width, widest=widest, deep_supervision=deep
     )

@@ -11,10 +11,10 @@ from torch import nn
 from slicefill import __version__
 from slicefill.fingerprint import fingerprint
 from slicefill.params import SegmentationParams
-from slicefill.segmentation.design import Design, build_network
 from slicefill.segmentation.interface import Objective, Predictor, SegmentationData, Setting
 from slicefill.segmentation.learner import SegmentationLearner, Task
 from slicefill.segmentation.losses import Total
+from slicefill.segmentation.networks import Design, build_network
 from slicefill.segmentation.objectives import Drawer
 from slicefill.segmentation.sampling import Drawing, Sampler
 from slicefill.segmentation.sliding_window import make_predictor

@@ -1,4 +1,4 @@
-"""Procedural volumes: shapes of any kind, and average brains in any contrast."""
+"""Procedural volumes: random shapes as a scanner would show them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,10 +9,10 @@ from scipy.ndimage import gaussian_filter
 
 from slicefill.fingerprint import fingerprint
 from slicefill.params import PretrainingParams
-from slicefill.simulation.appearance import paint, recolour, scan
+from slicefill.simulation.random_fields import smooth_field
 from slicefill.simulation.shapes import Shape3, random_labels
 from slicefill.simulation.virtual_subjects import virtual_brain
-from slicefill.types import Case, Floats, Promise, Volume
+from slicefill.types import Array, Case, Floats, Promise, Volume
 
 
 def procedural_cases(params: PretrainingParams, first: int, count: int) -> dict[str, Promise]:
@@ -75,3 +75,64 @@ def _folds(shape: Shape3, rng: np.random.Generator) -> Floats:
     painted = paint(random_labels(shape, rng), rng)
     texture: Floats = (painted - painted.mean()) / max(float(painted.std()), 1e-3)
     return texture
+
+
+def paint(labels: Array, rng: np.random.Generator) -> Floats:
+    """Give every label an intensity and a texture of its own, `labels.shape`, about [0, 1]."""
+    count = int(labels.max()) + 1
+    level = rng.uniform(0, 1, count).astype(np.float32)
+    if rng.random() < 0.6:
+        level[rng.integers(count)] = 0.0  # air, or what was cut away
+    amplitude = (rng.uniform(0, 0.15, count) * (rng.random(count) < 0.7) * (level > 0)).astype(
+        np.float32
+    )
+    texture = np.zeros(labels.shape, np.float32)
+    for _ in range(2):
+        texture += smooth_field(labels.shape, np.exp(rng.uniform(np.log(0.7), np.log(6))), rng)
+    painted: Floats = level[labels] + amplitude[labels] * texture
+    return painted
+
+
+def recolour(intensity: Floats, rng: np.random.Generator) -> Floats:
+    """Give an image another contrast: a random curve over [0, 1], rising or not; 0 may stay 0."""
+    knots = np.sort(rng.uniform(0.05, 0.95, 4))
+    heights = rng.uniform(0, 1, 6)
+    if rng.random() < 0.5:
+        heights = np.sort(heights)
+    if rng.random() < 0.7:
+        heights[0] = 0.0
+    curve: Floats = np.interp(intensity, [0, *knots, 1], heights).astype(np.float32)
+    return curve
+
+
+def scan(signal: Floats, rng: np.random.Generator) -> Floats:
+    """Scan a signal: bias field, partial volume, slice profile, noise; then its window.
+
+    Args:
+        signal: About [0, 1].
+        rng: Draws everything.
+
+    Returns:
+        Intensities, of which the percentiles 0.5 and 99.5 are 0 and 1, clipped.
+    """
+    bias = rng.uniform(0, 0.25) * smooth_field(signal.shape, rng.uniform(25, 60), rng)
+    sigmas = rng.uniform(0.2, 0.9, 3)
+    if rng.random() < 0.3:
+        sigmas[rng.integers(3)] += rng.uniform(0, 1.5)  # a thick slice, or a coarse acquisition
+    seen = gaussian_filter(np.maximum(signal, 0) * np.exp(bias), sigmas)
+    seen = _with_noise(seen, rng)
+    low, high = np.percentile(seen, [0.5, 99.5])
+    shown: Floats = np.clip((seen - low) / max(high - low, 1e-3), 0, 1, dtype=np.float32)
+    return shown
+
+
+def _with_noise(seen: Floats, rng: np.random.Generator) -> Floats:
+    """Add Gaussian or Rician noise, white or as smooth as an interpolated image has it."""
+    deviation = rng.uniform(0, 0.06) if rng.random() < 0.8 else 0.0
+    noise = rng.standard_normal((2, *seen.shape), np.float32)
+    if rng.random() < 0.4:
+        noise = gaussian_filter(noise, (0, *rng.uniform(0.2, 0.8, 3)))
+        noise /= max(float(noise.std()), 1e-6)
+    noise *= deviation
+    noisy: Floats = np.hypot(seen + noise[0], noise[1]) if rng.random() < 0.5 else seen + noise[0]
+    return noisy

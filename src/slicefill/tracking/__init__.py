@@ -5,13 +5,18 @@ project. `SLICEFILL_TRACKING=off` switches tracking off. MLflow itself is import
 starts, not before.
 """
 
-from slicefill.tracking.artifacts import log_artifact, log_table
-from slicefill.tracking.environment import log_environment
-from slicefill.tracking.lineage import log_inputs
+from slicefill.tracking.lineage import log_environment, log_inputs
 from slicefill.tracking.naming import run_name, run_tags
 from slicefill.tracking.registry import ModelFile, register_model
 from slicefill.tracking.runs import child_run, end_run, start_run, store_uri
-from slicefill.tracking.values import flatten, log_metrics, log_params, reporter
+from slicefill.tracking.values import (
+    flatten,
+    log_artifact,
+    log_metrics,
+    log_params,
+    log_table,
+    reporter,
+)
 
 __all__ = [
     "ModelFile",

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from slicefill import __version__
 from slicefill.params.tuning import TuningParams
-from slicefill.tuning.workers import FOLDS, START
+from slicefill.tuning.trial import FOLDS, START
 
 _PREFIX = re.compile("^(values?|params|user_attrs)_")  # what Optuna puts before a name
 

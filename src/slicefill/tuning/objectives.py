@@ -9,8 +9,7 @@ import numpy as np
 
 from slicefill.geometry import through_plane_axis
 from slicefill.imputation.impute import Imputer, impute_case, learned_imputer
-from slicefill.metrics.correspondence import corresponding_slices
-from slicefill.metrics.scoring import score_imputed_case
+from slicefill.metrics.scoring import corresponding_slices, score_imputed_case
 from slicefill.params import (
     AugmentationParams,
     EvaluationParams,
@@ -19,8 +18,7 @@ from slicefill.params import (
 )
 from slicefill.segmentation.engines import find_engine
 from slicefill.segmentation.interface import SegmentationData, Setting
-from slicefill.segmentation.scans import Scan, ScanPromise, make_scan
-from slicefill.segmentation.slices import describe_slices
+from slicefill.segmentation.scans import Scan, ScanPromise, describe_slices, make_scan
 from slicefill.simulation.subsampling import AnisotropizationParams, subsample
 from slicefill.training.fit import Run, State
 from slicefill.tuning.folds import Fold
@@ -185,7 +183,7 @@ def require_objectives(names: Sequence[str]) -> None:
 
 
 class Stateless:
-    """Store of a training that is too short to be continued: it keeps nothing (`fit.StateStore`)."""
+    """Store of a training too short to be continued; it keeps nothing (`fit.StateStore`)."""
 
     def load(self) -> State | None:
         """Return None."""

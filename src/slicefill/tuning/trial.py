@@ -1,13 +1,20 @@
-"""A trial: the values tried are cross-validated by a training per fold."""
+"""One trial: a training per fold, and the recovery of trials whose worker died."""
 
+import logging
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 import numpy as np
 import optuna
+import psutil
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import RetryHeartbeatStaleTrialCallback
+from optuna.trial import FrozenTrial, TrialState
 
 from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.imputation.methods.slice_imputation.training import train_on
@@ -17,7 +24,6 @@ from slicefill.training.fit import Run
 from slicefill.tuning.folds import Fold
 from slicefill.tuning.objectives import OBJECTIVES, Stateless, TrialScorer
 from slicefill.tuning.space import apply_values, suggest
-from slicefill.tuning.workers import FAILURE, FOLDS, WORKER, this_worker
 
 Report = Callable[[Mapping[str, float], int], None]
 Watch = Callable[[int, Mapping[str, Any]], AbstractContextManager[Callable[[str], Report]]]
@@ -146,3 +152,53 @@ def followed_term(tuning: TuningParams) -> str | None:
 def steps_per_fold(params: SynthesisParams) -> int:
     """Steps that a fold takes: the untrained network and every epoch."""
     return params.pretraining_epochs + params.optimisation.epochs + 1
+
+
+logger = logging.getLogger(__name__)
+WORKER, FOLDS, FAILURE, START = "worker", "folds", "failure", "start"
+"""Attributes of a trial: who runs it, scores by fold, the reason of a failure, a preset tried."""
+_UNSIGNED = timedelta(minutes=1)  # a worker writes its name into a trial at once
+
+
+def this_worker() -> str:
+    """Name this process: host, process id and the second in which it started."""
+    return _name(psutil.Process())
+
+
+def retry_lost(study: optuna.Study, retries: int) -> None:
+    """Fail trials in a journal whose process on this machine is gone, and enqueue them again.
+
+    Databases have heartbeats, by which Optuna does the same whatever the machine.
+
+    Args:
+        study: All workers'.
+        retries: How often a trial is started again.
+    """
+    retry = RetryHeartbeatStaleTrialCallback(max_retry=retries)
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        if not _is_gone(trial):
+            continue
+        try:
+            study.tell(trial.number, state=TrialState.FAIL)
+        except (ValueError, UpdateFinishedTrialError):
+            continue  # another worker was faster
+        logger.warning("trial %d: its worker died; it is tried again", trial.number)
+        retry(study, study.trials[trial.number])
+
+
+def _is_gone(trial: FrozenTrial) -> bool:
+    worker = trial.user_attrs.get(WORKER)
+    if worker is None:
+        started = trial.datetime_start or datetime.now()
+        return datetime.now() - started > _UNSIGNED
+    host, process, _ = worker.rsplit(":", 2)
+    if host != socket.gethostname():
+        return False  # unknown here
+    try:
+        return bool(_name(psutil.Process(int(process))) != worker)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _name(process: psutil.Process) -> str:
+    return f"{socket.gethostname()}:{process.pid}:{int(process.create_time())}"

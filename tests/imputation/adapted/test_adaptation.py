@@ -21,8 +21,8 @@ from slicefill.imputation.methods.slice_imputation.model import SynthesisModel, 
 from slicefill.imputation.methods.slice_imputation.training_set import (
     TrainingData,
     gather_training_set,
+    validate,
 )
-from slicefill.imputation.methods.slice_imputation.validation import validate
 from slicefill.training.fit import Run
 from slicefill.types import Case, Promise
 

@@ -16,9 +16,9 @@ from slicefill.imputation.methods.slice_imputation.motion import Pair
 from slicefill.imputation.methods.slice_imputation.training import train, training_fingerprint
 from slicefill.imputation.methods.slice_imputation.training_set import (
     TrainingData,
+    validate,
     validation_groups,
 )
-from slicefill.imputation.methods.slice_imputation.validation import validate
 from slicefill.imputation.methods.slice_imputation.views import ViewCache
 from slicefill.training.fit import Run
 
@@ -235,7 +235,7 @@ class Clock:
     def __init__(self, monkeypatch, begin=0.0):
         self.now = begin
         monkeypatch.setattr(
-            "slicefill.training.timer.time",
+            "slicefill.training.fit.time",
             SimpleNamespace(monotonic=self.look),
         )
 

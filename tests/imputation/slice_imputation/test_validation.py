@@ -8,8 +8,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from slicefill.imputation.methods.slice_imputation.groups import Group, summarise_views
 from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
 from slicefill.imputation.methods.slice_imputation.motion import Flows
-from slicefill.imputation.methods.slice_imputation.training_set import validation_groups
-from slicefill.imputation.methods.slice_imputation.validation import validate
+from slicefill.imputation.methods.slice_imputation.training_set import validate, validation_groups
 from slicefill.imputation.methods.slice_imputation.views import ViewCache
 from slicefill.types import Promise
 

@@ -4,8 +4,7 @@ import pytest
 import torch
 from scipy.ndimage import map_coordinates
 
-from slicefill.imputation.methods.slice_imputation.motion import Motion
-from slicefill.imputation.methods.slice_imputation.warping import intermediate_flows, warp
+from slicefill.imputation.methods.slice_imputation.motion import Motion, intermediate_flows, warp
 
 
 def uniform(seeded, *shape, scale=1.0):

@@ -12,6 +12,8 @@ from slicefill.imputation.methods.super_resolution.infer import (
     SuperResolutionNetwork,
     impute_by_super_resolution,
     load_network,
+    squared_error,
+    validate,
 )
 from slicefill.imputation.methods.super_resolution.learner import SuperResolutionLearner
 from slicefill.imputation.methods.super_resolution.pairs import StackCache
@@ -19,7 +21,6 @@ from slicefill.imputation.methods.super_resolution.training import (
     network_fingerprint,
     train_network,
 )
-from slicefill.imputation.methods.super_resolution.validation import squared_error, validate
 from slicefill.training.fit import Run
 from slicefill.types import Promise, Stack
 

@@ -17,9 +17,8 @@ from slicefill.imputation.uncertainty.confidence import (
     impute_with_confidence,
     load_calibration,
 )
-from slicefill.imputation.uncertainty.cycle import cycle_error
 from slicefill.imputation.uncertainty.error_model import fit_error_model
-from slicefill.imputation.uncertainty.evidence import METHODS, Imputed, gather_evidence
+from slicefill.imputation.uncertainty.evidence import METHODS, Imputed, cycle_error, gather_evidence
 from slicefill.params import CalibrationParams, ConfidenceParams
 from slicefill.simulation.procedural import procedural_volume
 from slicefill.types import Stack

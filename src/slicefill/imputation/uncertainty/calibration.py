@@ -13,9 +13,14 @@ from slicefill.imputation.methods.slice_imputation.infer import (
     load_flow_imputer,
 )
 from slicefill.imputation.methods.slice_imputation.labels import LabelRule
-from slicefill.imputation.uncertainty.cycle import cycle_error
 from slicefill.imputation.uncertainty.error_model import fit_error_model
-from slicefill.imputation.uncertainty.evidence import METHODS, Evidence, Imputed, gather_evidence
+from slicefill.imputation.uncertainty.evidence import (
+    METHODS,
+    Evidence,
+    Imputed,
+    cycle_error,
+    gather_evidence,
+)
 from slicefill.params.pretraining import CalibrationParams
 from slicefill.training.hardware import launch_fabric
 from slicefill.types import Checkpoint, Floats, Stack

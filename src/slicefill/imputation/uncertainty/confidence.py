@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from slicefill.imputation.methods.slice_imputation.infer import FlowImputer, impute_by_flow
-from slicefill.imputation.uncertainty.cycle import cycle_error
 from slicefill.imputation.uncertainty.error_model import ErrorModel
 from slicefill.imputation.uncertainty.evidence import (
     METHODS,
     MODEL,
     Evidence,
     Imputed,
+    cycle_error,
     gather_evidence,
 )
 from slicefill.params.imputation import ConfidenceParams

@@ -1,5 +1,25 @@
-"""The adaptation pipeline."""
+"""raw scans → scans imputed by shipped weights that have learned from these scans, and a report."""
 
-from slicefill.pipelines.adaptation.pipeline import create_pipeline
+from kedro.pipeline import Node, Pipeline
 
-__all__ = ["create_pipeline"]
+from slicefill.pipelines import evaluation, imputation, stage, synthesis
+from slicefill.pipelines.adaptation.nodes import choose_methods
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Build the adaptation pipeline (`kedro run --pipelines=adaptation`).
+
+    The shipped weights learn, then the imputation pipeline runs with them, then the evaluation.
+    """
+    choose = Node(
+        choose_methods,
+        inputs="params:imputation.methods",
+        outputs=["adapting_methods", "learning_methods"],
+        name="choose_methods",
+    )
+    return (
+        stage("adaptation", [choose])
+        + synthesis.create_pipeline(names="learning_methods")
+        + imputation.create_pipeline(names="adapting_methods")
+        + evaluation.create_pipeline()
+    )

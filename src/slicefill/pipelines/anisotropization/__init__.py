@@ -1,5 +1,21 @@
-"""The anisotropization pipeline."""
+"""isotropic cases → anisotropic cases that know which slices were removed."""
 
-from slicefill.pipelines.anisotropization.pipeline import create_pipeline
+from kedro.pipeline import Node, Pipeline
 
-__all__ = ["create_pipeline"]
+from slicefill.pipelines import stage
+from slicefill.pipelines.anisotropization.nodes import subsample_cases
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Build the anisotropization pipeline (`kedro run --pipelines=anisotropization`)."""
+    return stage(
+        "anisotropization",
+        [
+            Node(
+                subsample_cases,
+                inputs=["cases", "params:anisotropization"],
+                outputs="acquired_cases",
+                name="subsample_cases",
+            )
+        ],
+    )

@@ -34,7 +34,7 @@ def list_slices(
     """
     from tqdm.auto import tqdm
 
-    from slicefill.segmentation.slices import describe_slices
+    from slicefill.segmentation.scans import describe_slices
 
     chosen = comparison.chosen
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}

@@ -1,5 +1,130 @@
-"""The comparison: every method of a table, from raw scans to the report."""
+"""raw scans → every method of a table: imputed, segmented, scored, compared, told in one report."""
 
-from slicefill.pipelines.comparison.pipeline import create_pipeline
+from kedro.pipeline import Node, Pipeline
 
-__all__ = ["create_pipeline"]
+from slicefill.pipelines import (
+    anisotropization,
+    augmentation,
+    ingestion,
+    segmentation,
+    stage,
+    synthesis,
+)
+from slicefill.pipelines.comparison.nodes import (
+    draw_comparison,
+    draw_overlays,
+    impute_for_methods,
+    list_methods,
+    tabulate_comparison,
+    verify_for_methods,
+    write_comparison_report,
+)
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Build the comparison pipeline (`kedro run --pipelines=comparison`).
+
+    The stages that it does for several methods at once are its own, under the same namespaces.
+    """
+    return sum(
+        (
+            ingestion.create_pipeline(),
+            anisotropization.create_pipeline(),
+            stage("synthesis", [_list_methods()]),
+            synthesis.create_pipeline(names="compared_methods"),
+            stage("imputation", _imputation()),
+            augmentation.create_pipeline(),
+            segmentation.create_pipeline(),
+            stage("evaluation", _evaluation()),
+        ),
+        Pipeline([]),
+    )
+
+
+def _list_methods() -> Node:
+    return Node(
+        list_methods,
+        inputs="params:comparison",
+        outputs="compared_methods",
+        name="list_methods",
+    )
+
+
+def _imputation() -> list[Node]:
+    return [
+        Node(
+            impute_for_methods,
+            inputs=[
+                "acquired_cases",
+                "models",
+                "params:imputation",
+                "params:comparison",
+                "parameters",
+            ],
+            outputs="imputed_cases",
+            name="impute_for_methods",
+        ),
+        Node(
+            verify_for_methods,
+            inputs=["imputed_cases", "acquired_cases", "params:comparison", "params:executor"],
+            outputs="verification",
+            name="verify_for_methods",
+        ),
+    ]
+
+
+def _evaluation() -> list[Node]:
+    return [_tabulate(), *_draw(), _report()]
+
+
+def _tabulate() -> Node:
+    return Node(
+        tabulate_comparison,
+        inputs=["segmentation_scores", "params:scoring", "params:comparison"],
+        outputs=[
+            "comparison_summary",
+            "comparison_tests",
+            "comparison_table",
+            "comparison_markdown",
+            "comparison_latex",
+        ],
+        name="tabulate_comparison",
+    )
+
+
+def _draw() -> list[Node]:
+    return [
+        Node(
+            draw_comparison,
+            inputs=["segmentation_scores", "segmentation_history", "params:comparison"],
+            outputs="comparison_figures",
+            name="draw_comparison",
+        ),
+        Node(
+            draw_overlays,
+            inputs=[
+                "segmentation_scores",
+                "predictions",
+                "acquired_cases",
+                "params:scoring",
+                "params:comparison",
+            ],
+            outputs="overlay_figures",
+            name="draw_overlays",
+        ),
+    ]
+
+
+def _report() -> Node:
+    return Node(
+        write_comparison_report,
+        inputs=[
+            "segmentation_scores",
+            "comparison_figures",
+            "overlay_figures",
+            "paper_tables",
+            "parameters",
+        ],
+        outputs="comparison_report",
+        name="write_comparison_report",
+    )

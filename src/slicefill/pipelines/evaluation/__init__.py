@@ -1,5 +1,84 @@
-"""The evaluation pipeline."""
+"""imputed cases + cases → scores per case, tables, statistics, figures, one HTML report."""
 
-from slicefill.pipelines.evaluation.pipeline import create_pipeline
+from kedro.pipeline import Node, Pipeline
 
-__all__ = ["create_pipeline"]
+from slicefill.pipelines import stage
+from slicefill.pipelines.evaluation.nodes import (
+    draw_figures,
+    evaluate_cases,
+    summarise_evaluation,
+    write_report,
+)
+from slicefill.reporting.evaluation_tables import tabulate_adaptation
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Build the evaluation pipeline (`kedro run --pipelines=evaluation`)."""
+    return stage("evaluation", [*_score(), *_report()])
+
+
+def _score() -> list[Node]:
+    return [
+        Node(
+            evaluate_cases,
+            inputs=["imputed_cases", "cases", "splits", "params:evaluation", "params:executor"],
+            outputs=[
+                "scores",
+                "unscored",
+                "set_scores",
+                "slice_confidence",
+                "risk_coverage",
+                "case_figures",
+            ],
+            name="evaluate_cases",
+        ),
+        Node(
+            tabulate_adaptation,
+            inputs="imputed_cases",
+            outputs="adaptation_gains",
+            name="tabulate_adaptation",
+        ),
+        Node(
+            summarise_evaluation,
+            inputs=["scores", "set_scores", "params:evaluation"],
+            outputs=[
+                "evaluation_summary",
+                "comparisons",
+                "evaluation_table",
+                "evaluation_markdown",
+            ],
+            name="summarise_evaluation",
+        ),
+    ]
+
+
+def _report() -> list[Node]:
+    return [
+        Node(
+            draw_figures,
+            inputs=[
+                "imputed_cases",
+                "scores",
+                "risk_coverage",
+                "models",
+                "params:evaluation",
+            ],
+            outputs="figures",
+            name="draw_figures",
+        ),
+        Node(
+            write_report,
+            inputs=[
+                "evaluation_summary",
+                "comparisons",
+                "slice_confidence",
+                "adaptation_gains",
+                "ingestion_report",
+                "case_figures",
+                "figures",
+                "parameters",
+            ],
+            outputs="report",
+            name="write_report",
+        ),
+    ]

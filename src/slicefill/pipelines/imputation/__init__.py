@@ -1,5 +1,40 @@
-"""The imputation pipeline."""
+"""raw scans + models → imputed cases, verified against their source."""
 
-from slicefill.pipelines.imputation.pipeline import create_pipeline
+from kedro.pipeline import Node, Pipeline
 
-__all__ = ["create_pipeline"]
+from slicefill.pipelines import anisotropization, ingestion, stage
+from slicefill.pipelines.imputation.nodes import impute_cases, verify_imputed
+
+
+def create_pipeline(*, names: str = "params:imputation.methods", **_: object) -> Pipeline:
+    """Build the imputation pipeline (`kedro run --pipelines=imputation`).
+
+    With what it needs of a folder of scans; `--namespaces=imputation` leaves that out.
+
+    Args:
+        names: The dataset with the names of the methods.
+    """
+    imputation = [_impute(names), _verify()]
+    return (
+        ingestion.create_pipeline()
+        + anisotropization.create_pipeline()
+        + stage("imputation", imputation)
+    )
+
+
+def _impute(names: str) -> Node:
+    return Node(
+        impute_cases,
+        inputs=["acquired_cases", "splits", "models", names, "params:imputation", "parameters"],
+        outputs=["imputed_cases", "imputing_methods"],
+        name="impute_cases",
+    )
+
+
+def _verify() -> Node:
+    return Node(
+        verify_imputed,
+        inputs=["imputed_cases", "acquired_cases", "imputing_methods", "params:executor"],
+        outputs="verification",
+        name="verify_imputed",
+    )

@@ -1,5 +1,34 @@
-"""The pretraining pipeline."""
+"""procedural volumes → the weights that the package ships."""
 
-from slicefill.pipelines.pretraining.pipeline import create_pipeline
+from kedro.pipeline import Node, Pipeline
 
-__all__ = ["create_pipeline"]
+from slicefill.pipelines import stage
+from slicefill.pipelines.pretraining.nodes import release_weights, train_on_procedural
+from slicefill.pipelines.synthesis.nodes import record_history
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Build the pretraining pipeline (`kedro run --pipelines=pretraining --env=pretraining`)."""
+    return stage(
+        "pretraining",
+        [
+            Node(
+                train_on_procedural,
+                inputs=["model_states", "params:variant", "params:pretraining", "parameters"],
+                outputs="models",
+                name="train_on_procedural",
+            ),
+            Node(
+                record_history,
+                inputs=["models", "params:imputation.methods", "parameters"],
+                outputs="synthesis_history",
+                name="record_history",
+            ),
+            Node(
+                release_weights,
+                inputs=["models", "params:variant", "params:pretraining"],
+                outputs="released_weights",
+                name="release_weights",
+            ),
+        ],
+    )

@@ -1,5 +1,11 @@
-"""The study pipeline."""
+"""The whole: from raw scans to the report. What `kedro run` does."""
 
-from slicefill.pipelines.study.pipeline import create_pipeline
+from kedro.pipeline import Pipeline
 
-__all__ = ["create_pipeline"]
+from slicefill.pipelines import anisotropization, evaluation, imputation, ingestion, synthesis
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Sum the pipelines of the main job."""
+    parts = (ingestion, anisotropization, synthesis, imputation, evaluation)
+    return sum((part.create_pipeline() for part in parts), Pipeline([]))

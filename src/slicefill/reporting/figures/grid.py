@@ -1,10 +1,12 @@
-"""A sheet of image panels: one row per plane, one column per volume, one scale in mm."""
+"""A sheet of image panels, a row per plane and a column per volume; the look of all figures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from textwrap import fill
-from typing import Any
+from typing import Any, Literal, ParamSpec
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
@@ -13,7 +15,6 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from slicefill.reporting.figures.planes import Plane
-from slicefill.reporting.figures.style import GREY
 from slicefill.types import Array
 
 _SHEET = (8.4, 9.0)  # most width and height of all panels together, inches
@@ -135,3 +136,60 @@ def _scale_bar(panel: Axes, plane: Plane) -> None:
         va="bottom",
         path_effects=_LEGIBLE,
     )
+
+
+P = ParamSpec("P")
+Dash = Literal["-", "--", ":"]
+
+# Okabe and Ito (2008): told apart with any colour vision; black is left out, as it would vanish
+# on a scan. From the eighth on the dash pattern tells two of the same colour apart.
+COLOURS = ("#D55E00", "#56B4E9", "#009E73", "#E69F00", "#CC79A7", "#0072B2", "#F0E442")
+DASHES: tuple[Dash, ...] = ("-", "--", ":")
+INK, GREY, FAINT = "#222222", "#777777", "#D5D5D5"
+
+_STYLE: dict[Any, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GREY,
+    "axes.linewidth": 0.6,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "text.color": INK,
+    "figure.facecolor": "white",
+}
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Run a drawing function with the house style and put matplotlib's own back after it."""
+
+    @wraps(draw)
+    def draw_in_style(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return draw_in_style
+
+
+def line_style(position: int) -> tuple[str, Dash]:
+    """Colour and dash pattern of the n-th line or label of a figure.
+
+    Example:
+        >>> line_style(0), line_style(7)
+        (('#D55E00', '-'), ('#D55E00', '--'))
+    """
+    return COLOURS[position % len(COLOURS)], DASHES[position // len(COLOURS) % len(DASHES)]
+
+
+def open_frame(axes: Axes) -> None:
+    """Leave only the left and bottom spines, and faint grid lines behind the data."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color=FAINT, linewidth=0.4)
+    axes.set_axisbelow(True)

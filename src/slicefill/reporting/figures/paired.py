@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from slicefill.metrics import metric_label
 from slicefill.metrics.statistics import merit
-from slicefill.reporting.figures.style import COLOURS, GREY, open_frame, styled
+from slicefill.reporting.figures.grid import COLOURS, GREY, open_frame, styled
 
 _MOST_COLUMNS = 4
 _COLOURS = {"better": COLOURS[2], "worse": COLOURS[0], "equal": GREY}

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from slicefill.metrics.risk import aurc
-from slicefill.reporting.figures.style import COLOURS, GREY, INK, open_frame, styled
+from slicefill.metrics.confidence import aurc
+from slicefill.reporting.figures.grid import COLOURS, GREY, INK, open_frame, styled
 
 _MOST_COLUMNS = 4
 _LINES = {  # column: colour, dashes, name

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from slicefill.metrics import metric_label
-from slicefill.reporting.figures.style import COLOURS, FAINT, INK, open_frame, styled
+from slicefill.reporting.figures.grid import COLOURS, FAINT, INK, open_frame, styled
 
 _MOST_COLUMNS = 3
 

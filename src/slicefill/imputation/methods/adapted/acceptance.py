@@ -10,8 +10,7 @@ from scipy.stats import wilcoxon
 from slicefill.imputation.methods.adapted.params import AdaptationParams
 from slicefill.imputation.methods.slice_imputation.model import load_model
 from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
-from slicefill.imputation.methods.slice_imputation.training_set import TrainingSet
-from slicefill.imputation.methods.slice_imputation.validation import score_groups
+from slicefill.imputation.methods.slice_imputation.training_set import TrainingSet, score_groups
 from slicefill.training.hardware import launch_fabric
 from slicefill.types import Checkpoint
 

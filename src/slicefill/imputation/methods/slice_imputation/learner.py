@@ -30,12 +30,10 @@ from slicefill.imputation.methods.slice_imputation.steps import (
     take_rank_batch,
 )
 from slicefill.imputation.methods.slice_imputation.synthesis import synthesise
-from slicefill.imputation.methods.slice_imputation.training_set import TrainingSet
-from slicefill.imputation.methods.slice_imputation.validation import validate
-from slicefill.training.fit import State
+from slicefill.imputation.methods.slice_imputation.training_set import TrainingSet, validate
+from slicefill.training.fit import State, Timer
 from slicefill.training.hardware import first_for_all, mean_over_processes
 from slicefill.training.optimised_network import OptimisedNetwork, optimise_network
-from slicefill.training.timer import Timer
 
 
 class SynthesisLearner:

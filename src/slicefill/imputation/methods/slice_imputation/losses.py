@@ -12,9 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from slicefill.imputation.methods.slice_imputation.motion import Pair
+from slicefill.imputation.methods.slice_imputation.motion import Pair, warp
 from slicefill.imputation.methods.slice_imputation.synthesis import Synthesis, synthesise_halfway
-from slicefill.imputation.methods.slice_imputation.warping import warp
 
 Term = Callable[[Synthesis], Tensor | None]
 TERMS: dict[str, Term] = {}

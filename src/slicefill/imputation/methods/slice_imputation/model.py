@@ -4,10 +4,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slicefill.imputation.methods.slice_imputation.motion import Flows, Motion, Pair
+from slicefill.imputation.methods.slice_imputation.motion import (
+    Flows,
+    Motion,
+    Pair,
+    intermediate_flows,
+    warp,
+)
 from slicefill.imputation.methods.slice_imputation.networks import build_unet
 from slicefill.imputation.methods.slice_imputation.params import NetworkParams, Parts
-from slicefill.imputation.methods.slice_imputation.warping import intermediate_flows, warp
 from slicefill.types import Checkpoint
 
 _ERROR_AT_START = -3.0  # before softplus: 0.05

@@ -16,9 +16,8 @@ from slicefill.imputation.methods.slice_imputation.training_set import (
     TrainingSet,
     gather_training_set,
 )
-from slicefill.training.fit import Progress, Run, Schedule, fit, share_run
+from slicefill.training.fit import Progress, Run, Schedule, Timer, fit, share_run
 from slicefill.training.hardware import launch, launch_fabric
-from slicefill.training.timer import Timer
 from slicefill.types import Checkpoint, Promise
 
 logger = logging.getLogger(__name__)

@@ -14,11 +14,10 @@ from tqdm.auto import tqdm
 
 from slicefill.imputation.methods.slice_imputation.perceptual import PerceptualFeatures
 from slicefill.imputation.methods.super_resolution.critic import Critic, critic_loss, generator_loss
-from slicefill.imputation.methods.super_resolution.infer import SuperResolutionNetwork
+from slicefill.imputation.methods.super_resolution.infer import SuperResolutionNetwork, validate
 from slicefill.imputation.methods.super_resolution.networks import build_generator
 from slicefill.imputation.methods.super_resolution.pairs import Pairs, StackCache, draw_pairs
 from slicefill.imputation.methods.super_resolution.params import Params
-from slicefill.imputation.methods.super_resolution.validation import validate
 from slicefill.training.fit import State
 from slicefill.training.hardware import first_for_all, mean_over_processes, rank_slice
 from slicefill.training.optimised_network import OptimisedNetwork, optimise_network
