@@ -21,7 +21,7 @@ from scipy.stats import spearmanr
 from slicefill.imputation.methods.slice_imputation.infer import FlowImputer, load_flow_imputer
 from slicefill.imputation.methods.slice_imputation.labels import LabelRule
 from slicefill.imputation.uncertainty.calibration import compare_known
-from slicefill.imputation.uncertainty.error_model import fit_error_model
+from slicefill.imputation.uncertainty.confidence import fit_error_model
 from slicefill.imputation.uncertainty.evidence import METHODS
 from slicefill.params import HardwareParams
 from slicefill.simulation.procedural import procedural_volume

@@ -27,9 +27,9 @@ from synthetic import (
 )
 from table import render
 
+from slicefill.imputation.dense_grid import stack_case
 from slicefill.imputation.impute import impute_case
 from slicefill.imputation.methods.slice_imputation.networks import UNet
-from slicefill.imputation.stacks import stack_case
 from slicefill.io.case_folder import read_volume, write_case, write_volume
 from slicefill.types import Case, Stack
 

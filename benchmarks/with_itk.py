@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK
 
 from slicefill.geometry import step_map
-from slicefill.imputation.stacks import to_dtype
+from slicefill.imputation.dense_grid import to_dtype
 from slicefill.types import Array, Case, Volume
 
 _ITERATIONS = 50  # of the demons, per pair of slices

@@ -16,11 +16,11 @@ from slicefill.params import (
     IngestionParams,
     SegmentationParams,
 )
-from slicefill.pipelines.anisotropization.nodes import subsample_cases
+from slicefill.pipelines.anisotropization import subsample_cases
 from slicefill.pipelines.augmentation.nodes import assemble_scans, list_slices
 from slicefill.pipelines.evaluation.nodes import evaluate_cases
 from slicefill.pipelines.imputation.nodes import impute_cases
-from slicefill.pipelines.ingestion.nodes import check_raw_cases, import_cases
+from slicefill.pipelines.ingestion import check_raw_cases, import_cases
 from slicefill.pipelines.segmentation.nodes import predict_cases
 from slicefill.types import Lazy
 

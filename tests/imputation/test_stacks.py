@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from slicefill.imputation.stacks import stack_case, to_dtype
+from slicefill.imputation.dense_grid import stack_case, to_dtype
 from slicefill.params import WindowParams
 from slicefill.types import Case, Volume
 

@@ -5,7 +5,7 @@ import pytest
 from slicefill.datasets.checkpoints import StateFiles
 from slicefill.imputation.methods import pretrained
 from slicefill.imputation.methods.adapted import adaptation as library
-from slicefill.pipelines.adaptation.nodes import choose_methods
+from slicefill.pipelines.adaptation import choose_methods
 from slicefill.pipelines.imputation import nodes
 from slicefill.pipelines.imputation.nodes import impute_cases
 from slicefill.pipelines.synthesis.nodes import train_models

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from slicefill.pipelines.anisotropization.nodes import subsample_cases
+from slicefill.pipelines.anisotropization import subsample_cases
 from slicefill.types import Promise
 
 

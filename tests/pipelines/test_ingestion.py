@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from slicefill.params import IngestionParams
-from slicefill.pipelines.ingestion.nodes import check_raw_cases, import_cases, split_manifest
+from slicefill.pipelines.ingestion import check_raw_cases, import_cases, split_manifest
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from monai.losses import DiceCELoss
 
-from slicefill.segmentation.losses import deep_supervised, dice_ce
+from slicefill.segmentation.objectives import deep_supervised, dice_ce
 
 
 @pytest.fixture

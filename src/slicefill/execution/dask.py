@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from slicefill.execution.outcome import Outcomes, attempt, pack
+from slicefill.execution.serial import Outcomes, attempt, pack
 from slicefill.params import ExecutorParams
 
 if TYPE_CHECKING:

@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Any, TypeVar
 
-from slicefill.execution.outcome import Failure
-from slicefill.execution.serial import run_serial
+from slicefill.execution.serial import Failure, run_serial
 from slicefill.params import ExecutorParams
 from slicefill.types import Lazy
 

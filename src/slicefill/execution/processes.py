@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Any, TypeVar
 
-from slicefill.execution.outcome import Failure, Outcomes, attempt, pack
+from slicefill.execution.serial import Failure, Outcomes, attempt, pack
 from slicefill.params import ExecutorParams
 
 logger = logging.getLogger(__name__)

@@ -15,10 +15,9 @@ from slicefill.geometry import (
     spacing_count,
     through_plane_axis,
 )
-from slicefill.imputation.dense_grid import DenseGrid
+from slicefill.imputation.dense_grid import DenseGrid, stack_case
 from slicefill.imputation.methods import FOLDER
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
-from slicefill.imputation.stacks import stack_case
 from slicefill.params import ImputationParams, WindowParams
 from slicefill.plugins import System, find_kind
 from slicefill.types import Array, Case, Checkpoint, Method, Stack, SyntheticSlices, Volume

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from slicefill.execution.outcome import Failure, attempt
+from slicefill.execution.serial import Failure, attempt
 from slicefill.metrics.confidence import (
     confidence_errors,
     confidence_scores,

@@ -1,16 +1,34 @@
-"""Contents of the report of the evaluation."""
+"""Figures and report of an evaluation: cases, scores, confidence, training."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pandas as pd
+import torch
+from matplotlib.figure import Figure
 
 from slicefill import __version__
+from slicefill.geometry import slices_first
+from slicefill.imputation.dense_grid import stack_case
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED, SHIPPED
-from slicefill.metrics import ALL_SLICES, list_metrics
-from slicefill.params import EvaluationParams
+from slicefill.imputation.methods.slice_imputation.critics import load_critics
+from slicefill.imputation.methods.slice_imputation.networks import Attention
+from slicefill.metrics import ALL_SLICES, find_metric, list_metrics
+from slicefill.params import EvaluationParams, WindowParams
+from slicefill.reporting.figures import (
+    Labelled,
+    attention_maps,
+    first_channel,
+    imputed_spec,
+    label_views,
+    loss_curves,
+    metric_plots,
+    risk_coverage,
+    views,
+)
 from slicefill.reporting.report import ReportContent, ReportFigure, ReportTable
 from slicefill.reporting.tables import (
     comparison_table,
@@ -18,6 +36,7 @@ from slicefill.reporting.tables import (
     shown_columns,
     summary_table,
 )
+from slicefill.types import Array, Case, Promise
 
 _CAPTIONS = {
     "views": "{}: truth, each method and its absolute difference, on one colour scale. Marks at "
@@ -180,3 +199,80 @@ def _caption(name: str) -> str:
         if name.startswith(kind):
             return text.format(name.removeprefix(kind).strip("_"))
     return name
+
+
+_ATTENTION_SLICES = 4
+
+
+def draw_case(
+    name: str, imputed: Mapping[str, Case], truth: Callable[[], Case], params: EvaluationParams
+) -> dict[str, Figure]:
+    """Draw a case in three directions, images and labels (paper, Figs. 3 to 5).
+
+    Args:
+        name: Of the case.
+        imputed: By method, all on one grid.
+        truth: Reads what it was subsampled from; shown where it has every imputed slice.
+        params: Label names.
+    """
+    record = next(iter(imputed.values())).record
+    step, factor = record["count"] + 1, record["source"].get("factor", 1)
+    depth, axis = len(record["slices"]), record["axis"]
+    spec = imputed_spec(name, next(iter(imputed.values())))
+    images = {method: first_channel(case.image) for method, case in imputed.items()}
+    whole = truth() if step == factor and factor > 1 else None
+    real = None if whole is None else _covered(first_channel(whole.image), axis, depth)
+    figures = {f"views_{name}": views(real, images, spec)}
+    labels = {m: Labelled(images[m], c.label.stored) for m, c in imputed.items() if c.label}
+    if labels and len(labels) == len(imputed):
+        shown = None
+        if real is not None and whole is not None and whole.label is not None:
+            shown = Labelled(real, _covered(whole.label.stored, axis, depth))
+        figures[f"labels_{name}"] = label_views(shown, labels, params.label_names, spec)
+    return figures
+
+
+def _covered(volume: Array, axis: int, depth: int) -> Array:
+    return np.take(volume, range(depth), axis=axis)
+
+
+def draw_scores(scores: pd.DataFrame, plotted: Sequence[str]) -> dict[str, Figure]:
+    """Box plots of some metrics, with every case; those that were not measured are left out."""
+    shown = [column for column in plotted if find_metric(column) and column in scores]
+    return {"scores": metric_plots(scores, shown)} if shown else {}
+
+
+def draw_confidence(curves: pd.DataFrame) -> dict[str, Figure]:
+    """Risk-coverage curves of every method, where the truth is known."""
+    return {} if curves.empty else {"risk_coverage": risk_coverage(curves)}
+
+
+def draw_training(
+    models: Mapping[str, Mapping[str, Any]], imputed_cases: Mapping[str, Promise]
+) -> dict[str, Figure]:
+    """Loss curves, and what the attention looks at (paper, Fig. 6)."""
+    figures = {}
+    for name, checkpoint in models.items():
+        figures[f"loss_curves_{name}"] = loss_curves(pd.DataFrame(checkpoint["history"]))
+        case = next((c for key, c in imputed_cases.items() if key.startswith(f"{name}/")), None)
+        critics = load_critics(dict(checkpoint))
+        if case is not None and critics is not None and critics.multitask is not None:
+            slices = _slices_with_object(case.make(), dict(checkpoint))
+            attention = cast(Attention, critics.multitask["attention"])
+            with torch.no_grad():
+                maps = attention.mask(torch.from_numpy(slices))[:, 0].numpy()
+            figures[f"attention_{name}"] = attention_maps(slices[:, 0], maps)
+    return figures
+
+
+def _slices_with_object(case: Case, checkpoint: dict[str, Any]) -> Array:
+    """Slices through the object, evenly spread, in [0, 1], `(n, C, H, W)`."""
+    axis = case.record["axis"]
+    window = WindowParams.model_validate(checkpoint["window"])
+    slices = stack_case(case, axis, window).normalised()
+    label = None if case.label is None else slices_first(case.label.stored, axis)
+    shown = np.arange(len(slices))
+    if label is not None and label.any():
+        shown = np.flatnonzero(label.any(axis=(1, 2)))
+    chosen = shown[np.linspace(0, len(shown) - 1, _ATTENTION_SLICES + 2).astype(int)[1:-1]]
+    return slices[chosen, : checkpoint["channels"]]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from slicefill.execution.outcome import Failure
+from slicefill.execution.serial import Failure
 from slicefill.imputation.methods.pretrained import ADAPTED
 from slicefill.metrics.evaluation import CaseResult, ImputedCase, MethodResult
 from slicefill.metrics.scoring import score_set

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slicefill.geometry import slices_first, spacing_slices_first, through_plane_axis
-from slicefill.imputation.stacks import stack_case
+from slicefill.imputation.dense_grid import stack_case
 from slicefill.params import AugmentationParams
 from slicefill.types import Case, Floats, Lazy, Promise
 

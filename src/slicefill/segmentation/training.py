@@ -13,9 +13,8 @@ from slicefill.fingerprint import fingerprint
 from slicefill.params import SegmentationParams
 from slicefill.segmentation.interface import Objective, Predictor, SegmentationData, Setting
 from slicefill.segmentation.learner import SegmentationLearner, Task
-from slicefill.segmentation.losses import Total
 from slicefill.segmentation.networks import Design, build_network
-from slicefill.segmentation.objectives import Drawer
+from slicefill.segmentation.objectives import Drawer, Total
 from slicefill.segmentation.sampling import Drawing, Sampler
 from slicefill.segmentation.sliding_window import make_predictor
 from slicefill.training.fit import Run, Schedule, fit, share_run

@@ -8,12 +8,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from slicefill.imputation.methods.adapted.acceptance import compare_weights, is_accepted
 from slicefill.imputation.methods.adapted.adaptation import (
     Scans,
     adapt,
     adaptation_fingerprint,
+    compare_weights,
     divide,
+    is_accepted,
     training_params,
 )
 from slicefill.imputation.methods.adapted.params import AdaptationParams

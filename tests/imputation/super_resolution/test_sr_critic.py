@@ -5,7 +5,11 @@ import math
 import pytest
 import torch
 
-from slicefill.imputation.methods.super_resolution.critic import Critic, critic_loss, generator_loss
+from slicefill.imputation.methods.super_resolution.networks import (
+    Critic,
+    critic_loss,
+    generator_loss,
+)
 
 
 def softplus(x):

@@ -14,10 +14,10 @@ from slicefill.imputation.methods.slice_imputation.params import NetworkParams, 
 from slicefill.imputation.uncertainty.calibration import calibrate, compare_known
 from slicefill.imputation.uncertainty.confidence import (
     ErrorCalibration,
+    fit_error_model,
     impute_with_confidence,
     load_calibration,
 )
-from slicefill.imputation.uncertainty.error_model import fit_error_model
 from slicefill.imputation.uncertainty.evidence import METHODS, Imputed, cycle_error, gather_evidence
 from slicefill.params import CalibrationParams, ConfidenceParams
 from slicefill.simulation.procedural import procedural_volume

@@ -9,13 +9,37 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel
 
-from slicefill.imputation.learning import LearningData
 from slicefill.params import ImputationParams
 from slicefill.plugins import System, find_system
 from slicefill.types import Checkpoint, Method
 
 if TYPE_CHECKING:  # brings torch
     from slicefill.training.fit import Run
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from slicefill.types import Promise
+
+
+@dataclass(frozen=True)
+class LearningData:
+    """What a method may learn from.
+
+    Attributes:
+        acquired: Cases of acquired slices alone, by case id.
+        isotropic: The same before slices were removed; empty where that is not known.
+        splits: One row per case: `case`, `subject`, `split` (train, validation or test).
+        imputed: Ids of the cases that this run imputes: adaptation learns from their acquired
+            slices.
+    """
+
+    acquired: Mapping[str, Promise]
+    isotropic: Mapping[str, Promise]
+    splits: pd.DataFrame
+    imputed: Sequence[str] = ()
+
 
 FOLDER = __name__
 

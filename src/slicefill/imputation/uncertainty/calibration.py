@@ -13,7 +13,7 @@ from slicefill.imputation.methods.slice_imputation.infer import (
     load_flow_imputer,
 )
 from slicefill.imputation.methods.slice_imputation.labels import LabelRule
-from slicefill.imputation.uncertainty.error_model import fit_error_model
+from slicefill.imputation.uncertainty.confidence import fit_error_model
 from slicefill.imputation.uncertainty.evidence import (
     METHODS,
     Evidence,

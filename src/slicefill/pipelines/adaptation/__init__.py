@@ -3,7 +3,13 @@
 from kedro.pipeline import Node, Pipeline
 
 from slicefill.pipelines import evaluation, imputation, stage, synthesis
-from slicefill.pipelines.adaptation.nodes import choose_methods
+
+
+def choose_methods(names: list[str]) -> tuple[list[str], list[str]]:
+    """Return the methods that impute (those named, and `adapted`) and the one that learns."""
+    from slicefill.imputation.methods.pretrained import ADAPTED
+
+    return list(dict.fromkeys([*names, ADAPTED])), [ADAPTED]
 
 
 def create_pipeline(**_: object) -> Pipeline:

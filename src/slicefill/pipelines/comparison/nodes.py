@@ -113,7 +113,7 @@ def draw_comparison(
     comparison: ComparisonParams,
 ) -> dict[str, Any]:
     """Box plots, every case against the reference method, learning curves."""
-    from slicefill.reporting.comparison_figures import draw_learning, draw_methods
+    from slicefill.reporting.comparison_report import draw_learning, draw_methods
 
     return {
         **draw_methods(segmentation_scores, comparison),
@@ -129,7 +129,7 @@ def draw_overlays(
     comparison: ComparisonParams,
 ) -> dict[str, Any]:
     """Truth and predictions of the median and the worst test cases, in three views."""
-    from slicefill.reporting.comparison_figures import draw_case, telling_cases
+    from slicefill.reporting.comparison_report import draw_case, telling_cases
 
     return {
         f"overlay_{case}": draw_case(

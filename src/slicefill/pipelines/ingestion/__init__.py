@@ -1,9 +1,48 @@
 """raw scans → cases, manifest, splits, and the report on what was refused."""
 
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
 from kedro.pipeline import Node, Pipeline
 
+from slicefill.fingerprint import fingerprint
+from slicefill.params import IngestionParams
 from slicefill.pipelines import stage
-from slicefill.pipelines.ingestion.nodes import check_raw_cases, import_cases, split_manifest
+from slicefill.types import Promise
+
+
+def check_raw_cases(raw_folder: Path, params: IngestionParams) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read every raw case once; return the manifest of good cases and the report on the others."""
+    from slicefill.ingestion.manifest import check_cases
+
+    manifest, report = check_cases(raw_folder, params)
+    if manifest.empty:
+        msg = f"{raw_folder}: no case can be used; the reasons:\n{report.to_string(index=False)}"
+        raise ValueError(msg)
+    return manifest, report
+
+
+def import_cases(
+    raw_folder: Path, manifest: pd.DataFrame, params: IngestionParams
+) -> dict[str, Promise]:
+    """Promise every case of the manifest: image and label on one grid."""
+    from slicefill.ingestion.layouts import find_cases
+    from slicefill.ingestion.reading import read_raw_case
+
+    raw = {case.id: case for case in find_cases(raw_folder, params)[0]}
+    promises = {}
+    for row in manifest.fillna("").itertuples():
+        own = fingerprint(row.image_sha256, row.label_sha256, params.channel, params.labels)
+        promises[str(row.case)] = Promise(partial(read_raw_case, raw[str(row.case)], params), own)
+    return promises
+
+
+def split_manifest(manifest: pd.DataFrame, params: IngestionParams) -> pd.DataFrame:
+    """Divide the cases into training, validation and test, by subject."""
+    from slicefill.ingestion.splits import split_cases
+
+    return split_cases(manifest, params.split)
 
 
 def create_pipeline(**_: object) -> Pipeline:

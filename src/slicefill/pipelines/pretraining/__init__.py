@@ -1,10 +1,62 @@
 """procedural volumes → the weights that the package ships."""
 
+from functools import partial
+from typing import Any
+
+import pandas as pd
 from kedro.pipeline import Node, Pipeline
 
+from slicefill import tracking
+from slicefill.datasets.checkpoints import StateFiles
+from slicefill.params import PretrainingParams
 from slicefill.pipelines import stage
-from slicefill.pipelines.pretraining.nodes import release_weights, train_on_procedural
 from slicefill.pipelines.synthesis.nodes import record_history
+from slicefill.types import Checkpoint, ModelPromise, Models
+
+
+def train_on_procedural(
+    states: StateFiles, variant: str, volumes: PretrainingParams, parameters: dict[str, Any]
+) -> dict[str, ModelPromise]:
+    """Promise the model of the chosen method, trained on volumes that are made for it."""
+    from slicefill.imputation.methods import LearningData, find_method
+    from slicefill.simulation.procedural import procedural_cases
+    from slicefill.training.fit import Run
+
+    training = procedural_cases(volumes, volumes.seed, volumes.training)
+    validation = procedural_cases(volumes, volumes.seed + volumes.training, volumes.validation)
+    splits = pd.DataFrame(
+        [(case, case, "train") for case in training]
+        + [(case, case, "validation") for case in validation],
+        columns=["case", "subject", "split"],
+    )
+    data = LearningData({**training, **validation}, {}, splits)
+    system = find_method(variant, parameters)
+    run = Run(states[variant], tracking.reporter())
+    make = partial(system.module.train, data, system.params, run)
+    own = system.module.training_fingerprint(data, system.params)
+    return {variant: ModelPromise(make, own)}
+
+
+def release_weights(models: Models, variant: str, volumes: PretrainingParams) -> Checkpoint:
+    """Add to the trained model its error calibration and what it has seen.
+
+    Raises:
+        ValueError: If its training failed.
+    """
+    from slicefill.imputation.methods.pretrained import PRETRAINED
+    from slicefill.imputation.uncertainty.calibration import calibrate
+    from slicefill.imputation.uncertainty.domain import summarise_domain
+    from slicefill.simulation.procedural import procedural_volume
+
+    if variant not in models:
+        msg = f"the training of {variant} failed, the log above says where; run again"
+        raise ValueError(msg)
+    first = volumes.seed + volumes.training + volumes.validation
+    unseen = range(first, first + volumes.calibration)
+    make = partial(procedural_volume, size=volumes.size, brain_fraction=volumes.brain_fraction)
+    checkpoint = calibrate(models[variant](), map(make, unseen), volumes.confidence)
+    checkpoint["kind"] = PRETRAINED
+    return {**checkpoint, "domain": summarise_domain(map(make, unseen), volumes.domain)}
 
 
 def create_pipeline(**_: object) -> Pipeline:

@@ -13,7 +13,7 @@ from slicefill.datasets.checkpoints import StateFiles
 from slicefill.types import Checkpoint, ModelPromise, Models, Promise
 
 if TYPE_CHECKING:
-    from slicefill.imputation.learning import LearningData
+    from slicefill.imputation.methods import LearningData
     from slicefill.plugins import System
 
 
@@ -40,8 +40,7 @@ def train_models(
     Raises:
         ValueError: If an entry cannot be used, or its data are not there.
     """
-    from slicefill.imputation.learning import LearningData
-    from slicefill.imputation.methods import find_method
+    from slicefill.imputation.methods import LearningData, find_method
 
     systems = [find_method(name, parameters) for name in dict.fromkeys(names)]
     learning = [system for system in systems if system.has("train")]

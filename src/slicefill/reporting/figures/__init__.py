@@ -10,8 +10,7 @@ from slicefill.reporting.figures.imputation_views import (
 from slicefill.reporting.figures.overlays import Labelled, label_views, overlays
 from slicefill.reporting.figures.paired import paired_plots
 from slicefill.reporting.figures.planes import ViewSpec
-from slicefill.reporting.figures.risk_coverage import risk_coverage
-from slicefill.reporting.figures.scores import metric_plots
+from slicefill.reporting.figures.scores import metric_plots, risk_coverage
 from slicefill.reporting.figures.views import attention_maps, first_channel, views
 
 __all__ = [

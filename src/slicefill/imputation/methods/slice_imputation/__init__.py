@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from slicefill.imputation.learning import LearningData
+from slicefill.imputation.methods import LearningData
 from slicefill.imputation.methods.slice_imputation.params import SynthesisParams as Params
 from slicefill.params.imputation import ImputationParams
 from slicefill.types import Checkpoint, Method

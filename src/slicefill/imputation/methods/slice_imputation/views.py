@@ -7,8 +7,8 @@ import numpy as np
 from scipy.ndimage import zoom
 
 from slicefill.geometry import anisotropy, through_plane_axis
+from slicefill.imputation.dense_grid import stack_case
 from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
-from slicefill.imputation.stacks import stack_case
 from slicefill.params.base import AxisName
 from slicefill.training.cache import BoundedCache
 from slicefill.types import Array, Case, Floats, Promise, Stack

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
-from slicefill.imputation.learning import LearningData
+from slicefill.imputation.methods import LearningData
 from slicefill.imputation.methods.super_resolution.params import Params
 from slicefill.params import ImputationParams
 from slicefill.types import Checkpoint, Method

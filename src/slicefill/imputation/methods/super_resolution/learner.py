@@ -13,9 +13,13 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from slicefill.imputation.methods.slice_imputation.perceptual import PerceptualFeatures
-from slicefill.imputation.methods.super_resolution.critic import Critic, critic_loss, generator_loss
 from slicefill.imputation.methods.super_resolution.infer import SuperResolutionNetwork, validate
-from slicefill.imputation.methods.super_resolution.networks import build_generator
+from slicefill.imputation.methods.super_resolution.networks import (
+    Critic,
+    build_generator,
+    critic_loss,
+    generator_loss,
+)
 from slicefill.imputation.methods.super_resolution.pairs import Pairs, StackCache, draw_pairs
 from slicefill.imputation.methods.super_resolution.params import Params
 from slicefill.training.fit import State

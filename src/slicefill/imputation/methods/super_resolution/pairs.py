@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from slicefill.geometry import through_plane_axis
+from slicefill.imputation.dense_grid import stack_case
 from slicefill.imputation.methods.super_resolution.params import Params
-from slicefill.imputation.stacks import stack_case
 from slicefill.training.cache import BoundedCache
 from slicefill.types import Floats, Promise
 

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from slicefill.segmentation.engines.mean_teacher.params import Params
 from slicefill.segmentation.interface import Objective, PatchBatch, Setting
-from slicefill.segmentation.losses import Total, dice_ce
-from slicefill.segmentation.objectives import Drawer
+from slicefill.segmentation.objectives import Drawer, Total, dice_ce
 from slicefill.training.fit import State
 
 
