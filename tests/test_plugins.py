@@ -80,3 +80,8 @@ def test_what_a_kind_leaves_open_can_be_asked_for():
     system = find_system(FOLDER, "t.a", {"kind": "plain", "depth": 1})
     assert system.has("Params")
     assert not system.has("train")
+
+
+def test_a_system_can_be_sent_to_a_worker(configuration):
+    system = find_method("linear", configuration()["parameters"])
+    assert pickle.loads(pickle.dumps(system)) == system

@@ -42,6 +42,14 @@ class System:
         """Whether the system has a function that its kind leaves open."""
         return hasattr(self.module, function)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the module by its name, so that workers of an executor can be sent a system."""
+        return _restore, (self.name, self.module.__name__, self.params)
+
+
+def _restore(name: str, module: str, params: Any) -> System:
+    return System(name, importlib.import_module(module), params)
+
 
 def list_kinds(folder: str) -> list[str]:
     """List the systems in a folder.
