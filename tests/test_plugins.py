@@ -1,10 +1,12 @@
 """The seam by which `conf/` names systems: one file of its kind and one entry each."""
 
+import pickle
 import sys
 from textwrap import dedent
 
 import pytest
 
+from slicefill.imputation.methods import find_method
 from slicefill.plugins import find_kind, find_system, list_kinds
 
 FOLDER = "systems_of_a_kind"

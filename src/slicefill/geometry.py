@@ -1,4 +1,4 @@
-"""Where slices are: through-plane axis, slice counts, index maps between grids. mm throughout."""
+"""Geometry of slices: through-plane axis, slice counts, index maps of grids. Lengths are in mm."""
 
 from typing import Literal
 

@@ -19,7 +19,7 @@ exit status: 0 every case passes, 1 some differ or cannot be read, 2 wrong usage
 
 examples:
   slicefill verify imputed/linear/case_01 --against acquired/case_01
-  slicefill verify imputed --against thick      # every imputed/<method>/<case>
+  slicefill verify imputed --against acquired   # every imputed/<method>/<case>
   slicefill verify imputed/linear/case_01 --against scan.nii.gz --label scan_label.nii.gz
 """
 

@@ -1,1 +1,1 @@
-"""Kedro adapters: they know files, not science."""
+"""Kedro datasets: how results lie in files."""

@@ -1,4 +1,4 @@
-"""What kedro-viz shows of a dataset when its node is opened: one picture, drawn on demand."""
+"""Previews of datasets for kedro-viz: one picture each, drawn on demand."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""Where raw scans lie: a folder of the user's, or the embedded sample."""
+"""Raw scans: a folder that the user names, or the embedded sample."""
 
 from typing import Any, NoReturn
 
@@ -8,7 +8,7 @@ from slicefill.io.storage import Location, location
 
 
 class RawFolder(AbstractDataset[NoReturn, Location]):
-    """A folder of raw scans; loads to its path once it is known to exist."""
+    """A folder of raw scans; loads to its path if it exists."""
 
     def __init__(self, *, path: str | None, metadata: dict[str, Any] | None = None) -> None:
         self._path = path
@@ -18,7 +18,7 @@ class RawFolder(AbstractDataset[NoReturn, Location]):
         """Return the folder.
 
         Raises:
-            DatasetError: If there is none; says how to name it.
+            DatasetError: If there is none; says how to set it.
         """
         if not self._path or not location(self._path).is_dir():
             msg = (
@@ -39,7 +39,7 @@ class RawFolder(AbstractDataset[NoReturn, Location]):
 
 
 class VirtualSubjects(RawFolder):
-    """The embedded sample: subjects simulated from the MNI152 average, made when first loaded.
+    """The embedded sample: subjects simulated from the MNI152 average when it is first loaded.
 
     Laid out as a plain folder (`images/`, `labels/`); subjects on disk are kept.
     """

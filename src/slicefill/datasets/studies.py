@@ -1,4 +1,4 @@
-"""What tuning leaves on disk: the journal of a study, and the best values."""
+"""Results of tuning on disk: the journal of a study, and the best values."""
 
 import json
 from typing import Any, NoReturn
@@ -9,7 +9,7 @@ from slicefill.io.storage import location, read_file, replace_file
 
 
 class JournalDataset(AbstractDataset[NoReturn, str]):
-    """Hands a node the path of the journal in which Optuna keeps studies; it need not exist."""
+    """Path of the journal in which Optuna keeps studies; it need not exist."""
 
     def __init__(self, *, path: str, metadata: dict[str, Any] | None = None) -> None:
         self._path = path
@@ -20,7 +20,7 @@ class JournalDataset(AbstractDataset[NoReturn, str]):
         return self._path
 
     def save(self, data: NoReturn) -> None:
-        """Refuse: studies write by themselves."""
+        """Refuse: studies write the journal."""
         msg = f"{self._path}: this dataset is an input only; Optuna writes it"
         raise DatasetError(msg)
 
@@ -29,7 +29,7 @@ class JournalDataset(AbstractDataset[NoReturn, str]):
 
 
 class BestValuesDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
-    """What tuning found, as JSON; loads to an empty dict where nothing was tuned."""
+    """Best values of a tuning study as JSON; loads to an empty dict where nothing was tuned."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._filepath = location(filepath)

@@ -1,4 +1,4 @@
-"""What surrounds a Kedro run: checked overrides, an MLflow run, the word on cases left out."""
+"""Hooks of a Kedro run: checks of overrides, an MLflow run, a warning about cases left out."""
 
 from slicefill.hooks.parameters import ParametersHook
 from slicefill.hooks.quarantine import CASES_LEFT_OUT, QuarantineHook

@@ -1,4 +1,4 @@
-"""The word on cases that were left out."""
+"""A warning and an exit code for runs that left cases out."""
 
 import logging
 from typing import Any
@@ -8,7 +8,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 logger = logging.getLogger(__name__)
-_UNSCORED = ("unscored", "unscored_predictions")  # tables: case and reason
+_UNSCORED = ("unscored", "unscored_predictions")  # tables with the columns case and reason
 CASES_LEFT_OUT = 3  # exit code of a run that finished, but not for every case
 
 
@@ -29,13 +29,13 @@ class QuarantineHook:
             from click.exceptions import Exit
 
             logger.warning(
-                "%d case(s) or model(s) were left out; the reasons stand above", len(told)
+                "%d case(s) or model(s) were left out; the reasons are above", len(told)
             )
             raise Exit(CASES_LEFT_OUT)
 
 
 def _left_out(name: str, catalog: DataCatalog) -> list[str]:
-    """Say of every case or model that is missing in an output why it is."""
+    """Return a message for every case or model that is missing in an output, with the reason."""
     if name == "ingestion_report":
         rows = catalog.load(name).itertuples(index=False)
         return ["refused: {}: expected {}, found {}; {}".format(row[0], *row[2:]) for row in rows]

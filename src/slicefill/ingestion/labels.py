@@ -1,4 +1,4 @@
-"""Label ids: whole numbers, expected ones, merged as configured."""
+"""Conversion of label ids: they must be whole numbers and listed, and are merged as configured."""
 
 from collections import Counter
 from itertools import chain
@@ -23,7 +23,7 @@ def merge_labels(label: Volume, params: LabelParams) -> Volume:
 
     Returns:
         The same grid with ids of `params.names` and 0, in uint8 if they fit, else uint16;
-        slope 1.
+        slope 1, intercept 0.
 
     Raises:
         BadCase: If values are not whole numbers, or ids are unlisted and to be refused.

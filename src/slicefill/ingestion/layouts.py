@@ -18,7 +18,7 @@ _SUFFIXES = (*NIFTI_SUFFIXES, *itk.SUFFIXES)
 
 @dataclass(frozen=True)
 class RawCase:
-    """Where a case lies before it is read.
+    """Files of a case before it is read.
 
     Attributes:
         id: File-name safe (`[A-Za-z0-9._-]`, no `..`, no leading dot).
@@ -35,7 +35,7 @@ Found = tuple[list[RawCase], list[BadCase]]
 
 
 def find_cases(folder: Path, params: IngestionParams) -> Found:
-    """List the cases of a raw folder, by id, and those that cannot be told apart or paired.
+    """List the cases of a raw folder, by id, and those that are ambiguous or cannot be paired.
 
     Raises:
         FileNotFoundError: If the folder holds nothing of the expected layout.

@@ -1,4 +1,4 @@
-"""The table of good cases, and the report of bad ones."""
+"""The manifest, which is a table of the good cases, and the report on the others."""
 
 import json
 import math
@@ -54,14 +54,14 @@ def check_cases(folder: Path, params: IngestionParams) -> tuple[pd.DataFrame, pd
         except BadCase as error:
             if params.strict:
                 raise
-            # The error itself would keep the volumes of its traceback in memory.
+            # The error itself would keep the volumes in its traceback in memory.
             faults.append(_fault(error, folder))
     report = pd.DataFrame(faults, columns=REPORT_COLUMNS).sort_values("case", ignore_index=True)
     return pd.DataFrame(rows, columns=MANIFEST_COLUMNS), report
 
 
 def subject_of(case: str, params: IngestionParams) -> str:
-    """Say whose case it is: the group of `subject_pattern`, or its number by cases per subject.
+    """Return the subject of a case: the group of `subject_pattern`, or its number by cases per subject.
 
     Raises:
         BadCase: If the id does not match, or its group is no number where one is needed.

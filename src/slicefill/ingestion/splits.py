@@ -1,4 +1,4 @@
-"""Train, validation and test cases, and folds; no subject is ever on both sides."""
+"""Splits into training, validation and test cases, and folds; a subject is never divided."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def by_split(cases: Mapping[str, T], splits: pd.DataFrame) -> dict[str, dict[str, T]]:
-    """Divide cases by what `split_cases` says; a part without any of them is empty.
+    """Divide cases into the parts that `split_cases` returned; a part may be empty.
 
     Args:
         cases: By id; those of the splits that are missing here, as after a failure, are left out.
@@ -34,7 +34,7 @@ def split_cases(manifest: pd.DataFrame, params: SplitParams) -> pd.DataFrame:
 
     Args:
         manifest: With the columns case, subject and label ("" where there is none).
-        params: Fractions and seed, or the file that says it.
+        params: Fractions and seed, or the file with the split.
 
     Returns:
         Columns case, subject, split (train, validation or test) and fold (0 … folds - 1),
@@ -51,7 +51,7 @@ def split_cases(manifest: pd.DataFrame, params: SplitParams) -> pd.DataFrame:
         SPLITS, largest_remainder(len(order), (params.train, params.validation, params.test))
     )
     cases["split"] = cases["subject"].map(dict(zip(order, split, strict=True)))
-    # Shuffled anew, so that every split is spread over the folds.
+    # Shuffled again, so that every split is spread over the folds.
     order = _shuffled(labelled & params.stratify, rng)
     fold = np.arange(len(order)) * params.folds // max(len(order), 1)
     cases["fold"] = cases["subject"].map(dict(zip(order, fold, strict=True))).astype(int)
@@ -74,7 +74,7 @@ def largest_remainder(count: int, fractions: tuple[float, ...]) -> list[int]:
 
 
 def _shuffled(stratum: "pd.Series[bool]", rng: np.random.Generator) -> list[str]:
-    """Order subjects at random with the strata evenly mixed, so that any run of them is fair."""
+    """Order subjects at random with evenly mixed strata, so that every section has both."""
     placed = []
     for _, members in stratum.groupby(stratum):
         subjects = rng.permutation(members.index.to_numpy(dtype=object))

@@ -1,1 +1,1 @@
-"""Volumes that are made: subsampled from isotropic ones, virtual subjects, procedural volumes."""
+"""Simulated volumes: subsampled from isotropic ones, virtual subjects, procedural volumes."""

@@ -38,7 +38,7 @@ def procedural_case(seed: int, size: int, brain_fraction: float) -> Case:
 
 
 def procedural_volume(seed: int, size: int, brain_fraction: float) -> Floats:
-    """Make an isotropic volume that looks as if scanned, but of nothing in particular.
+    """Make an isotropic volume that looks like a scan, but shows no real anatomy.
 
     Args:
         seed: The same gives the same volume.

@@ -34,7 +34,7 @@ def random_labels(shape: Shape3, rng: np.random.Generator) -> Array:
 
 
 def _regions(shape: Shape3, rng: np.random.Generator) -> Array:
-    """Where the largest of some fields is which: organs side by side."""
+    """Regions like adjacent organs: the index of the largest of several fields."""
     count, scale = rng.integers(2, 7), _scales(rng, 8, 32)
     fields = [smooth_field(shape, scale, rng) for _ in range(count)]
     regions: Array = np.argmax(fields, axis=0).astype(np.int16)

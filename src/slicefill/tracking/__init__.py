@@ -1,4 +1,4 @@
-"""MLflow: what a run tells it, wherever the server is, and whether or not it is there.
+"""Tracking of runs in MLflow, also while its server is unavailable.
 
 `MLFLOW_TRACKING_URI` names a server; without it the store is `data/mlflow/mlflow.db` under the
 project. `SLICEFILL_TRACKING=off` switches tracking off. MLflow itself is imported when a run

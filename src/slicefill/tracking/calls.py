@@ -1,4 +1,4 @@
-"""What a tracking server can be told, as plain values: performed now, or kept and performed later.
+"""Calls to a tracking server as plain values: performed now, or kept and performed later.
 
 A call holds `verb`, `run` (the key of a run, known before any server is) and `content`.
 Performing a call twice leaves the server as after the first time.
@@ -22,7 +22,7 @@ class UnknownRunError(LookupError):
 
 
 def perform(client: "MlflowClient", call: Call) -> None:
-    """Tell the server.
+    """Perform a call on the server.
 
     Raises:
         UnknownRunError: If it does not know the run.
@@ -82,7 +82,7 @@ def _experiment(client: "MlflowClient", location: str | None) -> str:
         found = client.get_experiment_by_name(EXPERIMENT)
         if found is None:
             raise
-        return str(found.experiment_id)  # another run that starts now was faster
+        return str(found.experiment_id)  # a run that starts at the same time made it
 
 
 def _end(client: "MlflowClient", key: str, content: dict[str, Any]) -> None:

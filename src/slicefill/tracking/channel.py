@@ -1,4 +1,4 @@
-"""The way to a tracking server that may go away: what it cannot take is kept in a file."""
+"""Channel to a tracking server; while it is unavailable, calls wait in a file, the outbox."""
 
 import hashlib
 import json
@@ -42,7 +42,7 @@ class Channel:
 
     Attributes:
         uri: Its address.
-        folder: Where what it could not take is kept.
+        folder: Holds the outbox.
     """
 
     uri: str
@@ -50,14 +50,14 @@ class Channel:
 
     @property
     def outbox(self) -> Path:
-        """The file of calls that wait, one JSON object in a line, oldest first."""
+        """The file of calls that were not sent yet: one JSON object per line, oldest first."""
         address = _without_password(self.uri)
         host = re.sub(r"[^0-9A-Za-z]+", "_", urlsplit(address).netloc) or "local"
         checksum = hashlib.sha256(address.encode()).hexdigest()[:6]  # several may share a host
         return self.folder / f"outbox_{host}_{checksum}.jsonl"
 
     def send(self, call: Call) -> None:
-        """Tell the server, or keep the call if the server is away or others wait before it.
+        """Send a call, or put it into the outbox if the server is away or other calls wait there.
 
         Raises:
             mlflow.exceptions.MlflowException: If the call is malformed, as a metric named `a*`.
@@ -67,7 +67,7 @@ class Channel:
             self._keep(call)
 
     def deliver(self) -> bool:
-        """Send what waits, oldest first; return whether nothing is left."""
+        """Send the calls in the outbox, oldest first; return whether it is empty."""
         if not self.outbox.exists():
             return True
         with self._lock():
@@ -81,23 +81,23 @@ class Channel:
         for call in calls[:sent]:
             _drop_copy(call)
         if sent:
-            logger.info("tracking: %d call(s) that had waited were sent", sent)
+            logger.info("tracking: %d call(s) from the outbox were sent", sent)
         return sent == len(calls)
 
     def retry_now(self) -> None:
-        """Try at the next call, however short ago the server did not answer."""
+        """Contact the server again at the next call, without the pause."""
         if self.uri in _next_try:
             _next_try[self.uri] = 0.0
 
     def _try(self, call: Call, *, late: bool = False) -> bool:
-        """Perform a call; False if the server is away. A refusal is told and forgotten."""
+        """Perform a call; False if the server is away. A refused call is logged and dropped."""
         from mlflow.exceptions import ERROR_CODE_TO_HTTP_STATUS, MlflowException
 
         try:
             perform(open_client(self.uri), call)
         except UnknownRunError:
             logger.warning("tracking: the server no longer has the run; %s is lost", call["verb"])
-        except FileNotFoundError as error:  # an artifact; it would hold up all behind it for ever
+        except FileNotFoundError as error:  # an artifact; it would block all later calls
             logger.warning("tracking: %s is lost: %s", call["verb"], error)
         except (MlflowException, OSError) as error:
             status = ERROR_CODE_TO_HTTP_STATUS.get(getattr(error, "error_code", ""), 500)

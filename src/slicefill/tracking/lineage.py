@@ -42,10 +42,10 @@ def log_inputs(name: str, manifest: pd.DataFrame, splits: pd.DataFrame) -> None:
 
 
 def without_names(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Drop the paths, and put digests of file contents in the place of case and subject.
+    """Drop the paths, and replace case and subject by checksums of file contents.
 
-    A case becomes the start of its image's SHA-256, a subject the digest of all their images. Who
-    has the files can find a case again; from its name or number nobody can.
+    A case becomes the start of its image's SHA-256, a subject the checksum of all their images. Only
+    someone who has the files can identify a case.
     """
     named = manifest.assign(
         case=manifest["image_sha256"].str[:12],
@@ -55,7 +55,7 @@ def without_names(manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 def _describe(name: str, cases: pd.DataFrame) -> dict[str, str]:
-    """Fields of an MLflow dataset; digest over what the files hold, whatever they are called."""
+    """Fields of an MLflow dataset; the digest depends on their contents, not on their names."""
     files = pd.concat([cases["image_sha256"], cases["label_sha256"]])
     profile = {"cases": len(cases), "subjects": cases["subject"].nunique()}
     return {

@@ -16,8 +16,8 @@ from slicefill.tracking.channel import Channel
 from slicefill.training.ranks import machine_rank
 
 logger = logging.getLogger(__name__)
-_SETTINGS = {  # by itself MLflow waits for minutes before it says that a server is away
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # what is not taken is kept and sent later
+_SETTINGS = {  # by default MLflow waits for minutes before it reports that a server is away
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the outbox sends it later
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
@@ -28,8 +28,8 @@ class TrackedRun:
     """A run; can be pickled and used in another process.
 
     Attributes:
-        channel: The way to its server.
-        key: Its name between us and the server, from before the server knows it.
+        channel: To its server.
+        key: Identifies the run before the server has given it an id.
         tags: What nested runs inherit.
     """
 
@@ -38,7 +38,7 @@ class TrackedRun:
     tags: Mapping[str, str]
 
     def send(self, verb: str, **content: Any) -> None:
-        """Tell the server something about this run, now or when it is back."""
+        """Send a call about this run, now or when the server is back."""
         self.channel.send({"verb": verb, "run": self.key, "content": content})
 
 
@@ -60,10 +60,10 @@ def store_uri(project: Path) -> str:
 
 
 def start_run(project: Path, name: str, tags: Mapping[str, str]) -> str | None:
-    """Open a run, after sending what earlier ones could not.
+    """Open a run, after sending the outbox of earlier runs.
 
     Args:
-        project: Its `data/mlflow` holds what a server could not take, and the store unless
+        project: Its `data/mlflow` holds the outbox, and the store unless
             `MLFLOW_TRACKING_URI` names another.
         name: As it stands in the table of runs.
         tags: Of the run; those without a dot in their name go to nested runs too.

@@ -1,1 +1,1 @@
-"""What trainings share: the loop, devices and processes, a bounded cache."""
+"""Parts that all trainings share: the loop, devices and processes, a bounded cache."""

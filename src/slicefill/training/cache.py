@@ -1,4 +1,4 @@
-"""A bounded cache: what is read when needed, the least recently used goes when memory is full."""
+"""A bounded cache: values are made when needed, and the least recently used are dropped."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class BoundedCache(Generic[T]):
-    """Values by name, made when needed; holds as many as fit, were all as large as the largest.
+    """Values by name, made when needed; holds as many as would fit if all were as large as the largest.
 
     Args:
         load: Makes a value from its name.

@@ -1,4 +1,4 @@
-"""Devices and precision, through Lightning Fabric; what the processes of a training share."""
+"""Devices, precision and processes of a training, by Lightning Fabric."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ from slicefill.training.ranks import machine_rank
 
 T = TypeVar("T")
 Work = Callable[[Fabric], dict[str, Any]]
-_MEETING = ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT")  # how machines find each other
+_MEETING = ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT")  # by which machines find each other
 _START: dict[str, Literal["spawn", "fork"]] = {
     "auto": "spawn",
     "ddp_spawn": "spawn",
@@ -82,7 +82,7 @@ def launch(params: HardwareParams, work: Work) -> dict[str, Any]:
 def _keep_result(fabric: Fabric, path: Path, work: Work) -> None:
     """Write the result to a file: tensors that a process returns are lost when it ends."""
     if not fabric.is_global_zero:
-        logging.disable(logging.WARNING)  # each would say the same
+        logging.disable(logging.WARNING)  # each would log the same
     result = work(fabric)
     if fabric.local_rank == 0:
         torch.save(result, path)
