@@ -28,9 +28,7 @@ class QuarantineHook:
         if told:
             from click.exceptions import Exit
 
-            logger.warning(
-                "%d case(s) or model(s) were left out; the reasons are above", len(told)
-            )
+            logger.warning("%d case(s) or model(s) were left out; the reasons are above", len(told))
             raise Exit(CASES_LEFT_OUT)
 
 

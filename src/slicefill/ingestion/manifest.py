@@ -61,7 +61,7 @@ def check_cases(folder: Path, params: IngestionParams) -> tuple[pd.DataFrame, pd
 
 
 def subject_of(case: str, params: IngestionParams) -> str:
-    """Return the subject of a case: the group of `subject_pattern`, or its number by cases per subject.
+    """Return the subject of a case: the group of `subject_pattern`, perhaps as a number.
 
     Raises:
         BadCase: If the id does not match, or its group is no number where one is needed.

@@ -44,8 +44,8 @@ def log_inputs(name: str, manifest: pd.DataFrame, splits: pd.DataFrame) -> None:
 def without_names(manifest: pd.DataFrame) -> pd.DataFrame:
     """Drop the paths, and replace case and subject by checksums of file contents.
 
-    A case becomes the start of its image's SHA-256, a subject the checksum of all their images. Only
-    someone who has the files can identify a case.
+    A case becomes the start of its image's SHA-256, a subject the checksum of all their images.
+    Only someone who has the files can identify a case.
     """
     named = manifest.assign(
         case=manifest["image_sha256"].str[:12],

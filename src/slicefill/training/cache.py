@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class BoundedCache(Generic[T]):
-    """Values by name, made when needed; holds as many as would fit if all were as large as the largest.
+    """Values by name, made when needed; holds as many as fit, all counted as the largest.
 
     Args:
         load: Makes a value from its name.
