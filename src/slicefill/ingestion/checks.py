@@ -179,7 +179,7 @@ class BadCase(ValueError):  # noqa: N818 - it names a case, not a slip of ours
         self, expected: str, found: str, remedy: str, case: str = "", file: Path | None = None
     ) -> None:
         super().__init__(expected, found, remedy, case, file)
-        # What other libraries say may run over several lines; a report has one per fault.
+        # Messages of other libraries may have several lines; a report has one per fault.
         self.expected, self.found, self.remedy = (
             " ".join(text.split()) for text in (expected, found, remedy)
         )
@@ -204,12 +204,12 @@ def about(case: str, file: Path) -> Iterator[None]:
 
 @contextmanager
 def reading(kind: str) -> Iterator[None]:
-    """Turn whatever a foreign reader raises on a damaged file into a `BadCase`."""
+    """Turn whatever another library raises on a damaged file into a `BadCase`."""
     try:
         yield
     except BadCase:
         raise
-    # Parsers meet arbitrary bytes here; what they raise then is not part of their interface.
+    # Parsers read arbitrary bytes here; what they raise then is not part of their interface.
     except Exception as error:
         raise BadCase(
             expected=f"a whole and readable {kind}",
