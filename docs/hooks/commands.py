@@ -25,7 +25,7 @@ def command_help() -> str:
 
 
 def _purpose(name: str) -> str:
-    documentation = import_module(f"slicefill.pipelines.{name}.pipeline").__doc__ or ""
+    documentation = import_module(f"slicefill.pipelines.{name}").__doc__ or ""
     return documentation.splitlines()[0]
 
 
