@@ -63,7 +63,6 @@ def promises(env: str, method: str, limit: int | None) -> dict[str, Any]:
     from kedro.config import OmegaConfigLoader
     from kedro.io import DataCatalog
 
-    from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
     from slicefill.params import ImputationParams
     from slicefill.pipelines.imputation.nodes import impute_cases
     from slicefill.settings import CONFIG_LOADER_ARGS
@@ -73,10 +72,8 @@ def promises(env: str, method: str, limit: int | None) -> dict[str, Any]:
     catalog = DataCatalog.from_config(dict(conf["catalog"]))
     parameters, chosen = conf["parameters"], {"methods": [method], "weights": "own"}
     params = ImputationParams(**{**parameters["imputation"], **chosen})
-    names = ("acquired_cases", "splits")
-    names += ("models",)
-    found = [catalog.load(name) for name in names]
-    imputed, _ = impute_cases(*found, params, SynthesisParams(**parameters["synthesis"]))
+    found = [catalog.load(name) for name in ("acquired_cases", "splits", "models")]
+    imputed, _ = impute_cases(*found, [method], params, parameters)
     return dict(list(imputed.items())[:limit])
 
 

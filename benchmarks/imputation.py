@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from apart import Numbers, apart, median_run, peak_memory
 from convolution import Meter, measure_peaks
-from synthetic import (
+from imputing import (
     Setting,
     base_params,
     make_checkpoint,
@@ -116,9 +116,9 @@ def scan_pairs(setting: Setting, scan: Path) -> dict[int, float]:
     for pairs in _PAIRS:
         params = base_params(setting.factor, batch_pixels=int(pairs * pixels))
         imputer = make_imputer("slicefill", checkpoint, params)
-        imputer.method(stack, positions)
+        imputer.method(stack, positions, np.random.default_rng(0))
         begun = time.perf_counter()
-        imputer.method(stack, positions)
+        imputer.method(stack, positions, np.random.default_rng(0))
         seconds[pairs] = (time.perf_counter() - begun) / (len(stack.image) - 1)
     return seconds
 

@@ -1,8 +1,7 @@
 """The volume of the imputation benchmark, and two ways to impute it with one network."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +58,21 @@ def make_checkpoint(setting: Setting) -> Checkpoint:
     torch.manual_seed(0)
     model = SynthesisModel(1, params.network, params.parts)
     torch.nn.init.normal_(model.flow_network.out.weight, std=1.0)
-    return {"weights": model.state_dict(), "params": params.model_dump(), "channels": 1}
+    return {
+        "kind": "slice_imputation",
+        "weights": model.state_dict(),
+        "network": params.network.model_dump(),
+        "parts": params.parts.model_dump(),
+        "window": params.window.model_dump(),
+        "channels": 1,
+    }
 
 
 def base_training(setting: Setting, **optimisation: int) -> SynthesisParams:
     """Parameters as in conf/base, with changes to the optimisation, on the CPU."""
     values = _base("synthesis")
     values["network"] |= {"width": setting.width, "depth": setting.depth}
-    values["hardware"] |= {"accelerator": "cpu"}
+    values["hardware"] = {"accelerator": "cpu"}
     values["optimisation"] |= optimisation
     return SynthesisParams(**values)
 
@@ -74,8 +80,8 @@ def base_training(setting: Setting, **optimisation: int) -> SynthesisParams:
 def base_params(factor: int, **changes: Any) -> ImputationParams:
     """Parameters as in conf/base, factor - 1 slices per interval, on the CPU, without ensemble."""
     values = _base("imputation")
-    values["hardware"] |= {"accelerator": "cpu"}
-    values |= {"count": factor - 1, "target_spacing": None, "ensemble": False}
+    values |= {"hardware": {"accelerator": "cpu"}, "ensemble": False}
+    values |= {"count": factor - 1, "target_spacing": None}
     return ImputationParams(**{**values, **changes})
 
 
@@ -89,7 +95,8 @@ def make_imputer(variant: str, checkpoint: Checkpoint, params: ImputationParams)
     ours = learned_imputer(variant, checkpoint, params)
     if variant == "slicefill":
         return ours
-    return Imputer(variant, partial(impute_pair_by_pair, load_model(checkpoint)), ours.window)
+    model = load_model(checkpoint)
+    return replace(ours, method=lambda stack, at, _: impute_pair_by_pair(model, stack, at))
 
 
 def our_precision(params: ImputationParams) -> str:

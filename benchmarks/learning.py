@@ -65,7 +65,7 @@ def learn_from_scratch(
     data = TrainingData(divided.training, divided.held_out, adaptation.through_plane)
     unlimited = {"minutes": minutes, "epochs": 1000, "patience": 1000}
     optimisation = design.synthesis.optimisation.model_copy(update=unlimited)
-    params = design.synthesis.model_copy(update={"variant": SCRATCH, "optimisation": optimisation})
+    params = design.synthesis.model_copy(update={"optimisation": optimisation})
     return _kept(
         store, training_fingerprint(data, params), partial(train, data, params, _unattended())
     )

@@ -83,7 +83,8 @@ def load_design(folder: Path, factor: int) -> Design:
     the set; the rest is that of conf/base.
     """
     own, anybody = (_parameters(env, factor) for env in (folder.name, "base"))
-    synthetic = {key: own["imputation"][key] for key in ("window", "through_plane")}
+    of_set = ("window", "through_plane")
+    synthetic = {key: own["imputation"][key] for key in of_set if key in own["imputation"]}
     synthetic |= {"count": factor - 1, "target_spacing": None}
     return Design(
         folder,

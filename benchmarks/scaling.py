@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from counting import count_requests
-from synthetic import Setting, base_params, base_training, make_checkpoint, make_scan
+from imputing import Setting, base_params, base_training, make_checkpoint, make_scan
 from synthetic_slices import Forgetful
 from tabulate import tabulate
 

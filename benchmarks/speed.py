@@ -69,7 +69,7 @@ def measure_scan(
     scan: Scan, ways: Sequence[Way], options: argparse.Namespace
 ) -> dict[str, Numbers]:
     """Impute one scan in every way, in turns; return seconds, memory and quality by title."""
-    from synthetic import base_params
+    from imputing import base_params
 
     params = base_params(scan.factor)
     with tempfile.TemporaryDirectory() as name:

@@ -1,7 +1,7 @@
 """The result of the imputation benchmark as Markdown."""
 
 from apart import Numbers
-from synthetic import Setting
+from imputing import Setting
 from tabulate import tabulate
 
 

@@ -194,7 +194,7 @@ def test_two_processes_segment_as_one_with_the_doubled_batch(engine, training, p
             "segmentation",
             devices,
             label_names={0: "background", 7: "disc"},
-            engines={"dynunet3d": {"patch": (4, 32, 32)}},
+            engines={"dynunet3d": {"kind": "dynunet3d", "patch": (4, 32, 32)}},
             optimisation={"batch": 4 // devices, "epochs": 2, "steps_per_epoch": 3},
         )
         setting = Setting(changed, params(AugmentationParams, "augmentation", **PLAIN), 0)

@@ -65,6 +65,7 @@ def test_links_and_pictures_lead_to_files(page):
     assert not missing
 
 
+@pytest.mark.usefixtures("hooks")
 @pytest.mark.parametrize(("page", "arguments"), commands())
 def test_commands_name_what_there_is(page, arguments, configuration):
     given, text = options_of(arguments), page.read_text()
@@ -93,11 +94,31 @@ def parameter_exists(loader, name, value):
         return value in known[name]
     if name in OVERRIDES:
         return True
-    for part in name.split("."):
-        if not isinstance(parameters, dict) or part not in parameters:
+    return is_given(parameters, name.split(".")) or is_declared(name.split("."))
+
+
+def is_given(values, path):
+    """Whether `conf/` has the parameter."""
+    for part in path:
+        if not isinstance(values, dict) or part not in values:
             return False
-        parameters = parameters[part]
+        values = values[part]
     return True
+
+
+def is_declared(path):
+    """Whether the model of its section has the parameter, with a default of its own."""
+    from project import parameter_models
+
+    schema = parameter_models().get(path[0])
+    schema = {} if schema is None else schema.model_json_schema()
+    models = schema.get("$defs", {})
+    for part in path[1:]:
+        schema = models.get(schema.get("$ref", "").rpartition("/")[2], schema)
+        if part not in schema.get("properties", {}):
+            return False
+        schema = schema["properties"][part]
+    return bool(schema)
 
 
 @pytest.fixture

@@ -199,7 +199,7 @@ def test_confidence_is_held_against_the_true_error(sets, data, volume, sign):
     truth = Case(volume(stored, np.eye(4)), volume(label, np.eye(4)))
     error = np.random.default_rng(0).integers(0, 40, (4, 1, 1, *SHAPE[:2])).astype(np.float32)
 
-    def fill(stack, positions):
+    def fill(stack, positions, rng):
         removed = np.moveaxis(stored, 2, 0)[1:8:2, None, None]
         share = error[:, :, 0] / np.diff(stack.window)[0, 0]
         confidence = 1 - share if sign > 0 else share
@@ -207,7 +207,7 @@ def test_confidence_is_held_against_the_true_error(sets, data, volume, sign):
             removed + error, confidence.astype(np.float32), stack.label[:-1, None]
         )
 
-    imputer = Imputer("oracle", fill, design.imputation.window)
+    imputer = Imputer("oracle", "oracle", fill, design.imputation.window, "")
     scores = sets.score_method(truth, subsample(truth, design.subsampling), imputer, design)
     assert scores["confidence_rank"] == pytest.approx(sign, abs=0.01)
     due = scores["confidence_due"] if sign > 0 else 1 - scores["confidence_due"]

@@ -102,11 +102,11 @@ def test_a_method_that_is_added_is_all_that_runs_and_one_that_fails_leaves_the_o
     before = ages(models)
     base = {"title": "", "count": None, "engine": None, "restore_acquired": False}
     base |= {"label_field": None, "transforms": True}
-    extra = {"methods": {"broken": {**base, "imputed_by": "no_such_model"}}}
+    extra = {"methods": {"broken": {**base, "imputed_by": "linear", "engine": "no_such_engine"}}}
     configure(project, ["none", "linear", "edsr", "broken"], **extra)
     done = kedro(project, *RUN)
     assert done.returncode == 3, done.stderr[-3000:]  # finished, not for every method
-    assert "no trained model 'no_such_model'" in done.stdout + done.stderr
+    assert "got 'no_such_engine'" in done.stdout + done.stderr
     after = ages(models)
     assert {name: after[name] for name in before} == before
     assert {name for name in after if name not in before} == {

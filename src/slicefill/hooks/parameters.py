@@ -37,7 +37,7 @@ class ParametersHook:
         Raises:
             ValueError: Names the entry.
         """
-        check_entries(parameters)
+        check_entries(parameters["parameters"])
 
     @hook_impl(tryfirst=True)  # before a run is opened that would then be left behind
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:

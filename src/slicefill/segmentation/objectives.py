@@ -14,6 +14,7 @@ from slicefill.segmentation.interface import Objective, PatchBatch, Setting
 from slicefill.segmentation.sampling import Sampler
 from slicefill.segmentation.transforms import make_all
 from slicefill.training.fit import State
+from slicefill.training.hardware import rank_slice
 
 if TYPE_CHECKING:  # MONAI takes seconds to import
     from monai.transforms.transform import RandomizableTransform
@@ -119,7 +120,7 @@ class Drawer:
         rank, processes = self._fabric.global_rank, self._fabric.world_size
         batch = self._sampler.draw(count * processes, rng, labelled)
         if processes > 1:
-            mine = slice(rank, None, processes)
+            mine = rank_slice(self._fabric)
             batch = PatchBatch(batch.image[mine], batch.label[mine], batch.weight[mine])
             rng = rng.spawn(processes)[rank]
         if self._transforms:

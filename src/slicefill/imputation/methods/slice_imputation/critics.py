@@ -68,7 +68,7 @@ def load_critics(checkpoint: Checkpoint) -> Critics | None:
     Args:
         checkpoint: With `channels`, `critic_width`, `parts` (`Parts`) and `critics` (a state dict).
     """
-    if not checkpoint["critics"]:
+    if not checkpoint.get("critics"):
         return None
     parts = Parts.model_validate(checkpoint["parts"])
     critics = Critics(checkpoint["channels"], checkpoint["critic_width"], parts)
