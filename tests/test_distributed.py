@@ -177,6 +177,9 @@ def test_a_killed_run_of_two_processes_ends_as_an_uninterrupted_one(synthesis):
     assert all(torch.equal(w, whole["weights"][name]) for name, w in resumed["weights"].items())
 
 
+DYNUNET = {"kind": "dynunet3d", "width": 4, "widest": 8, "deep_supervision": True}
+
+
 @pytest.mark.parametrize(
     ("engine", "training"),
     [
@@ -194,7 +197,7 @@ def test_two_processes_segment_as_one_with_the_doubled_batch(engine, training, p
             "segmentation",
             devices,
             label_names={0: "background", 7: "disc"},
-            engines={"dynunet3d": {"kind": "dynunet3d", "patch": (4, 32, 32)}},
+            engines={"dynunet3d": {**DYNUNET, "patch": (4, 32, 32)}},
             optimisation={"batch": 4 // devices, "epochs": 2, "steps_per_epoch": 3},
         )
         setting = Setting(changed, params(AugmentationParams, "augmentation", **PLAIN), 0)

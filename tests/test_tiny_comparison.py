@@ -13,6 +13,24 @@ CASE = "virtual-04"  # the one in the test split
 RUN = ("run", "--env=tiny", "--pipelines=comparison", "--params", "preset=pair")
 
 
+BROKEN = """
+from slicefill.params.base import Params
+
+
+def training_fingerprint(data, params, setting):
+    return "never made"
+
+
+def train(data, params, setting, run):
+    raise RuntimeError("out of memory, says the engine")
+
+
+def load(checkpoint, params, segmentation):
+    raise RuntimeError("nothing was trained")
+"""
+"""An engine of the user's own, which fails in training."""
+
+
 def configure(project, chosen, **extra):
     """Add the preset `pair` to the environment, as a user does."""
     pair = {"title": "Two", "engine": "unet2d", "methods": chosen, "reference": "none"}
@@ -100,13 +118,18 @@ def test_a_method_that_is_added_is_all_that_runs_and_one_that_fails_leaves_the_o
     project = shutil.copytree(compared[0], tmp_path / "project")
     models = project / "data" / "06_models" / "tiny" / "S_x4" / "segmentation"
     before = ages(models)
+    (project / "broken").mkdir()
+    (project / "broken" / "engine.py").write_text(BROKEN)
+    parameters = project / "conf" / "tiny" / "parameters.yml"
+    entry = "  engines:\n    broken: {kind: broken.engine}\n"
+    parameters.write_text(parameters.read_text().replace("  engines:\n", entry))
     base = {"title": "", "count": None, "engine": None, "restore_acquired": False}
     base |= {"label_field": None, "transforms": True}
-    extra = {"methods": {"broken": {**base, "imputed_by": "linear", "engine": "no_such_engine"}}}
+    extra = {"methods": {"broken": {**base, "imputed_by": "linear", "engine": "broken"}}}
     configure(project, ["none", "linear", "edsr", "broken"], **extra)
     done = kedro(project, *RUN)
     assert done.returncode == 3, done.stderr[-3000:]  # finished, not for every method
-    assert "got 'no_such_engine'" in done.stdout + done.stderr
+    assert "out of memory, says the engine" in done.stdout + done.stderr
     after = ages(models)
     assert {name: after[name] for name in before} == before
     assert {name for name in after if name not in before} == {

@@ -124,7 +124,10 @@ def test_a_second_run_makes_no_case_and_no_epoch_again(rerun, kedro):
     before = ages(rerun / "data")
     done = kedro(rerun, "run", "--env=tiny", "--to-outputs=verification")
     assert done.returncode == 0, done.stderr
-    assert "the model on disk has the same data and parameters; it is kept" in done.stdout + done.stderr
+    assert (
+        "the model on disk has the same data and parameters; it is kept"
+        in done.stdout + done.stderr
+    )
     assert before
     assert ages(rerun / "data") == before
 
