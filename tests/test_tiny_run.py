@@ -141,7 +141,7 @@ def test_only_missing_outputs_runs_what_is_missing(rerun, kedro):
         shutil.rmtree(imputed / method)
     done = kedro(rerun, "run", "--env=tiny", "--only-missing-outputs")
     assert done.returncode == 0, done.stderr
-    assert "Running node: train_synthesis" not in done.stdout + done.stderr
+    assert "Running node: train_models" not in done.stdout + done.stderr
     assert contents(imputed) == before
     redone = {path.parts[0] for path, at in ages(imputed).items() if at != made[path]}
     assert redone == {"cubic", "slice_imputation"}

@@ -18,7 +18,7 @@ CASES = [f"{method}/{case}" for method in ("linear", "cubic") for case in "abcde
 @pytest.fixture
 def sharded(tmp_path):
     """The dataset of a run that makes a shard of the cases."""
-    path = str(tmp_path / "filled")
+    path = str(tmp_path / "imputed")
     return lambda shard: CasesDataset(path=path, made_by="imputation", group="cubic", shard=shard)
 
 
@@ -138,17 +138,17 @@ def test_runs_at_the_same_time_fill_one_folder(tmp_path):
 
 
 @pytest.mark.server
-def test_two_kedro_runs_fill_the_tiny_study(tiny_run, tmp_path, kedro):
+def test_two_kedro_runs_impute_the_tiny_study(tiny_run, tmp_path, kedro):
     project = shutil.copytree(tiny_run[0], tmp_path / "project")
-    filled = project / "data" / "07_model_output" / "tiny" / "S_x4" / "filled"
-    before = {p.relative_to(filled): p.read_bytes() for p in filled.rglob("*") if p.is_file()}
-    shutil.rmtree(filled)
-    run = ("run", "--env=tiny", "--namespaces=imputation", "--to-outputs=filled_cases")
+    imputed = project / "data" / "07_model_output" / "tiny" / "S_x4" / "imputed"
+    before = {p.relative_to(imputed): p.read_bytes() for p in imputed.rglob("*") if p.is_file()}
+    shutil.rmtree(imputed)
+    run = ("run", "--env=tiny", "--namespaces=imputation", "--to-outputs=imputed_cases")
     with ThreadPoolExecutor(2) as pool:
         done = list(pool.map(lambda k: kedro(project, *run, f"--params=shard={k}/2"), range(2)))
     assert [each.returncode for each in done] == [0, 0], done[0].stderr[-2000:]
-    after = {p.relative_to(filled): p.read_bytes() for p in filled.rglob("*") if p.is_file()}
+    after = {p.relative_to(imputed): p.read_bytes() for p in imputed.rglob("*") if p.is_file()}
     assert after == before
     again = kedro(project, *run, "--only-missing-outputs")
     assert again.returncode == 0
-    assert "Running node: fill_cases" not in again.stdout + again.stderr
+    assert "Running node: impute_cases" not in again.stdout + again.stderr

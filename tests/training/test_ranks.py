@@ -100,7 +100,7 @@ def test_two_machines_train_as_one_with_the_doubled_batch(tiny_run, kedro, tmp_p
     port = free_port()
 
     def run(number):
-        chosen = ["--pipelines=synthesis", "--nodes=synthesis.train_synthesis"]
+        chosen = ["--pipelines=synthesis", "--nodes=synthesis.train_models"]
         sizes = [*EXACT, "synthesis.hardware.num_nodes=2", "synthesis.optimisation.batch=2"]
         where = {"NODE_RANK": str(number), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         return train(projects[number], chosen, sizes, SLICEFILL_TRACKING="on", **where)
