@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,20 @@ def by_split(cases: Mapping[str, T], splits: pd.DataFrame) -> dict[str, dict[str
         if case in cases:
             parts[split][case] = cases[case]
     return parts
+
+
+def choose_cases(
+    cases: Mapping[str, T], splits: pd.DataFrame, wanted: Literal["test", "all"]
+) -> dict[str, T]:
+    """Choose the cases that imputation takes, in the order of the splits.
+
+    Args:
+        cases: By id; those of the splits that are missing here, as after a failure, are left out.
+        splits: With the columns case and split.
+        wanted: Those of test subjects, or all.
+    """
+    chosen = splits if wanted == "all" else splits.query("split == 'test'")
+    return {case: cases[case] for case in chosen["case"] if case in cases}
 
 
 def split_cases(manifest: pd.DataFrame, params: SplitParams) -> pd.DataFrame:

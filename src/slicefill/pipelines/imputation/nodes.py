@@ -10,6 +10,7 @@ import pandas as pd
 
 from slicefill.execution.each import prepared
 from slicefill.fingerprint import fingerprint
+from slicefill.ingestion.splits import choose_cases
 from slicefill.params import ExecutorParams, ImputationParams
 from slicefill.types import Case, Checkpoint, Lazy, Models, Promise
 
@@ -33,8 +34,7 @@ def impute_cases(
     Returns:
         The promises, and the methods: as named, but for the shipped weights where they stand in.
     """
-    wanted = splits["case"] if params.cases == "all" else splits.query("split == 'test'")["case"]
-    chosen = {case: acquired_cases[case] for case in wanted if case in acquired_cases}
+    chosen = choose_cases(acquired_cases, splits, params.cases)
     methods = _stand_in(names, models, params, parameters)
     promises = {
         f"{name}/{case}": promise

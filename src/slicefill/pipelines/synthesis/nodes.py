@@ -10,6 +10,8 @@ import pandas as pd
 
 from slicefill import tracking
 from slicefill.datasets.checkpoints import StateFiles
+from slicefill.ingestion.splits import choose_cases
+from slicefill.params import as_plain
 from slicefill.types import Checkpoint, ModelPromise, Models, Promise
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ def train_models(
 
     systems = [find_method(name, parameters) for name in dict.fromkeys(names)]
     learning = [system for system in systems if system.has("train")]
-    imputed = _imputed(acquired_cases, splits, parameters)
+    wanted = as_plain(parameters)["imputation"]["cases"]
+    imputed = list(choose_cases(acquired_cases, splits, wanted))
     data = LearningData(acquired_cases, cases, splits, imputed)
     promises, alone = {}, len(learning) == 1
     for each in learning:
@@ -65,17 +68,6 @@ def _tuned(system: "System", best: Mapping[str, Any]) -> "System":
     if getattr(system.params, "preset", None) != TUNED:
         return system
     return replace(system, params=use_best(system.params, best))
-
-
-def _imputed(
-    cases: Mapping[str, Promise], splits: pd.DataFrame, parameters: Mapping[str, Any]
-) -> list[str]:
-    """Ids of the cases that imputation takes."""
-    from slicefill.params import as_plain
-
-    everyone = as_plain(parameters)["imputation"]["cases"] == "all"
-    wanted = splits["case"] if everyone else splits.query("split == 'test'")["case"]
-    return [case for case in wanted if case in cases]
 
 
 def _train(
