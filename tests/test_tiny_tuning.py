@@ -29,6 +29,17 @@ def best(tuned):
     return json.loads(path.read_text())
 
 
+def client_of(project):
+    return MlflowClient(f"sqlite:///{project / 'data' / 'mlflow' / 'mlflow.db'}")
+
+
+def tracked_runs(project):
+    """Runs of the experiment, the latest first."""
+    client = client_of(project)
+    experiment = client.get_experiment_by_name("slicefill").experiment_id
+    return client.search_runs([experiment], order_by=["start_time DESC"])
+
+
 def test_it_leaves_a_table_figures_and_a_report(tuned, best):
     folder = tuned / "data" / "08_reporting" / "tiny" / "S_x4" / "tuning"
     trials = pd.read_csv(folder / "trials.csv")
@@ -43,9 +54,10 @@ def test_it_leaves_a_table_figures_and_a_report(tuned, best):
 
 
 def test_every_trial_is_a_nested_run_with_its_learning_curves(tuned):
-    client = MlflowClient(f"sqlite:///{tuned / 'data' / 'mlflow' / 'mlflow.db'}")
-    runs = client.search_runs([client.get_experiment_by_name("slicefill").experiment_id])
-    trials = {r.info.run_name: r for r in runs if r.info.run_name.startswith("trial")}
+    client = client_of(tuned)
+    trials = {
+        r.info.run_name: r for r in tracked_runs(tuned) if r.info.run_name.startswith("trial")
+    }
     assert sorted(trials) == [f"trial {n:03d}" for n in range(TRIALS)]
     first = trials["trial 000"]
     assert "mlflow.parentRunId" in first.data.tags
@@ -67,10 +79,14 @@ def test_the_preset_tuned_trains_anew_with_what_was_found(tuned, best, kedro):
     path = tuned / "data" / "06_models" / "tiny" / "S_x4" / "slice_imputation.pt"
     before = read_checkpoint(path)["fingerprint"]
     run = ("run", "--env=tiny", "--pipelines=synthesis", "--params=synthesis.preset=tuned")
-    done = kedro(tuned, *run)
+    done = kedro(tuned, *run, SLICEFILL_TRACKING="on")
     assert done.returncode == 0, done.stderr
     assert best["study"] in (done.stdout + done.stderr).replace("\n", "")
     assert read_checkpoint(path)["fingerprint"] != before
+    latest = tracked_runs(tuned)[0].data.params
+    for name, value in best["values"].items():
+        told = latest[f"synthesis.{name.replace('weights.', 'lambdas.')}"]
+        assert float(told) == value
 
 
 def test_an_unknown_name_stops_the_run_before_any_case_is_read(tuned, kedro):
