@@ -19,6 +19,8 @@ from slicefill.segmentation.training import load_network
 from slicefill.training.fit import Run
 from slicefill.types import Lazy
 
+from ..nested import equal
+
 OWN = ["unet2d", "dynunet3d", "mean_teacher"]
 CLASSES = (0, 7)
 SHAPE = (5, 32, 32)  # slices 0, 2 and 4 are acquired
@@ -118,17 +120,6 @@ def train(tmp_path):
 def training_fingerprint(engine, data, setting):
     system = find_engine(engine, setting.params)
     return system.module.training_fingerprint(data, system.params, setting)
-
-
-def equal(one, other):
-    """Whether two nested states are the same to the bit."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(equal, one, other))
-    return one == other
 
 
 def dice_of(checkpoint, setting, scan):

@@ -19,15 +19,6 @@ from slicefill.imputation.methods.slice_imputation.motion import Flows
 from slicefill.imputation.methods.slice_imputation.params import NetworkParams, Parts
 from slicefill.types import Stack
 
-PARTS = {
-    "tp_smooth": True,
-    "global_discriminator": True,
-    "local_discriminator": True,
-    "classifier": "joint",
-    "refinement": False,
-    "residual": 0.0,
-}
-
 FIELDS = ("one_hot", "signed_distance")
 
 
@@ -41,7 +32,7 @@ def make_engine(fabric):
         torch.manual_seed(0)
         network = NetworkParams(block=1, width=4, depth=2, time_form="linear_motion")
         channels = changes.pop("channels", 1)
-        model = SynthesisModel(channels, network, Parts(**PARTS | changes)).eval()
+        model = SynthesisModel(channels, network, Parts(**changes)).eval()
         if stirred:
             nn.init.normal_(model.flow_network.out.weight, std=20)  # flows of some pixels
         if move is not None:

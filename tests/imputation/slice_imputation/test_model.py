@@ -10,14 +10,6 @@ from slicefill.imputation.methods.slice_imputation.motion import Motion, Pair
 from slicefill.imputation.methods.slice_imputation.params import NetworkParams, Parts
 
 T = torch.tensor([0.25, 0.5])
-PARTS = {
-    "tp_smooth": True,
-    "global_discriminator": True,
-    "local_discriminator": True,
-    "classifier": "joint",
-    "refinement": False,
-    "residual": 0.0,
-}
 
 
 def make_model(channels=1, stirred=False, **changes):
@@ -25,7 +17,7 @@ def make_model(channels=1, stirred=False, **changes):
     torch.manual_seed(0)
     size = {"width": 4, "depth": 2, "block": 1, "time_form": "linear_motion"}
     network = NetworkParams(**{name: changes.pop(name, value) for name, value in size.items()})
-    model = SynthesisModel(channels, network, Parts(**PARTS | changes))
+    model = SynthesisModel(channels, network, Parts(**changes))
     for network in (model.flow_network, model.refinement):
         if stirred and network is not None:
             nn.init.normal_(network.out.weight, std=2)
@@ -176,4 +168,4 @@ def test_without_context_outer_slices_change_nothing(seeded):
 @pytest.mark.parametrize("part", ["residual", "mix", "error"])
 def test_parts_of_the_refinement_need_it(part):
     with pytest.raises(ValueError, match=f"{part}.*needs refinement: true"):
-        Parts(**PARTS | {part: 0.2 if part == "residual" else True})
+        Parts(**{part: 0.2 if part == "residual" else True})

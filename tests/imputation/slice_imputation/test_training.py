@@ -22,6 +22,8 @@ from slicefill.imputation.methods.slice_imputation.training_set import (
 from slicefill.imputation.methods.slice_imputation.views import ViewCache
 from slicefill.training.fit import Run
 
+from ...nested import equal
+
 
 class MemoryStore:
     """Keeps the state as bytes, as a file would, and reads tensors and plain values only."""
@@ -63,17 +65,6 @@ def data(discs):
         return TrainingData(training, {last: cases[last]}, "auto")
 
     return make
-
-
-def equal(a, b):
-    """Whether two nested states are the same to the bit."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(equal, a, b))
-    return a == b
 
 
 @pytest.mark.parametrize("variant", ["paper", "iia", "refined"])

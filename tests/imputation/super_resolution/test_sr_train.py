@@ -24,6 +24,8 @@ from slicefill.imputation.methods.super_resolution.training import (
 from slicefill.training.fit import Run
 from slicefill.types import Promise, Stack
 
+from ...nested import equal
+
 KINDS = ["edsr", "rcan", "esrgan"]
 
 
@@ -50,17 +52,6 @@ def run(store=None, kill_in=None, seen=None):
             raise KeyboardInterrupt
 
     return Run(store or MemoryStore(), report)
-
-
-def equal(a, b):
-    """Whether two nested states are the same to the bit."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(equal, a, b))
-    return a == b
 
 
 @pytest.fixture
