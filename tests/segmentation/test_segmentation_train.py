@@ -19,7 +19,7 @@ from slicefill.segmentation.training import load_network
 from slicefill.training.fit import Run
 from slicefill.types import Lazy
 
-from ..nested import equal
+from ..states import equal
 
 OWN = ["unet2d", "dynunet3d", "mean_teacher"]
 CLASSES = (0, 7)

@@ -1,6 +1,5 @@
 """Training as a whole: it learns, it resumes to the bit, it refuses what cannot work."""
 
-import io
 import logging
 from dataclasses import replace
 from types import SimpleNamespace
@@ -22,24 +21,7 @@ from slicefill.imputation.methods.slice_imputation.training_set import (
 from slicefill.imputation.methods.slice_imputation.views import ViewCache
 from slicefill.training.fit import Run
 
-from ...nested import equal
-
-
-class MemoryStore:
-    """Keeps the state as bytes, as a file would, and reads tensors and plain values only."""
-
-    def __init__(self):
-        self.content = None
-
-    def load(self):
-        if self.content is None:
-            return None
-        return torch.load(io.BytesIO(self.content), weights_only=True)
-
-    def save(self, state):
-        file = io.BytesIO()
-        torch.save(state, file)
-        self.content = file.getvalue()
+from ...states import MemoryStore, equal
 
 
 class Reporter:

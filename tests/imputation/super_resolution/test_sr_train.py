@@ -1,6 +1,5 @@
 """Training as a whole: it learns, it resumes to the bit, the critic takes part when it should."""
 
-import io
 from functools import partial
 
 import numpy as np
@@ -24,24 +23,9 @@ from slicefill.imputation.methods.super_resolution.training import (
 from slicefill.training.fit import Run
 from slicefill.types import Promise, Stack
 
-from ...nested import equal
+from ...states import MemoryStore, equal
 
 KINDS = ["edsr", "rcan", "esrgan"]
-
-
-class MemoryStore:
-    """Keeps the state as bytes, as a file would, and reads tensors and plain values only."""
-
-    def __init__(self):
-        self.content = None
-
-    def load(self):
-        return self.content and torch.load(io.BytesIO(self.content), weights_only=True)
-
-    def save(self, state):
-        file = io.BytesIO()
-        torch.save(state, file)
-        self.content = file.getvalue()
 
 
 def run(store=None, kill_in=None, seen=None):
