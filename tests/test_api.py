@@ -33,7 +33,7 @@ def test_a_file_that_is_damaged_is_refused_with_what_to_do(files):
 @pytest.mark.parametrize("method", ["nearest", "cubic", {"kind": "classical", "rule": "linear"}])
 def test_a_case_is_imputed_by_a_method_of_a_name_and_verified(files, method):
     case = api.read(*files)
-    imputed = api.impute(case, method, count=2)
+    imputed = api.impute(case, method=method, count=2)
     assert imputed.record["count"] == 2
     assert api.verify(imputed, case) == []
     np.testing.assert_array_equal(imputed.image.stored[..., ::3], case.image.stored)
@@ -52,6 +52,6 @@ def test_without_a_word_the_shipped_weights_impute_onto_an_isotropic_grid(files)
 def test_an_unknown_method_or_parameter_is_refused(files):
     case = api.read(*files)
     with pytest.raises(ValueError, match="expected one of nearest, linear, cubic, shape_based"):
-        api.impute(case, "lineer")
+        api.impute(case, method="lineer")
     with pytest.raises(ValueError, match="Extra inputs are not permitted"):
-        api.impute(case, "linear", cuont=2)
+        api.impute(case, method="linear", cuont=2)

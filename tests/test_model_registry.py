@@ -12,11 +12,11 @@ import torch
 from mlflow import MlflowClient
 
 from slicefill import __version__, tracking
-from slicefill.api import array_imputer
 from slicefill.imputation.impute import learned_imputer
 from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
 from slicefill.params import SegmentationParams
 from slicefill.segmentation.networks import build_network
+from slicefill.serving import array_imputer
 from slicefill.tracking import ModelFile, calls, channel, runs
 from slicefill.tracking.registry import save_model
 

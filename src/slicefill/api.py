@@ -1,62 +1,33 @@
-"""Slicefill for callers in Python, without Kedro: read, impute and verify cases; arrays.
+"""Slicefill in Python, without Kedro: impute, verify, evaluate and segment scans.
 
 Example:
     ```python
-    from slicefill import api
+    import slicefill
 
-    case = api.read("scan.nii.gz", "label.nii.gz")
-    imputed = api.impute(case, target_spacing=1.0, count=None)
-    assert not api.verify(imputed, case)
+    out = slicefill.impute("scan.nii.gz", label="label.nii.gz", spacing=1.0)
+    slicefill.write(out, "scan_isotropic.nii.gz")
+    slicefill.write(out.label, "scan_isotropic_label.nii.gz")
     ```
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
-import numpy as np
-
-from slicefill.imputation.impute import impute_case, learned_imputer, load_imputer
-from slicefill.imputation.methods import FOLDER
-from slicefill.params import AugmentationParams, ImputationParams, SegmentationParams
+from slicefill.imputation.impute import impute_case, load_named
+from slicefill.ingestion.reading import checked_case, read_raw_case
+from slicefill.io.exchange import Kind, kind_of, to_volume
+from slicefill.params import ImputationParams
 from slicefill.params.base import AxisName
-from slicefill.plugins import System, find_kind, find_system, list_kinds
-from slicefill.segmentation import engines
-from slicefill.segmentation.prediction import make_prediction, make_predictor
-from slicefill.segmentation.scans import make_scan
-from slicefill.types import Array, Case, Checkpoint, Floats, Volume
-
-_READING = {
-    "layout": "folder",
-    "bids_suffix": "T2w",
-    "channel": "all",
-    "subject_pattern": "^(.+)$",
-    "cases_per_subject": 1,
-    "through_plane": "auto",
-    "affine_tolerance": 0.1,
-    "step_tolerance": 0.05,
-    "labels": {"need": "optional", "names": {0: "background"}, "groups": None, "unlisted": "keep"},
-    "strict": False,
-    "limit": None,
-    "split": {
-        "file": None,
-        "train": 1.0,
-        "validation": 0.0,
-        "test": 0.0,
-        "folds": 2,
-        "stratify": False,
-        "seed": 0,
-    },
-}
-_AXES: dict[int, AxisName] = {-1: "auto", 0: "L", 1: "A", 2: "S"}  # of an array that is not turned
+from slicefill.params.ingestion import OWN_SCANS
+from slicefill.types import Case, Volume
 
 
 def read(image: str | Path, label: str | Path | None = None) -> Case:
     """Read a scan and its label map, checked as a run checks them.
 
     Args:
-        image: A NIfTI, NRRD, MHA or GIPL file, or the folder of a DICOM series.
+        image: A file of any format that is read, or the folder of a DICOM series.
         label: A label map on the same grid; its ids stay as they are.
 
     Returns:
@@ -66,127 +37,148 @@ def read(image: str | Path, label: str | Path | None = None) -> Case:
         BadCase: If a file is damaged, odd, or does not fit the other; says what to do.
     """
     from slicefill.ingestion.layouts import RawCase, safe_id
-    from slicefill.ingestion.reading import read_raw_case
-    from slicefill.params import IngestionParams
 
     raw = RawCase(safe_id(Path(image).name), Path(image), None if label is None else Path(label))
-    return read_raw_case(raw, IngestionParams.model_validate(_READING))
+    return read_raw_case(raw, OWN_SCANS)
 
 
-def impute(case: Case, method: str | Mapping[str, Any] = "pretrained", **params: Any) -> Case:
-    """Synthesise the slices between the acquired slices of a case.
+def write(scan: Any, path: str | Path) -> None:
+    """Write a scan as stored: nothing is rescaled.
 
     Args:
-        case: Image and, if there is one, label map.
-        method: `pretrained`, a rule such as `linear`, or an entry as in `methods` of `conf/`.
-        params: Fields of `ImputationParams`: `count`, `target_spacing`, `through_plane`, …
-
-    Returns:
-        As `slicefill.imputation.impute.impute_case`.
+        scan: A `Volume`, a nibabel image or a SimpleITK image.
+        path: Ends in .nii.gz, .nii, .nrrd, .mha or .mgz.
 
     Raises:
+        ValueError: If the format cannot hold the scan, or is none of those; nothing is written.
+    """
+    from slicefill.io.scan_files import write_scan
+
+    write_scan(to_volume(scan), Path(path))
+
+
+def impute(
+    scan: Any,
+    label: Any = None,
+    *,
+    method: str | Mapping[str, Any] = "pretrained",
+    voxel_spacing: Sequence[float] | None = None,
+    **params: Any,
+) -> Any:
+    """Synthesise the slices between the acquired slices of a scan; acquired ones are untouched.
+
+    Args:
+        scan: A path, a NumPy array `(I, J, K)` or `(I, J, K, C)`, a nibabel image, a SimpleITK
+            image, or a `Case`.
+        label: Its label map, if there is one: of the same kind, or a path. Not beside a `Case`,
+            which holds its own.
+        method: `pretrained`, the shipped weights; a rule such as `linear`; the path of a
+            checkpoint; or an entry as in `methods` of `conf/`.
+        voxel_spacing: Of an array: the pitch of its voxels along its axes, mm.
+        params: `spacing`, mm between slices wanted; or `count`, synthetic slices per interval;
+            without both, as many as make voxels nearly cubic. `axis` across the slices: S, A, L,
+            or auto, the one with the largest spacing. `device`: auto, cpu, gpu or mps. And the
+            fields of `ImputationParams`.
+
+    Returns:
+        The kind that went in (a nibabel image for a path; arrays are of a subclass), on the denser
+        grid, with the attributes `label` (None without one), `mask` (1 in synthetic slices),
+        `confidence` ([0, 1], acquired slices 1), all of the same kind, and `record`, which says
+        how each slice came about. Of a `Case`, as `slicefill.imputation.impute.impute_case`.
+
+    Raises:
+        BadCase: If a file is damaged or odd, or image and label do not fit; says what to do.
         ValueError: If there is no such method, or a parameter does not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> thick = np.random.default_rng(0).integers(0, 99, (16, 16, 5), dtype=np.int16)
+        >>> out = impute(thick, voxel_spacing=(1, 1, 4), method="linear")
+        >>> out.shape, out.dtype.name, bool((out[..., ::4] == thick).all())
+        ((16, 16, 17), 'int16', True)
     """
-    if isinstance(method, str):
-        kinds = list_kinds(FOLDER)
-        method = {"kind": method} if method in kinds else {"kind": "classical", "rule": method}
-    rule = ImputationParams.model_validate(params)
-    system = find_system(FOLDER, str(method.get("rule", method.get("kind"))), method)
-    return impute_case(case, load_imputer(system, None, rule), rule)
+    rule = imputation_params(**params)
+    case, kind = _open(scan, label, voxel_spacing)
+    imputed = impute_case(case, load_named(method, rule), rule)
+    return imputed if kind is None else kind.pack(imputed)
 
 
-def verify(imputed: Case, source: Case) -> list[str]:
-    """List how an imputed case differs from its source where it must not; empty if nowhere."""
-    from slicefill.imputation.verification import verify_imputed_case
+def imputation_params(
+    *,
+    spacing: float | None = None,
+    count: int | None = None,
+    axis: AxisName = "auto",
+    device: str = "auto",
+    **params: Any,
+) -> ImputationParams:
+    """Return parameters of imputation from the few words that callers use; see `impute`.
 
-    return verify_imputed_case(imputed, source)
+    Raises:
+        ValueError: If both `spacing` and `count` are given, or a value does not fit.
+    """
+    if spacing is not None and count is not None:
+        msg = f"spacing, count: expected one of them, got {spacing} and {count}"
+        raise ValueError(msg)
+    grid: dict[str, Any] = {"count": "N_A" if count is None else count, "target_spacing": None}
+    if spacing is not None:
+        grid = {"count": None, "target_spacing": spacing}
+    given = {"through_plane": axis, "hardware": {"accelerator": device}, **grid, **params}
+    return ImputationParams.model_validate(given)
 
 
-def array_imputer(name: str, path: str | Path, params: dict[str, Any]) -> Callable[..., Floats]:
-    """Prepare a synthesis model.
+def verify(imputed: Any, source: Any) -> list[str]:
+    """List how an imputed scan differs from its source where it must not; empty if nowhere.
 
     Args:
-        name: The method's name.
-        path: Its checkpoint.
-        params: Fields of `ImputationParams`, plain values.
+        imputed: A `Case`, or what `impute` returned, or a path of what `slicefill impute` wrote.
+        source: What it was imputed from: a `Case`, a path, or an image.
+    """
+    from slicefill.imputation.verification import verify_imputed_case, with_grid
+
+    original = _open(source, None, None)[0]
+    output = _open(imputed, None, None)[0]
+    if output.label is None:
+        original = Case(original.image)
+    return verify_imputed_case(with_grid(output, original), original)
+
+
+def evaluate(
+    truth: Any, imputed: Any, *, label_names: Mapping[int, str] | None = None
+) -> dict[str, float]:
+    """Score the synthetic slices of an imputed scan against the truth.
+
+    Args:
+        truth: The dense scan: a `Case`, a path or an image.
+        imputed: What was imputed from some of its slices, on the same grid. Slices that are not
+            those of the truth to the bit are synthetic.
+        label_names: Id → name of the labels that are scored; all ids by number if omitted.
 
     Returns:
-        A function `impute(volume, spacing, axis=-1, count=-1)`: volume `(I, J, K)`, float32, any
-        intensities; spacing of its voxels, mm; `axis` across the slices, -1 for the one with the
-        largest spacing; `count` of synthetic slices in an interval, -1 for as many as make the
-        voxels nearly cubic. It returns the imputed volume, float32; every slice of the input is in
-        it unchanged. It raises ValueError where there is nothing to impute.
-    """
-    base = ImputationParams.model_validate(params)
-    imputer = learned_imputer(name, _read(path), base)
+        Score by column (`psnr_body`, `ssim_body`, `dice_mean`, …), and `slices`, how many were
+        scored.
 
-    def impute(volume: Floats, spacing: Sequence[float], axis: int = -1, count: int = -1) -> Floats:
-        case = _case(volume, spacing)
-        wanted = {"count": "N_A" if count < 0 else count, "target_spacing": None}
-        own = base.model_copy(update={**wanted, "through_plane": _axis(axis)})
-        imputed = impute_case(case, imputer, own)
-        if imputed.record["count"] == 0:
-            msg = (
-                f"nothing to impute: spacing {list(spacing)} mm, axis {axis}, count {count}; "
-                "give the true spacing of the voxels, or count, the synthetic slices in an interval"
-            )
+    Raises:
+        ValueError: If the grids differ, or no slice is synthetic.
+    """
+    from slicefill.metrics.matching import score_against_truth
+
+    case, dense = _open(imputed, None, None)[0], _open(truth, None, None)[0]
+    return score_against_truth(case, dense, label_names)
+
+
+def _open(scan: Any, label: Any, voxel_spacing: Sequence[float] | None) -> tuple[Case, Kind | None]:
+    """Return a scan of any kind as a case, and the kind that the result is packed as."""
+    if isinstance(scan, Case):
+        if label is not None:
+            msg = f"label: expected none beside a Case, which holds its own, got {label!r}"
             raise ValueError(msg)
-        return np.asarray(imputed.image.stored)
-
-    return impute
-
-
-def array_segmenter(path: str | Path, params: dict[str, Any]) -> Callable[..., Array]:
-    """Prepare a segmentation model.
-
-    Args:
-        path: Its checkpoint.
-        params: Plain values of the sections `augmentation` (which intensities a network sees) and
-            `segmentation` (how it predicts).
-
-    Returns:
-        A function `segment(volume, spacing, axis=-1)`: volume `(I, J, K)`, float32, as dense
-        along `axis` as those that the model learned from (imputed, if it learned from imputed
-        volumes); see `array_imputer` for the rest. It returns label ids, `(I, J, K)`, uint8 where
-        they fit.
-    """
-    checkpoint = _read(path)
-    rule = SegmentationParams.model_validate(params["segmentation"])
-    base = AugmentationParams.model_validate(params["augmentation"])
-    module = find_kind(engines.FOLDER, checkpoint["engine"])
-    predictor = make_predictor(System(checkpoint["engine"], module, None), checkpoint, rule)
-
-    def segment(volume: Floats, spacing: Sequence[float], axis: int = -1) -> Array:
-        case = _case(volume, spacing)
-        own = base.model_copy(update={"through_plane": _axis(axis)})
-        scan = make_scan(case, None, None, own)
-        return make_prediction(predictor, scan, case, rule).label.stored
-
-    return segment
-
-
-def _case(volume: Floats, spacing: Sequence[float]) -> Case:
-    if volume.ndim != 3 or min(volume.shape) < 2:
-        msg = f"volume: expected an array (I, J, K) of 2 or more along each, got {volume.shape}"
-        raise ValueError(msg)
-    if len(spacing) != 3 or min(spacing) <= 0:
-        msg = f"spacing: expected three numbers above 0 (mm), got {list(spacing)}"
-        raise ValueError(msg)
-    header = nib.Nifti1Header()
-    header.set_data_shape(volume.shape)
-    header.set_data_dtype(np.float32)
-    header.set_sform(np.diag([*map(float, spacing), 1.0]), code=1)
-    return Case(Volume(volume, header))
-
-
-def _axis(axis: int) -> AxisName:
-    if axis not in _AXES:
-        msg = f"axis: expected 0, 1, 2 or -1 (the largest spacing), got {axis}"
-        raise ValueError(msg)
-    return _AXES[axis]
-
-
-def _read(path: str | Path) -> Checkpoint:
-    import torch
-
-    return dict(torch.load(path, map_location="cpu", weights_only=True))
+        return scan, None
+    kind = kind_of(scan)
+    if isinstance(scan, str | Path):
+        return read(scan, label), kind
+    label = getattr(scan, "label", None) if label is None else label  # of what `impute` returned
+    if isinstance(label, str | Path):
+        labels: Volume | None = read(label).image
+    else:
+        labels = None if label is None else to_volume(label, voxel_spacing)
+    return checked_case(to_volume(scan, voxel_spacing), labels, OWN_SCANS), kind

@@ -166,7 +166,7 @@ def postgresql():
         subprocess.run(command, user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
     try:
-        run("initdb", "-U", "slicefill", "-A", "confidence", "--no-sync")
+        run("initdb", "-U", "slicefill", "-A", "trust", "--no-sync")
         options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off"
         run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start")
         yield f"postgresql+psycopg://slicefill@127.0.0.1:{port}/postgres"

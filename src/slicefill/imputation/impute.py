@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from slicefill.imputation.dense_grid import DenseGrid, stack_case
 from slicefill.imputation.methods import FOLDER
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
 from slicefill.params import ImputationParams, WindowParams
-from slicefill.plugins import System, find_kind
+from slicefill.plugins import System, find_kind, find_system, list_kinds
 from slicefill.types import Array, Case, Checkpoint, Method, Stack, SyntheticSlices, Volume
 
 _CONFIDENCE_STEPS = 1000  # errors of a hundredth matter: the 255 steps of a byte are too coarse
@@ -88,6 +89,30 @@ def learned_imputer(name: str, checkpoint: Checkpoint, params: ImputationParams)
     """Prepare a trained model without its entry in `methods`: the checkpoint has all it needs."""
     module = find_kind(FOLDER, checkpoint["kind"])
     return load_imputer(System(name, module, None), checkpoint, params)
+
+
+def load_named(method: str | Mapping[str, Any], params: ImputationParams) -> Imputer:
+    """Prepare a method that a caller named.
+
+    Args:
+        method: A kind that needs no training here (`pretrained`), a rule of interpolation
+            (`linear`), the path of a checkpoint (it ends in .pt), or an entry as in `methods`.
+        params: How it imputes.
+
+    Raises:
+        ValueError: If there is no such method.
+        FileNotFoundError: If there is no such checkpoint.
+    """
+    if isinstance(method, str) and method.endswith(".pt"):
+        import torch
+
+        checkpoint = torch.load(method, map_location="cpu", weights_only=True)
+        return learned_imputer(Path(method).stem, checkpoint, params)
+    if isinstance(method, str):
+        known = method in list_kinds(FOLDER)
+        method = {"kind": method} if known else {"kind": "classical", "rule": method}
+    name = str(method.get("rule", method.get("kind")))
+    return load_imputer(find_system(FOLDER, name, method), None, params)
 
 
 def classical_imputer(rule: str, params: ImputationParams) -> Imputer:

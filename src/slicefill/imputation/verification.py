@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from slicefill.geometry import slices_first, step_map
+from slicefill.geometry import slices_first, step_map, through_plane_axis
 from slicefill.types import Array, Case, Volume
 
 MASK = "synthetic_mask"
@@ -57,6 +58,25 @@ def verify_imputed_case(output: Case, source: Case) -> list[str]:
     differences += _map_differences(output)
     differences += _mask_differences(output, axis, count + 1)
     return differences
+
+
+def with_grid(output: Case, source: Case) -> Case:
+    """Complete an imputed case that was read from single files, which hold no record and no mask.
+
+    Args:
+        output: Returned as it is if its record says `axis` and `count`.
+        source: The case before imputing; axis and count follow from the shapes of both.
+    """
+    if "axis" in output.record:
+        return output
+    shape, before = output.image.stored.shape, source.image.stored.shape
+    longer = [axis for axis in range(3) if shape[axis] != before[axis]]
+    axis = longer[0] if longer else through_plane_axis(source.image.affine, "auto")
+    count = max((shape[axis] - 1) // max(before[axis] - 1, 1) - 1, 0)
+    mask = np.zeros(shape[:3], np.uint8)
+    slices_first(mask, axis)[np.arange(shape[axis]) % (count + 1) > 0] = 1
+    maps = {MASK: output.image.with_stored(mask, slope_intercept=(1.0, 0.0)), **output.maps}
+    return replace(output, maps=maps, record={**output.record, "axis": axis, "count": count})
 
 
 def _volume_differences(pair: _Pair) -> Iterator[str]:

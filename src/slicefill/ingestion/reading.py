@@ -39,6 +39,25 @@ def read_raw_case(raw: RawCase, params: IngestionParams) -> Case:
     return Case(image, label)
 
 
+def checked_case(image: Volume, label: Volume | None, params: IngestionParams) -> Case:
+    """Make a case of volumes that a caller holds, checked as those of files are.
+
+    Args:
+        image: `(I, J, K)` or `(I, J, K, …)`.
+        label: On the same grid, if there is one.
+        params: As for `read_raw_case`.
+
+    Raises:
+        BadCase: If any check fails; says what to do.
+    """
+    checks.check_affine(image.affine)
+    image = choose_channel(image, params.channel)
+    checks.check_voxel_type(image.stored.dtype)
+    checks.check_finite(image)
+    checks.check_slices(image, params.through_plane)
+    return Case(image, None if label is None else _checked_label(label, image, params))
+
+
 def choose_channel(volume: Volume, channel: int | Literal["all"] | None) -> Volume:
     """Take one channel of a 4D volume, or all; axes of length 1 after the third are dropped.
 
@@ -128,7 +147,11 @@ def _read_label(raw: RawCase, image: Volume, params: IngestionParams) -> Volume 
             )
         return None
     with about(raw.id, raw.label):
-        label = choose_channel(_read_volume(raw.label, params), channel=None)
-        checks.check_finite(label)
-        checks.check_same_grid(image, label, params.affine_tolerance)
-        return merge_labels(label, params.labels)
+        return _checked_label(_read_volume(raw.label, params), image, params)
+
+
+def _checked_label(label: Volume, image: Volume, params: IngestionParams) -> Volume:
+    label = choose_channel(label, channel=None)
+    checks.check_finite(label)
+    checks.check_same_grid(image, label, params.affine_tolerance)
+    return merge_labels(label, params.labels)

@@ -65,15 +65,18 @@ def write_volume(volume: Volume, path: Location) -> None:
     replace_file(path, encode_volume(volume))
 
 
-def encode_volume(volume: Volume) -> bytes:
+def encode_volume(volume: Volume, *, compressed: bool = True) -> bytes:
     """Return the bytes of a NIfTI file that holds a volume as stored."""
     is_nifti2 = isinstance(volume.header, nib.Nifti2Header)
     image_class: Any = nib.Nifti2Image if is_nifti2 else nib.Nifti1Image
     image = image_class(volume.stored, None, volume.header, dtype=volume.stored.dtype)
     image.header.set_slope_inter(*volume.slope_intercept)  # nibabel clears it for new images
     content = io.BytesIO()
-    with gzip.GzipFile("", "wb", _COMPRESSION, content, mtime=0) as stream:
-        image.to_stream(stream)
+    if compressed:
+        with gzip.GzipFile("", "wb", _COMPRESSION, content, mtime=0) as stream:
+            image.to_stream(stream)
+    else:
+        image.to_stream(content)
     return content.getvalue()
 
 

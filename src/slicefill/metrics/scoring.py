@@ -11,7 +11,7 @@ from slicefill.geometry import slices_first, spacing_slices_first
 from slicefill.metrics import list_metrics
 from slicefill.metrics.image import ImagePair
 from slicefill.metrics.overlap import MaskPair
-from slicefill.params import EvaluationParams
+from slicefill.params import ScoreParams
 from slicefill.types import Array, Case
 
 Indices = NDArray[np.int_]
@@ -52,7 +52,7 @@ class Correspondence:
 
 
 def score_imputed_case(
-    imputed: Case, truth: Case, slices: Correspondence, params: EvaluationParams
+    imputed: Case, truth: Case, slices: Correspondence, params: ScoreParams
 ) -> dict[str, float]:
     """Score the synthetic slices of one case.
 
@@ -79,7 +79,7 @@ def score_imputed_case(
 
 
 def pair_channels(
-    imputed: Case, truth: Case, slices: Correspondence, params: EvaluationParams
+    imputed: Case, truth: Case, slices: Correspondence, params: ScoreParams
 ) -> list[ImagePair]:
     """Pair the corresponding slices of both cases, channel by channel.
 
@@ -106,7 +106,7 @@ def pair_channels(
 
 
 def _pair_channel(
-    prediction: Array, volume: Array, slices: Correspondence, params: EvaluationParams
+    prediction: Array, volume: Array, slices: Correspondence, params: ScoreParams
 ) -> ImagePair:
     """Pair slices `(D, H, W)` with those of the whole real volume."""
     low, data_range = _scale(volume)
@@ -198,7 +198,7 @@ def body_mask(volume: Array, chosen: Indices, quantile: float) -> NDArray[np.boo
     Args:
         volume: All of its slices, `(D, H, W)`: their scale decides.
         chosen: Indices of slices, `(n,)`.
-        quantile: As `body_quantile` of `EvaluationParams`.
+        quantile: As `body_quantile` of `ScoreParams`.
     """
     from scipy.ndimage import binary_fill_holes
 

@@ -36,7 +36,7 @@ class HardwareParams(Params):
     there is one machine, which is the default.
     """
 
-    accelerator: Literal["auto", "cpu", "gpu"] = Field(
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = Field(
         "auto", description="auto: a GPU if there is one"
     )
     devices: Count = Field(1, description="of each machine; several: distributed data parallel")
@@ -110,12 +110,19 @@ class StatisticsParams(Params):
     seed: int = Field(description="of the bootstrap")
 
 
-class EvaluationParams(StatisticsParams):
+class ScoreParams(Params):
+    """What is scored of synthetic slices."""
+
+    body_quantile: Fraction = Field(
+        0.1, description="body mask: above this fraction of the data range"
+    )
+    label_names: dict[int, str] = Field(description="id → name; 0, the background, is not scored")
+
+
+class EvaluationParams(ScoreParams, StatisticsParams):
     """How synthetic slices are scored and shown."""
 
     reference_methods: list[str] = Field(description="the best of these is compared against")
-    body_quantile: Fraction = Field(description="body mask: above this fraction of the data range")
-    label_names: dict[int, str] = Field(description="id → name; 0, the background, is not scored")
     headline: list[str] = Field(description="columns of scores in the summary table, if measured")
     plotted: list[str] = Field(description="columns of scores in the box plots, if measured")
     figure_cases: Count = Field(description="cases drawn in full")

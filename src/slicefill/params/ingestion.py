@@ -57,3 +57,22 @@ class IngestionParams(Params):
     strict: bool = Field(description="stop at the first bad case instead of quarantining it")
     limit: Count | None = Field(description="at most so many cases, drawn by split.seed; null: all")
     split: SplitParams
+
+
+OWN_SCANS = IngestionParams(
+    layout="folder",
+    bids_suffix="T2w",
+    channel="all",
+    subject_pattern="^(.+)$",
+    cases_per_subject=1,
+    through_plane="auto",
+    affine_tolerance=0.1,
+    step_tolerance=0.05,
+    labels=LabelParams(need="optional", names={0: "background"}, groups=None, unlisted="keep"),
+    strict=False,
+    limit=None,
+    split=SplitParams(
+        file=None, train=1.0, validation=0.0, test=0.0, folds=2, stratify=False, seed=0
+    ),
+)
+"""How scans are read where there is no `conf/`: as `kedro run --env=scans` reads them."""

@@ -14,7 +14,7 @@ class ServedModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read checkpoint and parameters."""
-        from slicefill.api import array_imputer, array_segmenter
+        from slicefill.serving import array_imputer, array_segmenter
 
         config = dict(context.model_config)
         kind, name, path = config.pop("kind"), config.pop("name"), context.artifacts["checkpoint"]
@@ -29,7 +29,7 @@ class ServedModel(PythonModel):
         model_input: np.ndarray,  # any other hint makes MLflow infer another signature from it
         params: dict[str, Any] | None = None,
     ) -> Array:
-        """Impute or segment a volume; see `slicefill.api`."""
+        """Impute or segment a volume; see `slicefill.serving`."""
         return self.serve(np.asarray(model_input, np.float32), **(params or {}))
 
 

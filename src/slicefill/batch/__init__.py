@@ -1,0 +1,1 @@
+"""Scans in, files out: what the command line does with each scan."""

@@ -1,0 +1,199 @@
+"""Volumes as NumPy arrays, nibabel images and SimpleITK images, and back."""
+
+import io
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from slicefill.io.case_folder import encode_volume
+from slicefill.types import Array, Case, Volume
+
+
+class ImputedArray(np.ndarray[Any, Any]):
+    """An imputed volume as an array, with what belongs to it.
+
+    Attributes:
+        label: The label map, or None.
+        mask: 1 in synthetic slices.
+        confidence: [0, 1], acquired slices 1.
+        record: How each slice came about.
+    """
+
+    label: "ImputedArray | None" = None
+    mask: "ImputedArray | None" = None
+    confidence: "ImputedArray | None" = None
+    record: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of image in which results are handed back.
+
+    Attributes:
+        make: Makes one from a volume.
+    """
+
+    make: Callable[[Volume], Any]
+
+    def pack(self, case: Case) -> Any:
+        """Return the image of a case, with `label`, `mask`, `confidence` and `record`."""
+        image = self.make(case.image)
+        image.label = None if case.label is None else self.make(case.label)
+        image.mask = self.make(case.maps["synthetic_mask"])
+        confidence = case.maps["confidence"]
+        image.confidence = self.make(confidence.with_stored(confidence.intensities(), None, (1, 0)))
+        image.record = case.record
+        return image
+
+
+def kind_of(scan: Any) -> Kind:
+    """Return the kind of what a caller gave; a path is handed back as a nibabel image.
+
+    Raises:
+        TypeError: If it is of no kind that is known.
+    """
+    if isinstance(scan, np.ndarray):
+        return Kind(lambda volume: volume.stored.view(ImputedArray))
+    if _is_itk(scan):
+        return Kind(to_itk)
+    if isinstance(scan, str | Path | nib.Nifti1Pair):
+        return Kind(to_nibabel)
+    if isinstance(scan, nib.spatialimages.SpatialImage):
+        return Kind(partial(_as_class, type(scan)))
+    msg = (
+        "scan: expected a path, a NumPy array, a nibabel image, a SimpleITK image or a Case, got "
+        f"{type(scan).__name__}"
+    )
+    raise TypeError(msg)
+
+
+def to_volume(scan: Any, voxel_spacing: Sequence[float] | None = None) -> Volume:
+    """Wrap what a caller gave: a volume, an array with its spacing (mm), an image.
+
+    Raises:
+        ValueError: If an array comes without spacing, or anything else with one.
+        TypeError: If it is of no kind that is known.
+    """
+    if isinstance(scan, np.ndarray) == (voxel_spacing is None):
+        given = "none" if voxel_spacing is None else list(voxel_spacing)
+        msg = f"voxel_spacing: expected it for an array and for nothing else, got {given}"
+        raise ValueError(msg)
+    if isinstance(scan, Volume):
+        return scan
+    if voxel_spacing is not None:
+        return from_array(np.asarray(scan), voxel_spacing)
+    if _is_itk(scan):
+        return from_itk(scan)
+    kind_of(scan)  # raises if it is none
+    return from_nibabel(scan)
+
+
+def _is_itk(scan: Any) -> bool:
+    """Whether it is a SimpleITK image; who has one, has imported SimpleITK."""
+    itk = sys.modules.get("SimpleITK")
+    return itk is not None and isinstance(scan, itk.Image)
+
+
+def _as_class(image_class: Any, volume: Volume) -> Any:
+    slope, intercept = volume.slope_intercept
+    plain = volume.stored if (slope, intercept) == (1, 0) else volume.intensities()
+    return image_class(plain, volume.affine)
+
+
+def from_array(array: Array, spacing: Sequence[float]) -> Volume:
+    """Wrap an array; its axes become the world's L, A and S.
+
+    Args:
+        array: `(I, J, K)` or `(I, J, K, C)`, any real type; bool becomes uint8.
+        spacing: Of its voxels along the three axes, mm.
+
+    Raises:
+        ValueError: If it is no volume, or the spacing is not three numbers above 0.
+    """
+    from slicefill.ingestion.nifti import new_header
+
+    if array.ndim not in (3, 4) or min(array.shape) < 1:
+        msg = f"scan: expected an array (I, J, K) or (I, J, K, C), got shape {array.shape}"
+        raise ValueError(msg)
+    if len(spacing) != 3 or not min(spacing) > 0:
+        msg = f"voxel_spacing: expected three numbers above 0 (mm), got {list(spacing)}"
+        raise ValueError(msg)
+    stored = array.astype(np.uint8) if array.dtype == bool else array
+    return Volume(stored, new_header(stored, np.diag([*map(float, spacing), 1.0])))
+
+
+def from_nibabel(image: Any) -> Volume:
+    """Wrap a nibabel image of any class: the stored numbers, before slope and intercept."""
+    from slicefill.ingestion.nifti import new_header
+
+    proxy = image.dataobj
+    scaled = hasattr(proxy, "get_unscaled")
+    stored = np.asarray(proxy.get_unscaled() if scaled else proxy)
+    slope_intercept = (proxy.slope, proxy.inter) if scaled else (1.0, 0.0)
+    if not isinstance(image, nib.Nifti1Pair):
+        return Volume(stored, new_header(stored, image.affine, slope_intercept))
+    header = image.header.copy()
+    header.set_data_dtype(stored.dtype)
+    header.set_slope_inter(*slope_intercept)
+    return Volume(stored, header)
+
+
+def to_nibabel(volume: Volume) -> Any:
+    """Return a NIfTI image that nibabel holds as if it had read it from a file."""
+    is_nifti2 = isinstance(volume.header, nib.Nifti2Header)
+    kind: Any = nib.Nifti2Image if is_nifti2 else nib.Nifti1Image
+    if volume.slope_intercept == (1.0, 0.0):
+        return kind(volume.stored, None, volume.header, dtype=volume.stored.dtype)
+    return kind.from_stream(io.BytesIO(encode_volume(volume, compressed=False)))
+
+
+def from_itk(image: Any) -> Volume:
+    """Wrap a SimpleITK image; its geometry goes from ITK's LPS to RAS."""
+    import SimpleITK
+
+    from slicefill.ingestion.itk import LPS_TO_RAS
+    from slicefill.ingestion.nifti import new_header
+
+    stored = SimpleITK.GetArrayFromImage(image)  # (K, J, I) or (K, J, I, C)
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        stored = np.moveaxis(stored, -1, 0)
+    dimension = image.GetDimension()
+    direction = np.reshape(image.GetDirection(), (dimension, dimension))[:3, :3]
+    affine = np.eye(4)
+    affine[:3, :3] = direction * image.GetSpacing()[:3]
+    affine[:3, 3] = image.GetOrigin()[:3]
+    return Volume(stored.T, new_header(stored.T, LPS_TO_RAS @ affine))
+
+
+def to_itk(volume: Volume) -> Any:
+    """Return a SimpleITK image of the same numbers in the same world, in LPS.
+
+    Raises:
+        ValueError: If the volume has a slope or an intercept, which ITK has no place for.
+    """
+    import SimpleITK
+
+    from slicefill.ingestion.itk import LPS_TO_RAS
+
+    if volume.slope_intercept != (1.0, 0.0):
+        msg = (
+            f"the scan has slope and intercept {volume.slope_intercept}, which only NIfTI can "
+            "hold; name an output that ends in .nii.gz"
+        )
+        raise ValueError(msg)
+    channels = volume.stored.ndim == 4
+    stored = volume.stored.transpose(2, 1, 0, 3) if channels else volume.stored.T
+    native = np.ascontiguousarray(stored, stored.dtype.newbyteorder("="))
+    image = SimpleITK.GetImageFromArray(native, isVector=channels)
+    affine = LPS_TO_RAS @ volume.affine
+    spacing = nib.affines.voxel_sizes(affine)
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(affine[:3, 3].tolist())
+    image.SetDirection((affine[:3, :3] / spacing).ravel().tolist())
+    return image
