@@ -20,7 +20,7 @@ import pandas as pd
 from learning import learn_adapted, load_weights, subsampled_scans
 from real_sets import FACTORS, Design, find_scans, load_design, read_pair, score_method
 
-from slicefill.datasets.checkpoints import StateFile
+from slicefill.io.checkpoints import StateFile
 from slicefill.imputation.impute import Imputer, learned_imputer
 from slicefill.imputation.methods.adapted.adaptation import Scans, adaptation_fingerprint
 from slicefill.imputation.methods.adapted.params import AdaptationParams

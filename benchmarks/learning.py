@@ -10,7 +10,7 @@ from pathlib import Path
 from real_sets import Design, Scan, read_pair
 from synthetic_slices import Forgetful
 
-from slicefill.datasets.checkpoints import StateFile, read_checkpoint
+from slicefill.io.checkpoints import StateFile, read_checkpoint
 from slicefill.fingerprint import fingerprint
 from slicefill.imputation.methods.adapted.adaptation import (
     Scans,

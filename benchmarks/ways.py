@@ -88,7 +88,7 @@ def _network(hardware: HardwareParams, params: ImputationParams, checkpoint: Pat
 
 def _load(checkpoint: Path | None) -> Any:
     if checkpoint:
-        from slicefill.datasets.checkpoints import read_checkpoint
+        from slicefill.io.checkpoints import read_checkpoint
 
         return read_checkpoint(checkpoint)
     from slicefill.imputation.methods.pretrained import load_pretrained

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch.multiprocessing import ProcessExitedException
 
-from slicefill.datasets.checkpoints import StateFile
 from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.imputation.methods.slice_imputation.training import train
 from slicefill.imputation.methods.slice_imputation.training_set import TrainingData
@@ -17,6 +16,7 @@ from slicefill.imputation.methods.super_resolution.params import Params as Super
 from slicefill.imputation.methods.super_resolution.training import (
     train_network as train_super_resolution,
 )
+from slicefill.io.checkpoints import StateFile
 from slicefill.params import AugmentationParams, SegmentationParams
 from slicefill.segmentation.engines import find_engine
 from slicefill.segmentation.interface import SegmentationData, Setting

@@ -6,7 +6,7 @@ import signal
 import pytest
 import torch
 
-from slicefill.datasets.checkpoints import read_checkpoint
+from slicefill.io.checkpoints import read_checkpoint
 
 # Runs Kedro, and kills itself with SIGKILL right after a function has done its work n times:
 # at a definite place, where a kill from outside would come at any.

@@ -149,8 +149,8 @@ def test_one_command_measures_writes_and_draws(synthesis_params, tmp_path, monke
     import speed
     import torch
 
-    from slicefill.datasets.checkpoints import write_checkpoint
     from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
+    from slicefill.io.checkpoints import write_checkpoint
 
     torch.manual_seed(0)
     model = SynthesisModel(1, synthesis_params.network, synthesis_params.parts)

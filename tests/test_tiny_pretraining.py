@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from slicefill.datasets.checkpoints import read_checkpoint
 from slicefill.imputation.methods.pretrained import read_pretrained
+from slicefill.io.checkpoints import read_checkpoint
 
 pytestmark = pytest.mark.server
 SMALL = (

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from slicefill.datasets.checkpoints import read_checkpoint
+from slicefill.io.checkpoints import read_checkpoint
 
 pytestmark = pytest.mark.server
 TRIALS = 3  # conf/tiny

@@ -1,6 +1,7 @@
 """Trained models as functions of arrays: what MLflow serves, and what others may call."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,18 @@ import numpy as np
 
 from slicefill.geometry import AxisName
 from slicefill.imputation.impute import impute_case, learned_imputer
+from slicefill.io.checkpoints import read_checkpoint
 from slicefill.io.exchange import from_array
-from slicefill.params import AugmentationParams, ImputationParams, SegmentationParams
+from slicefill.params import (
+    AugmentationParams,
+    HardwareParams,
+    ImputationParams,
+    PredictionParams,
+    SegmentationParams,
+    ViewParams,
+)
 from slicefill.plugins import System, find_kind
-from slicefill.types import Array, Case, Checkpoint, Floats
+from slicefill.types import Array, Case, Checkpoint, Floats, Volume
 
 _AXES: dict[int, AxisName] = {-1: "auto", 0: "L", 1: "A", 2: "S"}  # of an array that is not turned
 
@@ -32,7 +41,7 @@ def array_imputer(name: str, path: str | Path, params: dict[str, Any]) -> Callab
         it unchanged. It raises ValueError where there is nothing to impute.
     """
     base = ImputationParams.model_validate(params)
-    imputer = learned_imputer(name, read_checkpoint(path), base)
+    imputer = learned_imputer(name, read_checkpoint(Path(path)), base)
 
     def impute(volume: Floats, spacing: Sequence[float], axis: int = -1, count: int = -1) -> Floats:
         case = _case(volume, spacing)
@@ -64,23 +73,54 @@ def array_segmenter(path: str | Path, params: dict[str, Any]) -> Callable[..., A
         volumes); see `array_imputer` for the rest. It returns label ids, `(I, J, K)`, uint8 where
         they fit.
     """
+    rule = SegmentationParams.model_validate(params["segmentation"])
+    base = AugmentationParams.model_validate(params["augmentation"])
+    predict = _segmenter(read_checkpoint(Path(path)), rule)
+
+    def segment(volume: Floats, spacing: Sequence[float], axis: int = -1) -> Array:
+        own = base.model_copy(update={"through_plane": axis_name(axis)})
+        return predict(_case(volume, spacing), own).stored
+
+    return segment
+
+
+def case_segmenter(path: str | Path, device: str = "auto") -> Callable[[Case], Volume]:
+    """Prepare a segmentation model with what its checkpoint says of labels and intensities.
+
+    Args:
+        path: Its checkpoint.
+        device: auto, cpu, gpu or mps.
+
+    Returns:
+        A function from a case, as dense along its slices as those that the model learned from, to
+        its label map.
+
+    Raises:
+        ValueError: If the file is no checkpoint of a segmentation network.
+    """
+    checkpoint = read_checkpoint(Path(path))
+    if "engine" not in checkpoint:
+        msg = f"{path}: expected a segmentation network, got a checkpoint with {sorted(checkpoint)}"
+        raise ValueError(msg)
+    hardware = HardwareParams.model_validate({"accelerator": device})
+    rule = PredictionParams(label_names=checkpoint["label_names"], hardware=hardware)
+    view = ViewParams(through_plane=checkpoint["through_plane"], window=checkpoint["window"])
+    return partial(_segmenter(checkpoint, rule), params=view)
+
+
+def _segmenter(checkpoint: Checkpoint, rule: PredictionParams) -> Callable[..., Volume]:
     from slicefill.segmentation import engines
     from slicefill.segmentation.prediction import make_prediction, make_predictor
     from slicefill.segmentation.scans import make_scan
 
-    checkpoint = read_checkpoint(path)
-    rule = SegmentationParams.model_validate(params["segmentation"])
-    base = AugmentationParams.model_validate(params["augmentation"])
     module = find_kind(engines.FOLDER, checkpoint["engine"])
     predictor = make_predictor(System(checkpoint["engine"], module, None), checkpoint, rule)
 
-    def segment(volume: Floats, spacing: Sequence[float], axis: int = -1) -> Array:
-        case = _case(volume, spacing)
-        own = base.model_copy(update={"through_plane": axis_name(axis)})
-        scan = make_scan(case, None, None, own)
-        return make_prediction(predictor, scan, case, rule).label.stored
+    def predict(case: Case, params: ViewParams) -> Volume:
+        scan = make_scan(case, None, None, params)
+        return make_prediction(predictor, scan, case, rule).label
 
-    return segment
+    return predict
 
 
 def axis_name(axis: int) -> AxisName:
@@ -93,13 +133,6 @@ def axis_name(axis: int) -> AxisName:
         msg = f"axis: expected 0, 1, 2 or -1 (the largest spacing), got {axis}"
         raise ValueError(msg)
     return _AXES[axis]
-
-
-def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a checkpoint onto the processor: tensors and plain values, no code."""
-    import torch
-
-    return dict(torch.load(path, map_location="cpu", weights_only=True))
 
 
 def _case(volume: Floats, spacing: Sequence[float]) -> Case:

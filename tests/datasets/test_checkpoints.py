@@ -5,14 +5,9 @@ import pytest
 import torch
 from kedro.io import DatasetError
 
-from slicefill.datasets.checkpoints import (
-    ModelsDataset,
-    StateFile,
-    StatesDataset,
-    read_checkpoint,
-    write_checkpoint,
-)
+from slicefill.datasets.checkpoints import ModelsDataset, StatesDataset
 from slicefill.io import storage
+from slicefill.io.checkpoints import StateFile, read_checkpoint, write_checkpoint
 from slicefill.types import ModelPromise
 
 STATE = {

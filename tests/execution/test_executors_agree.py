@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from slicefill.datasets.cases import CasesDataset
-from slicefill.datasets.checkpoints import ModelsDataset, write_checkpoint
+from slicefill.datasets.checkpoints import ModelsDataset
+from slicefill.io.checkpoints import write_checkpoint
 from slicefill.params import (
     AugmentationParams,
     ComparisonParams,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from slicefill.datasets.checkpoints import StateFile, read_checkpoint, write_checkpoint
+from slicefill.io.checkpoints import StateFile, read_checkpoint, write_checkpoint
 from slicefill.metrics.overlap import dice
 from slicefill.params import AugmentationParams, SegmentationParams
 from slicefill.plugins import list_kinds

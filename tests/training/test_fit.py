@@ -6,7 +6,7 @@ from math import inf, nan
 import pytest
 import torch
 
-from slicefill.datasets.checkpoints import StateFile
+from slicefill.io.checkpoints import StateFile
 from slicefill.training.fit import Run, Schedule, fit
 
 SCORE = "validation/dice"

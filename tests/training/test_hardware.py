@@ -7,8 +7,8 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from slicefill.datasets.checkpoints import StateFile
 from slicefill.fingerprint import fingerprint
+from slicefill.io.checkpoints import StateFile
 from slicefill.params import HardwareParams
 from slicefill.training.fit import Run, share_run
 from slicefill.training.hardware import (

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from slicefill.datasets.checkpoints import ModelsDataset, read_checkpoint
+from slicefill.datasets.checkpoints import ModelsDataset
+from slicefill.io.checkpoints import read_checkpoint
 from slicefill.tracking import start_run
 from slicefill.training.ranks import machine_rank
 from slicefill.types import Lazy

@@ -1,10 +1,20 @@
-"""Command line: `slicefill verify` and `slicefill tune-worker`."""
+"""Command line of the library: it needs no project around it."""
 
 import argparse
 from collections.abc import Sequence
 
+from slicefill import __version__
+from slicefill.command_line.evaluate import add_evaluate
+from slicefill.command_line.impute import add_impute
+from slicefill.command_line.info import add_info
+from slicefill.command_line.segment import add_segment
 from slicefill.command_line.tune_worker import add_tune_worker
 from slicefill.command_line.verify import add_verify
+
+_DESCRIPTION = """\
+Isotropic scans from anisotropic ones: the missing slices and their labels are synthesised, and
+every acquired voxel is untouched.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,9 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: With status 2 for wrong usage, 0 after `--help`.
     """
-    parser = argparse.ArgumentParser(prog="slicefill", description="Slicefill's tools.")
+    parser = argparse.ArgumentParser(prog="slicefill", description=_DESCRIPTION)
+    parser.add_argument("--version", action="version", version=f"slicefill {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    add_verify(commands)
-    add_tune_worker(commands)
+    for add in (add_impute, add_info, add_verify, add_evaluate, add_segment, add_tune_worker):
+        add(commands)
     arguments = parser.parse_args(argv)
     return int(arguments.run(arguments))

@@ -1,31 +1,35 @@
 """`slicefill verify` proves that imputing left every acquired slice untouched."""
 
 import argparse
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-_IMAGE, _RECORD = "image.nii.gz", "record.json"
+from slicefill.command_line.wording import UsageError, existing
+
+if TYPE_CHECKING:
+    from slicefill.batch.pairs import Output
+
 _SHOWN = 5  # differences printed per case
 
 _VERIFY = """\
-Compare imputed cases with the cases they were made from: every acquired slice bit for bit
+Compare imputed scans with those that they were made from: every acquired slice bit for bit
 (SHA-256 of the stored numbers), its place in the world, the intensity scale, the label ids and
 the mask of synthetic slices. Nothing is written.
 
-A case folder holds image.nii.gz, perhaps label.nii.gz, and record.json.
+OUTPUT is a file or a folder that `slicefill impute` wrote, or case folders of a Kedro run. INPUT is
+what was imputed, as it was given: files of any format, a DICOM folder, a folder; or case folders.
 """
 _EXAMPLES = """\
 exit status: 0 every case passes, 1 some differ or cannot be read, 2 wrong usage
 
 examples:
-  slicefill verify imputed/linear/case_01 --against acquired/case_01
+  slicefill verify scan_isotropic.nii.gz --against scan.nii.gz
+  slicefill verify scans_isotropic/ --against scans/
   slicefill verify imputed --against acquired   # every imputed/<method>/<case>
   slicefill verify imputed/linear/case_01 --against scan.nii.gz --label scan_label.nii.gz
 """
-
-
-class _UsageError(Exception):
-    """The arguments do not fit what is on disk."""
 
 
 def add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -38,24 +42,21 @@ def add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verify.add_argument(
-        "output",
-        metavar="OUTPUT",
-        type=_existing,
-        help="an imputed case folder, a folder of them (<method>), or a folder of those",
+        "output", metavar="OUTPUT", type=existing, help="imputed scan, or a folder of them"
     )
     verify.add_argument(
         "--against",
         metavar="INPUT",
-        type=_existing,
+        type=existing,
         required=True,
-        help="the case folder before imputing, a folder of them (matched by folder name), or the "
-        "NIfTI file of a single case",
+        help="the scan before imputing, or the folder of them (matched by name)",
     )
     verify.add_argument(
         "--label",
         metavar="FILE",
-        type=_existing,
-        help="label map that belongs to the NIfTI file INPUT; without it only the image is checked",
+        type=existing,
+        help="label map of a single INPUT, or a folder of label maps; without it only the image "
+        "is checked where INPUT has none",
     )
     verify.set_defaults(run=partial(_run, verify))
 
@@ -63,33 +64,49 @@ def add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _run(verify: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     try:
         return _verify(arguments.output, arguments.against, arguments.label)
-    except _UsageError as error:
+    except UsageError as error:
         verify.error(str(error))
-
-
-def _existing(text: str) -> Path:
-    path = Path(text)
-    if not path.exists():
-        msg = f"{path}: no such file or folder"
-        raise argparse.ArgumentTypeError(msg)
-    return path
 
 
 def _verify(output: Path, against: Path, label: Path | None) -> int:
     """Print a line per case and a summary; the exit status."""
-    cases = _case_folders(output)
-    source_of = _sources(cases, output, against)
-    if label is not None and not against.is_file():
-        msg = f"--label belongs to a NIfTI file after --against, but {against} is a folder"
-        raise _UsageError(msg)
-    passed = 0
-    for folder in cases:
-        differences = _differences(folder, source_of[folder], label)
-        _print_verdict(str(folder.relative_to(output.parent)), differences)
-        passed += not differences
-    ignored = " (image only: no --label given)" if against.is_file() and label is None else ""
-    print(f"{passed} of {len(cases)} cases ok{ignored}")
-    return int(passed < len(cases))
+    from slicefill.batch.pairs import list_outputs, open_sources
+
+    passed = image_only = 0
+    try:
+        outputs = list_outputs(output)
+        with open_sources(against, label) as sources:
+            readers = _match(outputs, sources, output, against)
+            for each in outputs:
+                differences, alone = _differences(each, readers[each.name])
+                _print_verdict(each.name, differences)
+                passed += not differences
+                image_only += alone
+    except (ValueError, FileNotFoundError) as error:
+        raise UsageError(str(error)) from error
+    ignored = f" ({image_only} image only: INPUT has no label map)" if image_only else ""
+    print(f"{passed} of {len(outputs)} cases ok{ignored}")
+    return int(passed < len(outputs))
+
+
+def _match(
+    outputs: "list[Output]",
+    sources: Mapping[str, Callable[[], Any]],
+    output: Path,
+    against: Path,
+) -> dict[str, Callable[[], Any] | None]:
+    """Return the reader of the source of each output, by the output's name."""
+    if len(sources) == 1 and len(outputs) == 1:
+        return {outputs[0].name: next(iter(sources.values()))}
+    if len(sources) == 1:
+        msg = f"{output} holds {len(outputs)} cases, but {against} is one; give the folder of them"
+        raise UsageError(msg)
+    matched = {each.name: sources.get(each.case or "") for each in outputs}
+    if not any(matched.values()):
+        names = ", ".join(each.name for each in outputs[:3])
+        msg = f"{against}: expected scans named as in {output} ({names}), found none of them"
+        raise UsageError(msg)
+    return matched
 
 
 def _print_verdict(name: str, differences: list[str]) -> None:
@@ -100,46 +117,19 @@ def _print_verdict(name: str, differences: list[str]) -> None:
         print(f"{'':<9}... and {len(differences) - _SHOWN} more")
 
 
-def _case_folders(output: Path) -> list[Path]:
-    """OUTPUT itself, its children or its grandchildren: whichever hold a case, even in part."""
-    patterns = [depth + name for depth in ("", "*/", "*/*/") for name in (_IMAGE, _RECORD)]
-    found = {path.parent for pattern in patterns for path in output.glob(pattern)}
-    # A leading dot marks a case that was being written when its run stopped.
-    folders = sorted(folder for folder in found if not folder.name.startswith("."))
-    if not folders:
-        msg = f"{output}: expected a case folder with {_IMAGE}, or a folder of them; found none"
-        raise _UsageError(msg)
-    return folders
-
-
-def _sources(cases: list[Path], output: Path, against: Path) -> dict[Path, Path]:
-    if against.is_dir() and not (against / _IMAGE).exists():
-        sources = {folder: against / folder.name for folder in cases}
-        if not any(source.exists() for source in sources.values()):
-            msg = f"{against}: expected case folders named as in {output}, found none of them"
-            raise _UsageError(msg)
-        return sources
-    if len(cases) > 1:
-        msg = f"{output} holds {len(cases)} cases, but {against} is one; give the folder of them"
-        raise _UsageError(msg)
-    return {cases[0]: against}
-
-
-def _differences(folder: Path, source: Path, label: Path | None) -> list[str]:
+def _differences(output: "Output", read: Callable[[], Any] | None) -> tuple[list[str], bool]:
+    """Return what differs, and whether only the image could be compared."""
     from dataclasses import replace
 
-    from slicefill.imputation.verification import verify_imputed_case
-    from slicefill.io.case_folder import read_case, read_volume
-    from slicefill.types import Case
+    from slicefill.imputation.verification import verify_imputed_case, with_grid
 
+    if read is None:
+        return [f"cannot be compared: INPUT has no scan {output.case}"], False
     try:
-        imputed = read_case(folder)
-        if source.is_file():
-            original = Case(read_volume(source), None if label is None else read_volume(label))
-        else:
-            original = read_case(source)
+        imputed, source = output.read(), read()
     except Exception as error:  # a damaged case must not hide the verdict on the others
-        return [f"cannot be read: {error}"]
-    if source.is_file() and label is None:
+        return [f"cannot be read: {error}"], False
+    alone = source.label is None and imputed.label is not None
+    if alone:
         imputed = replace(imputed, label=None)
-    return verify_imputed_case(imputed, original)
+    return verify_imputed_case(with_grid(imputed, source), source), alone

@@ -1,6 +1,5 @@
 """Training states and models on disk: tensors and plain values, never pickled classes."""
 
-import io
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,13 +9,8 @@ from typing import Any, NoReturn
 from kedro.io import AbstractDataset, DatasetError
 
 from slicefill.datasets.promises import FAILED, inside, make_each, read_failures
-from slicefill.io.storage import (
-    Location,
-    location,
-    read_file,
-    remove_leftovers,
-    replace_file,
-)
+from slicefill.io.checkpoints import StateFile, read_checkpoint
+from slicefill.io.storage import Location, location
 from slicefill.params import SERIAL
 from slicefill.training.ranks import machine_rank
 from slicefill.types import Checkpoint, ModelPromise
@@ -24,25 +18,6 @@ from slicefill.types import Checkpoint, ModelPromise
 logger = logging.getLogger(__name__)
 _SUFFIX = ".pt"
 _STATES = "last"  # folder of training states among the models
-
-
-@dataclass(frozen=True)
-class StateFile:
-    """State of one training: a file that is replaced whole or not at all."""
-
-    path: Location
-
-    def load(self) -> Checkpoint | None:
-        """Return what was saved last, or None; remove what a killed process left unfinished."""
-        remove_leftovers([self.path])
-        try:
-            return read_checkpoint(self.path)
-        except FileNotFoundError:
-            return None
-
-    def save(self, state: Checkpoint) -> None:
-        """Replace the file."""
-        write_checkpoint(state, self.path)
 
 
 @dataclass(frozen=True)
@@ -213,23 +188,6 @@ class ReleaseDataset(AbstractDataset[Checkpoint, Checkpoint]):
 
     def _exists(self) -> bool:
         return (self._path / "model.json").is_file()
-
-
-def read_checkpoint(path: Location) -> Checkpoint:
-    """Read tensors and plain values; refuses anything that would execute code."""
-    import torch
-
-    content = io.BytesIO(read_file(path))
-    return dict(torch.load(content, map_location="cpu", weights_only=True))
-
-
-def write_checkpoint(checkpoint: Checkpoint, path: Location) -> None:
-    """Write so that the file is replaced whole or not at all, also when killed."""
-    import torch
-
-    content = io.BytesIO()
-    torch.save(checkpoint, content)
-    replace_file(path, content.getvalue())
 
 
 def _file(folder: Location, name: str) -> Location:

@@ -17,7 +17,12 @@ _HELD: dict[str, Any] = {}  # the last value of `prepared`, by fingerprint
 
 
 def run_each(
-    work: Callable[[str, A], R], items: Mapping[str, A], executor: ExecutorParams, title: str
+    work: Callable[[str, A], R],
+    items: Mapping[str, A],
+    executor: ExecutorParams,
+    title: str,
+    *,
+    note: Callable[[str, R | Failure], None] | None = None,
 ) -> tuple[dict[str, R], dict[str, str]]:
     """Do the work for every item; one that fails does not stop the others.
 
@@ -31,6 +36,8 @@ def run_each(
         items: By name.
         executor: Which executor, and how many workers.
         title: Shown before the progress bar and in messages.
+        note: Called with name and outcome of every item as soon as it is known; failures are
+            then not logged here.
 
     Returns:
         Results and, for items that failed, the reason, by name, both in the order of the items.
@@ -50,14 +57,17 @@ def run_each(
 
     ways = {"serial": run_serial, "processes": in_processes, "dask": on_dask}
     outcomes = (ways[executor.kind] if items else run_serial)(work, items, executor)
-    shown = tqdm(outcomes, title, len(items), unit="case", disable=len(items) < 2)
+    shown = tqdm(outcomes, title, len(items), unit="case", disable=len(items) < 2 and note is None)
     done: dict[str, R] = {}
     failed: dict[str, str] = {}
     with closing(outcomes):  # an interruption ends the workers now, not some time later
         for name, outcome in shown:
-            if isinstance(outcome, Failure):
+            if note is not None:
+                note(name, outcome)
+            elif isinstance(outcome, Failure):
                 told = f"{outcome.reason}\n{outcome.trace}".strip()
                 logger.error("%s: %s failed: %s", title, name, told)
+            if isinstance(outcome, Failure):
                 failed[name] = outcome.reason
             else:
                 done[name] = outcome

@@ -19,6 +19,7 @@ from slicefill.geometry import (
 from slicefill.imputation.dense_grid import DenseGrid, stack_case
 from slicefill.imputation.methods import FOLDER
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
+from slicefill.io.checkpoints import read_checkpoint
 from slicefill.params import ImputationParams, WindowParams
 from slicefill.plugins import System, find_kind, find_system, list_kinds
 from slicefill.types import Array, Case, Checkpoint, Method, Stack, SyntheticSlices, Volume
@@ -104,10 +105,7 @@ def load_named(method: str | Mapping[str, Any], params: ImputationParams) -> Imp
         FileNotFoundError: If there is no such checkpoint.
     """
     if isinstance(method, str) and method.endswith(".pt"):
-        import torch
-
-        checkpoint = torch.load(method, map_location="cpu", weights_only=True)
-        return learned_imputer(Path(method).stem, checkpoint, params)
+        return learned_imputer(Path(method).stem, read_checkpoint(Path(method)), params)
     if isinstance(method, str):
         known = method in list_kinds(FOLDER)
         method = {"kind": method} if known else {"kind": "classical", "rule": method}

@@ -80,6 +80,12 @@ def encode_volume(volume: Volume, *, compressed: bool = True) -> bytes:
     return content.getvalue()
 
 
+def encode_record(record: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a JSON file that says how a case came about."""
+    text = json.dumps(dict(record), indent=1, sort_keys=True, default=_plain)
+    return f"{text}\n".encode()
+
+
 def read_record(folder: Location) -> dict[str, Any]:
     """Read how a case came about; empty for a folder without a record."""
     try:
@@ -109,13 +115,12 @@ def read_volume(path: Location) -> Volume:
 def _write_folder(
     volumes: Mapping[str, Volume | None], record: Mapping[str, Any], folder: Location
 ) -> None:
-    text = json.dumps(dict(record), indent=1, sort_keys=True, default=_plain) + "\n"
     files: dict[str, Callable[[], bytes]] = {
         f"{name}{_SUFFIX}": partial(encode_volume, volume)
         for name, volume in volumes.items()
         if volume is not None
     }
-    replace_folder(folder, {**files, RECORD: text.encode})
+    replace_folder(folder, {**files, RECORD: partial(encode_record, record)})
 
 
 def _read_volumes(folder: Location, needed: str) -> dict[str, Volume]:

@@ -190,7 +190,7 @@ def to_itk(volume: Volume) -> Any:
     channels = volume.stored.ndim == 4
     stored = volume.stored.transpose(2, 1, 0, 3) if channels else volume.stored.T
     native = np.ascontiguousarray(stored, stored.dtype.newbyteorder("="))
-    image = SimpleITK.GetImageFromArray(native, isVector=channels)
+    image: Any = SimpleITK.GetImageFromArray(native, isVector=channels)
     affine = LPS_TO_RAS @ volume.affine
     spacing = nib.affines.voxel_sizes(affine)
     image.SetSpacing(spacing.tolist())

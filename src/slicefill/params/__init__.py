@@ -28,8 +28,10 @@ from slicefill.params.pretraining import CalibrationParams, DomainParams, Pretra
 from slicefill.params.segmentation import (
     AugmentationParams,
     InferenceParams,
+    PredictionParams,
     SegmentationOptimisation,
     SegmentationParams,
+    ViewParams,
 )
 from slicefill.params.tuning import Choices, Range, TuningParams
 
@@ -52,6 +54,7 @@ __all__ = [
     "InferenceParams",
     "IngestionParams",
     "LabelParams",
+    "PredictionParams",
     "Preset",
     "PretrainingParams",
     "Range",
@@ -62,6 +65,7 @@ __all__ = [
     "SplitParams",
     "StatisticsParams",
     "TuningParams",
+    "ViewParams",
     "WindowParams",
     "as_plain",
 ]

@@ -37,28 +37,44 @@ class SegmentationOptimisation(Params):
 class InferenceParams(Params):
     """Sliding window and what is kept of it."""
 
-    overlap: Fraction = Field(description="of neighbouring windows, Gaussian weights")
-    batch: Count = Field(description="windows or slices at once")
-    softmax: bool = Field(description="keep the class probabilities as a file")
+    overlap: Fraction = Field(0.5, description="of neighbouring windows, Gaussian weights")
+    batch: Count = Field(16, description="windows or slices at once")
+    softmax: bool = Field(False, description="keep the class probabilities as a file")
     wrappers: list[dict[str, Any]] = Field(
         [], description="entries of kinds in segmentation/inference/, the first one innermost"
     )
 
 
-class SegmentationParams(Params):
+class PredictionParams(Params):
+    """Use of trained segmentation networks."""
+
+    label_names: dict[int, str] = Field(description="id → name; 0 is the background")
+    inference: InferenceParams = InferenceParams()
+    hardware: HardwareParams = HardwareParams()
+
+
+class SegmentationParams(PredictionParams):
     """Training and use of segmentation networks."""
 
     seeds: list[int] = Field(min_length=1, description="one network each; scores are averaged")
-    label_names: dict[int, str] = Field(description="id → name; 0 is the background")
     engines: dict[str, dict[str, Any]] = Field(
         description="entries of kinds in segmentation/engines/, by name"
     )
     optimisation: SegmentationOptimisation
     inference: InferenceParams
-    hardware: HardwareParams = HardwareParams()
 
 
-class AugmentationParams(Params):
+class ViewParams(Params):
+    """How a case becomes what a segmentation network sees."""
+
+    confidence_threshold: Fraction = Field(
+        0.0, description="synthetic voxels below it give no loss"
+    )
+    through_plane: AxisName
+    window: WindowParams = Field(description="of the acquired slices, for every method the same")
+
+
+class AugmentationParams(ViewParams):
     """What segmentation networks are trained on besides acquired slices, and how it is varied."""
 
     synthetic_weight: Weight = Field(
@@ -67,9 +83,6 @@ class AugmentationParams(Params):
     synthetic_fraction: Fraction | None = Field(
         description="share of synthetic slices among those drawn in 2D; null: by their number"
     )
-    confidence_threshold: Fraction = Field(description="synthetic voxels below it give no loss")
     transforms: list[dict[str, Any]] = Field(
         description="entries of kinds in segmentation/transforms/, in order; [] for none"
     )
-    through_plane: AxisName
-    window: WindowParams = Field(description="of the acquired slices, for every method the same")

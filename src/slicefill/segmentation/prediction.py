@@ -4,7 +4,7 @@ import numpy as np
 
 from slicefill.geometry import slices_back, slices_first, spacing_slices_first
 from slicefill.metrics.segmentation import score_segmentation
-from slicefill.params import ScoringParams, SegmentationParams
+from slicefill.params import PredictionParams, ScoringParams
 from slicefill.plugins import System
 from slicefill.segmentation.inference import wrap_all
 from slicefill.segmentation.interface import Predictor
@@ -12,14 +12,14 @@ from slicefill.segmentation.scans import Scan
 from slicefill.types import Case, Checkpoint, Prediction, Volume
 
 
-def make_predictor(system: System, checkpoint: Checkpoint, params: SegmentationParams) -> Predictor:
+def make_predictor(system: System, checkpoint: Checkpoint, params: PredictionParams) -> Predictor:
     """Make a trained engine ready to predict, with the wrappers of `params.inference`."""
     predictor: Predictor = system.module.load(checkpoint, system.params, params)
     return wrap_all(predictor, params.inference.wrappers)
 
 
 def make_prediction(
-    predictor: Predictor, scan: Scan, grid: Case, params: SegmentationParams
+    predictor: Predictor, scan: Scan, grid: Case, params: PredictionParams
 ) -> Prediction:
     """Segment a scan.
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from slicefill.geometry import slices_first, spacing_slices_first, through_plane_axis
 from slicefill.imputation.dense_grid import stack_case
-from slicefill.params import AugmentationParams
+from slicefill.params import AugmentationParams, ViewParams
 from slicefill.types import Case, Floats, Lazy, Promise
 
 
@@ -62,7 +62,7 @@ def make_scan(
     acquired_case: Case,
     imputed: Case | None,
     slice_weights: Sequence[float] | None,
-    params: AugmentationParams,
+    params: ViewParams,
 ) -> Scan:
     """Put acquired labels, synthetic labels and loss weights on the grid of an imputed case.
 

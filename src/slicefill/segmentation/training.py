@@ -10,7 +10,7 @@ from torch import nn
 
 from slicefill import __version__
 from slicefill.fingerprint import fingerprint
-from slicefill.params import SegmentationParams
+from slicefill.params import PredictionParams
 from slicefill.segmentation.interface import Objective, Predictor, SegmentationData, Setting
 from slicefill.segmentation.learner import SegmentationLearner, Task
 from slicefill.segmentation.networks import Design, build_network
@@ -80,7 +80,7 @@ def network_fingerprint(
     )
 
 
-def load_network(checkpoint: Checkpoint, params: SegmentationParams) -> Predictor:
+def load_network(checkpoint: Checkpoint, params: PredictionParams) -> Predictor:
     """Rebuild a trained network on the device of `params.hardware`."""
     fabric = launch_fabric(params.hardware.alone)
     design = checkpoint["design"]

@@ -59,8 +59,10 @@ def _train(
         own = {"kind": engine.kind, **engine.params.model_dump()}
         tracking.log_params({"engine": engine.name, "segmentation": {**shared, "engine": own}})
         run = Run(states[name], tracking.reporter(f"{member}/"))
-        made: Checkpoint = engine.module.train(data, engine.params, setting, run)
-        return made
+        made = engine.module.train(data, engine.params, setting, run)
+        # With these it predicts without `conf/`: `slicefill segment`.
+        seen = setting.augmentation.model_dump(include={"window", "through_plane"})
+        return {**made, **seen, "label_names": setting.params.label_names}
 
 
 def record_learning(

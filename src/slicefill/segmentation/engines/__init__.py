@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel
 
-from slicefill.params import SegmentationParams
+from slicefill.params import PredictionParams, SegmentationParams
 from slicefill.plugins import System, find_system
 from slicefill.types import Checkpoint
 
@@ -42,7 +42,7 @@ class EngineFile(Protocol):
         """
 
     def load(
-        self, checkpoint: Checkpoint, params: Any, segmentation: SegmentationParams
+        self, checkpoint: Checkpoint, params: Any, segmentation: PredictionParams
     ) -> "Predictor":
         """Make a predictor on the device of `segmentation.hardware`.
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from slicefill.params import SegmentationParams
+from slicefill.params import PredictionParams
 from slicefill.params.base import Count
 from slicefill.params.base import Params as BaseParams
 from slicefill.types import Checkpoint
@@ -43,7 +43,7 @@ def train(data: "SegmentationData", params: Params, setting: "Setting", run: "Ru
 
 
 def load(
-    checkpoint: Checkpoint, params: Params | None, segmentation: SegmentationParams
+    checkpoint: Checkpoint, params: Params | None, segmentation: PredictionParams
 ) -> "Predictor":
     """Rebuild the trained network (`EngineFile`)."""
     from slicefill.segmentation.training import load_network

@@ -50,3 +50,55 @@ class AdaptationParams(Params):
         """Return the same with another limit of time."""
         limited = self.optimisation.model_copy(update={"minutes": minutes})
         return self.model_copy(update={"optimisation": limited})
+
+
+def default_params(through_plane: AxisName, hardware: HardwareParams) -> AdaptationParams:
+    """Return the section `adaptation` of `conf/base`, where there is no `conf/`.
+
+    Args:
+        through_plane: The axis across the slices.
+        hardware: Where it runs.
+    """
+    groups = {
+        "inner": (1, 1),
+        "through_plane": 1.0,
+        "in_plane": 3.0,
+        "in_plane_factor": None,
+        "crop": (64, 64),
+        "background_keep": 0.1,
+        "reverse": True,
+        "flip": True,
+        "cache_gb": 4.0,
+    }
+    optimisation = {
+        "frozen": ["flow_network"],
+        "minutes": 5.0,
+        "learning_rate": 2.0e-4,
+        "critic_learning_rate": 1.0e-3,
+        "warmup_steps": 20,
+        "decay": "cosine",
+        "gradient_clip": 1.0,
+        "batch": 8,
+        "epochs": 1000,
+        "groups_per_epoch": 600,
+        "pretraining_epochs": 0,
+        "patience": 30,
+        "validation_groups": 60,
+        "seed": 0,
+    }
+    chosen = {
+        "cases": 24,
+        "subjects": 4,
+        "held_out": 0.2,
+        "least_gain": 0.05,
+        "largest_p": 0.01,
+        "fraction": 0.5,
+        "weights": {"rec": 1.0, "error": 0.01, "cycle": 0.1},
+        "perceptual": "none",
+        "critic_width": 16,
+        "groups": groups,
+        "optimisation": optimisation,
+        "through_plane": through_plane,
+        "hardware": hardware,
+    }
+    return AdaptationParams.model_validate(chosen)

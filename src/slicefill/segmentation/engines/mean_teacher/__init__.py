@@ -3,7 +3,7 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
-from slicefill.params import SegmentationParams
+from slicefill.params import PredictionParams
 from slicefill.segmentation.engines import unet2d
 from slicefill.segmentation.engines.mean_teacher.params import Params
 from slicefill.types import Checkpoint
@@ -35,7 +35,7 @@ def train(data: "SegmentationData", params: Params, setting: "Setting", run: "Ru
 
 
 def load(
-    checkpoint: Checkpoint, params: Params | None, segmentation: SegmentationParams
+    checkpoint: Checkpoint, params: Params | None, segmentation: PredictionParams
 ) -> "Predictor":
     """Rebuild the student (`EngineFile`)."""
     from slicefill.segmentation.training import load_network

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from slicefill.fingerprint import fingerprint
-from slicefill.params import SegmentationParams
+from slicefill.params import PredictionParams
 from slicefill.segmentation.engines.nnunetv2.params import Params
 from slicefill.types import Checkpoint
 
@@ -33,7 +33,7 @@ def train(data: "SegmentationData", params: Params, setting: "Setting", run: "Ru
 
 
 def load(
-    checkpoint: Checkpoint, params: Params | None, segmentation: SegmentationParams
+    checkpoint: Checkpoint, params: Params | None, segmentation: PredictionParams
 ) -> "Predictor":
     """Rebuild the trained network without files (`EngineFile`)."""
     from slicefill.segmentation.engines.nnunetv2.nnunet import load_nnunet

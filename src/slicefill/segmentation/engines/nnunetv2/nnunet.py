@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from slicefill import __version__
-from slicefill.params import HardwareParams, SegmentationParams
+from slicefill.params import HardwareParams, PredictionParams
 from slicefill.segmentation.engines.nnunetv2.files import (
     DATASET,
     collect_checkpoint,
@@ -102,7 +102,7 @@ def train_nnunet(data: SegmentationData, params: Params, setting: Setting, run: 
     }
 
 
-def load_nnunet(checkpoint: Checkpoint, params: SegmentationParams) -> Predictor:
+def load_nnunet(checkpoint: Checkpoint, params: PredictionParams) -> Predictor:
     """Rebuild a network of nnU-Net, on the device of `params.hardware`, without files.
 
     It predicts as nnU-Net does: mirrored copies are averaged, and windows overlap by

@@ -1,0 +1,85 @@
+"""The shipped weights learn from the scans of a plan before they impute them."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from slicefill.batch.tasks import Plan, Task
+from slicefill.imputation.impute import Imputer, learned_imputer
+from slicefill.io.checkpoints import StateFile
+from slicefill.params import ImputationParams
+from slicefill.types import Case, Checkpoint, Promise
+
+_FOLDER = ".slicefill"  # in the folder of outputs: adapted weights, and the state of adapting
+
+
+def adapted_loader(
+    plan: Plan, params: ImputationParams, minutes: float, say: Callable[[str], None]
+) -> Callable[[ImputationParams], Imputer]:
+    """Adapt the shipped weights to the scans of a plan; return what prepares the adapted method.
+
+    Weights that were adapted to the same scans are taken from the folder of outputs, and a call
+    that was killed goes on where it was.
+
+    Args:
+        plan: The scans that will be imputed.
+        params: Axis and device.
+        minutes: Of training and validation.
+        say: Called with what came of it.
+
+    Raises:
+        ValueError: If there is too little to learn from.
+    """
+    from slicefill.imputation.methods.adapted.adaptation import Scans, adapt, adaptation_fingerprint
+    from slicefill.imputation.methods.adapted.params import default_params
+    from slicefill.imputation.methods.pretrained import load_pretrained
+    from slicefill.training.fit import Run
+
+    rule = default_params(params.through_plane, params.hardware).within(minutes)
+    start = load_pretrained()
+    cases = {name: _promise(task) for name, task in plan.tasks.items()}
+    scans = Scans(cases, {name: name for name in cases})
+    folder = None if plan.folder is None else plan.folder / _FOLDER
+    kept = None if folder is None else StateFile(folder / "adapted.pt")
+    own = adaptation_fingerprint(scans, start, rule)
+    checkpoint = kept.load() if kept else None
+    if checkpoint is None or checkpoint["fingerprint"] != own:
+        store = Nothing() if folder is None else StateFile(folder / "adapting.pt")
+        checkpoint = adapt(scans, start, rule, Run(store, _ignore))
+        if kept:
+            kept.save(checkpoint)
+    say(_told(checkpoint))
+    return partial(learned_imputer, checkpoint["kind"], checkpoint)
+
+
+class Nothing:
+    """Keeps no state: a single scan has no folder for it (`fit.StateStore`)."""
+
+    def load(self) -> Checkpoint | None:
+        """Return None."""
+        return None
+
+    def save(self, state: Checkpoint) -> None:
+        """Do nothing."""
+
+
+def _ignore(values: Mapping[str, float], epoch: int) -> None:
+    """Report nothing."""
+
+
+def _promise(task: Task) -> Promise:
+    from slicefill.ingestion.integrity import checksum
+    from slicefill.ingestion.reading import source_files
+
+    return Promise(partial(_read, task), checksum(source_files(task.raw.image)))
+
+
+def _read(task: Task) -> Case:
+    from slicefill.ingestion.reading import read_raw_case
+    from slicefill.params.ingestion import OWN_SCANS
+
+    return read_raw_case(task.raw, OWN_SCANS)
+
+
+def _told(checkpoint: Checkpoint) -> str:
+    found = checkpoint["adaptation"]
+    return f"adaptation: the {found['used']} weights impute after {found['steps']} steps"

@@ -1,0 +1,99 @@
+"""What a scan is, what imputing it would do, and what is odd about it."""
+
+import nibabel as nib
+import numpy as np
+
+from slicefill.geometry import through_plane_axis
+from slicefill.imputation.impute import slices_per_interval
+from slicefill.ingestion.layouts import RawCase
+from slicefill.ingestion.reading import read_raw_case
+from slicefill.params import ImputationParams
+from slicefill.params.ingestion import OWN_SCANS
+from slicefill.types import Case, Volume
+
+_THICK = 2.0  # ratio of spacings from which there is something to impute
+_MANY = 10.0  # ratio beyond which slices share little
+_SKEW = 1e-3
+
+
+def describe_scan(raw: RawCase) -> dict[str, str]:
+    """Describe a scan, read as imputation would read it.
+
+    Returns:
+        Text by name, in order.
+
+    Raises:
+        BadCase: If it would be refused.
+    """
+    case = read_raw_case(raw, OWN_SCANS)
+    image, params = case.image, ImputationParams()
+    axis = through_plane_axis(image.affine, params.through_plane)
+    count = slices_per_interval(image.spacing, axis, params)
+    described = {
+        "file": str(raw.place),
+        "shape": " × ".join(map(str, image.stored.shape)),
+        "spacing": f"{_times(image.spacing)} mm",
+        "orientation": "".join(nib.aff2axcodes(image.affine)),
+        "voxels": _voxels(image),
+        "slices": f"across axis {axis} ({'LAS'[_world_axis(image, axis)]}), "
+        f"{image.spacing[axis]:.3g} mm apart",
+        "label": "none" if case.label is None else f"ids {_ids(case.label)}",
+        "would be": _outcome(image, axis, count),
+    }
+    odd = _oddities(case, axis)
+    return {**described, "odd": "; ".join(odd) or "nothing"}
+
+
+def _voxels(image: Volume) -> str:
+    values = image.intensities()
+    slope, intercept = image.slope_intercept
+    scaled = "" if (slope, intercept) == (1, 0) else f", slope {slope:g}, intercept {intercept:g}"
+    return f"{image.stored.dtype.name}, {values.min():g} to {values.max():g}{scaled}"
+
+
+def _world_axis(image: Volume, axis: int) -> int:
+    return int(nib.io_orientation(image.affine)[axis, 0])
+
+
+def _ids(label: Volume) -> str:
+    ids = np.unique(label.stored).tolist()
+    return ", ".join(map(str, ids[:12])) + (" …" if len(ids) > 12 else "")
+
+
+def _outcome(image: Volume, axis: int, count: int) -> str:
+    depth = image.stored.shape[axis]
+    if count == 0:
+        return "left as it is: the slices are dense enough already"
+    spacing = image.spacing.copy()
+    spacing[axis] /= count + 1
+    dense = (depth - 1) * (count + 1) + 1
+    return f"{depth} → {dense} slices, {count} in every interval, {_times(spacing)} mm"
+
+
+def _oddities(case: Case, axis: int) -> list[str]:
+    """Say what a careful user would look at."""
+    image = case.image
+    across, in_plane = image.spacing[axis], np.delete(image.spacing, axis)
+    ratio = across / in_plane.mean()
+    unit = image.affine[:3, :3] / image.spacing
+    skew = np.abs(unit.T @ unit - np.eye(3)).max()
+    odd = []
+    if 1 < ratio < _THICK:
+        odd.append(f"slices are only {ratio:.2f} pixels apart")
+    if ratio > _MANY:
+        odd.append(f"slices are {ratio:.1f} pixels apart and share little")
+    if in_plane.max() > 1.05 * in_plane.min():
+        odd.append(f"pixels are not square: {_times(in_plane)} mm")
+    if skew > _SKEW:
+        odd.append("the grid is sheared (a tilted gantry?): ITK may refuse such a file")
+    if image.stored.ndim == 4:
+        odd.append(f"{image.stored.shape[3]} channels: all are imputed by the motion of the first")
+    if image.stored.shape[axis] < 4:
+        odd.append(f"only {image.stored.shape[axis]} slices")
+    if image.stored.min() == image.stored.max():
+        odd.append("every voxel is the same")
+    return odd
+
+
+def _times(spacing: np.ndarray) -> str:
+    return " × ".join(f"{pitch:.3g}" for pitch in spacing)

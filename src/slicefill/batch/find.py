@@ -1,0 +1,47 @@
+"""The scans of a file, folder, zip or data set, with label maps that a caller names."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from slicefill.ingestion import layouts
+from slicefill.ingestion.layouts import Found, RawCase
+from slicefill.params.ingestion import OWN_SCANS
+
+
+@contextmanager
+def find_scans(source: Path, label: Path | None = None) -> Iterator[Found]:
+    """Find the scans; what a zip holds is there while the block runs.
+
+    Args:
+        source: A file, a folder or a zip.
+        label: The label map of a single scan, or a folder of label maps of the same names; None:
+            those that the layout of the source pairs.
+
+    Raises:
+        ValueError: If label maps cannot be paired with scans.
+    """
+    with layouts.find_scans(source, OWN_SCANS) as found:
+        yield found if label is None else replace(found, cases=_pair(found.cases, label))
+
+
+def _pair(cases: list[RawCase], label: Path) -> list[RawCase]:
+    if not label.is_dir():
+        if len(cases) != 1:
+            msg = (
+                f"--label {label}: expected one scan for one label map, found {len(cases)} scans; "
+                "name a folder of label maps of the same names"
+            )
+            raise ValueError(msg)
+        return [replace(cases[0], label=label)]
+    with layouts.find_scans(label, OWN_SCANS) as found:
+        labels = {case.id: case.image for case in found.cases}
+    paired = [replace(case, label=labels.get(case.id, case.label)) for case in cases]
+    if not any(case.id in labels for case in cases):
+        msg = (
+            f"--label {label}: expected label maps named as the scans "
+            f"({', '.join(case.id for case in cases[:3])}), found {', '.join(list(labels)[:3])}"
+        )
+        raise ValueError(msg)
+    return paired

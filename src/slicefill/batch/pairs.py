@@ -1,0 +1,109 @@
+"""Imputed cases and what they were imputed from, in whatever form either lies on disk."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from slicefill.batch.find import find_scans
+from slicefill.batch.table import read_table
+from slicefill.batch.tasks import TABLE
+from slicefill.io.scan_files import written_suffix
+from slicefill.types import Case
+
+_IMAGE, _RECORD = "image.nii.gz", "record.json"
+Reader = Callable[[], Case]
+
+
+@dataclass(frozen=True)
+class Output:
+    """An imputed case on disk.
+
+    Attributes:
+        name: For messages.
+        case: Its id; None for a single file, which may be named as one likes.
+        read: Reads it.
+    """
+
+    name: str
+    case: str | None
+    read: Reader
+
+
+def list_outputs(output: Path) -> list[Output]:
+    """List the imputed cases of a file, a folder that `slicefill impute` wrote, or case folders.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    if output.is_file():
+        return [Output(output.name, None, partial(_read_files, output))]
+    if (output / TABLE).exists():
+        rows = read_table(output / TABLE).values()
+        return [
+            Output(row.output, row.case, partial(_read_files, output / row.output))
+            for row in rows
+            if row.output
+        ]
+    folders = _case_folders(output)
+    if not folders:
+        msg = (
+            f"{output}: expected a case folder with {_IMAGE}, a folder of them, or one with "
+            f"{TABLE}; found none"
+        )
+        raise ValueError(msg)
+    return [
+        Output(str(folder.relative_to(output.parent)), folder.name, partial(_read_case, folder))
+        for folder in folders
+    ]
+
+
+@contextmanager
+def open_sources(against: Path, label: Path | None) -> Iterator[Mapping[str, Reader]]:
+    """Find the cases before imputing: case folders, or scans of any format; readers by case id.
+
+    Raises:
+        ValueError: If label maps cannot be paired with scans.
+        FileNotFoundError: If there is no scan.
+    """
+    if (against / _IMAGE).exists():
+        yield {against.name: partial(_read_case, against)}
+    elif folders := [path.parent for path in sorted(against.glob(f"*/{_IMAGE}"))]:
+        yield {folder.name: partial(_read_case, folder) for folder in folders}
+    else:
+        with find_scans(against, label) as found:
+            yield {raw.id: partial(_read_scan, raw) for raw in found.cases}
+
+
+def _case_folders(output: Path) -> list[Path]:
+    """OUTPUT itself, its children or its grandchildren: whichever hold a case, even in part."""
+    patterns = [depth + name for depth in ("", "*/", "*/*/") for name in (_IMAGE, _RECORD)]
+    found = {path.parent for pattern in patterns for path in output.glob(pattern)}
+    # A leading dot marks a case that was being written when its run stopped.
+    return sorted(folder for folder in found if not folder.name.startswith("."))
+
+
+def _read_case(folder: Path) -> Case:
+    from slicefill.io.case_folder import read_case
+
+    return read_case(folder)
+
+
+def _read_files(image: Path) -> Case:
+    """Read a single file, with the label map and the mask that lie beside it."""
+    from slicefill.api import read
+
+    suffix = written_suffix(image.name)
+    stem = image.name[: -len(suffix)]
+    label, mask = (image.with_name(f"{stem}_{what}{suffix}") for what in ("label", "mask"))
+    case = read(image, label if label.exists() else None)
+    maps = {"synthetic_mask": read(mask).image} if mask.exists() else {}
+    return replace(case, maps=maps)
+
+
+def _read_scan(raw: object) -> Case:
+    from slicefill.ingestion.reading import read_raw_case
+    from slicefill.params.ingestion import OWN_SCANS
+
+    return read_raw_case(raw, OWN_SCANS)  # type: ignore[arg-type]

@@ -1,0 +1,63 @@
+"""What imputing scans would take: shapes, bytes, seconds; nothing is written."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from slicefill.batch.impute import Order, impute_scan
+from slicefill.batch.table import Row
+from slicefill.batch.tasks import Plan, Task
+from slicefill.geometry import slices_back, slices_first, through_plane_axis
+from slicefill.imputation.impute import Imputer, slices_per_interval
+from slicefill.types import Case, Volume
+
+_SLICES = 5  # so many are imputed to measure how long all take
+
+
+def rehearse_scans(plan: Plan, order: Order, say: Callable[[str], None]) -> Mapping[str, Row]:
+    """Say of every scan what would be done; the time is that of its middle slices, scaled.
+
+    Returns:
+        The rows; `imputed` means that it would be.
+    """
+    imputer = order.load(order.params)
+    return {name: _rehearse(task, imputer, order, say) for name, task in plan.tasks.items()}
+
+
+def _rehearse(task: Task, imputer: Imputer, order: Order, say: Callable[[str], None]) -> Row:
+    from slicefill.ingestion.checks import BadCase
+    from slicefill.ingestion.reading import read_raw_case
+    from slicefill.params.ingestion import OWN_SCANS
+
+    row = Row(task.raw.id, "refused", str(task.raw.image), str(task.raw.label or ""))
+    try:
+        case = read_raw_case(task.raw, OWN_SCANS)
+        axis = through_plane_axis(case.image.affine, order.params.through_plane)
+        few = Case(_middle(case.image, axis), case.label and _middle(case.label, axis))
+        began = time.monotonic()
+        _, row = impute_scan(few, imputer, order.params, row)
+        seconds = time.monotonic() - began
+    except BadCase as error:
+        row = replace(row, reason=str(error))
+    if row.status != "imputed":
+        say(f"{row.case}: {row.status}: {row.reason}")
+        return row
+    depth, step = (
+        case.image.stored.shape[axis],
+        slices_per_interval(case.image.spacing, axis, order.params),
+    )
+    dense = (depth - 1) * (step + 1) + 1
+    megabytes = case.image.stored.nbytes / depth * dense / 1e6
+    scaled = seconds * (depth - 1) / max(row.slices_in - 1, 1)
+    say(
+        f"{row.case}: {row.spacing_in} → {row.spacing_out} mm, {depth} → {dense} slices, "
+        f"{megabytes:.0f} MB before compression, about {scaled:.0f} s → {task.outputs['image']}"
+    )
+    return replace(row, slices_in=depth, slices_out=dense, seconds=scaled)
+
+
+def _middle(volume: Volume, axis: int) -> Volume:
+    """Return the middle slices of a volume, in the world of the whole."""
+    slices = slices_first(volume.stored, axis)
+    first = max(len(slices) - _SLICES, 0) // 2
+    return volume.with_stored(slices_back(slices[first : first + _SLICES], axis))

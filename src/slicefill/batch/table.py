@@ -1,0 +1,90 @@
+"""The table of a folder of outputs: a row for every scan, whatever became of it."""
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+from slicefill.io.storage import replace_file
+
+Status = Literal["imputed", "kept", "nothing to do", "refused", "failed"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of a scan.
+
+    Attributes:
+        case: Its id.
+        status: `imputed`; `kept`, imputed by an earlier call; `nothing to do`, dense already;
+            `refused`, its files are at fault; `failed`, anything else.
+        input: The file, or the folder of a DICOM series.
+        input_label: Its label map, or "".
+        output: The imputed image, a name in the folder of the table.
+        method: Which imputed.
+        spacing_in: Of its voxels along the three axes, mm, as `0.9 × 0.9 × 6`.
+        spacing_out: The same of the output.
+        slices_in: Acquired slices.
+        slices_out: Slices of the output.
+        confidence: Mean over the synthetic slices.
+        seconds: From reading to writing.
+        fingerprint: Of all that determines the output.
+        reason: Why there is none.
+    """
+
+    case: str
+    status: Status
+    input: str = ""
+    input_label: str = ""
+    output: str = ""
+    method: str = ""
+    spacing_in: str = ""
+    spacing_out: str = ""
+    slices_in: int = 0
+    slices_out: int = 0
+    confidence: str = ""
+    seconds: float = 0.0
+    fingerprint: str = ""
+    reason: str = ""
+
+
+def read_table(path: Path) -> dict[str, Row]:
+    """Read the rows of a table by case; of several for one case the last counts.
+
+    Returns:
+        Nothing where there is no table.
+    """
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as stream:
+        return {row["case"]: _parse(row) for row in csv.DictReader(stream)}
+
+
+def append_row(path: Path, row: Row) -> None:
+    """Add a row at once, so that a call that is killed knows what it made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = _format([row], header=not path.exists())
+    with path.open("a", newline="", encoding="utf-8") as stream:
+        stream.write(text)
+
+
+def write_table(path: Path, rows: Iterable[Row]) -> None:
+    """Replace the table, whole or not at all."""
+    replace_file(path, _format(rows, header=True).encode())
+
+
+def _format(rows: Iterable[Row], *, header: bool) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [each.name for each in fields(Row)])
+    if header:
+        writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return text.getvalue()
+
+
+def _parse(row: dict[str, str]) -> Row:
+    known = {each.name: row.get(each.name) or "" for each in fields(Row)}
+    numbers = {"slices_in": int, "slices_out": int, "seconds": float}
+    return Row(**{n: numbers.get(n, str)(v or 0 if n in numbers else v) for n, v in known.items()})  # type: ignore[arg-type]

@@ -1,0 +1,143 @@
+"""Where the outputs of a scan go: one file in, one file out; a folder in, a folder out."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from slicefill.ingestion.layouts import RawCase
+from slicefill.io.scan_files import WRITTEN, check_suffix, written_suffix
+
+FURTHER = ("mask", "confidence", "record", "dicom")
+"""Outputs besides the image, and the label map where there is one, that may be asked for."""
+ENDING = "_isotropic"
+TABLE = "slicefill.csv"
+"""The table of what was made, in a folder of outputs."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A scan and where what is made of it goes.
+
+    Attributes:
+        raw: Its files.
+        outputs: Path by what it holds: `image`, perhaps `label`, and any of `FURTHER`; `dicom` is
+            a folder.
+    """
+
+    raw: RawCase
+    outputs: Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All scans of one call.
+
+    Attributes:
+        tasks: By case id.
+        folder: Where the outputs and their table are; None for one file beside its input.
+    """
+
+    tasks: Mapping[str, Task]
+    folder: Path | None
+
+    @property
+    def place(self) -> Path:
+        """Where a reader looks: the folder, or the one image."""
+        return self.folder or next(iter(self.tasks.values())).outputs["image"]
+
+
+def make_plan(
+    source: Path, out: Path | None, cases: Sequence[RawCase], further: Collection[str]
+) -> Plan:
+    """Name the outputs of every scan.
+
+    Args:
+        source: What was asked to be imputed: a file, or a folder.
+        out: A file for one scan, or a folder; None: beside the source.
+        cases: The scans found there.
+        further: Which of `FURTHER` are written.
+
+    Raises:
+        ValueError: If many scans would go into one file, its format is not written, or an output
+            would replace an input.
+    """
+    images = name_outputs(source, out, cases, ENDING)
+    tasks = {raw.id: Task(raw, _name(images[raw.id], raw, further)) for raw in cases}
+    _refuse_inputs(cases, [path for task in tasks.values() for path in task.outputs.values()])
+    many = (out is not None and not _names_a_file(out)) or _is_folder(source, cases)
+    folder = next(iter(images.values())).parent if many and images else None
+    return Plan(tasks, folder)
+
+
+def name_outputs(
+    source: Path, out: Path | None, cases: Sequence[RawCase], ending: str
+) -> dict[str, Path]:
+    """Name one output of every scan, by case id.
+
+    Args:
+        source: As for `make_plan`.
+        out: As for `make_plan`.
+        cases: The scans found there.
+        ending: Between the name of a scan and its suffix.
+
+    Raises:
+        ValueError: As `make_plan`.
+    """
+    if out is not None and _names_a_file(out):
+        if len(cases) != 1:
+            msg = f"{out}: expected a folder for the outputs of {len(cases)} scans, got a file"
+            raise ValueError(msg)
+        check_suffix(out)
+        names = {cases[0].id: out}
+    else:
+        folder = out
+        if folder is None:
+            name = source.resolve().name.removesuffix(".zip")
+            folder = source.parent / f"{name}{ending}" if _is_folder(source, cases) else None
+        place = source.parent if folder is None else folder
+        names = {
+            raw.id: place / f"{raw.id}{ending}{written_suffix(_own_name(raw))}" for raw in cases
+        }
+    _refuse_inputs(cases, names.values())
+    return names
+
+
+def _is_folder(source: Path, cases: Sequence[RawCase]) -> bool:
+    """Whether the source stands for many scans, even if it holds one."""
+    return not (len(cases) == 1 and (source.is_file() or isinstance(cases[0].image, tuple)))
+
+
+def _own_name(raw: RawCase) -> str:
+    return "series" if isinstance(raw.image, tuple) else raw.image.name
+
+
+def _names_a_file(out: Path) -> bool:
+    return not out.is_dir() and out.name.lower().endswith(WRITTEN)
+
+
+def _name(image: Path, raw: RawCase, further: Collection[str]) -> dict[str, Path]:
+    """Name the outputs beside an image."""
+    suffix = written_suffix(image.name)
+    stem = image.name[: -len(suffix)]
+    outputs = {"image": image}
+    if raw.label is not None:
+        outputs["label"] = image.with_name(f"{stem}_label{suffix}")
+    endings = {"mask": f"_mask{suffix}", "confidence": "_confidence.nii.gz", "record": ".json"}
+    for name in FURTHER:
+        if name in further:
+            outputs[name] = image.with_name(f"{stem}{endings.get(name, '_dicom')}")
+    return outputs
+
+
+def _refuse_inputs(cases: Sequence[RawCase], outputs: Iterable[Path]) -> None:
+    inputs = {file.resolve() for raw in cases for file in _files(raw)}
+    for path in outputs:
+        if path.resolve() in inputs:
+            msg = f"{path}: expected another name than that of the input; nothing was written"
+            raise ValueError(msg)
+
+
+def _files(raw: RawCase) -> Iterator[Path]:
+    yield from raw.image if isinstance(raw.image, tuple) else (raw.image,)
+    if raw.label is not None:
+        yield raw.label

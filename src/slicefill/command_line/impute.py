@@ -1,0 +1,203 @@
+"""`slicefill impute`: scans in, isotropic scans out."""
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slicefill.command_line.wording import (
+    CASES_LEFT_OUT,
+    UsageError,
+    add_method_options,
+    existing,
+    quiet_or_verbose,
+    rule_of,
+)
+
+if TYPE_CHECKING:
+    from slicefill.batch.impute import Order
+    from slicefill.batch.table import Row
+    from slicefill.batch.tasks import Plan
+    from slicefill.ingestion.layouts import Found
+
+_DESCRIPTION = """\
+Synthesise the slices between the acquired slices of a scan, and their labels. Every acquired voxel
+stays as it is, to the bit, and in its place.
+
+IN is a file (NIfTI, NRRD, MHA/MHD, GIPL, MGZ), a DICOM folder or zip, a folder of any of these, or
+a BIDS or MSD data set. One file in, one file out: scan.nii.gz gives scan_isotropic.nii.gz beside
+it. A folder gives a folder: scans/ gives scans_isotropic/ with a table, slicefill.csv; what is
+there already is not made again.
+"""
+_EXAMPLES = """\
+exit status: 0 all is well, 2 wrong usage, 3 some scans were refused or failed (each is named)
+
+examples:
+  slicefill impute brain.nii.gz
+  slicefill impute brain.nii.gz brain_1mm.nii.gz --spacing 1.0 --label brain_seg.nii.gz
+  slicefill impute dicom_folder/ out/ --mask --confidence --record
+  slicefill impute scans/ --jobs 4 --method cubic
+  slicefill impute scans/ --dry-run
+"""
+
+
+def add_impute(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to those of the program."""
+    impute = commands.add_parser(
+        "impute",
+        help="make scans isotropic: synthesise the missing slices and their labels",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    impute.add_argument("source", metavar="IN", type=existing, help="scan, folder or zip")
+    impute.add_argument(
+        "out", metavar="OUT", nargs="?", type=Path, help="file or folder; never over the input"
+    )
+    impute.add_argument(
+        "--label",
+        metavar="FILE",
+        type=existing,
+        help="label map of the scan (or a folder of label maps of the same names): imputed too, as "
+        "..._label",
+    )
+    add_method_options(impute)
+    impute.add_argument("--mask", action="store_true", help="write which slices are synthetic")
+    impute.add_argument("--confidence", action="store_true", help="write the confidence, 0 to 1")
+    impute.add_argument("--record", action="store_true", help="write how each slice came about")
+    impute.add_argument("--dicom", action="store_true", help="DICOM in: a derived series, too")
+    impute.add_argument("--jobs", type=int, default=1, metavar="N", help="scans at the same time")
+    impute.add_argument("--overwrite", action="store_true", help="replace outputs made otherwise")
+    impute.add_argument("--dry-run", action="store_true", help="say what would be done")
+    quiet_or_verbose(impute)
+    impute.set_defaults(run=partial(_run, impute))
+
+
+def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    logging.basicConfig(
+        level=logging.INFO if arguments.verbose else logging.ERROR, format="%(message)s"
+    )
+    try:
+        return _impute(arguments)
+    except UsageError as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where it was", file=sys.stderr)
+        return 130
+
+
+def _impute(arguments: argparse.Namespace) -> int:
+    from slicefill.batch.find import find_scans
+
+    began = time.monotonic()
+    with find_scans(arguments.source, arguments.label) as found:
+        plan = _plan(arguments, found)
+        rows = _rehearse(arguments, plan) if arguments.dry_run else _work(arguments, plan)
+        return _conclude(arguments, plan, found, rows, time.monotonic() - began)
+
+
+def _plan(arguments: argparse.Namespace, found: "Found") -> "Plan":
+    from slicefill.batch.tasks import FURTHER, make_plan
+
+    if not found.cases and not found.refused:
+        told = "; ".join(f"{path.name}: {reason}" for path, reason in found.left_aside[:5])
+        msg = f"{arguments.source}: expected a scan, found none ({told or 'nothing'})"
+        raise UsageError(msg)
+    further = [name for name in FURTHER if getattr(arguments, name)]
+    try:
+        return make_plan(arguments.source, arguments.out, found.cases, further)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _order(arguments: argparse.Namespace, plan: "Plan") -> "Order":
+    from slicefill.batch.impute import Order
+    from slicefill.imputation.impute import load_named
+
+    rule = rule_of(arguments)
+    load = partial(load_named, arguments.method)
+    if arguments.adapt is not None:
+        from slicefill.batch.adapt import adapted_loader
+
+        load = adapted_loader(plan, rule, arguments.adapt, partial(_say, arguments))
+    return Order(load, rule, arguments.overwrite)
+
+
+def _work(arguments: argparse.Namespace, plan: "Plan") -> Mapping[str, "Row"]:
+    from tqdm import tqdm
+
+    from slicefill.batch.impute import impute_scans
+    from slicefill.params import SERIAL, ExecutorParams
+
+    executor = SERIAL
+    if arguments.jobs > 1:
+        executor = ExecutorParams(
+            kind="processes", workers=arguments.jobs, scheduler=None, attempts=2
+        )
+
+    def report(row: "Row") -> None:
+        if not arguments.quiet:
+            tqdm.write(_line(row))
+
+    try:
+        return impute_scans(plan, _order(arguments, plan), executor, report)
+    except (ValueError, FileNotFoundError) as error:
+        raise UsageError(str(error)) from error
+
+
+def _rehearse(arguments: argparse.Namespace, plan: "Plan") -> Mapping[str, "Row"]:
+    from slicefill.batch.rehearse import rehearse_scans
+
+    try:
+        return rehearse_scans(plan, _order(arguments, plan), print)
+    except (ValueError, FileNotFoundError) as error:
+        raise UsageError(str(error)) from error
+
+
+def _say(arguments: argparse.Namespace, text: str) -> None:
+    if not arguments.quiet:
+        print(text)
+
+
+def _line(row: "Row") -> str:
+    """One line on what became of a scan."""
+    if row.status == "imputed":
+        confident = f", confidence {row.confidence}" if row.confidence else ""
+        return (
+            f"{row.case}: {row.spacing_in} → {row.spacing_out} mm, {row.slices_in} → "
+            f"{row.slices_out} slices{confident}, {row.seconds:.1f} s → {row.output}"
+        )
+    if row.status == "kept":
+        return f"{row.case}: there already → {row.output}"
+    return f"{row.case}: {row.status}: {row.reason}"
+
+
+def _conclude(
+    arguments: argparse.Namespace,
+    plan: "Plan",
+    found: "Found",
+    rows: Mapping[str, "Row"],
+    seconds: float,
+) -> int:
+    """Name what was refused and left aside, and count everything."""
+    for error in found.refused:
+        print(f"{error.case}: refused: {error}", file=sys.stderr)
+    statuses = [row.status for row in rows.values()]
+    refused = statuses.count("refused") + len(found.refused)
+    failed = statuses.count("failed")
+    if not arguments.quiet:
+        for path, reason in found.left_aside:
+            print(f"left aside: {path.name}: {reason}")
+        words = [f"{statuses.count(name)} {name}" for name in ("imputed", "nothing to do")]
+        words.insert(1, f"{statuses.count('kept')} there already")
+        words += [f"{refused} refused", f"{failed} failed", f"{len(found.left_aside)} left aside"]
+        told = ", ".join(word for word in words if not word.startswith("0 "))
+        total = len(rows) + len(found.refused)
+        print(f"{total} scan{'s' * (total != 1)}: {told or 'none'}; {seconds:.1f} s")
+        if rows and not arguments.dry_run:
+            print(f"results: {plan.place.resolve()}")
+    return CASES_LEFT_OUT if refused or failed else 0

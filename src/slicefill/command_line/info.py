@@ -1,0 +1,63 @@
+"""`slicefill info`: what a scan is, what would happen to it, and what is odd about it."""
+
+import argparse
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+from slicefill.command_line.wording import CASES_LEFT_OUT, existing
+
+if TYPE_CHECKING:
+    from slicefill.ingestion.layouts import RawCase
+
+_EXAMPLES = """\
+exit status: 0 every scan can be imputed, 2 wrong usage, 3 some cannot (each is named)
+
+examples:
+  slicefill info scan.nii.gz
+  slicefill info dicom_folder/
+"""
+
+
+def add_info(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to those of the program."""
+    info = commands.add_parser(
+        "info",
+        help="what a scan is, what would happen to it, what is odd about it",
+        description="Describe scans as `slicefill impute` would read them. Nothing is written.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    info.add_argument("source", metavar="SCAN", type=existing, help="scan, folder or zip")
+    info.set_defaults(run=partial(_run, info))
+
+
+def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    from slicefill.batch.find import find_scans
+    from slicefill.ingestion.checks import BadCase
+
+    try:
+        with find_scans(arguments.source) as found:
+            refused = [each for each in found.cases if not _describe(each)]
+            for error in found.refused:
+                print(f"{error.case}: refused: {error}", file=sys.stderr)
+            for aside in found.left_aside:
+                print(f"left aside: {aside.path.name}: {aside.reason}")
+    except (BadCase, ValueError, FileNotFoundError) as error:
+        parser.error(str(error))
+    return CASES_LEFT_OUT if refused or found.refused else 0
+
+
+def _describe(raw: "RawCase") -> bool:
+    """Print what a scan is; whether it can be imputed."""
+    from slicefill.batch.describe import describe_scan
+    from slicefill.ingestion.checks import BadCase
+
+    print(raw.id)
+    try:
+        for name, value in describe_scan(raw).items():
+            print(f"  {name:<12} {value}")
+    except BadCase as error:
+        print(f"  refused      {error}")
+        return False
+    return True

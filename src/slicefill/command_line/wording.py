@@ -1,0 +1,111 @@
+"""Options and words that the commands share."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from slicefill.params import ImputationParams
+
+CASES_LEFT_OUT = 3
+"""Exit status of a command that finished, but not for every scan."""
+_MINUTES = {"": 1.0, "s": 1 / 60, "sec": 1 / 60, "m": 1.0, "min": 1.0, "h": 60.0}
+
+
+class UsageError(Exception):
+    """The arguments do not fit each other, or what is on disk."""
+
+
+def existing(text: str) -> Path:
+    """Return a path that exists."""
+    path = Path(text)
+    if not path.exists():
+        msg = f"{path}: no such file or folder"
+        raise argparse.ArgumentTypeError(msg)
+    return path
+
+
+def minutes(text: str) -> float:
+    """Return a time in minutes.
+
+    Example:
+        >>> minutes("5min"), minutes("90s"), minutes("2")
+        (5.0, 1.5, 2.0)
+    """
+    found = re.fullmatch(r"([\d.]+)\s*([a-z]*)", text.strip().lower())
+    if not found or found[2] not in _MINUTES:
+        msg = f"expected a time such as 5min, 90s or 1h, got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return float(found[1]) * _MINUTES[found[2]]
+
+
+def positive(text: str) -> float:
+    """Return a number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        msg = f"expected a number above 0, got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return number
+
+
+def add_method_options(command: argparse.ArgumentParser) -> None:
+    """Add how scans are imputed: method, grid, axis, device, adaptation."""
+    command.add_argument(
+        "--method",
+        default="pretrained",
+        help="pretrained: the shipped weights (default); nearest, linear, cubic, shape_based; or a "
+        "checkpoint, a file that ends in .pt",
+    )
+    grid = command.add_mutually_exclusive_group()
+    grid.add_argument("--count", type=int, metavar="N", help="synthetic slices in every interval")
+    grid.add_argument(
+        "--spacing",
+        type=positive,
+        metavar="MM",
+        help="distance of slices that is wanted, mm; the nearest one that keeps acquired slices",
+    )
+    command.add_argument(
+        "--axis",
+        choices=("auto", "S", "A", "L"),
+        default="auto",
+        help="slices lie across it; auto: the largest spacing",
+    )
+    command.add_argument(
+        "--adapt",
+        type=minutes,
+        metavar="TIME",
+        help="first let the shipped weights learn from these scans, such as 5min",
+    )
+    command.add_argument(
+        "--device", choices=("auto", "cpu", "gpu", "mps"), default="auto", help="where it runs"
+    )
+
+
+def quiet_or_verbose(command: argparse.ArgumentParser) -> None:
+    """Add how much is said."""
+    said = command.add_mutually_exclusive_group()
+    said.add_argument("-q", "--quiet", action="store_true", help="name only what went wrong")
+    said.add_argument("-v", "--verbose", action="store_true", help="say what is being done")
+
+
+def rule_of(arguments: argparse.Namespace) -> "ImputationParams":
+    """Return the parameters of imputation that the options ask for.
+
+    Raises:
+        UsageError: If a value does not fit.
+    """
+    from slicefill.api import imputation_params
+
+    try:
+        return imputation_params(
+            spacing=arguments.spacing,
+            count=arguments.count,
+            axis=arguments.axis,
+            device=arguments.device,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
