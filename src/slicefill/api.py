@@ -19,7 +19,7 @@ from slicefill.ingestion.reading import checked_case, read_raw_case
 from slicefill.io.exchange import Kind, kind_of, to_volume
 from slicefill.params import ImputationParams
 from slicefill.params.base import AxisName
-from slicefill.params.ingestion import OWN_SCANS
+from slicefill.params.ingestion import own_scans
 from slicefill.types import Case, Volume
 
 
@@ -39,7 +39,7 @@ def read(image: str | Path, label: str | Path | None = None) -> Case:
     from slicefill.ingestion.layouts import RawCase, safe_id
 
     raw = RawCase(safe_id(Path(image).name), Path(image), None if label is None else Path(label))
-    return read_raw_case(raw, OWN_SCANS)
+    return read_raw_case(raw, own_scans())
 
 
 def write(scan: Any, path: str | Path) -> None:
@@ -181,4 +181,4 @@ def _open(scan: Any, label: Any, voxel_spacing: Sequence[float] | None) -> tuple
         labels: Volume | None = read(label).image
     else:
         labels = None if label is None else to_volume(label, voxel_spacing)
-    return checked_case(to_volume(scan, voxel_spacing), labels, OWN_SCANS), kind
+    return checked_case(to_volume(scan, voxel_spacing), labels, own_scans()), kind

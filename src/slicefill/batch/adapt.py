@@ -75,9 +75,9 @@ def _promise(task: Task) -> Promise:
 
 def _read(task: Task) -> Case:
     from slicefill.ingestion.reading import read_raw_case
-    from slicefill.params.ingestion import OWN_SCANS
+    from slicefill.params.ingestion import own_scans
 
-    return read_raw_case(task.raw, OWN_SCANS)
+    return read_raw_case(task.raw, own_scans())
 
 
 def _told(checkpoint: Checkpoint) -> str:

@@ -8,7 +8,7 @@ from slicefill.imputation.impute import slices_per_interval
 from slicefill.ingestion.layouts import RawCase
 from slicefill.ingestion.reading import read_raw_case
 from slicefill.params import ImputationParams
-from slicefill.params.ingestion import OWN_SCANS
+from slicefill.params.ingestion import own_scans
 from slicefill.types import Case, Volume
 
 _THICK = 2.0  # ratio of spacings from which there is something to impute
@@ -25,7 +25,7 @@ def describe_scan(raw: RawCase) -> dict[str, str]:
     Raises:
         BadCase: If it would be refused.
     """
-    case = read_raw_case(raw, OWN_SCANS)
+    case = read_raw_case(raw, own_scans())
     image, params = case.image, ImputationParams()
     axis = through_plane_axis(image.affine, params.through_plane)
     count = slices_per_interval(image.spacing, axis, params)

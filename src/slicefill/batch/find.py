@@ -7,7 +7,7 @@ from pathlib import Path
 
 from slicefill.ingestion import layouts
 from slicefill.ingestion.layouts import Found, RawCase
-from slicefill.params.ingestion import OWN_SCANS
+from slicefill.params.ingestion import own_scans
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def find_scans(source: Path, label: Path | None = None) -> Iterator[Found]:
     Raises:
         ValueError: If label maps cannot be paired with scans.
     """
-    with layouts.find_scans(source, OWN_SCANS) as found:
+    with layouts.find_scans(source, own_scans()) as found:
         yield found if label is None else replace(found, cases=_pair(found.cases, label))
 
 
@@ -35,7 +35,7 @@ def _pair(cases: list[RawCase], label: Path) -> list[RawCase]:
             )
             raise ValueError(msg)
         return [replace(cases[0], label=label)]
-    with layouts.find_scans(label, OWN_SCANS) as found:
+    with layouts.find_scans(label, own_scans()) as found:
         labels = {case.id: case.image for case in found.cases}
     paired = [replace(case, label=labels.get(case.id, case.label)) for case in cases]
     if not any(case.id in labels for case in cases):

@@ -90,7 +90,7 @@ def _make(
     """Read and impute a scan; or say why there is nothing to write."""
     from slicefill.ingestion.checks import BadCase
     from slicefill.ingestion.reading import read_raw_case
-    from slicefill.params.ingestion import OWN_SCANS
+    from slicefill.params.ingestion import own_scans
 
     began = time.monotonic()
     row = Row(name, "failed", str(task.raw.image), str(task.raw.label or ""))
@@ -103,7 +103,7 @@ def _make(
         if there and not order.overwrite:
             reason = f"{there[0]} exists and was made otherwise; name another output or --overwrite"
             return task, None, replace(row, status="refused", reason=reason)
-        case = read_raw_case(task.raw, OWN_SCANS)
+        case = read_raw_case(task.raw, own_scans())
     except BadCase as error:
         return task, None, replace(row, status="refused", reason=str(error))
     made, row = impute_scan(case, prepared(imputer), order.params, replace(row, case=name))

@@ -104,6 +104,6 @@ def _read_files(image: Path) -> Case:
 
 def _read_scan(raw: object) -> Case:
     from slicefill.ingestion.reading import read_raw_case
-    from slicefill.params.ingestion import OWN_SCANS
+    from slicefill.params.ingestion import own_scans
 
-    return read_raw_case(raw, OWN_SCANS)  # type: ignore[arg-type]
+    return read_raw_case(raw, own_scans())  # type: ignore[arg-type]

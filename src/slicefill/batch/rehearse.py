@@ -27,11 +27,11 @@ def rehearse_scans(plan: Plan, order: Order, say: Callable[[str], None]) -> Mapp
 def _rehearse(task: Task, imputer: Imputer, order: Order, say: Callable[[str], None]) -> Row:
     from slicefill.ingestion.checks import BadCase
     from slicefill.ingestion.reading import read_raw_case
-    from slicefill.params.ingestion import OWN_SCANS
+    from slicefill.params.ingestion import own_scans
 
     row = Row(task.raw.id, "refused", str(task.raw.image), str(task.raw.label or ""))
     try:
-        case = read_raw_case(task.raw, OWN_SCANS)
+        case = read_raw_case(task.raw, own_scans())
         axis = through_plane_axis(case.image.affine, order.params.through_plane)
         few = Case(_middle(case.image, axis), case.label and _middle(case.label, axis))
         began = time.monotonic()

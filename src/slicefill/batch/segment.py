@@ -47,6 +47,6 @@ def segment_scans(
 def _segment(raw: RawCase, path: Path, predict: Callable[[Case], Volume]) -> None:
     from slicefill.ingestion.reading import read_raw_case
     from slicefill.io.scan_files import write_scan
-    from slicefill.params.ingestion import OWN_SCANS
+    from slicefill.params.ingestion import own_scans
 
-    write_scan(predict(read_raw_case(raw, OWN_SCANS)), path)
+    write_scan(predict(read_raw_case(raw, own_scans())), path)

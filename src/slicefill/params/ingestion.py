@@ -1,5 +1,6 @@
 """Parameters of the ingestion pipeline."""
 
+from functools import cache
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -59,20 +60,22 @@ class IngestionParams(Params):
     split: SplitParams
 
 
-OWN_SCANS = IngestionParams(
-    layout="folder",
-    bids_suffix="T2w",
-    channel="all",
-    subject_pattern="^(.+)$",
-    cases_per_subject=1,
-    through_plane="auto",
-    affine_tolerance=0.1,
-    step_tolerance=0.05,
-    labels=LabelParams(need="optional", names={0: "background"}, groups=None, unlisted="keep"),
-    strict=False,
-    limit=None,
-    split=SplitParams(
-        file=None, train=1.0, validation=0.0, test=0.0, folds=2, stratify=False, seed=0
-    ),
-)
-"""How scans are read where there is no `conf/`: as `kedro run --env=scans` reads them."""
+@cache
+def own_scans() -> IngestionParams:
+    """Return how scans are read where there is no `conf/`: as `kedro run --env=scans` does."""
+    return IngestionParams(
+        layout="auto",
+        bids_suffix="T2w",
+        channel="all",
+        subject_pattern="^(.+)$",
+        cases_per_subject=1,
+        through_plane="auto",
+        affine_tolerance=0.1,
+        step_tolerance=0.05,
+        labels=LabelParams(need="optional", names={0: "background"}, groups=None, unlisted="keep"),
+        strict=False,
+        limit=None,
+        split=SplitParams(
+            file=None, train=1.0, validation=0.0, test=0.0, folds=2, stratify=False, seed=0
+        ),
+    )
