@@ -28,7 +28,7 @@ from slicefill.segmentation.scans import make_scan
 from slicefill.types import Array, Case, Checkpoint, Floats, Volume
 
 _READING = {
-    "layout": "folder",
+    "layout": "auto",
     "bids_suffix": "T2w",
     "channel": "all",
     "subject_pattern": "^(.+)$",
