@@ -106,11 +106,11 @@ def find_scans(
         The scans, and the reasons why others are left out of both halves.
     """
     halves = yaml.safe_load(HALVES.read_text())[design.name]
-    cases, bad = find_cases(design.folder, design.ingestion)
-    scans = {raw.id: Scan(subject_of(raw.id, design.ingestion), raw) for raw in cases}
+    found = find_cases(design.folder, design.ingestion)
+    scans = {raw.id: Scan(subject_of(raw.id, design.ingestion), raw) for raw in found.cases}
     there = {scan.subject for scan in scans.values()}
     chosen = [subject for subject in halves[half] if subject in there][:limit]
-    left_out = {error.case: str(error) for error in bad}
+    left_out = {error.case: str(error) for error in found.refused}
     for case, scan in scans.items():
         if scan.subject not in {*halves["report"], *halves["development"]}:
             left_out[case] = f"subject {scan.subject} is in no half of {HALVES.name}"

@@ -1,13 +1,15 @@
+import json
 import subprocess
 import sys
 
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK
 
 from slicefill.command_line import main
 from slicefill.geometry import step_map
-from slicefill.io.case_folder import write_case
+from slicefill.io.case_folder import write_case, write_volume
 from slicefill.types import Case, Volume
 
 
@@ -135,7 +137,7 @@ def test_a_case_left_half_written_is_not_a_case(folders, capsys):
         (["imputed", "--against", "nowhere"], "nowhere: no such file or folder"),
         (["imputed"], "--against"),
         (["imputed", "--against", "acquired/case_a"], "holds 4 cases"),
-        (["imputed", "--against", "imputed"], "expected case folders named as in"),
+        (["imputed", "--against", "imputed"], "expected scans named as in"),
         (["empty", "--against", "acquired"], "expected a case folder with image.nii.gz"),
         (
             [
@@ -145,7 +147,7 @@ def test_a_case_left_half_written_is_not_a_case(folders, capsys):
                 "--label",
                 "acquired/case_a/label.nii.gz",
             ],
-            "--label belongs to a NIfTI file",
+            "--label belongs to scans",
         ),
     ],
 )
@@ -207,3 +209,122 @@ def test_a_tune_worker_needs_an_experiment(capsys):
         main(["tune-worker"])
     assert stopped.value.code == 2
     assert "--env" in capsys.readouterr().err
+
+
+@pytest.fixture
+def scans(tmp_path, monkeypatch):
+    """A thick scan with its label map, and the dense one that it was taken from."""
+    dense = thick_case(3)
+    stored = np.random.default_rng(1).integers(0, 900, (16, 15, 9)).astype(np.int16)
+    image = dense.image.with_stored(stored)
+    label = dense.label.with_stored((stored > 450).astype(np.uint8))
+    thick = [one.with_stored(one.stored[..., ::2], step_map(2, 2)) for one in (image, label)]
+    names = ("dense", "dense_label", "thick", "seg")
+    for name, volume in zip(names, (image, label, *thick), strict=True):
+        write_volume(volume, tmp_path / f"{name}.nii.gz")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_one_file_in_one_file_out_verified_and_scored(scans, capsys):
+    options = ["--method", "linear", "--count", "1", "--label", "seg.nii.gz", "--record"]
+    assert main(["impute", "thick.nii.gz", *options]) == 0
+    out = capsys.readouterr().out
+    assert "thick: 1 × 1 × 8 → 1 × 1 × 4 mm, 5 → 9 slices" in out
+    assert f"results: {scans / 'thick_isotropic.nii.gz'}" in out
+    assert json.loads((scans / "thick_isotropic.json").read_text())["method"] == "linear"
+    verify = ["verify", "thick_isotropic.nii.gz", "--against", "thick.nii.gz"]
+    assert main([*verify, "--label", "seg.nii.gz"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "1 of 1 cases ok"
+    truth = ["dense.nii.gz", "thick_isotropic.nii.gz", "--label", "dense_label.nii.gz"]
+    assert main(["evaluate", *truth, "--csv", "scores.csv"]) == 0
+    assert "psnr_body" in capsys.readouterr().out
+    header, row = (scans / "scores.csv").read_text().splitlines()
+    scores = dict(zip(header.split(","), row.split(","), strict=True))
+    assert float(scores["slices"]) == 4
+    assert 0 < float(scores["dice_1"]) < 1
+
+
+def test_a_changed_voxel_of_a_single_file_is_found(scans, capsys):
+    assert main(["impute", "thick.nii.gz", "out.nrrd", "--method", "linear", "--count", "1"]) == 0
+    image = SimpleITK.ReadImage("out.nrrd")
+    assert main(["verify", "out.nrrd", "--against", "thick.nii.gz"]) == 0
+    image[3, 3, 2] = image[3, 3, 2] + 1
+    SimpleITK.WriteImage(image, "out.nrrd")
+    assert main(["verify", "out.nrrd", "--against", "thick.nii.gz"]) == 1
+    assert "acquired slice 1, output slice 2" in capsys.readouterr().out
+
+
+def test_nothing_is_replaced_unless_asked_and_the_exit_code_says_so(scans, capsys):
+    command = ["impute", "thick.nii.gz", "--method", "linear", "--count", "1"]
+    assert main(command) == 0
+    before = (scans / "thick_isotropic.nii.gz").read_bytes()
+    assert main([*command[:-1], "3"]) == 3
+    assert "--overwrite" in capsys.readouterr().out
+    assert (scans / "thick_isotropic.nii.gz").read_bytes() == before
+    assert main([*command[:-1], "3", "--overwrite", "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+    assert (scans / "thick_isotropic.nii.gz").read_bytes() != before
+
+
+def test_a_folder_is_counted_and_its_damaged_scan_named(scans, capsys):
+    (scans / "thick.nii.gz").write_bytes(b"\x1f\x8b")
+    (scans / "notes.txt").write_text("about the scans")
+    assert main(["impute", ".", "out", "--method", "linear", "--count", "1"]) == 3
+    said = capsys.readouterr().out
+    assert "thick: refused: " in said
+    assert "left aside: notes.txt" in said
+    assert "3 scans: 1 imputed, 2 refused, 1 left aside" in said
+    assert main(["verify", "out", "--against", "."]) == 0
+
+
+def test_a_rehearsal_writes_nothing(scans, capsys):
+    before = sorted(path.name for path in scans.iterdir())
+    assert main(["impute", "thick.nii.gz", "--dry-run", "--count", "1", "--method", "cubic"]) == 0
+    assert "5 → 9 slices, 0.0 MB before compression, about " in capsys.readouterr().out
+    assert sorted(path.name for path in scans.iterdir()) == before
+
+
+def test_info_says_what_a_scan_is_and_what_would_happen(scans, capsys):
+    assert main(["info", "thick.nii.gz"]) == 0
+    said = capsys.readouterr().out
+    assert "16 × 15 × 5" in said
+    assert "5 → 33 slices, 7 in every interval, 1 × 1 × 1 mm" in said
+    (scans / "thick.nii.gz").write_bytes(b"\x1f\x8b")
+    assert main(["info", "thick.nii.gz"]) == 3
+    assert "refused" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["thick.nii.gz", "--method", "lineer"], "expected one of nearest, linear, cubic"),
+        (["thick.nii.gz", "--spacing", "-1"], "expected a number above 0"),
+        (["thick.nii.gz", "--spacing", "1", "--count", "1"], "not allowed with"),
+        (["thick.nii.gz", "thick.nii.gz"], "another name than that of the input"),
+        (["thick.nii.gz", "--adapt", "soon"], "expected a time such as 5min"),
+        (["nowhere.nii.gz"], "no such file or folder"),
+        ([".", "out.nii.gz"], "expected a folder for the outputs"),
+        (["empty"], "found an empty folder"),
+    ],
+)
+def test_wrong_usage_of_impute_says_why(scans, capsys, arguments, message):
+    (scans / "empty").mkdir()
+    with pytest.raises(SystemExit) as stopped:
+        main(["impute", *arguments])
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["impute", "info", "verify", "evaluate", "segment"])
+def test_help_of_every_command_needs_no_heavy_package(command):
+    code = (
+        "import sys; from slicefill.command_line import main\n"
+        f"try:\n    main(['{command}', '--help'])\n"
+        "finally:\n    print({'numpy', 'nibabel', 'torch', 'kedro'} & set(sys.modules))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert "exit status" in result.stdout
+    assert result.stdout.splitlines()[-1] == "set()"

@@ -24,8 +24,11 @@ from .conftest import ROOT
 from .test_params import ENVIRONMENTS
 
 REFUSED = DataFrame(
-    [["c1", "images/c1.nii.gz", "a whole file", "half", "copy it"]],
-    columns=["case", "file", "expected", "found", "remedy"],
+    [
+        ["c1", "images/c1.nii.gz", "a whole file", "half", "copy it", "refused"],
+        ["", "README", "", "a text", "", "left aside"],
+    ],
+    columns=["case", "file", "expected", "found", "remedy", "outcome"],
 )
 MAKE = Pipeline([Node(lambda report: {}, "ingestion_report", "cases", name="make")])
 READ = Pipeline([Node(lambda cases: None, "cases", None, name="read")])

@@ -98,12 +98,16 @@ STEP = 4.0
 
 
 def _slice(
-    index: int, direction: np.ndarray = TURN, step: tuple[float, ...] | None = None
+    index: int,
+    direction: np.ndarray = TURN,
+    step: tuple[float, ...] | None = None,
+    series: str = "",
 ) -> pydicom.Dataset:
     """Slice `index` of a series: 5 rows x 6 columns of 0.7 (rows) x 0.5 (columns) mm."""
     each = pydicom.Dataset()
     each.SOPClassUID, each.SOPInstanceUID = CTImageStorage, generate_uid()
-    each.SeriesInstanceUID, each.StudyInstanceUID = SERIES, SERIES
+    each.StudyInstanceUID = SERIES
+    each.SeriesInstanceUID = generate_uid(entropy_srcs=[series]) if series else SERIES
     each.Modality, each.PatientName, each.InstanceNumber = "CT", "Doe^Jane", 99 - index
     each.Rows, each.Columns, each.PixelSpacing = 5, 6, [0.7, 0.5]
     each.ImageOrientationPatient = direction[:, :2].T.ravel().round(9).tolist()
@@ -118,7 +122,7 @@ def _slice(
 
 
 def _write_series(folder: Path, slices: list[pydicom.Dataset]) -> Path:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, each in zip(np.random.default_rng(0).permutation(len(slices)), slices, strict=True):
         each.file_meta = pydicom.dataset.FileMetaDataset()
         each.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian

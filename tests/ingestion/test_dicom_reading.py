@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import SimpleITK
-from pydicom.uid import generate_uid
 
 from slicefill.ingestion.checks import BadCase
 
@@ -83,43 +82,58 @@ def test_slices_that_all_lie_at_one_position_are_refused(series, read, slice_of)
 
 
 @pytest.mark.parametrize(
-    ("keyword", "value"),
+    ("keyword", "value", "name"),
     [
-        ("SeriesInstanceUID", generate_uid()),
-        ("Rows", 4),
-        ("PixelSpacing", [0.8, 0.5]),
-        ("ImageOrientationPatient", [1, 0, 0, 0, 0, -1]),
-        ("RescaleSlope", 3),
-        ("RescaleIntercept", 0),
-        ("PixelRepresentation", 0),
+        ("Rows", 4, "size"),
+        ("PixelSpacing", [0.8, 0.5], "spacing"),
+        ("PixelRepresentation", 0, "type"),
     ],
 )
-def test_slices_that_do_not_belong_together_are_refused(series, read, keyword, value):
+def test_slices_that_do_not_belong_together_are_refused(series, read, keyword, value, name):
     def change(slices):
         setattr(slices[3], keyword, value)
+        if keyword == "Rows":
+            slices[3].PixelData = slices[3].PixelData[:48]
 
-    with pytest.raises(BadCase, match=f"one series in the folder, {keyword}"):
+    with pytest.raises(BadCase, match=f"one series, the {name} the same in every slice"):
+        read(series(change))
+
+
+def test_a_slightly_turned_slice_is_refused(series, read):
+    def change(slices):
+        turned = np.add(slices[3].ImageOrientationPatient, [0.01, 0, 0, 0, 0, 0])
+        slices[3].ImageOrientationPatient = turned.round(9).tolist()
+
+    with pytest.raises(BadCase, match="the orientation the same"):
         read(series(change))
 
 
 @pytest.mark.parametrize(
     ("keyword", "value", "expected"),
     [
-        ("NumberOfFrames", 2, "one slice per file"),
         ("SamplesPerPixel", 3, "one number per voxel"),
-        ("ImagePositionPatient", None, "position and orientation"),
+        ("ImagePositionPatient", None, "position, orientation"),
+        ("PixelSpacing", None, "position, orientation and spacing: PixelSpacing"),
+        ("RescaleSlope", 0, "RescaleSlope that is not 0"),
         ("PixelData", b"short", "readable DICOM"),
     ],
 )
-def test_slices_that_cannot_be_read_are_refused(series, read, keyword, value, expected):
+def test_slices_that_cannot_be_read_are_refused_by_name(series, read, keyword, value, expected):
     def change(slices):
         if value is None:
             delattr(slices[3], keyword)
         else:
             setattr(slices[3], keyword, value)
 
-    with pytest.raises(BadCase, match=expected):
+    with pytest.raises(BadCase, match=rf"c1: \d\d\.dcm: .*{expected}"):
         read(series(change))
+
+
+def test_frames_without_positions_of_their_own_are_refused(tmp_path, read, slice_of, write_series):
+    each = slice_of(0)
+    each.NumberOfFrames, each.PixelData = 2, each.PixelData * 2
+    with pytest.raises(BadCase, match="frames with a position each"):
+        read(write_series(tmp_path / "frames", [each]))
 
 
 def test_a_truncated_file_is_refused(series, read):

@@ -1,6 +1,7 @@
 import json
 import pickle
 import re
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -21,11 +22,12 @@ def found(tmp_path, params):
     """What is found, as {id: (image, label)} with paths relative to the raw folder, and faults."""
 
     def find(layout, **changes):
-        cases, bad = find_cases(tmp_path, params(layout=layout, **changes))
+        every = find_cases(tmp_path, params(layout=layout, **changes))
+        cases, bad = every.cases, every.refused
         relative = {
             case.id: tuple(
                 path.relative_to(tmp_path).as_posix() if path else None
-                for path in (case.image, case.label)
+                for path in (case.place, case.label)
             )
             for case in cases
         }
@@ -61,8 +63,8 @@ def test_two_labels_of_one_name_leave_the_case_out(tmp_path, found):
     assert [(fault.case, fault.found) for fault in bad] == [("a", "several labels")]
 
 
-@pytest.mark.parametrize("names", [("a.nii", "a.nii.gz"), ("a b.nii", "a_b.nii")])
-def test_all_cases_of_one_id_are_refused(tmp_path, found, names):
+def test_images_of_one_name_are_refused(tmp_path, found):
+    names = ("a.nii", "a.nii.gz")
     touch(tmp_path, *(f"images/{name}" for name in names), "images/z.nii")
     cases, bad = found("folder")
     assert list(cases) == ["z"]
@@ -90,9 +92,9 @@ def test_msd_refuses_paths_that_leave_the_folder(tmp_path, params, path, key):
     (folder / "link").symlink_to(tmp_path / "out")
     entry = {"image": "in/x.nii", "label": "in/x.nii", key: path}
     (folder / "dataset.json").write_text(json.dumps({"training": [entry]}))
-    cases, bad = find_cases(folder, params(layout="msd"))
-    assert cases == []
-    assert "inside the folder" in bad[0].expected
+    every = find_cases(folder, params(layout="msd"))
+    assert every.cases == []
+    assert "inside the folder" in every.refused[0].expected
 
 
 def test_msd_refuses_absolute_paths_even_inside_the_folder(tmp_path, found):
@@ -154,7 +156,7 @@ def test_bids_prefers_the_plainest_label_and_refuses_a_tie(tmp_path, found):
 def test_dicom_takes_every_folder_with_dicom_files(tmp_path, found, slice_of, write_series):
     for name in ("p1/s1", "p1/s2", "p2"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        write_series(tmp_path / name, [slice_of(0), slice_of(1)])
+        write_series(tmp_path / name, [slice_of(k, series=name) for k in (0, 1)])
     touch(tmp_path, "p1/s1/readme.txt", "empty/notes.txt")
     assert found("dicom")[0] == {
         "p1_s1": ("p1/s1", None),
@@ -165,13 +167,110 @@ def test_dicom_takes_every_folder_with_dicom_files(tmp_path, found, slice_of, wr
 
 def test_dicom_files_right_in_the_folder_are_one_case(tmp_path, params, slice_of, write_series):
     folder = write_series(tmp_path / "scan 7", [slice_of(0), slice_of(1)])
-    assert [case.id for case in find_cases(folder, params(layout="dicom"))[0]] == ["scan_7"]
+    assert [case.id for case in find_cases(folder, params(layout="dicom")).cases] == ["scan_7"]
 
 
-@pytest.mark.parametrize("layout", ["folder", "msd", "bids", "dicom"])
+def test_labels_are_found_in_masks_and_segmentations_and_in_subfolders(tmp_path, found):
+    touch(tmp_path, "images/a.nii", "images/p1/b.NII.GZ", "images/c.mgz")
+    touch(tmp_path, "masks/a.nii.gz", "segmentations/p1/b.mha", "labels/a.nii")
+    cases, bad = found("folder")
+    assert cases == {
+        "a": ("images/a.nii", "labels/a.nii"),
+        "c": ("images/c.mgz", None),
+        "p1_b": ("images/p1/b.NII.GZ", "segmentations/p1/b.mha"),
+    }
+    assert bad == []
+
+
+def test_a_label_of_nnunet_belongs_to_its_only_channel(tmp_path, found):
+    touch(tmp_path, "imagesTr/a_0000.nii", "labelsTr/a.nii")
+    touch(tmp_path, "imagesTr/b_0000.nii", "imagesTr/b_0001.nii", "labelsTr/b.nii")
+    cases, bad = found("folder")
+    assert cases["a_0000"] == ("imagesTr/a_0000.nii", "labelsTr/a.nii")
+    assert [fault.case for fault in bad] == ["b"]
+
+
+def test_names_composed_and_decomposed_are_one(tmp_path, found):
+    touch(tmp_path, unicodedata.normalize("NFD", "images/\u00e9.nii"))
+    touch(tmp_path, unicodedata.normalize("NFC", "labels/\u00e9.nii"))
+    ((case, (_, label)),) = found("folder")[0].items()
+    assert case == unicodedata.normalize("NFC", "\u00e9")
+    assert label is not None
+
+
+@pytest.mark.parametrize("mark", ["_seg", "-seg", "_label", "_labels", "_mask", "_dseg", ".seg"])
+def test_a_label_beside_its_image_is_told_by_its_name(tmp_path, found, mark):
+    touch(tmp_path, "p1/t2.nii.gz", f"p1/t2{mark}.nrrd", "p2/t2.nii.gz")
+    assert found("tree") == (
+        {"p1_t2": ("p1/t2.nii.gz", f"p1/t2{mark}.nrrd"), "p2_t2": ("p2/t2.nii.gz", None)},
+        [],
+    )
+
+
+def test_labels_of_other_namings(tmp_path, found):
+    touch(tmp_path, "one/ct.nii", "one/seg.nii", "two/run-1_T2w.nii", "two/run-1_mask.nii")
+    touch(tmp_path, "sc/t2s.nii", "sc/t2s_seg.nii", "sc/t2s_gmseg_manual.nii")
+    touch(tmp_path, "q/images/x.nii", "q/labels/x.nii")
+    cases, bad = found("tree")
+    assert {case: label for case, (_, label) in cases.items()} == {
+        "one_ct": "one/seg.nii",
+        "two_run-1_T2w": "two/run-1_mask.nii",
+        "sc_t2s": "sc/t2s_seg.nii",
+        "q_images_x": "q/labels/x.nii",
+    }
+    assert bad == []
+
+
+def test_a_label_in_a_tree_that_fits_no_image_or_several_is_refused(tmp_path, found):
+    touch(tmp_path, "a_seg.nii", "b_T1w.nii", "b_T2w.nii", "b_mask.nii")
+    cases, bad = found("tree")
+    assert set(cases) == {"b_T1w", "b_T2w"}
+    assert [(fault.case, fault.found) for fault in bad] == [
+        ("a_seg", "a label without an image"),
+        ("b_mask", "a label that fits 2 images: b_T1w, b_T2w"),
+    ]
+
+
+def test_auto_takes_bids_with_images_of_every_suffix(tmp_path, found):
+    touch(tmp_path, "dataset_description.json", "sub-1/anat/sub-1_T1w.nii.gz")
+    touch(tmp_path, "sub-1/anat/._sub-1_T1w.nii.gz", "sub-1/ct/sub-1_ct.nii.gz")
+    touch(tmp_path, "sub-1/func/sub-1_task-rest_bold.nii.gz")
+    touch(tmp_path, "derivatives/x/sub-1/anat/sub-1_T1w_dseg.nii.gz")
+    cases, bad = found("auto")
+    assert cases == {
+        "sub-1_T1w": (
+            "sub-1/anat/sub-1_T1w.nii.gz",
+            "derivatives/x/sub-1/anat/sub-1_T1w_dseg.nii.gz",
+        ),
+        "sub-1_ct": ("sub-1/ct/sub-1_ct.nii.gz", None),
+    }
+    assert bad == []
+
+
+def test_auto_takes_what_is_there(tmp_path, params):
+    def ids(folder):
+        return [case.id for case in find_cases(tmp_path / folder, params(layout="auto")).cases]
+
+    touch(tmp_path, "plain/images/a.nii", "plain/labels/a.nii", "plain/b.nii")
+    touch(tmp_path, "task/imagesTr/c.nii", "task/other/d.nii", "nnunet/imagesTr/e_0000.nii")
+    index = {"training": [{"image": "imagesTr/c.nii"}]}
+    (tmp_path / "task" / "dataset.json").write_text(json.dumps(index))
+    (tmp_path / "nnunet" / "dataset.json").write_text(json.dumps({"numTraining": 1}))
+    touch(tmp_path, "tree/p1/scan.mha", "tree/p2/scan.mha", "loose/dataset_description.json")
+    touch(tmp_path, "loose/run-1_T2w.nii")
+    assert ids("plain") == ["a"]
+    assert ids("task") == ["c"]
+    assert ids("nnunet") == ["e_0000"]
+    assert ids("tree") == ["p1_scan", "p2_scan"]
+    assert ids("loose") == ["run-1_T2w"]
+
+
+@pytest.mark.parametrize("layout", ["auto", "folder", "msd", "bids", "dicom", "tree"])
 def test_an_empty_folder_says_what_was_expected_and_what_is_there(tmp_path, params, layout):
     touch(tmp_path, "scans/readme.txt")
-    with pytest.raises(FileNotFoundError, match=rf"expected .*layout: {layout}.* found scans"):
+    with pytest.raises(
+        FileNotFoundError, match=rf"expected .*layout: {layout}.* found scans/readme"
+    ):
         find_cases(tmp_path, params(layout=layout))
     with pytest.raises(FileNotFoundError, match="no such folder"):
         find_cases(tmp_path / "gone", params(layout=layout))
@@ -180,7 +279,9 @@ def test_an_empty_folder_says_what_was_expected_and_what_is_there(tmp_path, para
 @given(st.text(min_size=1))
 def test_ids_are_safe_file_names_whatever_the_source(name):
     case = safe_id(name)
-    assert re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", case)
+    assert not re.search(r"[\s/\\:*?\"<>|\0]|^\.", case)
+    assert len(case.encode()) <= 200
+    assert safe_id(case) == case
     assert ".." not in case
 
 

@@ -15,7 +15,9 @@ from slicefill.ingestion.nifti import read_nifti
 
 SUBSAMPLED = np.diag([1.0, 1.0, 4.0, 1.0])
 PIXDIM, QFORM_CODE, SFORM_CODE, SROW_X = 76, 252, 254, 280  # byte offsets, nifti1.h
-FEW = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def patch(path, offset, form, *values):

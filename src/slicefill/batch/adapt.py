@@ -67,8 +67,8 @@ def _ignore(values: Mapping[str, float], epoch: int) -> None:
 
 
 def _promise(task: Task) -> Promise:
+    from slicefill.ingestion.companions import source_files
     from slicefill.ingestion.integrity import checksum
-    from slicefill.ingestion.reading import source_files
 
     return Promise(partial(_read, task), checksum(source_files(task.raw.image)))
 

@@ -36,7 +36,7 @@ def _pair(cases: list[RawCase], label: Path) -> list[RawCase]:
             raise ValueError(msg)
         return [replace(cases[0], label=label)]
     with layouts.find_scans(label, own_scans()) as found:
-        labels = {case.id: case.image for case in found.cases}
+        labels = {each.id: each.image for each in found.cases if isinstance(each.image, Path)}
     paired = [replace(case, label=labels.get(case.id, case.label)) for case in cases]
     if not any(case.id in labels for case in cases):
         msg = (

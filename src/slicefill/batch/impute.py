@@ -1,7 +1,8 @@
 """Imputes the scans of a plan, one after the other or in several processes."""
 
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 UNIMPORTANT = {"methods", "weights", "cases", "batch_pixels", "confidence"}
 """Parameters of imputation that change no case, or are part of the method's own fingerprint."""
+REMEDY = "name another output, or --overwrite"
 Report = Callable[[Row], None]
 
 
@@ -38,6 +40,23 @@ class Order:
     load: "Callable[[ImputationParams], Imputer]"
     params: ImputationParams
     overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What is written of a scan.
+
+    Attributes:
+        task: Where to.
+        case: The imputed case; None where nothing is written.
+        row: What became of it.
+        stale: Outputs of an earlier call with other parameters that this one does not write.
+    """
+
+    task: Task
+    case: Case | None
+    row: Row
+    stale: Sequence[Path] = ()
 
 
 def impute_scans(
@@ -73,41 +92,44 @@ def impute_scans(
         task = plan.tasks[name]
         row = outcome if isinstance(outcome, Row) else _failed(task, outcome)
         rows[name] = row
-        if table is not None and row.status != "kept":
+        if table is not None and not _stays(row, known):
             append_row(table, row)
         report(row)
 
     run_each(work, plan.tasks, executor, "impute", note=note)
     ordered = {name: rows[name] for name in plan.tasks}
     if table is not None:
-        write_table(table, {**known, **_without_kept(known, ordered)}.values())
+        fresh = {name: row for name, row in ordered.items() if not _stays(row, known)}
+        write_table(table, {**known, **fresh}.values())
     return ordered
 
 
 def _make(
     imputer: "Lazy[Imputer]", order: Order, known: Mapping[str, Row], name: str, task: Task
-) -> tuple[Task, Case | None, Row]:
+) -> _Made:
     """Read and impute a scan; or say why there is nothing to write."""
     from slicefill.ingestion.checks import BadCase
     from slicefill.ingestion.reading import read_raw_case
     from slicefill.params.ingestion import own_scans
 
     began = time.monotonic()
-    row = Row(name, "failed", str(task.raw.image), str(task.raw.label or ""))
+    row = Row(name, "failed", str(task.raw.place), str(task.raw.label or ""))
     try:
         own = _fingerprint(task, imputer)
-        row = replace(row, fingerprint=own, output=task.outputs["image"].name)
-        there = [path for path in task.outputs.values() if path.exists()]
-        if name in known and known[name].fingerprint == own and len(there) == len(task.outputs):
-            return task, None, replace(known[name], status="kept")
-        if there and not order.overwrite:
-            reason = f"{there[0]} exists and was made otherwise; name another output or --overwrite"
-            return task, None, replace(row, status="refused", reason=reason)
+        same = name in known and known[name].fingerprint == own
+        if same and all(path.exists() for path in task.outputs.values()):
+            return _Made(task, None, replace(known[name], status="kept"))
+        stale = [] if same else [p for p in (*task.outputs.values(), *task.others) if p.exists()]
+        if stale and not order.overwrite:
+            reason = f"{stale[0]} exists and was made otherwise; {REMEDY}"
+            return _Made(task, None, replace(row, status="refused", reason=reason))
         case = read_raw_case(task.raw, own_scans())
     except BadCase as error:
-        return task, None, replace(row, status="refused", reason=str(error))
-    made, row = impute_scan(case, prepared(imputer), order.params, replace(row, case=name))
-    return task, made, replace(row, seconds=time.monotonic() - began)
+        return _Made(task, None, replace(row, status="refused", reason=str(error)))
+    row = replace(row, fingerprint=own, output=task.outputs["image"].name)
+    made, row = impute_scan(case, prepared(imputer), order.params, row)
+    unwanted = [path for path in stale if path in task.others]
+    return _Made(task, made, replace(row, seconds=time.monotonic() - began), unwanted)
 
 
 def impute_scan(
@@ -126,7 +148,7 @@ def impute_scan(
     )
     if slices_per_interval(case.image.spacing, axis, params) == 0:
         reason = f"slices {case.image.spacing[axis]:.3g} mm apart are dense enough already"
-        return None, replace(described, status="nothing to do", output="", reason=reason)
+        return None, replace(described, status="dense already", output="", reason=reason)
     rng = np.random.default_rng([params.seed, *row.case.encode()])
     made = impute_case(case, imputer, params, rng)
     believed = [each["confidence"] for each in made.record["slices"] if "confidence" in each]
@@ -140,20 +162,22 @@ def impute_scan(
     )
 
 
-def _write(name: str, made: tuple[Task, Case | None, Row]) -> Row:
+def _write(name: str, made: _Made) -> Row:
     """Write what was made of a scan, the image last: where it is, all is."""
     from slicefill.io.case_folder import encode_record
     from slicefill.io.scan_files import write_scan
     from slicefill.io.storage import replace_file
 
-    task, case, row = made
+    task, case, row = made.task, made.case, made.row
     if case is None:
         return row
     began = time.monotonic()
     maps = {"mask": "synthetic_mask", "confidence": "confidence"}
     volumes = {what: case.maps[stem] for what, stem in maps.items()}
     volumes |= {"image": case.image} | ({} if case.label is None else {"label": case.label})
-    for what, path in reversed(task.outputs.items()):
+    for path in made.stale:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for what, path in reversed(list(task.outputs.items())):
         if what == "record":
             replace_file(path, encode_record({**case.record, "fingerprint": row.fingerprint}))
         elif what == "dicom":
@@ -164,35 +188,34 @@ def _write(name: str, made: tuple[Task, Case | None, Row]) -> Row:
 
 
 def _write_dicom(case: Case, task: Task, folder: Path) -> None:
-    from slicefill.ingestion.reading import source_files
+    from slicefill.ingestion.companions import source_files
     from slicefill.io.dicom_series import write_series
 
     write_series(case, source_files(task.raw.image), folder)
 
 
 def _fingerprint(task: Task, imputer: "Lazy[Imputer]") -> str:
+    from slicefill.ingestion.companions import source_files
     from slicefill.ingestion.integrity import checksum
-    from slicefill.ingestion.reading import source_files
 
     raw = task.raw
     label = checksum(source_files(raw.label)) if raw.label else ""
-    names = {what: path.name for what, path in task.outputs.items()}
-    return fingerprint(checksum(source_files(raw.image)), label, imputer.fingerprint, names)
+    return fingerprint(checksum(source_files(raw.image)), label, imputer.fingerprint)
 
 
 def _failed(task: Task, failure: Any) -> Row:
     return Row(
         task.raw.id,
         "failed",
-        str(task.raw.image),
+        str(task.raw.place),
         str(task.raw.label or ""),
         reason=failure.reason,
     )
 
 
-def _without_kept(known: Mapping[str, Row], rows: Mapping[str, Row]) -> dict[str, Row]:
-    """Return the rows for the table: a scan that was kept has the row of the call that made it."""
-    return {name: known[name] if row.status == "kept" else row for name, row in rows.items()}
+def _stays(row: Row, known: Mapping[str, Row]) -> bool:
+    """Whether the table keeps the row of an earlier call, whose outputs are still there."""
+    return row.case in known and (row.status == "kept" or row.reason.endswith(REMEDY))
 
 
 def _times(spacing: Any) -> str:

@@ -54,7 +54,7 @@ def list_outputs(output: Path) -> list[Output]:
         )
         raise ValueError(msg)
     return [
-        Output(str(folder.relative_to(output.parent)), folder.name, partial(_read_case, folder))
+        Output(str(folder.relative_to(output.parent)), folder.name, partial(_read_output, folder))
         for folder in folders
     ]
 
@@ -67,9 +67,13 @@ def open_sources(against: Path, label: Path | None) -> Iterator[Mapping[str, Rea
         ValueError: If label maps cannot be paired with scans.
         FileNotFoundError: If there is no scan.
     """
+    folders = [path.parent for path in sorted(against.glob(f"*/{_IMAGE}"))]
+    if label is not None and (folders or (against / _IMAGE).exists()):
+        msg = f"--label belongs to scans after --against, but {against} holds cases with their own"
+        raise ValueError(msg)
     if (against / _IMAGE).exists():
         yield {against.name: partial(_read_case, against)}
-    elif folders := [path.parent for path in sorted(against.glob(f"*/{_IMAGE}"))]:
+    elif folders:
         yield {folder.name: partial(_read_case, folder) for folder in folders}
     else:
         with find_scans(against, label) as found:
@@ -82,6 +86,14 @@ def _case_folders(output: Path) -> list[Path]:
     found = {path.parent for pattern in patterns for path in output.glob(pattern)}
     # A leading dot marks a case that was being written when its run stopped.
     return sorted(folder for folder in found if not folder.name.startswith("."))
+
+
+def _read_output(folder: Path) -> Case:
+    case = _read_case(folder)
+    if not case.record:
+        msg = f"{folder}: expected {_RECORD}, found none"
+        raise FileNotFoundError(msg)
+    return case
 
 
 def _read_case(folder: Path) -> Case:

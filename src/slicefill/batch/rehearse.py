@@ -29,7 +29,7 @@ def _rehearse(task: Task, imputer: Imputer, order: Order, say: Callable[[str], N
     from slicefill.ingestion.reading import read_raw_case
     from slicefill.params.ingestion import own_scans
 
-    row = Row(task.raw.id, "refused", str(task.raw.image), str(task.raw.label or ""))
+    row = Row(task.raw.id, "refused", str(task.raw.place), str(task.raw.label or ""))
     try:
         case = read_raw_case(task.raw, own_scans())
         axis = through_plane_axis(case.image.affine, order.params.through_plane)
@@ -51,7 +51,7 @@ def _rehearse(task: Task, imputer: Imputer, order: Order, say: Callable[[str], N
     scaled = seconds * (depth - 1) / max(row.slices_in - 1, 1)
     say(
         f"{row.case}: {row.spacing_in} → {row.spacing_out} mm, {depth} → {dense} slices, "
-        f"{megabytes:.0f} MB before compression, about {scaled:.0f} s → {task.outputs['image']}"
+        f"{megabytes:.1f} MB before compression, about {scaled:.1f} s → {task.outputs['image']}"
     )
     return replace(row, slices_in=depth, slices_out=dense, seconds=scaled)
 

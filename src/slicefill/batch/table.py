@@ -9,7 +9,7 @@ from typing import Literal
 
 from slicefill.io.storage import replace_file
 
-Status = Literal["imputed", "kept", "nothing to do", "refused", "failed"]
+Status = Literal["imputed", "kept", "dense already", "refused", "failed"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Row:
 
     Attributes:
         case: Its id.
-        status: `imputed`; `kept`, imputed by an earlier call; `nothing to do`, dense already;
+        status: `imputed`; `kept`, imputed by an earlier call; `dense already`, nothing to do;
             `refused`, its files are at fault; `failed`, anything else.
         input: The file, or the folder of a DICOM series.
         input_label: Its label map, or "".
@@ -87,4 +87,4 @@ def _format(rows: Iterable[Row], *, header: bool) -> str:
 def _parse(row: dict[str, str]) -> Row:
     known = {each.name: row.get(each.name) or "" for each in fields(Row)}
     numbers = {"slices_in": int, "slices_out": int, "seconds": float}
-    return Row(**{n: numbers.get(n, str)(v or 0 if n in numbers else v) for n, v in known.items()})  # type: ignore[arg-type]
+    return Row(**{n: numbers.get(n, str)(v or 0 if n in numbers else v) for n, v in known.items()})

@@ -27,6 +27,12 @@ class Task:
     raw: RawCase
     outputs: Mapping[str, Path]
 
+    @property
+    def others(self) -> list[Path]:
+        """Files that another call may have written beside the image, and this one does not."""
+        all_of_them = _name(self.outputs["image"], self.raw, ("label", *FURTHER))
+        return [path for what, path in all_of_them.items() if what not in self.outputs]
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -120,7 +126,7 @@ def _name(image: Path, raw: RawCase, further: Collection[str]) -> dict[str, Path
     suffix = written_suffix(image.name)
     stem = image.name[: -len(suffix)]
     outputs = {"image": image}
-    if raw.label is not None:
+    if raw.label is not None or "label" in further:
         outputs["label"] = image.with_name(f"{stem}_label{suffix}")
     endings = {"mask": f"_mask{suffix}", "confidence": "_confidence.nii.gz", "record": ".json"}
     for name in FURTHER:

@@ -2,9 +2,10 @@
 
 import argparse
 import logging
+import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,6 +79,8 @@ def add_impute(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    if arguments.quiet:
+        os.environ["TQDM_DISABLE"] = "1"
     logging.basicConfig(
         level=logging.INFO if arguments.verbose else logging.ERROR, format="%(message)s"
     )
@@ -92,34 +95,36 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
 
 def _impute(arguments: argparse.Namespace) -> int:
     from slicefill.batch.find import find_scans
+    from slicefill.ingestion.checks import BadCase
 
     began = time.monotonic()
-    with find_scans(arguments.source, arguments.label) as found:
-        plan = _plan(arguments, found)
-        rows = _rehearse(arguments, plan) if arguments.dry_run else _work(arguments, plan)
-        return _conclude(arguments, plan, found, rows, time.monotonic() - began)
+    try:
+        with find_scans(arguments.source, arguments.label) as found:
+            plan = _plan(arguments, found)
+            rows = _rehearse(arguments, plan) if arguments.dry_run else _work(arguments, plan)
+            return _conclude(arguments, plan, found, rows, time.monotonic() - began)
+    except (BadCase, ValueError, FileNotFoundError) as error:
+        raise UsageError(str(error)) from error
 
 
 def _plan(arguments: argparse.Namespace, found: "Found") -> "Plan":
     from slicefill.batch.tasks import FURTHER, make_plan
 
     if not found.cases and not found.refused:
-        told = "; ".join(f"{path.name}: {reason}" for path, reason in found.left_aside[:5])
+        told = "; ".join(f"{each.path.name}: {each.reason}" for each in found.left_aside[:5])
         msg = f"{arguments.source}: expected a scan, found none ({told or 'nothing'})"
         raise UsageError(msg)
     further = [name for name in FURTHER if getattr(arguments, name)]
-    try:
-        return make_plan(arguments.source, arguments.out, found.cases, further)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    return make_plan(arguments.source, arguments.out, found.cases, further)
 
 
 def _order(arguments: argparse.Namespace, plan: "Plan") -> "Order":
     from slicefill.batch.impute import Order
-    from slicefill.imputation.impute import load_named
+    from slicefill.imputation.impute import Imputer, load_named
+    from slicefill.params import ImputationParams
 
     rule = rule_of(arguments)
-    load = partial(load_named, arguments.method)
+    load: Callable[[ImputationParams], Imputer] = partial(load_named, arguments.method)
     if arguments.adapt is not None:
         from slicefill.batch.adapt import adapted_loader
 
@@ -143,19 +148,13 @@ def _work(arguments: argparse.Namespace, plan: "Plan") -> Mapping[str, "Row"]:
         if not arguments.quiet:
             tqdm.write(_line(row))
 
-    try:
-        return impute_scans(plan, _order(arguments, plan), executor, report)
-    except (ValueError, FileNotFoundError) as error:
-        raise UsageError(str(error)) from error
+    return impute_scans(plan, _order(arguments, plan), executor, report)
 
 
 def _rehearse(arguments: argparse.Namespace, plan: "Plan") -> Mapping[str, "Row"]:
     from slicefill.batch.rehearse import rehearse_scans
 
-    try:
-        return rehearse_scans(plan, _order(arguments, plan), print)
-    except (ValueError, FileNotFoundError) as error:
-        raise UsageError(str(error)) from error
+    return rehearse_scans(plan, _order(arguments, plan), print)
 
 
 def _say(arguments: argparse.Namespace, text: str) -> None:
@@ -184,16 +183,19 @@ def _conclude(
     seconds: float,
 ) -> int:
     """Name what was refused and left aside, and count everything."""
+    from slicefill.ingestion.found import group_left_aside
+
     for error in found.refused:
         print(f"{error.case}: refused: {error}", file=sys.stderr)
     statuses = [row.status for row in rows.values()]
     refused = statuses.count("refused") + len(found.refused)
     failed = statuses.count("failed")
     if not arguments.quiet:
-        for path, reason in found.left_aside:
-            print(f"left aside: {path.name}: {reason}")
-        words = [f"{statuses.count(name)} {name}" for name in ("imputed", "nothing to do")]
-        words.insert(1, f"{statuses.count('kept')} there already")
+        for names, reason in group_left_aside(found.left_aside, arguments.source):
+            print(f"left aside: {names}: {reason}")
+        would = "to impute" if arguments.dry_run else "imputed"
+        words = [f"{statuses.count('imputed')} {would}", f"{statuses.count('kept')} there already"]
+        words.append(f"{statuses.count('dense already')} dense already")
         words += [f"{refused} refused", f"{failed} failed", f"{len(found.left_aside)} left aside"]
         told = ", ".join(word for word in words if not word.startswith("0 "))
         total = len(rows) + len(found.refused)

@@ -51,7 +51,7 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
         parser.error(str(error))
     for case, reason in failed.items():
         print(f"{case}: {reason}", file=sys.stderr)
-    for error in found.refused:
-        print(f"{error.case}: refused: {error}", file=sys.stderr)
+    for each in found.refused:
+        print(f"{each.case}: refused: {each}", file=sys.stderr)
     print(f"{len(names) - len(failed)} of {len(names) + len(found.refused)} scans segmented")
     return CASES_LEFT_OUT if failed or found.refused else 0

@@ -57,7 +57,7 @@ def run_each(
 
     ways = {"serial": run_serial, "processes": in_processes, "dask": on_dask}
     outcomes = (ways[executor.kind] if items else run_serial)(work, items, executor)
-    shown = tqdm(outcomes, title, len(items), unit="case", disable=len(items) < 2 and note is None)
+    shown = tqdm(outcomes, title, len(items), unit="case", disable=None if note else len(items) < 2)
     done: dict[str, R] = {}
     failed: dict[str, str] = {}
     with closing(outcomes):  # an interruption ends the workers now, not some time later

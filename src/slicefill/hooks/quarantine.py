@@ -35,8 +35,12 @@ class QuarantineHook:
 def _left_out(name: str, catalog: DataCatalog) -> list[str]:
     """Return a message for every case or model that is missing in an output, with the reason."""
     if name == "ingestion_report":
-        rows = catalog.load(name).itertuples(index=False)
-        return ["refused: {}: expected {}, found {}; {}".format(row[0], *row[2:]) for row in rows]
+        report = catalog.load(name)
+        rows = report[report["outcome"] == "refused"].itertuples(index=False)
+        return [
+            f"refused: {row.case}: expected {row.expected}, found {row.found}; {row.remedy}"
+            for row in rows
+        ]
     if name in _UNSCORED:
         rows = catalog.load(name).itertuples(index=False)
         return [f"{name}: {case} was not scored: {reason}" for case, reason in rows]

@@ -181,14 +181,20 @@ class BadCase(ValueError):  # noqa: N818 - it names a case, not a slip of ours
         super().__init__(expected, found, remedy, case, file)
         # Messages of other libraries may have several lines; a report has one per fault.
         self.expected, self.found, self.remedy = (
-            " ".join(text.split()) for text in (expected, found, remedy)
+            printable(" ".join(text.split())) for text in (expected, found, remedy)
         )
         self.case = case
         self.file = file
 
     def __str__(self) -> str:
-        where = ": ".join(part for part in (self.case, self.file and self.file.name) if part)
+        name = self.file and printable(self.file.name)
+        where = ": ".join(part for part in (self.case, name) if part)
         return f"{where}: expected {self.expected}, found {self.found}; {self.remedy}"
+
+
+def printable(name: str) -> str:
+    """Return a name as text that can be written as UTF-8: bytes of other encodings become `�`."""
+    return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 @contextmanager

@@ -1,105 +1,118 @@
-"""One DICOM series, a folder of single-frame files, as one volume."""
+"""One DICOM series, a file per slice or many frames in one, as one volume."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
-from pydicom.misc import is_dicom
 
 from slicefill.ingestion import checks
-from slicefill.ingestion.checks import BadCase, reading
+from slicefill.ingestion.checks import BadCase, about, reading
+from slicefill.ingestion.dicom_frames import Frame, read_frames
+from slicefill.ingestion.dicom_sorting import sort_dicom
 from slicefill.ingestion.itk import LPS_TO_RAS
 from slicefill.ingestion.nifti import new_header
 from slicefill.params import IngestionParams
 from slicefill.types import Array, Volume
 
-_IDENTICAL = ("SeriesInstanceUID", "Rows", "Columns", "BitsAllocated", "PixelRepresentation")
-_NUMBERS = {  # keyword: (value when absent, largest difference between slices)
-    "ImageOrientationPatient": (None, 1e-3),
-    "PixelSpacing": (None, 1e-4),
-    "RescaleSlope": (1, 0),
-    "RescaleIntercept": (0, 0),
-}
+_TOLERANCES = {"orientation": 1e-3, "spacing": 1e-3}  # the latter as a fraction of a pixel
 
 
-def dicom_files(folder: Path) -> list[Path]:
-    """List the DICOM files right inside a folder, by name; not its directory file."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.is_file() and path.name.upper() != "DICOMDIR" and is_dicom(path)
-    )
+def series_files(folder: Path) -> tuple[Path, ...]:
+    """List the files of the only DICOM volume right inside a folder.
+
+    Raises:
+        BadCase: If there is none, or there are several.
+    """
+    found = sort_dicom(sorted(path for path in folder.iterdir() if path.is_file()), folder)
+    if found.refused:
+        raise found.refused[0]
+    if len(found.cases) != 1:
+        names = ", ".join(case.id for case in found.cases[:5])
+        raise BadCase(
+            expected="one DICOM volume in the folder",
+            found=f"{len(found.cases)}{': ' if names else ''}{names}",
+            remedy="use layout auto, which takes each of them, or name one file of the volume"
+            if found.cases
+            else "give the folder that holds DICOM slices",
+        )
+    (case,) = found.cases
+    return case.image if isinstance(case.image, tuple) else (case.image,)
 
 
-def read_series(folder: Path, params: IngestionParams) -> Volume:
+def read_series(files: Sequence[Path], params: IngestionParams) -> Volume:
     """Read a series; slices in the order of their positions, whatever the files are called.
 
     The slice step comes from ImagePositionPatient (C.7.6.2.1.1): SliceThickness and
     SpacingBetweenSlices say something else in many files. Only voxels, geometry and the
-    rescale slope and intercept are taken over; nothing that identifies the patient is.
+    rescale slope and intercept are taken over; nothing that identifies the patient is. Where
+    slope or intercept differ between slices, as in PET, voxels are intensities in float32.
 
     Raises:
-        BadCase: If the folder is not one evenly spaced series of slices of one size.
+        BadCase: If the files are not one evenly spaced series of slices of one size.
     """
-    with reading("DICOM series with position and orientation of every slice"):
-        slices = [pydicom.dcmread(path) for path in dicom_files(folder)]
-        _check_frames(slices)
-        _check_one_series(slices)
-        first = slices[0]
-        positions = np.array([each.ImagePositionPatient for each in slices], dtype=float)
-        axes = np.reshape(np.asarray(first.ImageOrientationPatient, dtype=float), (2, 3))
-        order = np.argsort(positions @ np.cross(*axes), kind="stable")
-        step = _step(positions[order], np.cross(*axes), params)
-        affine = np.eye(4)
-        affine[:3, 0] = axes[0] * float(first.PixelSpacing[1])  # [1]: between columns
-        affine[:3, 1] = axes[1] * float(first.PixelSpacing[0])
-        affine[:3, 2] = step
-        affine[:3, 3] = positions[order[0]]
-        checks.check_affine(affine)
-        stored = np.stack([slices[index].pixel_array.T for index in order], axis=-1)
-        rescale = float(first.get("RescaleSlope", 1)), float(first.get("RescaleIntercept", 0))
-        return Volume(stored, new_header(stored, LPS_TO_RAS @ affine, rescale))
+    frames = []
+    for path in files:
+        with about("", path), reading("DICOM file with position and orientation of every slice"):
+            frames += read_frames(path)
+    _check_one_series(frames)
+    axes = np.reshape(frames[0].orientation, (2, 3))
+    normal = np.cross(*axes)
+    frames.sort(key=lambda frame: float(frame.position @ normal))
+    step = _step(np.array([frame.position for frame in frames]), normal, frames[0], params)
+    affine = np.eye(4)
+    affine[:3, 0] = axes[0] * frames[0].spacing[1]  # [1]: between columns
+    affine[:3, 1] = axes[1] * frames[0].spacing[0]
+    affine[:3, 2] = step
+    affine[:3, 3] = frames[0].position
+    checks.check_affine(affine)
+    stored, scale = _stack(frames)
+    return Volume(stored, new_header(stored, LPS_TO_RAS @ affine, scale))
 
 
-def _check_frames(slices: Sequence[pydicom.Dataset]) -> None:
-    if len(slices) < 2:
+def _stack(frames: Sequence[Frame]) -> tuple[Array, tuple[float, float]]:
+    """Join the slices `(columns, rows, slices)`; with the scale that all of them share."""
+    scales = {frame.slope_intercept for frame in frames}
+    if len(scales) == 1:
+        return np.stack([frame.stored.T for frame in frames], axis=-1), scales.pop()
+    intensities = [
+        (frame.stored.T * frame.slope_intercept[0] + frame.slope_intercept[1]).astype(np.float32)
+        for frame in frames
+    ]
+    return np.stack(intensities, axis=-1), (1.0, 0.0)
+
+
+def _check_one_series(frames: Sequence[Frame]) -> None:
+    if len(frames) < 2:
         raise BadCase(
-            expected="2 slices or more", found=f"{len(slices)}", remedy="leave the case out"
+            expected="2 slices or more", found=f"{len(frames)}", remedy="leave the case out"
         )
-    if any(int(each.get("NumberOfFrames", 1)) > 1 for each in slices):
-        raise BadCase(
-            expected="one slice per file", found="multi-frame files", remedy="convert with dcm2niix"
-        )
-    if any(int(each.get("SamplesPerPixel", 1)) > 1 for each in slices):
-        raise BadCase(
-            expected="one number per voxel", found="colour (RGB)", remedy="export grey values"
-        )
-
-
-def _check_one_series(slices: Sequence[pydicom.Dataset]) -> None:
-    for keyword in _IDENTICAL:
-        count = len({str(each.get(keyword)) for each in slices})
+    for name in ("series", "size", "type"):
+        count = len({_property(frame, name) for frame in frames})
         if count > 1:
-            _refuse_mixture(keyword, f"{count} different ones")
-    for keyword, (absent, tolerance) in _NUMBERS.items():
-        values = np.array([np.ravel(each.get(keyword, absent)) for each in slices], dtype=float)
+            _refuse_mixture(name, f"{count} different ones")
+    for name, tolerance in _TOLERANCES.items():
+        values = np.array([getattr(frame, name) for frame in frames])
+        allowed = tolerance * (values.min() if name == "spacing" else 1)
         spread = np.ptp(values, axis=0).max()
-        if spread > tolerance:
-            _refuse_mixture(keyword, f"values up to {spread:g} apart")
+        if spread > allowed:
+            _refuse_mixture(name, f"values up to {spread:g} apart")
 
 
-def _refuse_mixture(keyword: str, found: str) -> None:
+def _property(frame: Frame, name: str) -> object:
+    return {"series": frame.series, "size": frame.stored.shape, "type": frame.stored.dtype}[name]
+
+
+def _refuse_mixture(name: str, found: str) -> None:
     raise BadCase(
-        expected=f"one series in the folder, {keyword} the same in every slice",
+        expected=f"one series, the {name} the same in every slice",
         found=found,
-        remedy="put every series into a folder of its own; convert others with dcm2niix",
+        remedy="leave out the slices that differ, or convert the series with dcm2niix",
     )
 
 
 def _step(
-    positions: NDArray[np.float64], normal: Array, params: IngestionParams
+    positions: NDArray[np.float64], normal: Array, first: Frame, params: IngestionParams
 ) -> NDArray[np.float64]:
     """Vector from one slice to the next, `(3,)`, mm; positions `(K, 3)` in slice order."""
     steps = np.diff(positions @ normal)
@@ -115,7 +128,8 @@ def _step(
     step: NDArray[np.float64] = (positions[-1] - positions[0]) / (len(positions) - 1)
     line = positions[0] + step * np.arange(len(positions))[:, None]
     sideways = float(np.linalg.norm(positions - line, axis=1).max())
-    if sideways > params.step_tolerance * typical + params.affine_tolerance:
+    pixel = float(first.spacing.min())
+    if sideways > params.step_tolerance * typical + params.affine_tolerance * pixel:
         raise BadCase(
             expected="slices on a straight line",
             found=f"one {sideways:.3g} mm off it",

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import IO
 
 from slicefill.ingestion.checks import BadCase
+from slicefill.ingestion.companions import data_files, read_fields
+from slicefill.ingestion.sniffing import is_compressed, open_plain
+from slicefill.ingestion.suffixes import suffix_of
 
 _CHUNK = 1 << 20
 
 
 def uncompressed_length(path: Path) -> int:
-    """Count the bytes of a file, of a `.gz` file after decompressing it to its very end.
+    """Count the bytes of a file after decompressing it to its very end, if it is compressed.
 
     Python's gzip compares CRC32 and length (ISIZE) of RFC 1952 and refuses a missing trailer
     or anything but zero padding behind it; nibabel and ITK stop when they have their voxels.
@@ -21,9 +24,9 @@ def uncompressed_length(path: Path) -> int:
     Raises:
         OSError, EOFError, zlib.error: If the stream is damaged.
     """
-    if path.suffix != ".gz":
+    if not is_compressed(path):
         return path.stat().st_size
-    with gzip.open(path) as stream:
+    with open_plain(path) as stream:
         return _drain(stream)
 
 
@@ -38,28 +41,37 @@ def check_length(available: int, needed: int) -> None:
 
 
 def check_nrrd(path: Path) -> None:
-    """Check the gzip stream of an NRRD file; ITK does not compare its checksum."""
+    """Check the gzip stream of an NRRD volume; ITK does not compare its checksum."""
     with path.open("rb") as stream:
-        fields = _header(stream, last=b"\n")
-        if "data file" in fields or "datafile" in fields:
-            _refuse_detached()
-        if fields.get("encoding") in ("gzip", "gz"):
+        encoding = read_fields(stream, suffix_of(path)).get("encoding", "").lower()
+        files = data_files(path)
+        if encoding in ("gzip", "gz") and not files:
             _drain(gzip.GzipFile(fileobj=stream))
+    for file in files if encoding in ("gzip", "gz") else []:
+        with gzip.open(file) as voxels:
+            _drain(voxels)
 
 
-def check_mha(path: Path) -> None:
-    """Check the zlib stream of an MHA file; ITK prints its damage and returns wrong voxels."""
+def check_metaimage(path: Path) -> None:
+    """Check the zlib stream of a MetaImage; ITK prints its damage and returns wrong voxels."""
     with path.open("rb") as stream:
-        fields = _header(stream, last=b"ElementDataFile")
-        if fields.get("elementdatafile") != "local":
-            _refuse_detached()
-        if fields.get("compresseddata") == "true":
-            inflate = zlib.decompressobj()
-            for chunk in iter(lambda: stream.read(_CHUNK), b""):
-                inflate.decompress(chunk)
-            if not inflate.eof:
-                msg = "the zlib stream ends before its checksum"
-                raise EOFError(msg)
+        compressed = read_fields(stream, suffix_of(path)).get("compresseddata", "").lower()
+        files = data_files(path)
+        if compressed == "true" and not files:
+            _inflate(stream)
+    for file in files:
+        with file.open("rb") as voxels:
+            if compressed == "true":
+                _inflate(voxels)
+
+
+def _inflate(stream: IO[bytes]) -> None:
+    inflate = zlib.decompressobj()
+    for chunk in iter(lambda: stream.read(_CHUNK), b""):
+        inflate.decompress(chunk)
+    if not inflate.eof:
+        msg = "the zlib stream ends before its checksum"
+        raise EOFError(msg)
 
 
 def checksum(files: list[Path]) -> str:
@@ -73,23 +85,5 @@ def checksum(files: list[Path]) -> str:
     return hashlib.sha256("".join(sorted(checksums)).encode()).hexdigest()
 
 
-def _drain(stream: BufferedIOBase) -> int:
+def _drain(stream: IO[bytes] | BufferedIOBase) -> int:
     return sum(len(chunk) for chunk in iter(lambda: stream.read(_CHUNK), b""))
-
-
-def _header(stream: IO[bytes], last: bytes) -> dict[str, str]:
-    fields = {}
-    for line in stream:
-        key, _, value = line.decode("latin-1").replace("=", ":", 1).partition(":")
-        fields[key.strip().lower()] = value.strip().lower()
-        if line.replace(b"\r", b"").startswith(last):
-            break
-    return fields
-
-
-def _refuse_detached() -> None:
-    raise BadCase(
-        expected="header and voxels in one file",
-        found="a header that points to another file",
-        remedy="write the volume as NIfTI, or as one NRRD or MHA file",
-    )

@@ -1,6 +1,10 @@
-"""NRRD, MHA and GIPL through SimpleITK."""
+"""NRRD, MetaImage (MHA, MHD) and GIPL through SimpleITK."""
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -9,13 +13,20 @@ from numpy.typing import NDArray
 
 from slicefill.ingestion import checks
 from slicefill.ingestion.checks import reading
-from slicefill.ingestion.integrity import check_length, check_mha, check_nrrd
+from slicefill.ingestion.integrity import check_length, check_metaimage, check_nrrd
 from slicefill.ingestion.nifti import new_header
+from slicefill.ingestion.sniffing import is_compressed, open_plain
+from slicefill.ingestion.suffixes import suffix_of
 from slicefill.types import Array, Volume
 
-SUFFIXES = (".nrrd", ".mha", ".gipl")
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _GIPL_HEADER = 256  # bytes
+_READERS = {
+    ".n": "NrrdImageIO",
+    ".m": "MetaImageIO",
+    ".g": "GiplImageIO",
+}
+"""ITK's readers by how a suffix begins; named, because ITK chooses by the case of the suffix."""
 
 
 def read_itk(path: Path) -> Volume:
@@ -24,18 +35,33 @@ def read_itk(path: Path) -> Volume:
     Raises:
         BadCase: If the file is damaged or holds no volume.
     """
-    with reading(f"{path.suffix} file"):
-        if path.suffix == ".nrrd":
-            check_nrrd(path)
-        elif path.suffix == ".mha":
-            check_mha(path)
-        image = SimpleITK.ReadImage(str(path))
+    suffix = suffix_of(path)
+    reader = next(name for end, name in _READERS.items() if suffix.startswith(end))
+    with reading(f"{suffix} file"), _plain(path, suffix) as plain:
+        if reader == "NrrdImageIO":
+            check_nrrd(plain)
+        elif reader == "MetaImageIO":
+            check_metaimage(plain)
+        image = SimpleITK.ReadImage(str(plain), imageIO=reader)
         stored = _channels_last(image)
-        if path.suffix == ".gipl":
-            check_length(path.stat().st_size, _GIPL_HEADER + stored.nbytes)
+        if reader == "GiplImageIO":
+            check_length(plain.stat().st_size, _GIPL_HEADER + stored.nbytes)
     checks.check_voxel_type(stored.dtype)
     checks.check_shape(stored.shape)
     return Volume(stored, new_header(stored, _affine(image)))
+
+
+@contextmanager
+def _plain(path: Path, suffix: str) -> Iterator[Path]:
+    """Yield a decompressed copy of a file that is compressed as a whole: ITK goes by the suffix."""
+    if not is_compressed(path):
+        yield path
+        return
+    with TemporaryDirectory(prefix="slicefill-itk-") as folder:
+        plain = Path(folder, f"plain{suffix.removesuffix('.gz')}")
+        with open_plain(path) as stream, plain.open("wb") as copy:
+            shutil.copyfileobj(stream, copy)
+        yield plain
 
 
 def _channels_last(image: Any) -> Array:

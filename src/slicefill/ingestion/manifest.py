@@ -1,6 +1,7 @@
 """The manifest, which is a table of the good cases, and the report on the others."""
 
 import json
+import logging
 import math
 import re
 from pathlib import Path
@@ -13,12 +14,15 @@ from tqdm.auto import tqdm
 
 from slicefill.geometry import anisotropy, through_plane_axis
 from slicefill.ingestion.checks import BadCase, about
+from slicefill.ingestion.companions import source_files
+from slicefill.ingestion.discovery import find_cases
+from slicefill.ingestion.found import RawCase, group_left_aside, relative
 from slicefill.ingestion.integrity import checksum
-from slicefill.ingestion.layouts import RawCase, find_cases
-from slicefill.ingestion.reading import read_raw_case, source_files
+from slicefill.ingestion.reading import read_raw_case
 from slicefill.params import IngestionParams
 from slicefill.types import Volume
 
+logger = logging.getLogger(__name__)
 # fmt: off
 MANIFEST_COLUMNS = [
     "case", "subject", "image", "label",
@@ -26,7 +30,8 @@ MANIFEST_COLUMNS = [
     "p01", "p50", "p99", "labels", "image_sha256", "label_sha256",
 ]
 # fmt: on
-REPORT_COLUMNS = ["case", "file", "expected", "found", "remedy"]
+REPORT_COLUMNS = ["case", "file", "expected", "found", "remedy", "outcome"]
+REFUSED, LEFT_ASIDE = "refused", "left aside"
 
 
 def check_cases(folder: Path, params: IngestionParams) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -37,18 +42,20 @@ def check_cases(folder: Path, params: IngestionParams) -> tuple[pd.DataFrame, pd
 
     Returns:
         The manifest, one row per good case (`MANIFEST_COLUMNS`; spacing in mm, percentiles
-        in intensities, label volumes in ml, paths relative to `folder`), and the report, one
-        row per bad case (`REPORT_COLUMNS`).
+        in intensities, label volumes in ml, paths relative to `folder`), and the report
+        (`REPORT_COLUMNS`): one row per refused case, and one per reason for which files were left
+        aside (`outcome`), which are no failures.
 
     Raises:
         BadCase: The first one, if `params.strict`.
         FileNotFoundError: If there is no case at all.
     """
-    cases, unpaired = find_cases(folder, params)
-    if params.strict and unpaired:
-        raise unpaired[0]
-    rows, faults = [], [_fault(error, folder) for error in unpaired]
-    for raw in tqdm(_draw(cases, params), desc="checking", unit="case"):
+    found = find_cases(folder, params)
+    if params.strict and found.refused:
+        raise found.refused[0]
+    drawn = _draw(found.cases, params)
+    rows, faults = [], [_fault(error, folder) for error in found.refused]
+    for raw in tqdm(drawn, desc="checking", unit="case"):
         try:
             rows.append(_row(raw, folder, params))
         except BadCase as error:
@@ -56,8 +63,25 @@ def check_cases(folder: Path, params: IngestionParams) -> tuple[pd.DataFrame, pd
                 raise
             # The error itself would keep the volumes in its traceback in memory.
             faults.append(_fault(error, folder))
-    report = pd.DataFrame(faults, columns=REPORT_COLUMNS).sort_values("case", ignore_index=True)
-    return pd.DataFrame(rows, columns=MANIFEST_COLUMNS), report
+    faults.sort(key=lambda fault: fault["case"])
+    aside = group_left_aside(found.left_aside, folder)
+    _tell(aside, folder, {
+        "cases": len(rows), REFUSED: len(faults), LEFT_ASIDE: len(found.left_aside),
+        "not drawn": len(found.cases) - len(drawn),
+    })  # fmt: skip
+    report = [*faults, *(_left_aside(names, reason) for names, reason in aside)]
+    return (
+        pd.DataFrame(rows, columns=MANIFEST_COLUMNS),
+        pd.DataFrame(report, columns=REPORT_COLUMNS),
+    )
+
+
+def _tell(aside: list[tuple[str, str]], folder: Path, counts: dict[str, int]) -> None:
+    """Log why files were left aside, and how many files and cases became what."""
+    for names, reason in aside:
+        logger.info("left aside: %s: %s", names, reason)
+    parts = [f"{count} {what}" for what, count in counts.items() if count or what == "cases"]
+    logger.info("%s: found %d = %s", folder, sum(counts.values()), " + ".join(parts))
 
 
 def subject_of(case: str, params: IngestionParams) -> str:
@@ -93,15 +117,15 @@ def _draw(cases: list[RawCase], params: IngestionParams) -> list[RawCase]:
 
 
 def _row(raw: RawCase, folder: Path, params: IngestionParams) -> dict[str, Any]:
-    with about(raw.id, raw.image):
+    with about(raw.id, raw.place):
         subject = subject_of(raw.id, params)
     case = read_raw_case(raw, params)
     label = raw.label if case.label is not None else None
     return {
         "case": raw.id,
         "subject": subject,
-        "image": _relative(raw.image, folder),
-        "label": _relative(label, folder),
+        "image": relative(raw.place, folder),
+        "label": relative(label, folder) if label else "",
         **_geometry(case.image, params),
         **_percentiles(case.image),
         "labels": json.dumps(_label_volumes(case.label, params.labels.names)),
@@ -139,15 +163,23 @@ def _label_volumes(label: Volume | None, names: dict[int, str]) -> dict[str, flo
     }
 
 
-def _relative(path: Path | None, folder: Path) -> str:
-    return path.relative_to(folder).as_posix() if path else ""
-
-
 def _fault(error: BadCase, folder: Path) -> dict[str, str]:
     return {
         "case": error.case,
-        "file": _relative(error.file, folder),
+        "file": relative(error.file, folder) if error.file else "",
         "expected": error.expected,
         "found": error.found,
         "remedy": error.remedy,
+        "outcome": REFUSED,
+    }
+
+
+def _left_aside(names: str, reason: str) -> dict[str, str]:
+    return {
+        "case": "",
+        "file": names,
+        "expected": "",
+        "found": reason,
+        "remedy": "",
+        "outcome": LEFT_ASIDE,
     }

@@ -1,14 +1,19 @@
 """NIfTI-1 and -2, single files and .hdr/.img pairs, as stored."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.fileholders import FileHolder
 
 from slicefill.ingestion import checks
 from slicefill.ingestion.checks import BadCase, reading
+from slicefill.ingestion.companions import voxels_of_pair
 from slicefill.ingestion.integrity import check_length, uncompressed_length
+from slicefill.ingestion.sniffing import open_plain
+from slicefill.ingestion.suffixes import suffix_of
 from slicefill.types import Array, Volume
 
 _EXACT = 1e-3  # mm; a qform nearer than this to the affine stands for it
@@ -24,15 +29,11 @@ def read_nifti(path: Path) -> Volume:
     Raises:
         BadCase: If the file is damaged or its header describes no volume.
     """
+    voxels = voxels_of_pair(path) if suffix_of(path) == ".hdr" else path
     with reading("NIfTI file"):
-        length = uncompressed_length(path.with_suffix(".img") if path.suffix == ".hdr" else path)
-        image: Any = nib.load(path)
-        if not isinstance(image, nib.Nifti1Pair):
-            _refuse_analyze(image)
-        _check_header(image)
-        needed = image.dataobj.offset + image.dataobj.dtype.itemsize * int(np.prod(image.shape))
-        check_length(length, needed)
-        stored = np.asarray(image.dataobj.get_unscaled())
+        length = uncompressed_length(voxels)
+        raw = _read_header(path)
+        image, stored = _read_voxels(raw, path, voxels, length)
         header = _single_file_header(image.header)
         header.set_slope_inter(image.dataobj.slope, image.dataobj.inter)
         if not (header["sform_code"] or header["qform_code"]):
@@ -62,15 +63,44 @@ def new_header(
     return header
 
 
-def _check_header(image: Any) -> None:
-    checks.check_voxel_type(image.get_data_dtype())
-    checks.check_shape(image.shape)
-    holder = image.file_map.get("header", image.file_map["image"])
-    with holder.get_prepare_fileobj("rb") as stream:
-        # nibabel repairs pixdim in silence when it loads; this is what the file says.
-        raw = type(image.header).from_fileobj(stream, check=False)
+def _read_header(path: Path) -> Any:
+    """Read the header as it is in the file; nibabel repairs pixdim in silence when it loads."""
+    with open_plain(path) as stream:
+        begin = stream.read(nib.Nifti2Header.sizeof_hdr)
+    kinds = (nib.Nifti2Pair, nib.Nifti1Pair, nib.Nifti1Image)
+    if not any(kind.header_class.may_contain_header(begin) for kind in kinds):
+        if nib.AnalyzeHeader.may_contain_header(begin):
+            _refuse_analyze()
+        msg = "its first bytes are no header of NIfTI"
+        raise ValueError(msg)
+    is_nifti2 = nib.Nifti2Header.may_contain_header(begin)
+    kind: Any = nib.Nifti2Header if is_nifti2 else nib.Nifti1Header
+    if suffix_of(path) == ".hdr":
+        kind = nib.nifti2.Nifti2PairHeader if is_nifti2 else nib.nifti1.Nifti1PairHeader
+    raw = kind.from_fileobj(BytesIO(begin), check=False)
+    checks.check_voxel_type(raw.get_data_dtype())
+    checks.check_shape(raw.get_data_shape())
     checks.check_spacing(raw["pixdim"][1:4])
     checks.check_unit(raw)
+    return raw
+
+
+def _read_voxels(raw: Any, path: Path, voxels: Path, length: int) -> tuple[Any, Array]:
+    """Load the image and its stored numbers; a name or suffix steers nothing here."""
+    is_nifti2 = isinstance(raw, nib.Nifti2Header)
+    if path == voxels:
+        kind: Any = nib.Nifti2Image if is_nifti2 else nib.Nifti1Image
+    else:
+        kind = nib.Nifti2Pair if is_nifti2 else nib.Nifti1Pair
+    with open_plain(path) as first, open_plain(voxels) as second:
+        holders = {
+            "header": FileHolder(str(path), first),
+            "image": FileHolder(str(voxels), second if path != voxels else first),
+        }
+        image = kind.from_file_map(holders)
+        needed = image.dataobj.offset + image.dataobj.dtype.itemsize * int(np.prod(image.shape))
+        check_length(length, needed)
+        return image, np.asarray(image.dataobj.get_unscaled())
 
 
 def _single_file_header(header: nib.Nifti1Header) -> nib.Nifti1Header:
@@ -83,9 +113,9 @@ def _single_file_header(header: nib.Nifti1Header) -> nib.Nifti1Header:
     return single
 
 
-def _refuse_analyze(image: object) -> None:
+def _refuse_analyze() -> None:
     raise BadCase(
         expected="a NIfTI header",
-        found=f"{type(image).__name__}, a format that does not say which side is left",
+        found="ANALYZE 7.5, a format that does not say which side is left",
         remedy="convert it to NIfTI with the tool that wrote it",
     )

@@ -9,14 +9,20 @@ from typing import Literal
 import numpy as np
 
 from slicefill.ingestion import checks
-from slicefill.ingestion.checks import BadCase, about
-from slicefill.ingestion.dicom import dicom_files, read_series
-from slicefill.ingestion.itk import SUFFIXES, read_itk
+from slicefill.ingestion.checks import BadCase, about, printable
+from slicefill.ingestion.companions import source_files
+from slicefill.ingestion.dicom import read_series, series_files
+from slicefill.ingestion.found import RawCase
+from slicefill.ingestion.itk import read_itk
 from slicefill.ingestion.labels import merge_labels
-from slicefill.ingestion.layouts import NIFTI_SUFFIXES, RawCase
+from slicefill.ingestion.mgh import read_mgh
 from slicefill.ingestion.nifti import read_nifti
+from slicefill.ingestion.sniffing import check_content
+from slicefill.ingestion.suffixes import MGH, NIFTI, VOLUMES, suffix_of
 from slicefill.params import IngestionParams
 from slicefill.types import Case, Volume
+
+Image = Path | tuple[Path, ...]
 
 
 def read_raw_case(raw: RawCase, params: IngestionParams) -> Case:
@@ -30,7 +36,7 @@ def read_raw_case(raw: RawCase, params: IngestionParams) -> Case:
     Raises:
         BadCase: If any check fails; it names the case, the file and what to do.
     """
-    with about(raw.id, raw.image):
+    with about(raw.id, raw.place):
         image = _read_volume(raw.image, params)
         image = choose_channel(image, params.channel)
         checks.check_finite(image)
@@ -90,49 +96,52 @@ def choose_channel(volume: Volume, channel: int | Literal["all"] | None) -> Volu
     return volume.with_stored(stored)
 
 
-def source_files(path: Path) -> list[Path]:
-    """List the files that hold a volume: a DICOM series and a .hdr/.img pair have several."""
-    if path.is_dir():
-        return dicom_files(path)
-    return [path, path.with_suffix(".img")] if path.suffix == ".hdr" else [path]
-
-
 @contextmanager
-def _on_disk(path: Path) -> Iterator[Path]:
-    """Yield a raw volume as a file or folder on disk: ITK and DICOM readers need one.
+def _on_disk(image: Image) -> Iterator[Image]:
+    """Yield a raw volume as files on disk with names in UTF-8: ITK and DICOM readers need that.
 
     Args:
-        path: Yielded as it is if it lies on a disk. Anything else that behaves as a path
-            (`universal_pathlib`) is copied while the block runs.
+        image: Yielded as it is where it is so. Anything else that behaves as a path
+            (`universal_pathlib`) is copied while the block runs, and an odd name is linked.
     """
-    if isinstance(path, Path):
-        yield path
+    files = source_files(image)
+    local = all(isinstance(file, Path) for file in files)
+    if local and all(printable(str(file)) == str(file) for file in files):
+        yield image
         return
     with TemporaryDirectory(prefix="slicefill-raw-") as folder:
-        inside = Path(folder, path.name) if path.is_dir() else Path(folder)
-        inside.mkdir(exist_ok=True)
-        for file in source_files(path):
-            (inside / file.name).write_bytes(file.read_bytes())
-        yield Path(folder, path.name)
+        copies = [Path(folder, f"{n}-{printable(file.name)}") for n, file in enumerate(files)]
+        if not isinstance(image, tuple):  # a header finds its voxels by their names
+            copies = [Path(folder, printable(file.name)) for file in files]
+        for file, copy in zip(files, copies, strict=True):
+            if local:
+                copy.symlink_to(file.absolute())
+            else:
+                copy.write_bytes(file.read_bytes())
+        yield tuple(copies) if isinstance(image, tuple) else copies[0]
 
 
-def _read_volume(path: Path, params: IngestionParams) -> Volume:
-    with _on_disk(path) as local:
-        volume = _read_file(local, params)
+def _read_volume(image: Image, params: IngestionParams) -> Volume:
+    if isinstance(image, Path) and image.is_dir():
+        image = series_files(image)
+    with _on_disk(image) as local:
+        volume = _read_files(local, params)
     checks.check_affine(volume.affine)
     checks.check_forms(volume.header, volume.stored.shape, params.affine_tolerance)
     return volume
 
 
-def _read_file(path: Path, params: IngestionParams) -> Volume:
-    if path.is_dir():
-        return read_series(path, params)
-    if path.name.endswith(NIFTI_SUFFIXES):
-        return read_nifti(path)
-    if path.name.endswith(SUFFIXES):
-        return read_itk(path)
-    known = " ".join((*NIFTI_SUFFIXES, *SUFFIXES))
-    raise BadCase(expected=f"a {known} file", found=path.name, remedy="convert it to NIfTI")
+def _read_files(image: Image, params: IngestionParams) -> Volume:
+    if isinstance(image, tuple):
+        return read_series(image, params)
+    suffix = suffix_of(image)
+    if not suffix:
+        known = " ".join(VOLUMES)
+        raise BadCase(expected=f"a {known} file", found=image.name, remedy="convert it to NIfTI")
+    check_content(image)
+    if suffix in NIFTI:
+        return read_nifti(image)
+    return read_mgh(image) if suffix in MGH else read_itk(image)
 
 
 def _read_label(raw: RawCase, image: Volume, params: IngestionParams) -> Volume | None:
@@ -143,7 +152,7 @@ def _read_label(raw: RawCase, image: Volume, params: IngestionParams) -> Volume 
                 found="none",
                 remedy="add it, leave the case out, or set labels.need: optional",
                 case=raw.id,
-                file=raw.image,
+                file=raw.place,
             )
         return None
     with about(raw.id, raw.label):

@@ -97,7 +97,7 @@ def _shuffled(stratum: "pd.Series[bool]", rng: np.random.Generator) -> list[str]
 
 
 def _from_file(cases: pd.DataFrame, path: Path, folds: int) -> pd.DataFrame:
-    given = pd.read_csv(path, dtype=str)
+    given = pd.read_csv(path, dtype=str, keep_default_na=False)
     _check_file(given, set(cases["case"]), path)
     given = given.set_index("case")
     cases["split"] = cases["case"].map(given["split"])

@@ -149,7 +149,7 @@ def to_nibabel(volume: Volume) -> Any:
     is_nifti2 = isinstance(volume.header, nib.Nifti2Header)
     kind: Any = nib.Nifti2Image if is_nifti2 else nib.Nifti1Image
     if volume.slope_intercept == (1.0, 0.0):
-        return kind(volume.stored, None, volume.header, dtype=volume.stored.dtype)
+        return kind(volume.stored, volume.affine, volume.header, dtype=volume.stored.dtype)
     return kind.from_stream(io.BytesIO(encode_volume(volume, compressed=False)))
 
 

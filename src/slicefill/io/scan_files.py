@@ -70,7 +70,7 @@ def _mgz_bytes(volume: Volume) -> bytes:
     native = volume.stored.astype(volume.stored.dtype.newbyteorder("="))
     try:
         image = nib.MGHImage(native, volume.affine)
-    except nib.spatialimages.HeaderDataError as error:
+    except nib.freesurfer.mghformat.MGHError as error:
         msg = f"MGZ cannot hold voxels of type {native.dtype}; name an output ending in .nii.gz"
         raise ValueError(msg) from error
     return gzip.compress(image.to_bytes(), 1, mtime=0)

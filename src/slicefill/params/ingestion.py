@@ -3,9 +3,10 @@
 from functools import cache
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from slicefill.params.base import AxisName, Count, Fraction, Params, Positive
+from slicefill.plugins import find_kind
 
 
 class SplitParams(Params):
@@ -42,9 +43,7 @@ class LabelParams(Params):
 class IngestionParams(Params):
     """What the raw folder looks like and what a good case is."""
 
-    layout: Literal["folder", "msd", "bids", "dicom"] = Field(
-        description="how the raw folder is laid out"
-    )
+    layout: str = Field(description="how the raw folder is laid out: a file of ingestion/layouts/")
     bids_suffix: str = Field(description="BIDS image suffix, e.g. T2w")
     channel: Annotated[int, Field(ge=0)] | Literal["all"] | None = Field(
         description="channel of 4D images: an index, all of them, or null to refuse 4D"
@@ -58,6 +57,12 @@ class IngestionParams(Params):
     strict: bool = Field(description="stop at the first bad case instead of quarantining it")
     limit: Count | None = Field(description="at most so many cases, drawn by split.seed; null: all")
     split: SplitParams
+
+    @field_validator("layout")
+    @classmethod
+    def _layout_exists(cls, layout: str) -> str:
+        find_kind("slicefill.ingestion.layouts", layout)
+        return layout
 
 
 @cache

@@ -126,12 +126,13 @@ def write_report(
     from slicefill.reporting.evaluation_report import compose_report
     from slicefill.reporting.report import render_report
 
+    refused = ingestion_report[ingestion_report["outcome"] == "refused"]
     tables = {
         "summary": summary,
         "comparisons": comparisons,
         "slice_confidence": slice_confidence,
         "adaptation": adaptation_gains,
-        "refused": ingestion_report,
+        "refused": refused.drop(columns="outcome"),
     }
     drawn = dict(sorted({**case_figures, **figures}.items()))
     return render_report(compose_report(tables, drawn, as_plain(parameters)))

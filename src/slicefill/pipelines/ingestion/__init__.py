@@ -30,7 +30,7 @@ def import_cases(
     from slicefill.ingestion.layouts import find_cases
     from slicefill.ingestion.reading import read_raw_case
 
-    raw = {case.id: case for case in find_cases(raw_folder, params)[0]}
+    raw = {case.id: case for case in find_cases(raw_folder, params).cases}
     promises = {}
     for row in manifest.fillna("").itertuples():
         own = fingerprint(row.image_sha256, row.label_sha256, params.channel, params.labels)

@@ -1,0 +1,110 @@
+"""DICOM files of a whole tree, sorted into volumes by what they say, not by their folders."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from slicefill.ingestion.checks import BadCase
+from slicefill.ingestion.dicom_headers import Header, read_header, why_no_slice
+from slicefill.ingestion.dicom_splitting import Part, split_series
+from slicefill.ingestion.found import Found, LeftAside, RawCase
+
+
+def sort_dicom(files: Iterable[Path], folder: Path) -> Found:
+    """Sort the DICOM files among these into cases; others are not mentioned.
+
+    A case is called after the folder that holds its series (`folder` itself: by its name), the
+    series' number where a folder holds several, and what sets it apart within its series.
+    """
+    found = Found()
+    series: dict[tuple[str, ...], list[Header]] = {}
+    for path in files:
+        header = _read(path, folder, found)
+        if header is None:
+            continue
+        reason = why_no_slice(header)
+        if reason:
+            found.left_aside.append(LeftAside(path, reason))
+        else:
+            series.setdefault(_series_key(header), []).append(header)
+    groups = [_without_copies(headers, found) for headers in series.values()]
+    for name, headers in zip(_names(groups, folder), groups, strict=True):
+        for part, slices in _parts(headers, found):
+            files_of_case = tuple(each.path for each in slices)
+            found.cases.append(RawCase(f"{name}-{part}" if part else name, files_of_case, None))
+    return found
+
+
+def _read(path: Path, folder: Path, found: Found) -> Header | None:
+    try:
+        return read_header(path)
+    except BadCase as error:
+        error.case = path.relative_to(folder).as_posix()
+        found.refused.append(error)
+        return None
+
+
+def _series_key(header: Header) -> tuple[str, ...]:
+    uid = header.text("SeriesInstanceUID")
+    return (uid,) if uid else ("", str(header.path.parent))
+
+
+def _without_copies(headers: list[Header], found: Found) -> list[Header]:
+    seen: set[str] = set()
+    kept = []
+    for each in headers:
+        uid = each.text("SOPInstanceUID")
+        if uid and uid in seen:
+            found.left_aside.append(LeftAside(each.path, "a second copy of a DICOM slice"))
+        else:
+            kept.append(each)
+        seen.add(uid)
+    return kept
+
+
+def _names(groups: list[list[Header]], folder: Path) -> list[str]:
+    """Name every series after its folder, with its number where there are several in it."""
+    keys = [(_place(headers, folder), _number(headers)) for headers in groups]
+    in_place = Counter(place for place, _ in keys)
+    same_number = Counter(keys)
+    uids: dict[str, list[str]] = {}
+    for (place, _), headers in zip(keys, groups, strict=True):
+        uids.setdefault(place, []).append(headers[0].text("SeriesInstanceUID"))
+    names = []
+    for (place, number), headers in zip(keys, groups, strict=True):
+        rank = sorted(uids[place]).index(headers[0].text("SeriesInstanceUID")) + 1
+        alone = bool(number) and same_number[place, number] == 1
+        ending = f"-series{number}" if alone else f"-{rank}"
+        names.append(place if in_place[place] == 1 else f"{place}{ending}")
+    return names
+
+
+def _place(headers: list[Header], folder: Path) -> str:
+    parents = [each.path.parent.relative_to(folder).as_posix() for each in headers]
+    common = os.path.commonpath(parents) if parents else "."
+    return folder.resolve().name if common in ("", ".") else common
+
+
+def _number(headers: list[Header]) -> str:
+    return headers[0].text("SeriesNumber")
+
+
+def _parts(headers: list[Header], found: Found) -> list[Part]:
+    """Divide a series; slices that are alone beside a volume are left aside."""
+    many = [each for each in headers if each.frames > 1]
+    parts: list[Part] = [
+        (f"file{index + 1}" if len(headers) > 1 else "", [each]) for index, each in enumerate(many)
+    ]
+    single = [each for each in headers if each.frames == 1]
+    if not single:
+        return parts
+    divided = split_series(single)
+    alone = [slices[0] for _, slices in divided if len(slices) == 1]
+    if many or len(alone) < len(divided):
+        reason = "a DICOM slice that is alone beside a volume of its series (a localizer?)"
+        found.left_aside += [LeftAside(each.path, reason) for each in alone]
+        divided = [(name, slices) for name, slices in divided if len(slices) > 1]
+    if len(divided) + len(parts) == 1:
+        divided = [("", slices) for _, slices in divided]
+    return parts + divided

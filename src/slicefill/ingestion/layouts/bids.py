@@ -1,0 +1,122 @@
+"""A BIDS data set: images of one suffix in sub-*/, label maps in derivatives/."""
+
+from pathlib import Path
+
+from slicefill.ingestion.checks import BadCase
+from slicefill.ingestion.found import Found, LeftAside, RawCase
+from slicefill.ingestion.raw_files import list_files, volumes
+from slicefill.ingestion.suffixes import stem_of, suffix_of
+from slicefill.params import IngestionParams
+
+EXPECTED = "sub-*/[ses-*/]anat/*_<bids_suffix>.nii[.gz]"
+_SUFFIXES = (".nii.gz", ".nii")
+_LABELS = ("dseg", "seg", "mask")  # in the order in which they are taken
+_MAPS = ("probseg", "roi", "defacemask", *_LABELS)  # no scans, though they are volumes
+
+
+def find(folder: Path, params: IngestionParams) -> Found:
+    """Take the images of `params.bids_suffix` in anat/."""
+    return find_images(folder, params.bids_suffix, ("anat",))
+
+
+def find_images(folder: Path, suffix: str | None, datatypes: tuple[str, ...]) -> Found:
+    """Take the images of one BIDS suffix (None: of any) in folders of these data types.
+
+    Label maps are those under derivatives/ and those beside the images.
+    """
+    candidates = [
+        path
+        for datatype in datatypes
+        for pattern in (f"sub-*/{datatype}/*", f"sub-*/ses-*/{datatype}/*")
+        for path in volumes(folder.glob(pattern))
+        if suffix_of(path) in _SUFFIXES
+    ]
+    images = sorted(p for p in candidates if _is_image(p, suffix))
+    beside = sorted(p for p in candidates if _rank(p) < len(_LABELS))
+    labels = beside + find_labels(folder)
+    found = Found()
+    for image in images:
+        try:
+            found.cases.append(RawCase(stem_of(image), image, match_label(image, labels)))
+        except BadCase as error:
+            error.case = stem_of(image)
+            found.refused.append(error)
+    found.left_aside = _others(folder, found, labels, suffix)
+    return found
+
+
+def find_labels(folder: Path) -> list[Path]:
+    """List the files under `derivatives/` whose suffix is dseg, seg or mask (or seg-…)."""
+    place = folder / "derivatives"
+    files = volumes(list_files(place)[0]) if place.is_dir() else []
+    return [
+        path
+        for path in files
+        if path.name.startswith("sub-")
+        and suffix_of(path) in _SUFFIXES
+        and _rank(path) < len(_LABELS)
+    ]
+
+
+def match_label(image: Path, labels: list[Path]) -> Path | None:
+    """Choose the label map of an image.
+
+    Subject and session must be the same; other entities (`run-1`) may not contradict the
+    image's; a modality in the label's name (`sub-1_T2w_seg-manual`) must be the image's. Of
+    several, dseg goes before seg before mask, then the one with the fewest entities that the
+    image lacks (`space-…`, `desc-…`).
+
+    Raises:
+        BadCase: If two are equally good.
+    """
+    ours, modality = _entities(image)
+    ranked = []
+    for label in labels:
+        theirs, names = _entities(label)
+        same = all(ours.get(key) == theirs.get(key) for key in ("sub", "ses"))
+        consistent = all(theirs[key] == value for key, value in ours.items() if key in theirs)
+        if same and consistent and names[:-1] in ([], modality):
+            ranked.append(((_rank(label), len(theirs.keys() - ours.keys())), label))
+    best = [label for score, label in ranked if score == min(ranked)[0]]
+    if len(best) > 1:
+        raise BadCase(
+            expected="one label map per image",
+            found=", ".join(label.name for label in best),
+            remedy="move all but one out of derivatives, or use the layout `folder`",
+            file=image,
+        )
+    return best[0] if best else None
+
+
+def _is_image(path: Path, suffix: str | None) -> bool:
+    last = _entities(path)[1][-1]
+    return last == suffix if suffix else last.partition("-")[0] not in _MAPS
+
+
+def _others(folder: Path, found: Found, labels: list[Path], suffix: str | None) -> list[LeftAside]:
+    """Name the volumes that are no image of a case and no label map that one has."""
+    used = {path for case in found.cases for path in (case.image, case.label)}
+    used |= {error.file for error in found.refused}
+    wanted = f"images of the suffix {suffix}" if suffix else "scans in anat/ or ct/"
+    return [
+        LeftAside(
+            path,
+            "a label map that no image takes"
+            if path in labels
+            else f"BIDS, but not one of the {wanted}",
+        )
+        for path in volumes(list_files(folder)[0])
+        if path not in used
+    ]
+
+
+def _entities(path: Path) -> tuple[dict[str, str], list[str]]:
+    """Split `sub-1_run-2_T2w` into {sub: 1, run: 2} and [T2w]; the last part is no entity."""
+    *parts, last = stem_of(path).split("_")
+    pairs = [part.split("-", 1) for part in parts if "-" in part]
+    return dict(pairs), [*(part for part in parts if "-" not in part), last]
+
+
+def _rank(path: Path) -> int:
+    suffix = _entities(path)[1][-1].partition("-")[0]
+    return _LABELS.index(suffix) if suffix in _LABELS else len(_LABELS)

@@ -1,0 +1,34 @@
+"""MGH and MGZ, FreeSurfer's volumes, as stored."""
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from slicefill.ingestion import checks
+from slicefill.ingestion.checks import reading
+from slicefill.ingestion.integrity import check_length, uncompressed_length
+from slicefill.ingestion.nifti import new_header
+from slicefill.ingestion.sniffing import open_plain
+from slicefill.types import Volume
+
+_HEADER = 284  # bytes
+
+
+def read_mgh(path: Path) -> Volume:
+    """Read a volume; its affine, mm and RAS, goes into a NIfTI header.
+
+    Raises:
+        BadCase: If the file is damaged.
+    """
+    with reading("MGH file"):
+        length = uncompressed_length(path)
+        with open_plain(path) as stream:
+            image: Any = nib.MGHImage.from_stream(stream)
+            needed = _HEADER + image.dataobj.dtype.itemsize * int(np.prod(image.shape))
+            check_length(length, needed)
+            stored = np.asarray(image.dataobj)
+    checks.check_voxel_type(stored.dtype)
+    checks.check_shape(stored.shape)
+    return Volume(stored, new_header(stored, image.affine))

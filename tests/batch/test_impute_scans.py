@@ -1,0 +1,129 @@
+"""A folder of scans in, a folder of imputed scans out, and a table of what happened."""
+
+import numpy as np
+import pytest
+
+from slicefill.api import imputation_params, read, verify
+from slicefill.batch.find import find_scans
+from slicefill.batch.impute import Order, impute_scans
+from slicefill.batch.table import append_row, read_table, write_table
+from slicefill.batch.tasks import TABLE, make_plan
+from slicefill.imputation.impute import classical_imputer
+from slicefill.io.case_folder import write_volume
+from slicefill.params import SERIAL
+
+LINEAR = Order(lambda params: classical_imputer("linear", params), imputation_params(count=2))
+
+
+@pytest.fixture
+def scans(case, tmp_path):
+    """Two scans, one with a label map, and a damaged one."""
+    folder = tmp_path / "scans"
+    for name in ("one", "two", "broken"):
+        write_volume(case().image, folder / "images" / f"{name}.nii.gz")
+    write_volume(case().label, folder / "labels" / "one.nii.gz")
+    whole = (folder / "images" / "broken.nii.gz").read_bytes()
+    (folder / "images" / "broken.nii.gz").write_bytes(whole[: len(whole) // 2])
+    return folder
+
+
+def run(source, out, order=LINEAR, further=()):
+    told = []
+    with find_scans(source) as found:
+        plan = make_plan(source, out, found.cases, further)
+        rows = impute_scans(plan, order, SERIAL, told.append)
+    assert {row.case for row in told} == set(rows)
+    return rows
+
+
+def test_every_scan_has_a_row_and_a_damaged_one_does_not_stop_the_others(scans, tmp_path):
+    rows = run(scans, tmp_path / "out", further=["mask", "confidence", "record"])
+    statuses = {name: row.status for name, row in rows.items()}
+    assert statuses == {"broken": "refused", "one": "imputed", "two": "imputed"}
+    assert "readable NIfTI" in rows["broken"].reason
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    endings = [".nii.gz", "_mask.nii.gz", "_confidence.nii.gz", ".json"]
+    expected = {f"{name}_isotropic{ending}" for name in ("one", "two") for ending in endings}
+    assert written == expected | {"one_isotropic_label.nii.gz", TABLE}
+    assert read_table(tmp_path / "out" / TABLE) == rows
+
+
+def test_what_is_written_holds_every_acquired_slice(scans, tmp_path):
+    run(scans, tmp_path / "out", further=["mask"])
+    source = read(scans / "images" / "one.nii.gz", scans / "labels" / "one.nii.gz")
+    image = tmp_path / "out" / "one_isotropic.nii.gz"
+    imputed = read(image, tmp_path / "out" / "one_isotropic_label.nii.gz")
+    assert verify(imputed, source) == []
+    assert imputed.image.stored.shape[2] == 3 * (source.image.stored.shape[2] - 1) + 1
+
+
+def test_a_second_call_makes_only_what_is_missing(scans, tmp_path):
+    run(scans, tmp_path / "out")
+    (tmp_path / "out" / "two_isotropic.nii.gz").unlink()
+    before = (tmp_path / "out" / "one_isotropic.nii.gz").stat().st_mtime_ns
+    rows = run(scans, tmp_path / "out")
+    assert (rows["one"].status, rows["two"].status) == ("kept", "imputed")
+    assert (tmp_path / "out" / "one_isotropic.nii.gz").stat().st_mtime_ns == before
+    assert read_table(tmp_path / "out" / TABLE)["one"].status == "imputed"
+
+
+def test_outputs_of_another_setting_are_replaced_only_if_asked(scans, tmp_path):
+    out = tmp_path / "out"
+    run(scans, out, further=["confidence"])
+    before = (out / "one_isotropic.nii.gz").read_bytes()
+    other = Order(LINEAR.load, imputation_params(count=1))
+    rows = run(scans, out, other)
+    assert rows["one"].status == "refused"
+    assert "--overwrite" in rows["one"].reason
+    assert (out / "one_isotropic.nii.gz").read_bytes() == before
+    assert run(scans, out, further=["confidence"])["one"].status == "kept"
+    rows = run(scans, out, Order(LINEAR.load, other.params, overwrite=True))
+    assert rows["one"].status == "imputed"
+    assert (out / "one_isotropic.nii.gz").read_bytes() != before
+    assert not (out / "one_isotropic_confidence.nii.gz").exists()  # it was of the other setting
+
+
+def test_a_file_of_the_user_beside_the_output_is_never_removed(case, tmp_path):
+    write_volume(case().image, tmp_path / "a.nii.gz")
+    (tmp_path / "a_isotropic_label.nii.gz").write_bytes(b"mine")
+    rows = run(tmp_path / "a.nii.gz", None)
+    assert rows["a"].status == "refused"
+    assert (tmp_path / "a_isotropic_label.nii.gz").read_bytes() == b"mine"
+
+
+def test_a_scan_that_is_dense_already_is_said_and_not_written(case, tmp_path):
+    write_volume(case().image, tmp_path / "a.nii.gz")
+    rows = run(tmp_path / "a.nii.gz", None, Order(LINEAR.load, imputation_params(count=0)))
+    assert rows["a"].status == "dense already"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nii.gz"]
+
+
+def test_more_outputs_of_the_same_setting_are_added(scans, tmp_path):
+    run(scans, tmp_path / "out")
+    before = (tmp_path / "out" / "one_isotropic.nii.gz").read_bytes()
+    assert run(scans, tmp_path / "out", further=["mask"])["one"].status == "imputed"
+    assert (tmp_path / "out" / "one_isotropic_mask.nii.gz").exists()
+    assert (tmp_path / "out" / "one_isotropic.nii.gz").read_bytes() == before
+
+
+def test_a_table_holds_any_name_and_the_last_row_of_a_case_counts(tmp_path):
+    from slicefill.batch.table import Row
+
+    path = tmp_path / "out" / TABLE
+    rows = [
+        Row("NA", "refused", reason='a "quote", a comma'),
+        Row("患者甲", "imputed", seconds=1.5),
+    ]
+    for row in (Row("NA", "failed"), *rows):
+        append_row(path, row)
+    assert list(read_table(path).values()) == rows
+    write_table(path, rows)
+    assert list(read_table(path).values()) == rows
+
+
+def test_methods_that_draw_do_so_by_the_name_of_the_case_not_by_the_order(scans, tmp_path):
+    both = run(scans, tmp_path / "out")
+    alone = run(scans / "images" / "two.nii.gz", tmp_path / "single" / "two.nii.gz")
+    first, second = tmp_path / "out" / "two_isotropic.nii.gz", tmp_path / "single" / "two.nii.gz"
+    assert both["two"].status == alone["two"].status == "imputed"
+    np.testing.assert_array_equal(read(first).image.stored, read(second).image.stored)

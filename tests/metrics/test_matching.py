@@ -1,0 +1,55 @@
+"""Scores of an imputed volume without a record: acquired slices are recognised by their bits."""
+
+import numpy as np
+import pytest
+
+import slicefill
+from slicefill.imputation.impute import impute_case, load_named
+from slicefill.metrics.matching import match_slices, score_against_truth
+from slicefill.types import Case
+
+
+@pytest.fixture
+def truth(case):
+    return case(shape=(24, 20, 9))
+
+
+def thick(truth, axis, step):
+    index_map = np.eye(4)
+    index_map[axis, axis] = step
+    keep = tuple(slice(None, None, step if one == axis else 1) for one in range(3))
+    return Case(*(v.with_stored(v.stored[keep], index_map) for v in (truth.image, truth.label)))
+
+
+@pytest.mark.parametrize(("axis", "name", "step"), [(2, "S", 2), (2, "S", 4), (0, "L", 3)])
+def test_axis_and_synthetic_slices_are_found(truth, axis, name, step):
+    scan = thick(truth, axis, step)
+    rule = slicefill.api.imputation_params(count=step - 1, axis=name)
+    imputed = impute_case(scan, load_named("linear", rule), rule)
+    slices = match_slices(imputed, truth)
+    assert slices.axis == axis
+    np.testing.assert_array_equal(slices.synthetic, np.arange(len(slices.synthetic)) % step > 0)
+
+
+def test_scores_are_those_of_the_synthetic_slices_alone(truth):
+    stored = truth.image.stored.copy()
+    stored[..., 1::2] += 7
+    label = truth.label.stored.copy()
+    label[..., 1] = 0
+    imputed = Case(truth.image.with_stored(stored), truth.label.with_stored(label))
+    scores = score_against_truth(imputed, truth)
+    assert scores["slices"] == 4
+    assert scores["mae_body"] == pytest.approx(7)
+    real = truth.label.stored[..., 1::2] == 2
+    found = label[..., 1::2] == 2
+    dice = 2 * (real & found).sum() / (real.sum() + found.sum())
+    assert scores["dice_2"] == pytest.approx(dice)
+
+
+def test_what_cannot_be_matched_is_refused_with_what_to_do(truth, case):
+    with pytest.raises(ValueError, match="no slice differs"):
+        score_against_truth(truth, truth)
+    with pytest.raises(ValueError, match="every slice differs"):
+        score_against_truth(Case(truth.image.with_stored(truth.image.stored + 1)), truth)
+    with pytest.raises(ValueError, match="on the grid of the truth"):
+        score_against_truth(case(), Case(thick(truth, 2, 2).image))
