@@ -6,7 +6,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
-from pydicom.uid import JPEG2000Lossless, RLELossless, generate_uid
+from pydicom.uid import RLELossless, generate_uid
 
 from slicefill import api
 from slicefill.ingestion.checks import BadCase
@@ -152,16 +152,12 @@ def test_synthetic_numbers_stay_within_the_bits_that_are_stored(derive):
     assert max(each.pixel_array.max() for each in read(made.derived)) == 4095
 
 
-@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless])
-def test_a_compressed_series_becomes_one_that_is_not(series, tmp_path, syntax):
+def test_a_compressed_series_becomes_one_that_is_not(series, tmp_path):
     sources = series(dtype="<u2")
     plain = by_position(sources)
     for path in sources:
         compressed = pydicom.dcmread(path)
-        try:
-            compressed.compress(syntax, generate_instance_uid=False)
-        except RuntimeError:
-            pytest.skip("no encoder of this syntax is installed")
+        compressed.compress(RLELossless, generate_instance_uid=False)
         compressed.save_as(path)
     imputed = api.impute(api.read(sources[0].parent), "linear", count=1)
     derived = read(write_series(imputed, sources, tmp_path / "derived"))
