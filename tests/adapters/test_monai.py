@@ -24,8 +24,8 @@ LOAD = LoadImaged(["image", "label"], ensure_channel_first=True)
 
 
 def test_a_scan_and_its_label_are_imputed_as_by_the_api(files):
-    done = Compose([LOAD, Imputed("image", "label", method="linear", params={"count": 3})])(files)
-    expected = api.impute(api.read(files["image"], files["label"]), "linear", count=3)
+    done = Compose([LOAD, Imputed("image", "label", method="linear", count=3)])(files)
+    expected = api.impute(api.read(files["image"], files["label"]), method="linear", count=3)
     loaded = LOAD(files)
     assert done["image"].dtype == loaded["image"].dtype
     np.testing.assert_array_equal(done["image"][..., ::4], loaded["image"])
@@ -68,7 +68,7 @@ def test_it_composes_loads_in_workers_and_saves(files, tmp_path):
 def test_channels_move_alike_and_keep_their_type(files, dtype):
     scan = LOAD(files)["image"]
     two = MetaTensor(torch.cat([scan, -scan]).to(dtype), affine=scan.affine)
-    done = Imputed("image", method="cubic", params={"count": 1})({"image": two})["image"]
+    done = Imputed("image", method="cubic", count=1)({"image": two})["image"]
     assert done.dtype == dtype
     assert done.shape == (2, *scan.shape[1:3], 2 * scan.shape[3] - 1)
     assert torch.equal(done[..., ::2], two)

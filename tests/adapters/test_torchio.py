@@ -26,8 +26,8 @@ def subject(files):
 
 
 def test_a_subject_is_imputed_as_by_the_api(subject, files):
-    done = Impute("linear", params={"count": 3})(subject)
-    expected = api.impute(api.read(*files), "linear", count=3)
+    done = Impute("linear", count=3)(subject)
+    expected = api.impute(api.read(*files), method="linear", count=3)
     np.testing.assert_allclose(done.scan.data[0], expected.image.intensities(), atol=0.51)
     np.testing.assert_array_equal(done.scan.data[..., ::4], subject.scan.data)
     np.testing.assert_array_equal(done.label.data[0], expected.label.stored)
@@ -49,14 +49,14 @@ def test_every_image_is_imputed_and_every_label_map_follows_the_first(subject):
     subject.add_image(
         torchio.LabelMap(tensor=subject.label.data, affine=subject.scan.affine), "two"
     )
-    done = Impute("cubic", params={"count": 1})(subject)
+    done = Impute("cubic", count=1)(subject)
     done.check_consistent_space()
     np.testing.assert_array_equal(done.two.data, done.label.data)
     np.testing.assert_array_equal(done.t1.data[..., ::2], subject.t1.data)
 
 
 def test_include_and_composition_and_history_are_those_of_torchio(subject):
-    one = Impute("linear", include=["scan"], params={"count": 1})
+    one = Impute("linear", include=["scan"], count=1)
     done = torchio.Compose([one, torchio.RescaleIntensity((0, 1))])(subject)
     assert done.label.shape == subject.label.shape
     again = done.history[0](subject)
@@ -64,7 +64,7 @@ def test_include_and_composition_and_history_are_those_of_torchio(subject):
 
 
 def test_an_image_alone_is_imputed(subject):
-    done = Impute("linear", params={"count": 1})(subject.scan)
+    done = Impute("linear", count=1)(subject.scan)
     assert isinstance(done, torchio.ScalarImage)
     assert done.shape[-1] == 2 * subject.scan.shape[-1] - 1
 

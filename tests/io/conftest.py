@@ -111,7 +111,7 @@ def derive(series: Callable[..., list[Path]], tmp_path: Path) -> Callable[..., M
     def make(method: str = "cubic", imputing: Any = None, **options: Any) -> Made:
         sources = series(**options)
         case = api.read(sources[0].parent)
-        imputed = api.impute(case, method, **(imputing or {"count": 3}))
+        imputed = api.impute(case, method=method, **(imputing or {"count": 3}))
         return Made(sources, case, imputed, write_series(imputed, sources, tmp_path / "derived"))
 
     return make

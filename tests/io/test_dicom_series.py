@@ -159,7 +159,7 @@ def test_a_compressed_series_becomes_one_that_is_not(series, tmp_path):
         compressed = pydicom.dcmread(path)
         compressed.compress(RLELossless, generate_instance_uid=False)
         compressed.save_as(path)
-    imputed = api.impute(api.read(sources[0].parent), "linear", count=1)
+    imputed = api.impute(api.read(sources[0].parent), method="linear", count=1)
     derived = read(write_series(imputed, sources, tmp_path / "derived"))
     for source, ours in zip(plain, derived[::2], strict=True):
         assert ours.PixelData == source.PixelData
@@ -207,8 +207,8 @@ def test_another_series_is_refused(derive, tmp_path):
 
 
 def test_imputing_along_rows_is_refused(derive):
-    with pytest.raises(BadCase, match="some along its columns; set through_plane"):
-        derive(direction="axial", imputing={"count": 1, "through_plane": "L"})
+    with pytest.raises(BadCase, match="some along its columns; set the axis"):
+        derive(direction="axial", imputing={"count": 1, "axis": "L"})
 
 
 def test_the_sources_are_never_replaced(derive):

@@ -21,9 +21,10 @@ class Imputed(MapTransform):
     Args:
         keys: Of the scans.
         label_keys: Of their label maps, one for each scan, in the same order; None: no labels.
-        method: As in `slicefill.api.impute`.
-        spacing: Slice spacing that comes nearest to it, mm; None: nearly cubic voxels.
-        params: Further fields of `ImputationParams`.
+        method: As in `slicefill.impute`, and so are the next three.
+        spacing: mm between slices wanted.
+        count: Synthetic slices per interval; without both, nearly cubic voxels.
+        params: Further parameters.
         allow_missing_keys: Leave out a scan that a dictionary lacks, with its labels, or a label.
 
     Raises:
@@ -47,6 +48,7 @@ class Imputed(MapTransform):
         *,
         method: str | Mapping[str, Any] = "pretrained",
         spacing: float | None = None,
+        count: int | None = None,
         params: Mapping[str, Any] | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
@@ -55,7 +57,7 @@ class Imputed(MapTransform):
         if len(self.label_keys) != len(self.keys):
             msg = f"label_keys: expected one for each of {self.keys}, got {self.label_keys}"
             raise ValueError(msg)
-        self.rule = Rule(method, spacing, params or {})
+        self.rule = Rule(method, spacing, count, params or {})
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the dictionary with scans and label maps imputed."""

@@ -9,16 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from slicefill import api
-from slicefill.ingestion.checks import check_same_grid
-from slicefill.ingestion.labels import merge_labels
 from slicefill.ingestion.nifti import new_header
-from slicefill.params import ImputationParams
-from slicefill.params.ingestion import LabelParams
-from slicefill.types import Array, Case, Volume
+from slicefill.ingestion.reading import checked_case
+from slicefill.params.ingestion import OWN_SCANS
+from slicefill.types import Array, Volume
 
-_AS_THEY_ARE = LabelParams(need="optional", names={0: "background"}, groups=None, unlisted="keep")
 _WIDENED = {torch.float16: torch.float32, torch.bfloat16: torch.float32, torch.bool: torch.uint8}
-_NEAR = 0.01  # mm; between the corners of an image and of its label map
 
 Placed = tuple[torch.Tensor, Any]
 """A tensor `(C, I, J, K)` and its affine: voxel to world, `(4, 4)`, mm, RAS+."""
@@ -26,12 +22,13 @@ Placed = tuple[torch.Tensor, Any]
 
 @dataclass(frozen=True)
 class Rule:
-    """How tensors are imputed.
+    """How tensors are imputed; the fields are those of `slicefill.impute`.
 
     Attributes:
-        method: As in `api.impute`.
-        spacing: Slice spacing that comes nearest to it, mm; None: nearly cubic voxels.
-        params: Further fields of `ImputationParams`.
+        method: `pretrained`, `linear`, ….
+        spacing: mm between slices wanted; None: as `count` says.
+        count: Synthetic slices per interval; None: as many as make voxels nearly cubic.
+        params: Its further parameters.
 
     Raises:
         ValueError: If a parameter does not fit.
@@ -39,16 +36,16 @@ class Rule:
 
     method: str | Mapping[str, Any] = "pretrained"
     spacing: float | None = None
+    count: int | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        ImputationParams.model_validate(self.fields)
+        api.imputation_params(**self.grid)
 
     @property
-    def fields(self) -> dict[str, Any]:
-        """Fields of `ImputationParams`."""
-        target = {} if self.spacing is None else {"count": None, "target_spacing": self.spacing}
-        return {**target, **self.params}
+    def grid(self) -> dict[str, Any]:
+        """Parameters but for the method."""
+        return {"spacing": self.spacing, "count": self.count, **self.params}
 
 
 def impute_tensor(
@@ -69,16 +66,13 @@ def impute_tensor(
         ValueError: If shapes or affines do not fit, labels are not whole, or the method imputes
             none.
     """
-    scan, ids = _volume(image), None
-    if label is not None:
-        ids = merge_labels(_volume(label), _AS_THEY_ARE)
-        check_same_grid(scan, ids, _NEAR)
-    imputed = api.impute(Case(scan, ids), rule.method, **rule.fields)
-    if ids is not None and imputed.label is None:
-        msg = f"method {rule.method}: it imputes no labels; choose another, or give it none"
-        raise ValueError(msg)
+    case = checked_case(_volume(image), None if label is None else _volume(label), OWN_SCANS)
+    imputed = api.impute(case, method=rule.method, **rule.grid)
     moved = None
-    if label is not None and imputed.label is not None:
+    if label is not None:
+        if imputed.label is None:
+            msg = f"method {rule.method}: it imputes no labels; choose another, or give it none"
+            raise ValueError(msg)
         moved = _tensor(imputed.label.stored, label[0])
     return _tensor(imputed.image.stored, image[0]), moved, imputed.image.affine
 

@@ -16,9 +16,10 @@ class Impute(torchio.Transform):
     of the denser grid.
 
     Args:
-        method: As in `slicefill.api.impute`.
-        spacing: Slice spacing that comes nearest to it, mm; None: nearly cubic voxels.
-        params: Further fields of `ImputationParams`.
+        method: As in `slicefill.impute`, and so are the next three.
+        spacing: mm between slices wanted.
+        count: Synthetic slices per interval; without both, nearly cubic voxels.
+        params: Further parameters.
         **kwargs: Of `torchio.Transform`: `p`, `include`, `exclude`, …
 
     Raises:
@@ -38,13 +39,15 @@ class Impute(torchio.Transform):
         self,
         method: str | Mapping[str, Any] = "pretrained",
         spacing: float | None = None,
+        count: int | None = None,
         params: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.method, self.spacing, self.params = method, spacing, dict(params or {})
-        self.rule = Rule(method, spacing, self.params)
-        self.args_names = ["method", "spacing", "params"]
+        self.method, self.spacing, self.count = method, spacing, count
+        self.params = dict(params or {})
+        self.rule = Rule(method, spacing, count, self.params)
+        self.args_names = ["method", "spacing", "count", "params"]
 
     def apply_transform(self, subject: torchio.Subject) -> torchio.Subject:
         """Impute every image in place; TorchIO hands over a copy."""

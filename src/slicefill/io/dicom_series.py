@@ -109,7 +109,7 @@ def _check_grid(imputed: Case, slices: Sequence[Dataset], folder: Path) -> int:
         raise BadCase(
             expected="slices imputed between those of the series",
             found=f"some along its {('columns', 'rows')[axis]}",
-            remedy="set through_plane to the axis (S, A or L) across the slices",
+            remedy="set the axis (S, A or L) that lies across the slices",
             file=folder,
         )
     first, stored = slices[0], imputed.image.stored
