@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from slicefill import api
 from slicefill.ingestion.nifti import new_header
 from slicefill.ingestion.reading import checked_case
-from slicefill.params.ingestion import OWN_SCANS
+from slicefill.params.ingestion import own_scans
 from slicefill.types import Array, Volume
 
 _WIDENED = {torch.float16: torch.float32, torch.bfloat16: torch.float32, torch.bool: torch.uint8}
@@ -66,7 +66,7 @@ def impute_tensor(
         ValueError: If shapes or affines do not fit, labels are not whole, or the method imputes
             none.
     """
-    case = checked_case(_volume(image), None if label is None else _volume(label), OWN_SCANS)
+    case = checked_case(_volume(image), None if label is None else _volume(label), own_scans())
     imputed = api.impute(case, method=rule.method, **rule.grid)
     moved = None
     if label is not None:

@@ -21,7 +21,7 @@ from slicefill.io.bids_derivatives import (
     written_fingerprint,
 )
 from slicefill.params import ImputationParams
-from slicefill.params.ingestion import OWN_SCANS
+from slicefill.params.ingestion import own_scans
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _impute(derivative: Derivative, imputer: Imputer, params: ImputationParams) 
     own = fingerprint(inputs, imputer.fingerprint, rule)
     if written_fingerprint(derivative) == own:
         return Outcome(image, "unchanged")
-    case = read_raw_case(RawCase(image.name, image, label), OWN_SCANS)
+    case = read_raw_case(RawCase(image.name, image, label), own_scans())
     axis = through_plane_axis(case.image.affine, params.through_plane)
     if slices_per_interval(case.image.spacing, axis, params) == 0:
         apart = f"its slices are {case.image.spacing[axis]:.3g} mm apart, which is as asked for"
