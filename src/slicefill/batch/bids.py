@@ -1,0 +1,109 @@
+"""The scans of a BIDS data set, imputed one by one."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from slicefill.fingerprint import fingerprint
+from slicefill.geometry import through_plane_axis
+from slicefill.imputation.impute import Imputer, impute_case, slices_per_interval
+from slicefill.ingestion.checks import BadCase
+from slicefill.ingestion.integrity import checksum
+from slicefill.ingestion.layouts import RawCase, find_labels, match_label
+from slicefill.ingestion.reading import read_raw_case
+from slicefill.io.bids_derivatives import (
+    IMPUTED,
+    Derivative,
+    write_derivative,
+    written_fingerprint,
+)
+from slicefill.params import ImputationParams
+from slicefill.params.ingestion import own_scans
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a scan.
+
+    Attributes:
+        image: The scan.
+        kind: `unchanged`: it was imputed before, by the same rule; `left aside`: there is nothing
+            to impute.
+        words: Why it was refused, or more about it.
+    """
+
+    image: Path
+    kind: Literal["imputed", "unchanged", "left aside", "refused"]
+    words: str = ""
+
+
+def impute_scans(
+    images: Sequence[Path], bids: Path, out: Path, imputer: Imputer, params: ImputationParams
+) -> Iterator[Outcome]:
+    """Impute scans, and their label maps under `derivatives/`, into a BIDS derivative data set.
+
+    Args:
+        images: Scans of the data set, `<bids>/sub-…/[ses-…/]anat/….nii[.gz]`.
+        bids: The data set.
+        out: The derivative data set; what it holds of the same fingerprint is not made again.
+        imputer: The method.
+        params: How it imputes.
+
+    Yields:
+        What came of each scan, in their order. A scan that cannot be imputed is refused.
+    """
+    labels = [
+        path
+        for path in find_labels(bids)
+        if IMPUTED not in path.name and not path.is_relative_to(out)
+    ]
+    taken: set[Path] = set()
+    for image in images:
+        try:
+            derivative = Derivative(image, match_label(image, labels), bids, out)
+            _claim(derivative, taken)
+            yield _impute(derivative, imputer, params)
+        except BadCase as error:
+            place = f"{error.file.name}: " if error.file not in (None, image) else ""
+            words = f"{place}expected {error.expected}, found {error.found}; {error.remedy}"
+            yield Outcome(image, "refused", words)
+        except Exception as error:  # one bad scan must not stop the others
+            yield Outcome(image, "refused", " ".join(f"{type(error).__name__}: {error}".split()))
+
+
+def _claim(derivative: Derivative, taken: set[Path]) -> None:
+    """Refuse a scan whose outputs would replace those of another."""
+    targets = {derivative.image_path, *([derivative.label_path] if derivative.label else [])}
+    if taken & targets:
+        raise BadCase(
+            expected="outputs of its own for every scan",
+            found=f"another scan whose output is {min(taken & targets).name}",
+            remedy="impute one suffix at a time, each to a folder of its own, or remove a copy",
+            file=derivative.image,
+        )
+    taken |= targets
+
+
+def _impute(derivative: Derivative, imputer: Imputer, params: ImputationParams) -> Outcome:
+    image, label = derivative.image, derivative.label
+    rule = params.model_dump(exclude={"methods", "weights", "cases", "batch_pixels", "confidence"})
+    inputs = [checksum([path]) for path in (image, label) if path]
+    own = fingerprint(inputs, imputer.fingerprint, rule)
+    if written_fingerprint(derivative) == own:
+        return Outcome(image, "unchanged")
+    case = read_raw_case(RawCase(image.name, image, label), own_scans())
+    axis = through_plane_axis(case.image.affine, params.through_plane)
+    if slices_per_interval(case.image.spacing, axis, params) == 0:
+        apart = f"its slices are {case.image.spacing[axis]:.3g} mm apart, which is as asked for"
+        return Outcome(image, "left aside", apart)
+    rng = np.random.default_rng([params.seed, *image.name.encode()])  # whatever the order
+    imputed = impute_case(case, imputer, params, rng)
+    write_derivative(derivative, imputed, own)
+    spacing = f"{case.image.spacing[axis]:.3g} to {imputed.record['slice_spacing_mm']:.3g} mm"
+    unlike = "; ".join((imputed.record["domain"] or {}).get("outside", ()))
+    look = f"; look at it, for the weights have not seen its like: {unlike}" if unlike else ""
+    without = "" if label else ", no label map"
+    return Outcome(image, "imputed", f"{spacing}{without}{look}")

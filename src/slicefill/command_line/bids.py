@@ -1,0 +1,166 @@
+"""`slicefill-bids` imputes a BIDS data set, called as a BIDS App is."""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slicefill import __version__
+
+if TYPE_CHECKING:
+    from slicefill.batch.bids import Outcome
+    from slicefill.imputation.impute import Imputer
+    from slicefill.params import ImputationParams
+
+REFUSED = "refused"
+_SOME_REFUSED = 3  # exit code: finished, but not for every scan
+_DESCRIPTION = """\
+Impute the slices between the acquired slices of the scans of a BIDS data set, and their label maps
+in derivatives/. Outputs are a BIDS derivative data set: *_desc-imputed_<suffix>.nii.gz and
+*_desc-imputed_dseg.nii.gz with sidecars. Scans that are imputed already are left as they are.
+"""
+_EXAMPLES = """\
+exit status: 0 all is well, 2 wrong usage, 3 some scans were refused (each is named with what to do)
+
+examples:
+  slicefill-bids /data /data/derivatives/slicefill participant
+  slicefill-bids /data /out participant --participant-label 01 02 --suffix T2w FLAIR --spacing 1
+"""
+
+
+class _UsageError(Exception):
+    """The arguments do not fit what is on disk."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the BIDS App.
+
+    Args:
+        argv: Arguments after the program's name; those of the process when omitted.
+
+    Returns:
+        Exit status: 0, or 3 if scans were refused.
+
+    Raises:
+        SystemExit: With status 2 for wrong usage, 0 after `--help` and `--version`.
+    """
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    try:
+        return _participants(arguments)
+    except (_UsageError, FileExistsError, FileNotFoundError) as error:
+        parser.error(str(error))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="slicefill-bids",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("bids_dir", type=Path, help="the data set; nothing is written to it")
+    parser.add_argument("output_dir", type=Path, help="the derivative data set")
+    parser.add_argument("analysis_level", choices=["participant"])
+    for name, what in (("participant", "subjects"), ("session", "sessions")):
+        parser.add_argument(
+            f"--{name}-label",
+            f"--{name}_label",
+            nargs="+",
+            metavar="LABEL",
+            help=f"only these {what}, with or without the prefix",
+        )
+    parser.add_argument("--suffix", nargs="+", default=["T2w"], help="of the scans; default T2w")
+    parser.add_argument("--method", default="pretrained", help="default: the shipped weights")
+    grid = parser.add_mutually_exclusive_group()
+    grid.add_argument("--spacing", type=float, help="mm between slices wanted; default isotropic")
+    grid.add_argument("--count", type=int, help="synthetic slices per interval")
+    parser.add_argument("--axis", choices=["auto", "S", "A", "L"], default="auto")
+    parser.add_argument("--device", default="auto", help="auto, cpu, gpu or mps")
+    parser.add_argument("-v", "--version", action="version", version=f"slicefill {__version__}")
+    return parser
+
+
+def _participants(arguments: argparse.Namespace) -> int:
+    from slicefill.batch.bids import impute_scans
+    from slicefill.io.bids_derivatives import write_description
+
+    bids, out = arguments.bids_dir.resolve(), arguments.output_dir.resolve()
+    if bids == out:
+        msg = f"{bids}: expected a folder of their own for the outputs, such as "
+        msg += f"{bids}/derivatives/slicefill"
+        raise _UsageError(msg)
+    images, rule = _images(bids, arguments), _rule(arguments)
+    write_description(bids, out)
+    counts = _show(impute_scans(images, bids, out, *rule), bids)
+    told = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+    print(f"{told}; results: {out}")
+    return _SOME_REFUSED if counts[REFUSED] else 0
+
+
+def _rule(arguments: argparse.Namespace) -> tuple["Imputer", "ImputationParams"]:
+    from slicefill.api import imputation_params
+    from slicefill.imputation.impute import load_named
+
+    given = {name: getattr(arguments, name) for name in ("spacing", "count", "axis", "device")}
+    try:
+        params = imputation_params(**given)
+        return load_named(arguments.method, params), params
+    except ValueError as error:
+        raise _UsageError(str(error)) from error
+
+
+def _images(bids: Path, arguments: argparse.Namespace) -> list[Path]:
+    """List the scans that are asked for.
+
+    Raises:
+        _UsageError: If there is none, or a subject that was named is not there.
+    """
+    found = [*bids.glob("sub-*/anat/*.nii*"), *bids.glob("sub-*/ses-*/anat/*.nii*")]
+    subjects = {path.relative_to(bids).parts[0] for path in found}
+    missing = sorted(_prefixed(arguments.participant_label, "sub-") - subjects)
+    if missing:
+        msg = f"--participant-label: expected one of {_listed(subjects)}, got {_listed(missing)}"
+        raise _UsageError(msg)
+    chosen = [path for path in sorted(found) if _is_chosen(path, arguments)]
+    images = [path for path in chosen if _suffix(path) in arguments.suffix]
+    if not images:
+        wanted = f"sub-*/[ses-*/]anat/*_{{{','.join(arguments.suffix)}}}.nii[.gz]"
+        msg = f"{bids}: expected {wanted}, found scans with the suffixes "
+        msg += f"{_listed({_suffix(path) for path in chosen})}; name one with --suffix"
+        raise _UsageError(msg)
+    return images
+
+
+def _is_chosen(path: Path, arguments: argparse.Namespace) -> bool:
+    entities = path.name.split("_")
+    wanted = [(arguments.participant_label, "sub-"), (arguments.session_label, "ses-")]
+    return all(
+        labels is None or not _prefixed(labels, prefix).isdisjoint(entities)
+        for labels, prefix in wanted
+    )
+
+
+def _prefixed(labels: Sequence[str] | None, prefix: str) -> set[str]:
+    return {prefix + label.removeprefix(prefix) for label in labels or ()}
+
+
+def _suffix(path: Path) -> str:
+    return path.name.removesuffix(".gz").removesuffix(".nii").rpartition("_")[2]
+
+
+def _listed(names: set[str] | Sequence[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+def _show(outcomes: Iterable["Outcome"], bids: Path) -> "Counter[str]":
+    """Print a line for each scan; how many came to what."""
+    counts: Counter[str] = Counter()
+    for outcome in outcomes:
+        words = f": {outcome.words}" if outcome.words else ""
+        file = sys.stderr if outcome.kind == REFUSED else sys.stdout
+        print(f"{outcome.kind:<10} {outcome.image.relative_to(bids)}{words}", file=file, flush=True)
+        counts[outcome.kind] += 1
+    return counts

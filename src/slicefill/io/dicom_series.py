@@ -1,0 +1,176 @@
+"""An imputed case as a derived DICOM series."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from pydicom import Dataset
+from pydicom.uid import generate_uid
+from pydicom.valuerep import DSfloat
+
+from slicefill.ingestion.checks import BadCase
+from slicefill.io.dicom_slice import (
+    acquired_slice,
+    complete,
+    fit_bits,
+    normal,
+    synthetic_slice,
+)
+from slicefill.io.storage import replace_folder
+from slicefill.types import Array, Case
+
+_ACROSS = 2  # the array axis across the slices of a series
+_LONGEST = 64  # characters of a DICOM description
+_SERIES_STEP = 1000  # SeriesNumber of what is derived, above that of its source
+
+
+def write_series(imputed: Case, sources: Sequence[Path], folder: Path) -> list[Path]:
+    r"""Write an imputed case as a DICOM series that is derived from the series it came from.
+
+    Study and frame of reference stay; series and slices get UIDs of their own; ImageType is
+    `DERIVED\SECONDARY`. Every slice refers to its source, a synthetic one to both neighbours.
+    Acquired slices keep their stored numbers, to the bit, and what their files say of them.
+    Synthetic slices say what both neighbours say alike; their numbers are clipped to BitsStored.
+    SliceThickness and SpacingBetweenSlices are those of the new grid. Nothing is added about the
+    patient. Left out are private tags, because nobody but their vendor can say whether they hold
+    for other slices, and digital signatures. Pixels are not compressed.
+
+    Args:
+        imputed: As `impute_case` returns it, of a case that `ingestion.dicom.read_series` read:
+            array axes are columns, rows, slices.
+        sources: The files of that series, in any order, one slice in each.
+        folder: Replaced whole; files are named by InstanceNumber.
+
+    Returns:
+        The files, in the order of the slices of the array.
+
+    Raises:
+        BadCase: If the case was not imputed from this series, was imputed along another axis
+            than across its slices, or `folder` holds the sources.
+    """
+    _refuse_overwriting(sources, folder)
+    slices = read_in_order(sources)
+    step = _check_grid(imputed, slices, folder)
+    stored = imputed.image.stored
+    series = _series(slices, step, str(imputed.record.get("method", "")))
+    numbers = _numbers(slices, stored.shape[2])
+    make: dict[str, Callable[[], bytes]] = {}
+    for index, number in enumerate(numbers):
+        pixels = np.ascontiguousarray(stored[..., index].T)
+        make[f"{number:04d}.dcm"] = partial(
+            _slice_file, slices, divmod(index, step), step, pixels, series, number
+        )
+    replace_folder(folder, make)
+    return [folder / name for name in make]
+
+
+def read_in_order(files: Sequence[Path], **options: Any) -> list[Dataset]:
+    """Read the files of one series, in the order of their positions as `read_series` has it.
+
+    Args:
+        files: One slice in each.
+        options: Of `pydicom.dcmread`.
+
+    Raises:
+        BadCase: If they are not single slices of one series.
+    """
+    slices = [pydicom.dcmread(path, **options) for path in files]
+    series = {each.get("SeriesInstanceUID") for each in slices}
+    if len(series) != 1 or any(int(each.get("NumberOfFrames") or 1) > 1 for each in slices):
+        raise BadCase(
+            expected="files of one series, a slice in each",
+            found=f"{len(files)} files of {len(series)} series, or several slices in one",
+            remedy="give the files of the series that was imputed",
+            file=files[0].parent if files else None,
+        )
+    across = normal(slices[0])
+    places = [np.asarray(each.ImagePositionPatient, dtype=float) @ across for each in slices]
+    return [slices[index] for index in np.argsort(places, kind="stable")]
+
+
+def _refuse_overwriting(sources: Sequence[Path], folder: Path) -> None:
+    inside = [path for path in sources if path.resolve().is_relative_to(folder.resolve())]
+    if inside:
+        raise BadCase(
+            expected="a folder that does not hold the source files",
+            found=f"{inside[0].name} in it",
+            remedy="write to another folder",
+            file=folder,
+        )
+
+
+def _check_grid(imputed: Case, slices: Sequence[Dataset], folder: Path) -> int:
+    """Hold the case against its series; the steps of the new grid in an interval."""
+    step, axis = int(imputed.record.get("count", 0)) + 1, imputed.record.get("axis", _ACROSS)
+    if step > 1 and axis != _ACROSS:
+        raise BadCase(
+            expected="slices imputed between those of the series",
+            found=f"some along its {('columns', 'rows')[axis]}",
+            remedy="set the axis (S, A or L) that lies across the slices",
+            file=folder,
+        )
+    first, stored = slices[0], imputed.image.stored
+    expected = (int(first.Columns), int(first.Rows), (len(slices) - 1) * step + 1)
+    same = stored.shape == expected
+    if same and imputed.record.get("acquired_slices") != "replaced":
+        pairs = zip(range(0, expected[2], step), slices, strict=True)
+        same = all(_same(stored[..., index].T, source.pixel_array) for index, source in pairs)
+    if not same:
+        raise BadCase(
+            expected=f"a case of shape {expected}, every acquired slice as in the source files",
+            found=f"shape {stored.shape}, or other numbers",
+            remedy="give the files of the series that was imputed",
+            file=folder,
+        )
+    return step
+
+
+def _same(ours: Array, theirs: Array) -> bool:
+    return ours.dtype.newbyteorder("=") == theirs.dtype.newbyteorder("=") and np.array_equal(
+        ours, theirs
+    )
+
+
+def _series(slices: Sequence[Dataset], step: int, method: str) -> dict[str, Any]:
+    """Attributes that all slices of the new series share."""
+    first, last = slices[0], slices[-1]
+    way = np.subtract(last.ImagePositionPatient, first.ImagePositionPatient, dtype=float)
+    spacing = float(way @ normal(first)) / (len(slices) - 1) / step
+    described = f"{first.get('SeriesDescription') or ''} imputed {method}".strip()
+    millimetres = DSfloat(round(spacing, 6), auto_format=True)
+    return {
+        "SeriesInstanceUID": generate_uid(),
+        "SeriesNumber": int(first.get("SeriesNumber") or 0) + _SERIES_STEP,
+        "SeriesDescription": described[-_LONGEST:],
+        "FrameOfReferenceUID": first.get("FrameOfReferenceUID") or generate_uid(),
+        "SliceThickness": millimetres,
+        "SpacingBetweenSlices": millimetres,
+    }
+
+
+def _numbers(slices: Sequence[Dataset], count: int) -> list[int]:
+    """Instance numbers 1, 2, …, in the direction in which those of the sources rise."""
+    first, last = (int(slices[end].get("InstanceNumber") or 0) for end in (0, -1))
+    numbers = list(range(1, count + 1))
+    return numbers[::-1] if first > last else numbers
+
+
+def _slice_file(
+    slices: Sequence[Dataset],
+    place: tuple[int, int],
+    step: int,
+    pixels: Array,
+    series: Mapping[str, Any],
+    number: int,
+) -> bytes:
+    index, offset = place
+    source = slices[index]
+    if offset == 0:
+        same = _same(pixels, source.pixel_array)
+        made = acquired_slice(source, replaced=not same)
+        return complete(made, pixels if same else fit_bits(pixels, source), series, number)
+    made = synthetic_slice(source, slices[index + 1], offset / step)
+    return complete(made, fit_bits(pixels, source), series, number)

@@ -1,0 +1,93 @@
+"""A DICOM segmentation holds the labels of a derived series, where they lie."""
+
+import sys
+
+import numpy as np
+import pydicom
+import pytest
+
+from slicefill.ingestion.checks import BadCase
+from slicefill.io.dicom_seg import write_seg
+
+highdicom = pytest.importorskip("highdicom", reason="the extra `dicom` is not installed")
+
+
+@pytest.fixture
+def labelled(derive):
+    """A derived series, and a label map on its grid with the ids 2 and 300."""
+
+    def make(**options):
+        made = derive(**options)
+        stored = np.zeros(made.imputed.image.stored.shape, np.uint16)
+        stored[1:3, 2, 1:8] = 2
+        stored[0, 0, 5] = 300
+        return made, made.imputed.image.with_stored(stored, slope_intercept=(1, 0))
+
+    return make
+
+
+@pytest.mark.parametrize("direction", ["axial", "sagittal", "oblique"])
+def test_labels_lie_where_they_lay(labelled, tmp_path, direction):
+    made, label = labelled(direction=direction)
+    write_seg(label, made.derived, tmp_path / "label.dcm")
+    volume = highdicom.seg.segread(tmp_path / "label.dcm").get_volume(combine_segments=True)
+    for number, identity in ((1, 2), (2, 300)):
+        ours = np.argwhere(label.stored == identity) @ label.affine[:3, :3].T + label.affine[:3, 3]
+        theirs = volume.map_indices_to_reference(np.argwhere(volume.array == number))
+        theirs = theirs * [-1, -1, 1]
+        assert len(ours) == len(theirs)
+        distance = np.linalg.norm(ours[:, None] - theirs[None], axis=-1)
+        assert distance.min(axis=1).max() < 1e-3
+
+
+def test_segments_are_named_and_refer_to_the_derived_series(labelled, tmp_path):
+    made, label = labelled()
+    write_seg(label, made.derived, tmp_path / "label.dcm", {2: "liver", 7: "tumour"})
+    seg = highdicom.seg.segread(tmp_path / "label.dcm")
+    assert seg.segment_numbers == [1, 2, 3]
+    described = [seg.get_segment_description(number) for number in (1, 2, 3)]
+    assert [one.segment_label for one in described] == ["liver", "tumour", "label 300"]
+    assert [one.SegmentDescription for one in described] == ["label 2", "label 7", "label 300"]
+    assert {one.algorithm_type.value for one in described} == {"AUTOMATIC"}
+    derived = [pydicom.dcmread(path) for path in made.derived]
+    referred = {uid for _, _, uid in seg.get_source_image_uids()}
+    assert referred == {each.SOPInstanceUID for each in derived}
+    assert seg.FrameOfReferenceUID == derived[0].FrameOfReferenceUID
+    assert seg.StudyInstanceUID == derived[0].StudyInstanceUID
+    assert seg.SeriesInstanceUID != derived[0].SeriesInstanceUID
+
+
+def test_nothing_is_invented_about_the_patient(labelled, tmp_path):
+    def anonymous(slices):
+        for each in slices:
+            del each.PatientName, each.PatientID
+
+    made, label = labelled(change=anonymous)
+    write_seg(label, made.derived, tmp_path / "label.dcm")
+    assert all(
+        element.is_empty for element in pydicom.dcmread(tmp_path / "label.dcm").group_dataset(0x10)
+    )
+
+
+def test_an_empty_label_map_needs_names(labelled, tmp_path):
+    made, label = labelled()
+    empty = label.with_stored(np.zeros_like(label.stored))
+    with pytest.raises(BadCase, match="name the labels that could be there"):
+        write_seg(empty, made.derived, tmp_path / "label.dcm")
+    write_seg(empty, made.derived, tmp_path / "label.dcm", {0: "background", 1: "liver"})
+    seg = highdicom.seg.segread(tmp_path / "label.dcm")
+    assert seg.segment_numbers == [1]
+    assert not seg.pixel_array.any()
+
+
+def test_a_label_map_on_another_grid_is_refused(labelled, tmp_path):
+    made, label = labelled()
+    with pytest.raises(BadCase, match=r"shape \(6, 5, 13\), as the series"):
+        write_seg(label.with_stored(label.stored[..., :-1]), made.derived, tmp_path / "label.dcm")
+
+
+def test_without_highdicom_the_error_says_what_to_install(labelled, tmp_path, monkeypatch):
+    made, label = labelled()
+    monkeypatch.setitem(sys.modules, "highdicom.seg", None)
+    with pytest.raises(ImportError, match=r"pip install 'slicefill\[dicom\]'"):
+        write_seg(label, made.derived, tmp_path / "label.dcm")
