@@ -21,7 +21,10 @@ def same(volume, other):
 @pytest.mark.parametrize("dtype", TYPES)
 def test_a_volume_survives_the_way_through_nibabel_and_itk(case, dtype):
     image = case(dtype).image
-    same(from_nibabel(to_nibabel(image)), image)
+    held = to_nibabel(image)
+    np.testing.assert_allclose(held.affine, image.affine)
+    assert held.header["qform_code"] == image.header["qform_code"]
+    same(from_nibabel(held), image)
     same(from_itk(to_itk(image)), image)
 
 

@@ -11,8 +11,9 @@ from slicefill.fingerprint import fingerprint
 from slicefill.geometry import through_plane_axis
 from slicefill.imputation.impute import Imputer, impute_case, slices_per_interval
 from slicefill.ingestion.checks import BadCase
+from slicefill.ingestion.found import RawCase
 from slicefill.ingestion.integrity import checksum
-from slicefill.ingestion.layouts import RawCase, find_labels, match_label
+from slicefill.ingestion.layouts.bids import find_labels, match_label
 from slicefill.ingestion.reading import read_raw_case
 from slicefill.io.bids_derivatives import (
     IMPUTED,

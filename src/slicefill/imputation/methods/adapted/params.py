@@ -52,6 +52,35 @@ class AdaptationParams(Params):
         return self.model_copy(update={"optimisation": limited})
 
 
+_GROUPS = {
+    "inner": (1, 1),
+    "through_plane": 1.0,
+    "in_plane": 3.0,
+    "in_plane_factor": None,
+    "crop": (64, 64),
+    "background_keep": 0.1,
+    "reverse": True,
+    "flip": True,
+    "cache_gb": 4.0,
+}
+_OPTIMISATION = {
+    "frozen": ["flow_network"],
+    "minutes": 5.0,
+    "learning_rate": 2.0e-4,
+    "critic_learning_rate": 1.0e-3,
+    "warmup_steps": 20,
+    "decay": "cosine",
+    "gradient_clip": 1.0,
+    "batch": 8,
+    "epochs": 1000,
+    "groups_per_epoch": 600,
+    "pretraining_epochs": 0,
+    "patience": 30,
+    "validation_groups": 60,
+    "seed": 0,
+}
+
+
 def default_params(through_plane: AxisName, hardware: HardwareParams) -> AdaptationParams:
     """Return the section `adaptation` of `conf/base`, where there is no `conf/`.
 
@@ -59,33 +88,6 @@ def default_params(through_plane: AxisName, hardware: HardwareParams) -> Adaptat
         through_plane: The axis across the slices.
         hardware: Where it runs.
     """
-    groups = {
-        "inner": (1, 1),
-        "through_plane": 1.0,
-        "in_plane": 3.0,
-        "in_plane_factor": None,
-        "crop": (64, 64),
-        "background_keep": 0.1,
-        "reverse": True,
-        "flip": True,
-        "cache_gb": 4.0,
-    }
-    optimisation = {
-        "frozen": ["flow_network"],
-        "minutes": 5.0,
-        "learning_rate": 2.0e-4,
-        "critic_learning_rate": 1.0e-3,
-        "warmup_steps": 20,
-        "decay": "cosine",
-        "gradient_clip": 1.0,
-        "batch": 8,
-        "epochs": 1000,
-        "groups_per_epoch": 600,
-        "pretraining_epochs": 0,
-        "patience": 30,
-        "validation_groups": 60,
-        "seed": 0,
-    }
     chosen = {
         "cases": 24,
         "subjects": 4,
@@ -96,8 +98,8 @@ def default_params(through_plane: AxisName, hardware: HardwareParams) -> Adaptat
         "weights": {"rec": 1.0, "error": 0.01, "cycle": 0.1},
         "perceptual": "none",
         "critic_width": 16,
-        "groups": groups,
-        "optimisation": optimisation,
+        "groups": _GROUPS,
+        "optimisation": _OPTIMISATION,
         "through_plane": through_plane,
         "hardware": hardware,
     }
