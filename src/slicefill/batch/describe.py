@@ -12,6 +12,7 @@ from slicefill.params.ingestion import own_scans
 from slicefill.types import Case, Volume
 
 _THICK = 2.0  # ratio of spacings from which there is something to impute
+_CUBE = 1.1  # ratio up to which voxels are cubes
 _MANY = 10.0  # ratio beyond which slices share little
 _SKEW = 1e-3
 
@@ -78,7 +79,7 @@ def _oddities(case: Case, axis: int) -> list[str]:
     unit = image.affine[:3, :3] / image.spacing
     skew = np.abs(unit.T @ unit - np.eye(3)).max()
     odd = []
-    if 1 < ratio < _THICK:
+    if _CUBE < ratio < _THICK:
         odd.append(f"slices are only {ratio:.2f} pixels apart")
     if ratio > _MANY:
         odd.append(f"slices are {ratio:.1f} pixels apart and share little")

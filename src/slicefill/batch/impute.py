@@ -188,10 +188,14 @@ def _write(name: str, made: _Made) -> Row:
 
 
 def _write_dicom(case: Case, task: Task, folder: Path) -> None:
+    """Write a derived series, and the label map as DICOM SEG."""
     from slicefill.ingestion.companions import source_files
+    from slicefill.io.dicom_seg import write_seg
     from slicefill.io.dicom_series import write_series
 
-    write_series(case, source_files(task.raw.image), folder)
+    series = write_series(case, source_files(task.raw.image), folder)
+    if case.label is not None:
+        write_seg(case.label, series, task.outputs["seg"])
 
 
 def _fingerprint(task: Task, imputer: "Lazy[Imputer]") -> str:

@@ -21,7 +21,7 @@ class Task:
     Attributes:
         raw: Its files.
         outputs: Path by what it holds: `image`, perhaps `label`, and any of `FURTHER`; `dicom` is
-            a folder.
+            a folder, with `seg` beside it where there is a label map.
     """
 
     raw: RawCase
@@ -67,6 +67,9 @@ def make_plan(
         ValueError: If many scans would go into one file, its format is not written, or an output
             would replace an input.
     """
+    if "dicom" in further and not any(isinstance(raw.image, tuple) for raw in cases):
+        msg = f"--dicom: expected a DICOM series, found none in {source}; leave the option out"
+        raise ValueError(msg)
     images = name_outputs(source, out, cases, ENDING)
     tasks = {raw.id: Task(raw, _name(images[raw.id], raw, further)) for raw in cases}
     _refuse_inputs(cases, [path for task in tasks.values() for path in task.outputs.values()])
@@ -128,10 +131,17 @@ def _name(image: Path, raw: RawCase, further: Collection[str]) -> dict[str, Path
     outputs = {"image": image}
     if raw.label is not None or "label" in further:
         outputs["label"] = image.with_name(f"{stem}_label{suffix}")
-    endings = {"mask": f"_mask{suffix}", "confidence": "_confidence.nii.gz", "record": ".json"}
+    endings = {
+        "mask": f"_mask{suffix}",
+        "confidence": "_confidence.nii.gz",
+        "record": ".json",
+        "dicom": "_dicom",
+    }
     for name in FURTHER:
-        if name in further:
-            outputs[name] = image.with_name(f"{stem}{endings.get(name, '_dicom')}")
+        if name in further and (name != "dicom" or isinstance(raw.image, tuple)):
+            outputs[name] = image.with_name(f"{stem}{endings[name]}")
+    if "dicom" in outputs and "label" in outputs:
+        outputs["seg"] = image.with_name(f"{stem}_seg.dcm")
     return outputs
 
 
