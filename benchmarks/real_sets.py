@@ -159,7 +159,7 @@ def _confidence_scores(
     body = body_mask(volume, there, body_quantile)
     error = np.abs(made[found] - volume[there])[body]
     believed = confidence[found][body]
-    width = np.ptp(imputed.record["window_stored"]) * abs(imputed.image.slope_intercept[0])
+    width = np.ptp(imputed.record["window_shown"])
     return {
         "confidence_mean": float(believed.mean(dtype=np.float64)),
         "confidence_due": float(1 - error.mean(dtype=np.float64) / width),

@@ -155,8 +155,8 @@ class Stack:
     """The slices of a volume, through-plane axis in front.
 
     Attributes:
-        image: Stored numbers, `(D, C, H, W)`.
-        window: The stored numbers that map to 0 and to 1 for a network, per channel, `(C, 2)`.
+        image: Intensities, `(D, C, H, W)`: however a file stores them, a method sees the same.
+        window: The intensities that map to 0 and to 1 for a network, per channel, `(C, 2)`.
         label: Label ids, `(D, H, W)`, or None.
     """
 
@@ -177,11 +177,11 @@ class SyntheticSlices:
     """The synthetic slices of every interval of a stack; D - 1 intervals, N slices in each.
 
     Attributes:
-        image: In stored numbers, not yet rounded, `(D - 1, N, C, H, W)`.
+        image: Intensities, not yet rounded to what can be stored, `(D - 1, N, C, H, W)`.
         confidence: In [0, 1], `(D - 1, N, H, W)`; `measure` says of what.
         label: Label ids, `(D - 1, N, H, W)`, or None.
-        acquired: The acquired slices as the method changed them, in stored numbers, not yet
-            rounded, `(D, C, H, W)`; None: left as they are.
+        acquired: The acquired slices as the method changed them, intensities, `(D, C, H, W)`;
+            None: left as they are.
         measure: What confidence is: `agreement` of the two neighbours' predictions, or 1 minus the
             `expected_error`, a share of the window's width.
         error: Absolute error that the model itself predicts, not calibrated, in [0, 1] units,

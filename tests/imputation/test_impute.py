@@ -222,7 +222,7 @@ def test_the_record_says_where_every_slice_comes_from(case, fill, tmp_path):
     assert record["parameters"]["label_field"] in ("one_hot", "signed_distance", "shape_and_motion")
     assert record["parameters"]["hardware"]["precision"] == "auto"
     low, high = np.percentile(source.image.stored, [0.5, 99.5])
-    np.testing.assert_allclose(record["window_stored"], [[low, high]], rtol=1e-6)
+    np.testing.assert_allclose(record["window_shown"], [[low, high]], rtol=1e-6)
 
 
 def test_a_classical_method_names_no_model(case, fill):

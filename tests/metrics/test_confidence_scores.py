@@ -25,7 +25,7 @@ def pair(volume):
     confidence = np.full(real.shape, 800, np.uint16)
     confidence[..., 3] = 950
     maps = {"confidence": volume(confidence, scale=(1e-3, 0))}
-    record = {"window_stored": [[0.0, 100.0]]}
+    record = {"window_shown": [[0.0, 100.0]]}
     return Case(volume(made), maps=maps, record=record), Case(volume(real))
 
 
@@ -39,13 +39,14 @@ def test_errors_are_shares_of_the_window_in_the_body_of_synthetic_slices(pair):
 
 def test_what_the_window_does_not_show_is_no_error(pair):
     imputed, truth = pair
-    narrow = replace(imputed, record={"window_stored": [[0.0, 40.0]]})
+    narrow = replace(imputed, record={"window_shown": [[0.0, 40.0]]})
     assert not confidence_errors(narrow, truth, SLICES, 0.1).error.any()
 
 
 def test_the_scale_of_the_file_does_not_matter(pair, volume):
     imputed, truth = pair
-    scaled = replace(imputed, image=volume(imputed.image.stored, scale=(-2, 7)))
+    shown = {"window_shown": [[-193.0, 7.0]]}  # of 0 to 100 as stored
+    scaled = replace(imputed, image=volume(imputed.image.stored, scale=(-2, 7)), record=shown)
     other = Case(volume(truth.image.stored, scale=(-2, 7)))
     known = confidence_errors(scaled, other, SLICES, -1)  # the body is all: brightness is reversed
     np.testing.assert_allclose(known.error[known.place == 3].min(), 0.05, rtol=1e-5)
@@ -55,7 +56,7 @@ def test_channels_are_averaged(pair, volume):
     imputed, truth = pair
     both = np.stack([truth.image.stored, truth.image.stored], -1)
     made = np.stack([imputed.image.stored, truth.image.stored], -1)
-    record = {"window_stored": [[0.0, 100.0]] * 2}
+    record = {"window_shown": [[0.0, 100.0]] * 2}
     known = confidence_errors(
         replace(imputed, image=volume(made), record=record), Case(volume(both)), SLICES, 0.1
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import slicefill
+from slicefill.api import imputation_params
 from slicefill.imputation.impute import impute_case, load_named
 from slicefill.metrics.matching import match_slices, score_against_truth
 from slicefill.types import Case
@@ -24,7 +24,7 @@ def thick(truth, axis, step):
 @pytest.mark.parametrize(("axis", "name", "step"), [(2, "S", 2), (2, "S", 4), (0, "L", 3)])
 def test_axis_and_synthetic_slices_are_found(truth, axis, name, step):
     scan = thick(truth, axis, step)
-    rule = slicefill.api.imputation_params(count=step - 1, axis=name)
+    rule = imputation_params(count=step - 1, axis=name)
     imputed = impute_case(scan, load_named("linear", rule), rule)
     slices = match_slices(imputed, truth)
     assert slices.axis == axis

@@ -21,11 +21,11 @@ def stack_case(case: Case, axis: int, window: WindowParams) -> Stack:
     Raises:
         ValueError: If the window is empty, as for a constant image.
     """
-    stored = slices_first(case.image.stored, axis).astype(np.float32)
-    channels = stored[..., None] if stored.ndim == 3 else stored
+    values = slices_first(case.image.intensities(), axis)
+    channels = values[..., None] if values.ndim == 3 else values
     image = np.ascontiguousarray(np.moveaxis(channels, -1, 1))
     label = None if case.label is None else slices_first(case.label.stored, axis)
-    return Stack(image, _window(image, case.image, window), label)
+    return Stack(image, _window(image, window), label)
 
 
 def to_dtype(array: Array, dtype: np.dtype) -> Array:
@@ -41,21 +41,19 @@ def to_dtype(array: Array, dtype: np.dtype) -> Array:
     return array.astype(dtype)
 
 
-def _window(image: Array, volume: Volume, params: WindowParams) -> NDArray[np.float64]:
-    """Stored numbers shown as 0 and 1, per channel, `(C, 2)`."""
+def _window(image: Array, params: WindowParams) -> NDArray[np.float64]:
+    """Intensities shown as 0 and 1, per channel, `(C, 2)`."""
     if params.kind == "percentile":
         flat = np.moveaxis(image, 1, 0).reshape(image.shape[1], -1)
         window = np.percentile(flat, [params.low, params.high], axis=1).T
         sparse = window[:, 0] == window[:, 1]  # nearly all background: the whole range shows it
         window[sparse] = np.stack([flat.min(1), flat.max(1)], 1)[sparse]
     else:
-        slope, intercept = volume.slope_intercept
-        limits = sorted((np.array([params.low, params.high]) - intercept) / slope)
-        window = np.tile(limits, (image.shape[1], 1))
+        window = np.tile([params.low, params.high], (image.shape[1], 1))
     if not (window[:, 1] > window[:, 0]).all():
         msg = (
-            f"window {params.kind} {params.low:g}..{params.high:g}: expected a range of stored "
-            f"numbers, got {window.tolist()}; the image is constant there, widen the window"
+            f"window {params.kind} {params.low:g}..{params.high:g}: expected a range of "
+            f"intensities, got {window.tolist()}; the image is constant there, widen the window"
         )
         raise ValueError(msg)
     return np.asarray(window, dtype=np.float64)
@@ -91,9 +89,15 @@ class DenseGrid:
         return self.source.with_stored(stored, self.index_map, (slope, 0.0))
 
     def as_stored(self, slices: Array) -> Array:
-        """Turn `(..., C, H, W)` into `(..., H, W[, C])`."""
+        """Turn intensities `(..., C, H, W)` into numbers to store, not rounded, `(..., H, W[, C])`.
+
+        They are float64 where the file has a slope or an intercept.
+        """
         moved = np.moveaxis(slices, -3, -1)
-        return moved if self.source.stored.ndim == 4 else moved[..., 0]
+        values = moved if self.source.stored.ndim == 4 else moved[..., 0]
+        slope, intercept = self.source.slope_intercept
+        plain = (slope, intercept) == (1.0, 0.0)
+        return values if plain else (values.astype(np.float64) - intercept) / slope
 
     def replace(self, acquired: Array) -> Volume:
         """Put other numbers `(D, C, H, W)` in the place of the acquired slices."""

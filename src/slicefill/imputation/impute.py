@@ -19,6 +19,7 @@ from slicefill.geometry import (
 from slicefill.imputation.dense_grid import DenseGrid, stack_case
 from slicefill.imputation.methods import FOLDER
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
+from slicefill.imputation.orientation import Turn
 from slicefill.io.checkpoints import read_checkpoint
 from slicefill.params import ImputationParams, WindowParams
 from slicefill.plugins import System, find_kind, find_system, list_kinds
@@ -149,7 +150,9 @@ def impute_case(
     count = slices_per_interval(case.image.spacing, axis, params)
     positions = [n / (count + 1) for n in range(1, count + 1)]
     stack = stack_case(case, axis, imputer.window)
-    synthetic = imputer.method(stack, positions, rng or np.random.default_rng(params.seed))
+    turn = Turn.of(case.image.affine, axis)
+    rng = rng or np.random.default_rng(params.seed)
+    synthetic = turn.back(imputer.method(turn.stack(stack), positions, rng))
     grid = DenseGrid(case.image, axis, count)
     replaced = None if params.restore_acquired else synthetic.acquired
     acquired = case.image if replaced is None else grid.replace(replaced)
@@ -207,7 +210,7 @@ def _record(
         "model_version": imputer.version,
         "adaptation": imputer.adaptation,
         "domain": _domain(stack, imputer, grid),
-        "window_stored": stack.window,
+        "window_shown": stack.window,
         "window": imputer.window.model_dump(),
         "slice_spacing_mm": float(case.image.spacing[grid.axis]) / (grid.count + 1),
         **confidence_record(stack, synthetic),

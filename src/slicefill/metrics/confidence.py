@@ -35,7 +35,7 @@ def confidence_errors(
     """Pair the confidence of an imputed case with its errors.
 
     Args:
-        imputed: With its map `confidence`; its record says which stored numbers the window shows.
+        imputed: With its map `confidence`; its record says which intensities the window shows.
         truth: The real case.
         slices: Which slices correspond.
         body_quantile: As in `EvaluationParams`; what is body in any channel counts.
@@ -124,8 +124,7 @@ def _channels(case: Case, axis: int) -> Array:
 
 def _window(imputed: Case) -> Array:
     """Intensities that are shown as 0 and 1, per channel, `(C, 2)`."""
-    slope, intercept = imputed.image.slope_intercept
-    return np.asarray(imputed.record["window_stored"]) * slope + intercept
+    return np.asarray(imputed.record["window_shown"])
 
 
 def _shown(intensities: Array, low: float, high: float) -> Array:

@@ -42,19 +42,19 @@ class Imputed:
     smoothing: int
     cycle: Floats | None
 
-    def shown(self, stored: Tensor) -> Tensor:
-        """Clip stored numbers `(..., C, h, w)` to [0, 1], those of the model's channels."""
-        return self._scaled(stored).clamp(0, 1)
+    def shown(self, intensities: Tensor) -> Tensor:
+        """Clip intensities `(..., C, h, w)` to [0, 1], those of the model's channels."""
+        return self._scaled(intensities).clamp(0, 1)
 
-    def visible(self, stored: Tensor) -> Tensor:
-        """Whether stored numbers lie in the window, in all channels of the model, `(..., h, w)`."""
-        scaled = self._scaled(stored)
+    def visible(self, intensities: Tensor) -> Tensor:
+        """Whether intensities lie in the window, in all channels of the model, `(..., h, w)`."""
+        scaled = self._scaled(intensities)
         return ((scaled >= 0) & (scaled <= 1)).all(-3)
 
-    def _scaled(self, stored: Tensor) -> Tensor:
+    def _scaled(self, intensities: Tensor) -> Tensor:
         channels = self.imputer.model.channels
-        window = torch.from_numpy(self.stack.window[:channels]).to(stored)
-        return through_window(stored[..., :channels, :, :], window)
+        window = torch.from_numpy(self.stack.window[:channels]).to(intensities)
+        return through_window(intensities[..., :channels, :, :], window)
 
     def smooth(self, differences: Tensor) -> Tensor:
         """Average `(..., h, w)` over squares; at the border over the part inside."""
@@ -76,7 +76,7 @@ class Evidence:
         intervals: Which intervals of the stack.
         box: Rows and columns; outside, all is background.
         features: By name, each `(G, N, h, w)`, in [0, 1].
-        values: What the model and each fallback method impute, stored numbers, `(G, N, C, h, w)`.
+        values: What the model and each fallback method impute, intensities, `(G, N, C, h, w)`.
         visible: Where all of these lie within the window, `(G, N, h, w)`: elsewhere the evidence
             is clipped and does not show their differences.
     """
@@ -102,11 +102,11 @@ def gather_evidence(imputed: Imputed) -> Iterator[Evidence]:
     """
     shown = imputed.shown(torch.from_numpy(imputed.stack.image))
     for intervals, box in batches(shown, imputed.imputer.batch_pixels):
-        stored = imputed.inside(imputed.stack.image, box)
+        intensities = imputed.inside(imputed.stack.image, box)
         values = {MODEL: imputed.inside(imputed.synthetic.image[intervals], box)}
-        values |= {name: _interpolate(name, stored, imputed, intervals) for name in FALLBACKS}
+        values |= {name: _interpolate(name, intensities, imputed, intervals) for name in FALLBACKS}
         made = imputed.shown(values[MODEL])
-        features = _own(imputed, intervals, box) | _neighbours(imputed, stored, intervals)
+        features = _own(imputed, intervals, box) | _neighbours(imputed, intensities, intervals)
         for name in FALLBACKS:
             apart = (made - imputed.shown(values[name])).abs().mean(2)
             features[f"from_{name}"] = imputed.smooth(apart)
@@ -127,15 +127,15 @@ def _own(imputed: Imputed, intervals: slice, box: Box) -> dict[str, Tensor]:
     return features
 
 
-def _neighbours(imputed: Imputed, stored: Tensor, intervals: slice) -> dict[str, Tensor]:
+def _neighbours(imputed: Imputed, intensities: Tensor, intervals: slice) -> dict[str, Tensor]:
     """Return the evidence from the changes between acquired slices `(D, C, h, w)`."""
-    steps = imputed.shown(stored).diff(dim=0)
+    steps = imputed.shown(intensities).diff(dim=0)
     bends = steps.diff(dim=0).abs().mean(1) if len(steps) > 1 else torch.zeros_like(steps[:, 0])
     places = torch.arange(intervals.start, intervals.stop)
     before, after = ((places + k).clamp(0, len(bends) - 1) for k in (-1, 0))
     bend = ((bends[before] + bends[after]) / 2)[:, None]
     change = steps[intervals].abs().mean(1)[:, None]
-    t = _positions(imputed, stored)
+    t = _positions(imputed, intensities)
     half_way = 4 * t * (1 - t)
     return {
         "change": half_way * imputed.smooth(change),
@@ -149,12 +149,14 @@ def _positions(imputed: Imputed, like: Tensor) -> Tensor:
     return like.new_tensor(imputed.positions)[:, None, None]
 
 
-def _interpolate(kind: str, stored: Tensor, imputed: Imputed, intervals: slice) -> Tensor:
-    """Impute by a classical method, stored numbers, `(G, N, C, h, w)`."""
+def _interpolate(kind: str, intensities: Tensor, imputed: Imputed, intervals: slice) -> Tensor:
+    """Impute by a classical method, intensities, `(G, N, C, h, w)`."""
     count = len(imputed.positions)
-    weights = torch.from_numpy(slice_weights(kind, len(stored), imputed.positions)).to(stored)
+    weights = torch.from_numpy(slice_weights(kind, len(intensities), imputed.positions)).to(
+        intensities
+    )
     own = weights[intervals.start * count : intervals.stop * count]
-    return (own @ stored.flatten(1)).view(-1, count, *stored.shape[1:])
+    return (own @ intensities.flatten(1)).view(-1, count, *intensities.shape[1:])
 
 
 @torch.no_grad()
@@ -201,8 +203,8 @@ def _repredict(imputer: FlowImputer, dense: Tensor, places: Tensor, box: Box) ->
 def _dense(stack: Stack, synthetic: SyntheticSlices) -> Floats:
     """Acquired and synthetic slices in order, in [0, 1], `((D - 1) · (N + 1) + 1, C, H, W)`."""
     depth, count = len(stack.image), synthetic.image.shape[1]
-    stored = np.empty(((depth - 1) * (count + 1) + 1, *stack.image.shape[1:]), np.float32)
-    stored[:: count + 1] = stack.image
+    intensities = np.empty(((depth - 1) * (count + 1) + 1, *stack.image.shape[1:]), np.float32)
+    intensities[:: count + 1] = stack.image
     for n in range(count):
-        stored[n + 1 :: count + 1] = synthetic.image[:, n]
-    return Stack(stored, stack.window).normalised()
+        intensities[n + 1 :: count + 1] = synthetic.image[:, n]
+    return Stack(intensities, stack.window).normalised()

@@ -49,7 +49,7 @@ def impute_by_flow(
     """Impute every interval of a stack: equations (1) to (5).
 
     Flows are found on intensities in [0, 1], once per interval for all t, inside the box that shows
-    more than background. They are applied to the stored numbers, so nothing is clipped or
+    more than background. They are applied to the intensities, so nothing is clipped or
     rescaled; further channels and the label are warped by the same flows. The residual of a model
     that has one is added; it is at most its bound times the width of the window.
 
@@ -69,16 +69,16 @@ def impute_by_flow(
         )
         raise ValueError(msg)
     shown = torch.from_numpy(stack.normalised()[:, : model.channels])
-    stored = torch.from_numpy(stack.image)
+    intensities = torch.from_numpy(stack.image)
     ids = None if stack.label is None else torch.from_numpy(stack.label.astype(np.int64))
     synthetic = _allocate(stack, len(positions), model.parts.error)
     window = torch.from_numpy(stack.window.astype(np.float32)).to(device)
     for intervals, box in batches(shown, imputer.batch_pixels):
         pair = _pair(box.cut(shown), intervals, device)
-        whole = _Pair.of(shown, stored, ids, intervals, imputer)
+        whole = _Pair.of(shown, intensities, ids, intervals, imputer)
         for n, (t, found) in enumerate(motions(imputer, pair, positions)):
             motion = _whole(found, box, t)
-            image = _render(motion, whole.stored, window)
+            image = _render(motion, whole.intensities, window)
             synthetic.image[intervals, n] = image.cpu().numpy()
             synthetic.confidence[intervals, n] = motion.agreement(*whole.shown).cpu().numpy()
             if synthetic.error is not None and motion.error is not None:
@@ -95,14 +95,14 @@ class _Pair:
     """First and last slices of a batch of intervals, whole, on the device."""
 
     shown: tuple[Tensor, Tensor]
-    stored: tuple[Tensor, Tensor]
+    intensities: tuple[Tensor, Tensor]
     labels: Labels | None
 
     @classmethod
     def of(
         cls,
         shown: Tensor,
-        stored: Tensor,
+        intensities: Tensor,
         ids: Tensor | None,
         intervals: slice,
         imputer: FlowImputer,
@@ -114,7 +114,7 @@ class _Pair:
 
         seen = both(shown)
         labels = None if ids is None else Labels.around(intervals, ids, seen, imputer.labels)
-        return cls(seen, both(stored), labels)
+        return cls(seen, both(intensities), labels)
 
 
 def motions(
@@ -160,9 +160,9 @@ def _mean(motions: Sequence[Motion]) -> Motion:
     return motions[0]._replace(**means)
 
 
-def _render(motion: Motion, stored: tuple[Tensor, Tensor], window: Tensor) -> Tensor:
-    """Blend stored numbers; a residual is scaled by the width of the window, `(C, 2)`."""
-    image = motion.blend(*stored)
+def _render(motion: Motion, intensities: tuple[Tensor, Tensor], window: Tensor) -> Tensor:
+    """Blend intensities; a residual is scaled by the width of the window, `(C, 2)`."""
+    image = motion.blend(*intensities)
     if motion.residual is not None:
         guides = motion.residual.shape[1]
         width = window[:guides, 1] - window[:guides, 0]
@@ -202,18 +202,18 @@ def _is_map(field: Tensor | None) -> bool:
     return field is not None and field.ndim == 4
 
 
-def through_window(stored: Tensor, window: Tensor) -> Tensor:
-    """Scale stored numbers so that their window becomes [0, 1]; what lies outside is not clipped.
+def through_window(intensities: Tensor, window: Tensor) -> Tensor:
+    """Scale intensities so that their window becomes [0, 1]; what lies outside is not clipped.
 
     Args:
-        stored: `(..., C, h, w)`.
+        intensities: `(..., C, h, w)`.
         window: Low and high of every channel, `(C, 2)`.
 
     Example:
         >>> import torch
-        >>> stored = torch.tensor([100.0, 150.0, 300.0]).view(1, 1, 3)
-        >>> through_window(stored, torch.tensor([[100.0, 200.0]])).flatten().tolist()
+        >>> intensities = torch.tensor([100.0, 150.0, 300.0]).view(1, 1, 3)
+        >>> through_window(intensities, torch.tensor([[100.0, 200.0]])).flatten().tolist()
         [0.0, 0.5, 2.0]
     """
     low, high = window[:, :1, None], window[:, 1:, None]
-    return (stored - low) / (high - low)
+    return (intensities - low) / (high - low)

@@ -81,9 +81,9 @@ def impute_by_super_resolution(
     rows, columns = (raise_resolution(model, shown, view) for view in VIEWS)
     confidence = (1 - (rows - columns).abs().mean(1)).clamp(0, 1)
     low, high = np.moveaxis(stack.window.astype(np.float32), 1, 0)[..., None, None]
-    stored = low + (high - low) * ((rows + columns) / 2).numpy()
+    intensities = low + (high - low) * ((rows + columns) / 2).numpy()
     intervals = (len(shown), model.factor)
-    by_interval = stored.reshape(*intervals, *stored.shape[1:])
+    by_interval = intensities.reshape(*intervals, *intensities.shape[1:])
     confidence_by_interval = confidence.numpy().reshape(*intervals, *confidence.shape[1:])
     return SyntheticSlices(
         by_interval[:-1, 1:], confidence_by_interval[:-1, 1:], acquired=by_interval[:, 0]
