@@ -91,3 +91,14 @@ def slices_first(array: Array, axis: int) -> Array:
 def slices_back(array: Array, axis: int) -> Array:
     """Undo `slices_first`."""
     return np.moveaxis(array, 0, axis)
+
+
+def placing_error(affine: Array, shape: tuple[int, ...]) -> float:
+    """Largest error of a position that a header's float32 numbers leave, mm.
+
+    Args:
+        affine: Voxel to world, `(4, 4)`, mm.
+        shape: Of the grid; three axes count.
+    """
+    sums = np.abs(affine[:3, :3]) @ np.asarray(shape[:3]) + np.abs(affine[:3, 3])
+    return float(4 * np.finfo(np.float32).eps * sums.max())

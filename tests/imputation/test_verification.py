@@ -244,3 +244,19 @@ def test_real_scans_imputed_written_and_read_again_pass(name, tmp_path):
     imputed = fill(case, through_plane_axis(case.image.affine, "auto"), 2)
     write_case(imputed, tmp_path / "imputed")
     assert verify_imputed_case(read_case(tmp_path / "imputed"), case) == []
+
+
+def test_small_voxels_far_from_the_origin_are_compared_as_float32_can():
+    """Voxels of 0.4 µm at 30 mm: a header places them to 2e-6 mm, more than 1e-3 of a voxel."""
+    rng = np.random.default_rng(0)
+    affine = np.diag([4e-4, 1.6e-3, 4e-4, 1.0])
+    affine[:3, 3] = 30.0001
+    image = volume(rng.integers(0, 900, (6, 5, 7)).astype(np.int16), affine)
+    case = Case(image)
+    filled = fill(case, AXIS, COUNT)
+    moved = filled.image.header.copy()
+    moved["srow_x"][3] += 1.14e-6
+    near = replace(filled, image=Volume(filled.image.stored, moved))
+    assert verify_imputed_case(near, case) == []
+    moved["srow_x"][3] += 4e-4  # a voxel
+    assert verify_imputed_case(near, case) != []

@@ -71,6 +71,25 @@ def test_ids_are_what_the_slope_makes_of_the_stored_numbers(write, read, params)
         merge_labels(label, params().labels)
 
 
+@pytest.mark.parametrize("slope", [0.1, 1 / 3, 0.01])
+def test_what_the_slope_rounds_is_whole(write, read, params, slope):
+    """In float32, 0.1 makes 2.00000003 of 20."""
+    stored = np.rint(block([1, 2, 200], np.float64) / slope).astype(np.int16)
+    label = read(write("label.nii.gz", stored), labels={"need": "ignored"}).image
+    label.header.set_slope_inter(slope, 0)
+    assert label.slope_intercept[0] != slope
+    merged = merge_labels(label, params(labels={"unlisted": "keep"}).labels)
+    np.testing.assert_array_equal(merged.stored, block([1, 2, 200]))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [0.98, 100.5, 2.03])
+def test_mixtures_of_ids_are_no_rounding(write, read, params, dtype, value):
+    label = read(write("label.nii.gz", block([1])), labels={"need": "ignored"}).image
+    with pytest.raises(BadCase, match="whole numbers"):
+        merge_labels(label.with_stored(block([value], dtype)), params().labels)
+
+
 @pytest.mark.parametrize(("slope", "intercept"), [(1, -3), (1, 1), (0.5, -2), (-1, 2)])
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])
 def test_the_intercept_takes_part_in_the_ids(write, read, params, slope, intercept, dtype):

@@ -234,6 +234,44 @@ def test_a_corner_within_the_tolerance_is_accepted(write, read):
         read(path, affine_tolerance=0.008)
 
 
+@pytest.mark.parametrize("scale", [0.0004, 0.15, 1.0, 40.0])
+def test_tolerances_are_fractions_of_the_voxel(write, read, scale):
+    affine = SUBSAMPLED * [[scale], [scale], [scale], [1]]
+    affine[:3, 3] = 7.3 * scale
+    label = np.ones((6, 5, 4), np.uint8)
+    for shift, fits in ((0.0, True), (0.009, True), (0.02, False), (20, False)):
+        moved = affine.copy()
+        moved[0, 3] += shift * scale
+        paths = write("scan.nii", affine=affine), write("label.nii", label, moved)
+        if fits:
+            assert read(*paths).label is not None
+        else:
+            with pytest.raises(BadCase, match="on the grid of the image"):
+                read(*paths)
+
+
+def test_what_float32_cannot_tell_apart_is_no_difference(write, read):
+    affine = np.diag([4e-4, 4e-4, 1.6e-3, 1.0])
+    affine[:3, 3] = 40.0  # mm, where float32 has steps of a hundredth of these voxels
+    moved = affine.copy()
+    moved[:3, 3] = np.nextafter(np.float32(40), np.float32(50))
+    assert 3e-6 < moved[0, 3] - 40 < 4e-6
+    label = write("label.nii", np.ones((6, 5, 4), np.uint8), moved)
+    assert read(write("scan.nii", affine=affine), label, affine_tolerance=1e-9).label is not None
+
+
+def test_a_qform_near_half_a_turn_is_as_exact_as_it_can_be(write, read):
+    """Three float32 numbers hold the turn; of the fourth, 0.0004, few digits are left."""
+    angle = np.pi - 8e-4
+    turn = np.eye(4)
+    turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    path = write("scan.nii", np.zeros((256, 256, 4), np.uint8), turn @ SUBSAMPLED)
+    image = nib.load(path)
+    apart = np.abs(image.get_qform() - image.get_sform())[:, 0].max() * 256
+    assert apart > 0.01  # more than the tolerance
+    assert read(path).image.stored.shape == (256, 256, 4)
+
+
 # --- channels ---------------------------------------------------------------------------------
 
 

@@ -10,11 +10,11 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from slicefill.geometry import slices_first, step_map, through_plane_axis
+from slicefill.geometry import placing_error, slices_first, step_map, through_plane_axis
 from slicefill.types import Array, Case, Volume
 
 MASK = "synthetic_mask"
-_TOLERANCE = 1e-3  # of the smallest spacing of the source
+_TOLERANCE = 1e-3  # of the smallest spacing; what float32 cannot tell apart comes on top
 
 
 class _Pair(NamedTuple):
@@ -32,7 +32,8 @@ def verify_imputed_case(output: Case, source: Case) -> list[str]:
 
     Checked, for image and label: the shape; dtype and byte order; slope and intercept; SHA-256
     of the stored bytes of every acquired slice; the world position of the corners of every
-    acquired slice and the spacing, by sform and by qform, within 1e-3 of the smallest spacing.
+    acquired slice and the spacing, by sform and by qform, within 1e-3 of the smallest spacing
+    (and what float32 can tell apart there).
     Besides: no new label ids, a right `synthetic_mask`, maps on the grid of the image, and no
     synthetic value that is not finite.
 
@@ -117,7 +118,7 @@ def _sha256(stored: Array) -> str:
 
 
 def _world_differences(pair: _Pair) -> Iterator[str]:
-    tolerance = _TOLERANCE * pair.source.spacing.min()
+    tolerance = _tolerance(pair.source)
     steps = step_map(pair.axis, pair.step)
     before = _corners(pair.source.stored.shape, pair.axis)
     after = nib.affines.apply_affine(steps, before)
@@ -140,6 +141,12 @@ def _world_differences(pair: _Pair) -> Iterator[str]:
         found_spacing = nib.affines.voxel_sizes(found)
         if not np.allclose(found_spacing, spacing, rtol=0, atol=tolerance):
             yield f"{pair.name} {form}: expected spacing {spacing} mm, found {found_spacing}"
+
+
+def _tolerance(volume: Volume) -> float:
+    """Largest distance, mm, at which a position counts as the same."""
+    error = placing_error(volume.affine, volume.stored.shape)
+    return float(_TOLERANCE * volume.spacing.min() + error)
 
 
 def _forms(volume: Volume) -> dict[str, NDArray[np.float64]]:
@@ -167,7 +174,7 @@ def _label_differences(output: Volume | None, source: Volume | None) -> Iterator
 
 
 def _map_differences(output: Case) -> Iterator[str]:
-    tolerance = _TOLERANCE * output.image.spacing.min()
+    tolerance = _tolerance(output.image)
     expected = output.image.stored.shape[:3]
     for name, volume in output.maps.items():
         if volume.stored.shape[:3] != expected:

@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from slicefill.geometry import AxisName, through_plane_axis
+from slicefill.geometry import AxisName, placing_error, through_plane_axis
 from slicefill.types import Array, Volume
 
 _FLAT = 1e-4  # volume of the cell spanned by the three unit axes; 1 when they are orthogonal
@@ -73,18 +73,41 @@ def check_affine(affine: Array) -> None:
 
 
 def check_forms(header: nib.Nifti1Header, shape: tuple[int, ...], tolerance: float) -> None:
-    """Refuse an sform and a qform, both valid, that place the volume differently."""
+    """Refuse an sform and a qform, both valid, that place the volume differently.
+
+    Args:
+        header: Of the volume.
+        shape: Of the volume.
+        tolerance: Largest distance of the corners, as a fraction of the smallest voxel spacing;
+            what float32 cannot tell apart comes on top.
+    """
     sform, sform_code = header.get_sform(coded=True)
     qform, qform_code = header.get_qform(coded=True)
     if not (sform_code and qform_code):
         return
     distance = corner_distance(sform, qform, shape)
-    if not distance <= tolerance:  # a NaN in either form is refused as well
+    allowed = _allowed(sform, shape, tolerance) + _turning_error(header, sform, shape)
+    if not distance <= allowed:  # a NaN in either form is refused as well
         raise BadCase(
-            expected=f"sform and qform that agree within {tolerance:g} mm",
+            expected=f"sform and qform that agree within {allowed:.3g} mm",
             found=f"corners {distance:.3g} mm apart",
             remedy="find out which one is right and set the other to it (or its code to 0)",
         )
+
+
+def _allowed(affine: Array, shape: tuple[int, ...], tolerance: float) -> float:
+    """Distance in mm of a tolerance in voxels, with what float32 cannot tell apart."""
+    spacing = float(nib.affines.voxel_sizes(affine).min())
+    return tolerance * spacing + placing_error(affine, shape)
+
+
+def _turning_error(header: nib.Nifti1Header, affine: Array, shape: tuple[int, ...]) -> float:
+    """Error of a qform's corners, mm: near half a turn, its three float32 numbers lose digits."""
+    squares: float = sum(float(header[f"quatern_{name}"]) ** 2 for name in "bcd")
+    real = float(np.sqrt(max(0.0, 1 - squares)))
+    eps = float(np.finfo(np.float32).eps)
+    angle = 2 * min(float(np.sqrt(3 * eps)), 3 * eps / max(real, eps))
+    return angle * float(np.linalg.norm(nib.affines.voxel_sizes(affine) * shape[:3]))
 
 
 def check_finite(volume: Volume) -> None:
@@ -111,19 +134,30 @@ def check_slices(volume: Volume, name: AxisName) -> None:
 
 
 def check_same_grid(image: Volume, label: Volume, tolerance: float) -> None:
-    """Refuse a label map whose shape or place in the world is not that of the image."""
+    """Refuse a label map whose shape or place in the world is not that of the image.
+
+    Args:
+        image: The scan.
+        label: Its label map.
+        tolerance: As in `check_forms`.
+    """
     shape, label_shape = image.stored.shape[:3], label.stored.shape
     distance = corner_distance(image.affine, label.affine, shape)
+    allowed = _allowed(image.affine, shape, tolerance) + sum(
+        _turning_error(volume.header, image.affine, shape)
+        for volume in (image, label)
+        if not volume.header["sform_code"]
+    )
     if shape != label_shape:
         problem = f"shape {_times(label_shape)} where the image has {_times(shape)}"
-    elif distance > tolerance:
+    elif distance > allowed:
         problem = f"the same shape with corners {distance:.3g} mm apart"
         if not _overlap(image, label):
             problem += ", not even overlapping"
     else:
         return
     raise BadCase(
-        expected=f"a label map on the grid of the image (within {tolerance:g} mm)",
+        expected=f"a label map on the grid of the image (within {allowed:.3g} mm)",
         found=problem,
         remedy="resample the label to the image (nearest neighbour), or pair the right files",
     )

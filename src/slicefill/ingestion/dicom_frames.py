@@ -1,6 +1,5 @@
 """The slices in a DICOM file, one or many frames, with their geometry and stored numbers."""
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ _GROUPS = {  # keyword: the sequence that holds it in a file of many frames
     "RescaleSlope": "PixelValueTransformationSequence",
     "RescaleIntercept": "PixelValueTransformationSequence",
 }
-_SCALE = ("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", _SHARED, _EACH)
+_APPLIED_BY_ITK = ("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", _SHARED, _EACH)
 
 
 @dataclass(frozen=True)
@@ -149,13 +148,12 @@ def _stored(data: pydicom.Dataset) -> Array:
 
 def _decode_by_itk(data: pydicom.Dataset) -> Array:
     """Decode what pydicom has no decoder for, such as JPEG lossless, by GDCM's in SimpleITK."""
-    plain = copy.copy(data)
-    for keyword in _SCALE:  # ITK would apply them
-        if keyword in plain:
-            del plain[keyword]
+    plain = pydicom.Dataset()
+    plain.update({each.tag: each for each in data if each.keyword not in _APPLIED_BY_ITK})
+    plain.file_meta = data.file_meta
     with TemporaryDirectory(prefix="slicefill-dicom-") as folder:
         path = Path(folder, "compressed.dcm")
-        plain.save_as(path)
+        plain.save_as(path, enforce_file_format=True)
         try:
             return np.asarray(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))))
         except RuntimeError as error:

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.fileholders import FileHolder
 
+from slicefill.geometry import placing_error
 from slicefill.ingestion import checks
 from slicefill.ingestion.checks import BadCase, reading
 from slicefill.ingestion.companions import voxels_of_pair
@@ -16,7 +17,7 @@ from slicefill.ingestion.sniffing import open_plain
 from slicefill.ingestion.suffixes import suffix_of
 from slicefill.types import Array, Volume
 
-_EXACT = 1e-3  # mm; a qform nearer than this to the affine stands for it
+_EXACT = 1e-3  # of a voxel; a qform nearer than this to the affine stands for it
 
 
 def read_nifti(path: Path) -> Volume:
@@ -58,7 +59,8 @@ def new_header(
     header.set_slope_inter(*slope_intercept)
     header.set_sform(affine, code="scanner")
     header.set_qform(affine, code="scanner", strip_shears=True)
-    if checks.corner_distance(affine, header.get_qform(), stored.shape) > _EXACT:
+    exact = _EXACT * nib.affines.voxel_sizes(affine).min() + placing_error(affine, stored.shape)
+    if checks.corner_distance(affine, header.get_qform(), stored.shape) > exact:
         header["qform_code"] = 0  # a tilted gantry shears the grid; a qform cannot say so
     return header
 

@@ -51,7 +51,9 @@ class IngestionParams(Params):
     subject_pattern: str = Field(description="regex with one group, matched on the case id")
     cases_per_subject: Count = Field(description="n: numeric ids kn-n+1 … kn are one subject")
     through_plane: AxisName
-    affine_tolerance: Positive = Field(description="sform against qform, image against label, mm")
+    affine_tolerance: Positive = Field(
+        description="sform against qform, image against label: fraction of the smallest spacing"
+    )
     step_tolerance: Positive = Field(description="uneven DICOM slice steps, fraction of the step")
     labels: LabelParams
     strict: bool = Field(description="stop at the first bad case instead of quarantining it")

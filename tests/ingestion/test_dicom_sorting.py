@@ -1,0 +1,314 @@
+"""DICOM is sorted by what the files say; pixels and places are those of the truth."""
+
+import shutil
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import (
+    BasicTextSRStorage,
+    DeflatedExplicitVRLittleEndian,
+    EnhancedCTImageStorage,
+    ExplicitVRLittleEndian,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
+
+from slicefill.ingestion.checks import BadCase
+from slicefill.ingestion.layouts import find_cases
+from slicefill.ingestion.reading import read_raw_case
+
+FLAT = np.eye(3)
+AFFINE = np.array([[-0.5, 0, 0, -10], [0, -0.7, 0, 20], [0, 0, 4, 30], [0, 0, 0, 1]])
+
+
+def numbers(index):
+    """What the slice `index` of the conftest stores, `(columns, rows)`."""
+    return (np.arange(30).reshape(5, 6) + 100 * index).T
+
+
+@pytest.fixture
+def stack(slice_of):
+    """Four axial slices of one series, with elements as given; their own SOP instances."""
+
+    def make(count=4, series="s", direction=FLAT, **elements):
+        slices = [slice_of(k, direction, series=series) for k in range(count)]
+        for each in slices:
+            for keyword, value in elements.items():
+                setattr(each, keyword, value)
+        return slices
+
+    return make
+
+
+@pytest.fixture
+def sort(tmp_path, params, write_series):
+    """Write slices into a folder, sort it, and read every case."""
+
+    def run(slices, folder="scan", save=write_series):
+        save(tmp_path / "raw" / folder, slices)
+        settings = params(layout="auto")
+        found = find_cases(tmp_path / "raw", settings)
+        return found, {case.id: read_raw_case(case, settings).image for case in found.cases}
+
+    return run
+
+
+def named(found):
+    return {each.path.name: each.reason for each in found.left_aside}
+
+
+@pytest.mark.parametrize(
+    ("keyword", "values", "names"),
+    [
+        ("EchoTime", (5.0, 20.0), ("scan-echo5", "scan-echo20")),
+        ("EchoNumbers", (1, 2), ("scan-echo1", "scan-echo2")),
+        ("DiffusionBValue", (0.0, 1000.0), ("scan-b0", "scan-b1000")),
+        ("TemporalPositionIdentifier", (1, 2), ("scan-time1", "scan-time2")),
+        ("ImageType", (["O", "M"], ["O", "P"]), ("scan-o-m", "scan-o-p")),
+        ("TriggerTime", (10.5, 300.5), ("scan-phase01", "scan-phase02")),
+        ("AcquisitionNumber", (1, 2), ("scan-volume01", "scan-volume02")),
+    ],
+)  # fmt: skip
+def test_what_repeats_at_every_position_is_a_case_of_its_own(sort, stack, keyword, values, names):
+    first, second = (stack(**{keyword: value}) for value in values)
+    for each in second:
+        each.PixelData = (np.frombuffer(each.PixelData, "<i2") + 7).tobytes()
+    _, images = sort(first + second)
+    assert sorted(images) == sorted(names)
+    for name, more in zip(names, (0, 7), strict=True):
+        for k in range(4):
+            np.testing.assert_array_equal(images[name].stored[..., k], numbers(k) + more)
+
+
+def test_trigger_times_of_ordinary_slices_divide_nothing(sort, stack):
+    slices = stack()
+    for k, each in enumerate(slices):
+        each.TriggerTime, each.EchoTime = 100.0 * k, 5.0 + k
+    _, images = sort(slices)
+    assert images["scan"].stored.shape == (6, 5, 4)
+
+
+def test_phases_whose_times_differ_from_slice_to_slice_go_by_their_order(sort, stack):
+    slices = []
+    for phase in range(3):
+        for k, each in enumerate(stack()):
+            each.TriggerTime = 30.0 * phase + 0.7 * k
+            each.PixelData = np.full(30, 10 * phase + k, "<i2").tobytes()
+            slices.append(each)
+    _, images = sort(slices)
+    assert sorted(images) == ["scan-phase01", "scan-phase02", "scan-phase03"]
+    assert images["scan-phase02"].stored[0, 0].tolist() == [10, 11, 12, 13]
+
+
+def test_a_series_is_one_case_whatever_folders_it_lies_in(tmp_path, sort, stack):
+    slices = stack()
+    sort(slices[:2], "p/part1")
+    found, images = sort(slices[2:], "p/part2")
+    assert list(images) == ["p"]
+    np.testing.assert_allclose(images["p"].affine, AFFINE, atol=1e-5)
+    assert len(found.cases[0].image) == 4
+
+
+def test_series_in_one_folder_are_told_apart(sort, stack):
+    slices = stack(SeriesNumber=3) + stack(series="t", SeriesNumber=7)
+    assert sorted(sort(slices)[1]) == ["scan-series3", "scan-series7"]
+
+
+def test_orientations_of_one_series_are_told_apart(sort, stack):
+    turned = stack(3, direction=np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]]))
+    _, images = sort(stack() + turned)
+    assert {name: image.stored.shape[2] for name, image in images.items()} == {
+        "scan-axial": 4,
+        "scan-coronal": 3,
+    }
+
+
+def test_what_is_no_slice_of_a_volume_is_left_aside_by_name(sort, stack, tmp_path):
+    localizer = stack(1, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"], series="l")
+    alone = stack(1, direction=np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]]))
+    shot = stack(1, series="sc", SOPClassUID=SecondaryCaptureImageStorage)
+    del shot[0].ImagePositionPatient
+    screen = stack(1, ImageType=["DERIVED", "SECONDARY", "SCREEN SAVE"])
+    report = Dataset()
+    report.SOPClassUID, report.SOPInstanceUID = BasicTextSRStorage, generate_uid()
+    copies = stack()
+    found, images = sort([*copies, *localizer, *alone, *shot, *screen, report])
+    assert list(images) == ["scan"]
+    reasons = sorted(each.reason for each in found.left_aside)
+    assert reasons == [
+        "a DICOM localizer",
+        "a DICOM object that is no scan (Basic Text SR Storage)",
+        "a DICOM screenshot (secondary capture)",
+        "a DICOM screenshot (secondary capture)",
+        "a DICOM slice that is alone beside a volume of its series (a localizer?)",
+    ]
+    assert found.refused == []
+
+
+def test_a_second_copy_of_a_slice_is_left_aside(tmp_path, sort, stack):
+    sort(stack())
+    scan = tmp_path / "raw" / "scan"
+    shutil.copy(scan / "01.dcm", scan / "copy.dcm")
+    found, images = sort([], "empty")
+    assert images["scan"].stored.shape == (6, 5, 4)
+    assert len(named(found)) == 1
+
+
+def test_a_damaged_file_is_refused_by_its_name_and_others_go_on(tmp_path, sort, stack):
+    sort(stack())
+    bad = tmp_path / "raw" / "bad.dcm"
+    bad.write_bytes(bytes(128) + b"DICM" + b"\x02\x00\x00\x00UL\xff\xff" + b"\1" * 9)
+    found, images = sort([], "empty")
+    assert list(images) == ["scan"]
+    assert [(error.case, error.file) for error in found.refused] == [("bad.dcm", bad)]
+
+
+# --- how pixels are stored --------------------------------------------------------------------
+
+
+def save_plain(folder, slices):
+    """Without preamble and file meta information, as some archives do."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, each in enumerate(slices):
+        implicit = number % 2 == 0
+        pydicom.dcmwrite(
+            folder / f"IM{number}", each, implicit_vr=implicit, little_endian=True,
+            enforce_file_format=False,
+        )  # fmt: skip
+
+
+def save_as(syntax):
+    def save(folder, slices):
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, each in enumerate(slices):
+            each.file_meta = FileMetaDataset()
+            if syntax in (RLELossless, JPEGLSLossless):
+                each.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+                each.compress(syntax, generate_instance_uid=False)
+            each.file_meta.TransferSyntaxUID = syntax
+            each.save_as(folder / f"{number}.dcm", enforce_file_format=True)
+
+    return save
+
+
+@pytest.mark.parametrize(
+    "save",
+    [save_plain, save_as(DeflatedExplicitVRLittleEndian), save_as(RLELossless)],
+    ids=["no preamble", "deflated", "RLE"],
+)
+def test_stored_numbers_and_places_are_kept(sort, stack, save):
+    _, images = sort(stack(), save=save)
+    for k in range(4):
+        np.testing.assert_array_equal(images["scan"].stored[..., k], numbers(k))
+    assert images["scan"].slope_intercept == (2, -1024)
+    np.testing.assert_allclose(images["scan"].affine, AFFINE, atol=1e-5)
+
+
+def test_jpeg_ls_is_read(sort, stack):
+    pytest.importorskip("jpeg_ls", reason="the encoder comes with pyjpegls")
+    slices = stack(PixelRepresentation=0)
+    _, images = sort(slices, save=save_as(JPEGLSLossless))
+    np.testing.assert_array_equal(images["scan"].stored[..., 2], numbers(2))
+
+
+def save_jpeg_lossless(folder, slices):
+    """ITK has the encoder; position, orientation and scale are those of the slices."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, each in enumerate(slices):
+        image = SimpleITK.GetImageFromArray(each.pixel_array[None].astype(np.uint16))
+        path = folder / f"{number}.dcm"
+        writer = SimpleITK.ImageFileWriter()
+        writer.SetUseCompression(True)
+        writer.SetCompressor("JPEG")
+        writer.SetFileName(str(path))
+        writer.Execute(image)
+        data = pydicom.dcmread(path)
+        assert data.file_meta.TransferSyntaxUID == JPEGLosslessSV1
+        for element in each:
+            if element.keyword not in ("PixelData", "PixelRepresentation"):
+                data[element.tag] = element
+        data.save_as(path)
+
+
+def test_jpeg_lossless_is_read_though_pydicom_has_no_decoder(sort, stack):
+    slices = stack()
+    for each in slices:
+        each.file_meta = FileMetaDataset()
+        each.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    _, images = sort(slices, save=save_jpeg_lossless)
+    for k in range(4):
+        np.testing.assert_array_equal(images["scan"].stored[..., k], numbers(k))
+    assert images["scan"].slope_intercept == (2, -1024)
+
+
+def test_enhanced_multi_frame_is_read_with_the_places_of_its_frames(sort, stack):
+    (each,) = stack(1, SOPClassUID=EnhancedCTImageStorage, NumberOfFrames=3)
+    order = [2, 0, 1]
+    each.PixelData = np.stack([numbers(k).T for k in order]).astype("<i2").tobytes()
+    measures, orientation, shared = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing = each.PixelSpacing
+    orientation.ImageOrientationPatient = each.ImageOrientationPatient
+    shared.PixelMeasuresSequence = Sequence([measures])
+    shared.PlaneOrientationSequence = Sequence([orientation])
+    frames = []
+    for k in order:
+        place, frame = Dataset(), Dataset()
+        place.ImagePositionPatient = [10, -20, 30 + 4 * k]
+        frame.PlanePositionSequence = Sequence([place])
+        frames.append(frame)
+    each.SharedFunctionalGroupsSequence = Sequence([shared])
+    each.PerFrameFunctionalGroupsSequence = Sequence(frames)
+    for keyword in ("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient"):
+        delattr(each, keyword)
+    _, images = sort([each])
+    np.testing.assert_allclose(images["scan"].affine, AFFINE, atol=1e-5)
+    for k in range(3):
+        np.testing.assert_array_equal(images["scan"].stored[..., k], numbers(k))
+
+
+def test_slopes_that_differ_between_slices_give_intensities(sort, stack):
+    slices = stack(Modality="PT")
+    for k, each in enumerate(slices):
+        each.RescaleSlope, each.RescaleIntercept = 0.5 + 0.25 * k, -k
+    image = sort(slices)[1]["scan"]
+    assert image.stored.dtype == np.float32
+    assert image.slope_intercept == (1, 0)
+    for k in range(4):
+        expected = numbers(k) * (0.5 + 0.25 * k) - k
+        np.testing.assert_allclose(image.intensities()[..., k], expected, rtol=1e-6)
+
+
+def test_empty_elements_count_as_absent(sort, stack):
+    slices = stack(NumberOfFrames=None, RescaleSlope=None, RescaleIntercept=None)
+    assert sort(slices)[1]["scan"].slope_intercept == (1, 0)
+
+
+def test_bits_that_are_not_stored_are_ignored(sort, stack):
+    slices = stack(BitsStored=12, HighBit=11, PixelRepresentation=0)
+    for each in slices:
+        each.PixelData = (np.frombuffer(each.PixelData, "<u2") | 0xF000).astype("<u2").tobytes()
+    np.testing.assert_array_equal(sort(slices)[1]["scan"].stored[..., 3], numbers(3))
+
+
+def test_a_table_of_the_modality_is_applied(sort, stack):
+    table = Dataset()
+    table.LUTDescriptor, table.ModalityLUTType = [512, 0, 16], "US"
+    table.add_new("LUTData", "OW", (2 * np.arange(512)[::-1]).astype("<u2").tobytes())
+    slices = stack(PixelRepresentation=0, ModalityLUTSequence=Sequence([table]))
+    for each in slices:
+        del each.RescaleSlope, each.RescaleIntercept
+    image = sort(slices)[1]["scan"]
+    np.testing.assert_array_equal(image.intensities()[..., 1], 1022 - 2 * numbers(1))
+
+
+def test_a_folder_of_two_volumes_is_no_single_scan(tmp_path, read, stack, write_series):
+    folder = write_series(tmp_path / "two", stack(EchoTime=5.0) + stack(EchoTime=9.0))
+    with pytest.raises(BadCase, match=r"one DICOM volume in the folder, found 2: two-echo5"):
+        read(folder)
