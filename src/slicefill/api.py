@@ -27,7 +27,7 @@ def read(image: str | Path, label: str | Path | None = None) -> Case:
     """Read a scan and its label map, checked as a run checks them.
 
     Args:
-        image: A file of any format that is read, or the folder of a DICOM series.
+        image: A file of any format that is read, or the folder or the zip of a DICOM series.
         label: A label map on the same grid; its ids stay as they are.
 
     Returns:
@@ -35,11 +35,21 @@ def read(image: str | Path, label: str | Path | None = None) -> Case:
 
     Raises:
         BadCase: If a file is damaged, odd, or does not fit the other; says what to do.
+        FileNotFoundError: If there is no scan.
+        ValueError: If there are several.
     """
-    from slicefill.ingestion.layouts import RawCase, safe_id
+    from slicefill.batch.find import find_scans
 
-    raw = RawCase(safe_id(Path(image).name), Path(image), None if label is None else Path(label))
-    return read_raw_case(raw, own_scans())
+    with find_scans(Path(image), None if label is None else Path(label)) as found:
+        for error in found.refused:
+            raise error
+        if len(found.cases) != 1:
+            names = ", ".join(case.id for case in found.cases[:5])
+            msg = (
+                f"{image}: expected one scan, found {len(found.cases)} ({names}); name one of them"
+            )
+            raise ValueError(msg)
+        return read_raw_case(found.cases[0], own_scans())
 
 
 def write(scan: Any, path: str | Path) -> None:
