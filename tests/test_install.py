@@ -101,6 +101,12 @@ def test_the_dependencies_are_few():
     assert not names & {"dask", "kedro", "kedro-telemetry", "mlflow", "optuna", "pandas", "plotly"}
 
 
+def test_the_page_lists_the_extras():
+    page = (ROOT / "docs" / "how-to" / "install.md").read_text()
+    named = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)))
+    assert set(named) == set(PROJECT["optional-dependencies"])
+
+
 def test_without_the_extra_a_scan_is_imputed_and_verified(core, tmp_path):
     write_scan(tmp_path)
     done = core("-c", "import kedro")
