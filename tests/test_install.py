@@ -189,7 +189,8 @@ def test_what_needs_the_extra_says_so(core, arguments):
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """The package as a wheel, built from a copy of the source."""
-    if int(distribution("setuptools").version.partition(".")[0]) < 77:
+    tools = {found.name: found.version for found in closure(["pip", "setuptools"])}
+    if int(tools["setuptools"].partition(".")[0]) < 77:
         pytest.skip("setuptools 77 or newer is not installed here")
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
