@@ -1,6 +1,7 @@
 # Slicefill with what it needs to run, and nothing to develop it. docs/how-to/deploy.md
 #   docker build --tag slicefill .
-#   docker run --rm --volume "$PWD/data:/slicefill/data" slicefill run --env=tiny
+#   docker run --rm slicefill --help
+#   docker run --rm --volume "$PWD/data:/slicefill/data" --entrypoint kedro slicefill run --env=tiny
 # For NVIDIA cards: --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu130
 ARG PYTHON=3.11
 
@@ -13,7 +14,7 @@ WORKDIR /build
 # Dependencies first: they are installed anew only when their list changes.
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 RUN mkdir -p src/slicefill && touch src/slicefill/__init__.py \
-    && pip install --extra-index-url "$TORCH_INDEX" --constraint constraints.txt '.[s3,postgres]'
+    && pip install --extra-index-url "$TORCH_INDEX" --constraint constraints.txt '.[pipelines,s3,postgres]'
 COPY src src
 RUN pip install --no-deps --force-reinstall .
 
@@ -33,5 +34,5 @@ ARG COMMIT=unknown
 ENV SLICEFILL_COMMIT=$COMMIT
 USER slicefill
 VOLUME /slicefill/data
-ENTRYPOINT ["kedro"]
+ENTRYPOINT ["slicefill"]
 CMD ["--help"]

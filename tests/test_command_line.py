@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -189,6 +190,7 @@ def test_a_tune_worker_becomes_the_search_of_the_tuning_pipeline(monkeypatch):
         raise Replaced(program, command)
 
     monkeypatch.setattr("os.execv", execv)
+    monkeypatch.chdir(Path(__file__).parent)  # in the project, below its folder
     with pytest.raises(Replaced) as replaced:
         main(["tune-worker", "--env", "tiny", "--params", "tuning.minutes=5"])
     program, command = replaced.value.args

@@ -2,11 +2,13 @@
 
 import ast
 import importlib.util
+import json
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 
 import pytest
 import yaml
@@ -68,16 +70,18 @@ def test_no_credentials_go_into_the_image():
     assert "conf/local/*" in (ROOT / ".dockerignore").read_text().splitlines()
 
 
-def test_the_image_runs_kedro_as_somebody_who_is_not_root():
+def test_the_image_runs_the_program_as_somebody_who_is_not_root():
     assert instructions("USER")[-1] not in ("root", "0")
-    assert instructions("ENTRYPOINT") == ['["kedro"]']
+    (entry,) = map(json.loads, instructions("ENTRYPOINT"))
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert entry == ["slicefill"] == list(scripts)
     assert "USER" not in DOCKERFILE.rpartition("FROM")[0]  # it is the last stage that runs
     assert instructions("VOLUME") == ["/slicefill/data"]
 
 
 def test_the_image_has_no_packages_for_development():
     (wanted,) = re.findall(r"'\.\[(.*)\]'", DOCKERFILE)
-    assert set(wanted.split(",")) == {"s3", "postgres"}
+    assert set(wanted.split(",")) == {"pipelines", "s3", "postgres"}
 
 
 @pytest.mark.server
@@ -87,15 +91,18 @@ def test_the_image_builds_and_runs():
     if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
         pytest.skip("docker is installed, but no engine answers")
     subprocess.run(["docker", "build", "--tag", "slicefill-test", str(ROOT)], check=True)
-    run = ["docker", "run", "--rm", "slicefill-test", "run", "--env=tiny"]
-    assert subprocess.run(run, check=False).returncode == 0
+    run = ["docker", "run", "--rm"]
+    kedro = [*run, "--entrypoint=kedro", "slicefill-test", "run", "--env=tiny"]
+    for command in ([*run, "slicefill-test", "--help"], kedro):
+        assert subprocess.run(command, check=False).returncode == 0
 
 
 def test_ci_builds_the_image_and_runs_the_tiny_study_in_it():
     jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
     said = " ".join(str(step.get("run", step.get("uses"))) for step in jobs["image"]["steps"])
     assert "build-push-action" in said
-    assert re.search(r"docker run .*slicefill run --env=tiny", said)
+    assert "docker run --rm slicefill --help" in said
+    assert re.search(r"docker run .*--entrypoint kedro slicefill run --env=tiny", said)
 
 
 @pytest.mark.parametrize("path", SLURM, ids=lambda path: path.name)
@@ -151,7 +158,7 @@ def test_jobs_for_kubernetes_run_pipelines_that_there_are(path):
     assert pod["restartPolicy"] == "Never"  # podFailurePolicy asks for it
     assert pod["securityContext"]["runAsNonRoot"]
     (container,) = pod["containers"]
-    assert "command" not in container  # the image's entry point is kedro
+    assert container["command"] == ["kedro"]  # the image's entry point is slicefill
     assert check_run(container["args"])["env"] in ENVIRONMENTS
     settings = yaml.safe_load((ROOT / "deploy" / "kubernetes" / "settings.yaml").read_text())
     assert container["envFrom"][0]["configMapRef"]["name"] == settings["metadata"]["name"]

@@ -1,5 +1,6 @@
 """Slicefill: learned slice imputation for anisotropic 3D medical scans."""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -12,6 +13,15 @@ if TYPE_CHECKING:
     from slicefill.api import write as write
 
 _PUBLIC = ("evaluate", "impute", "read", "verify", "write")
+_START = {
+    "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait sleep; those that spin starve busy machines
+    "DO_NOT_TRACK": "true",  # no library reports usage: Kedro and kedro-viz take any value,
+    "KEDRO_DISABLE_TELEMETRY": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # MLflow only `true`
+}
+"""Read when PyTorch, Kedro and MLflow are imported, which is later; what the user has set stays."""
+for _name, _value in _START.items():
+    os.environ.setdefault(_name, _value)
 
 
 def __getattr__(name: str) -> Any:

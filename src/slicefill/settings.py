@@ -1,14 +1,8 @@
 """Kedro settings: hooks, how environments override conf/base, environment variables in conf/."""
 
-import os
-
 from omegaconf.resolvers import oc
 
 from slicefill.hooks import ParametersHook, QuarantineHook, TrackingHook
-
-# No library reports usage; set before MLflow is imported anywhere.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("DO_NOT_TRACK", "true")
 
 HOOKS = (ParametersHook(), TrackingHook(), QuarantineHook())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)

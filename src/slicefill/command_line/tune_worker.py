@@ -3,6 +3,8 @@
 import argparse
 import os
 import sys
+from functools import partial
+from pathlib import Path
 
 _SEARCH = ("--pipelines=tuning", "--nodes=tuning.search_parameters")
 _DESCRIPTION = """\
@@ -18,7 +20,7 @@ _EXAMPLES = """\
 It is short for: kedro run --env=ENV --pipelines=tuning --nodes=tuning.search_parameters
 Start it in the project's folder, where the anisotropic cases have been made.
 
-exit status: that of Kedro, 0 if all is well
+exit status: that of Kedro, 0 if all is well; 2 wrong usage, or no project or no Kedro
 
 examples:
   slicefill tune-worker --env hippocampus
@@ -38,12 +40,30 @@ def add_tune_worker(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     )
     worker.add_argument("--env", required=True, help="the experiment, a folder in conf/")
     worker.add_argument("--params", help="as those of `kedro run`; the same for all workers")
-    worker.set_defaults(run=_run)
+    worker.set_defaults(run=partial(_run, worker))
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _run(worker: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     """Become Kedro, so that one process is all there is to stop."""
+    missing = _missing()
+    if missing:
+        worker.error(missing)
     command = [sys.executable, "-m", "kedro", "run", f"--env={arguments.env}", *_SEARCH]
     if arguments.params:
         command.append(f"--params={arguments.params}")
     os.execv(command[0], command)
+
+
+def _missing() -> str:
+    """Say what a worker needs and does not find; empty if all is there."""
+    try:
+        from kedro.utils import find_kedro_project
+    except ModuleNotFoundError:
+        return "expected Kedro, found none; pip install 'slicefill[pipelines]'"
+    folder = Path.cwd()
+    if find_kedro_project(folder) is None:
+        return (
+            f"expected the project in {folder} or above it (pyproject.toml with [tool.kedro]), "
+            "found none; start the worker in the project's folder"
+        )
+    return ""

@@ -86,6 +86,6 @@ def threads_each(workers: int) -> int:
 
 
 def _cores() -> int:
-    from dask.system import CPU_COUNT  # heeds affinity and the limits of a container
+    from joblib import cpu_count  # heeds affinity and the limits of a container
 
-    return int(CPU_COUNT)
+    return int(cpu_count())

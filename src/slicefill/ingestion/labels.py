@@ -5,7 +5,6 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from slicefill.ingestion.checks import BadCase
 from slicefill.params import LabelParams
@@ -34,7 +33,7 @@ def merge_labels(label: Volume, params: LabelParams) -> Volume:
     sources = source_ids(params)
     ids = _whole_numbers(label)
     known = {0}.union(*sources.values())
-    unlisted = sorted(set(pd.unique(ids.ravel(order="K")).tolist()) - known)
+    unlisted = sorted(set(np.unique(ids.ravel(order="K")).tolist()) - known)
     if unlisted and params.unlisted == "refuse":
         raise BadCase(
             expected=f"label ids {_listed(sorted(known))}",

@@ -7,11 +7,12 @@ is best. Scores, summaries, tests, tables and figures follow from that.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Literal
 
 from slicefill.plugins import find_kind, list_kinds
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Compared = Literal["images", "labels", "predictions", "confidence"]
 ALL_SLICES = "_all_slices"
@@ -97,7 +98,7 @@ class Metric:
         sign = "+" if self.better == "nearer" and self.ideal == 0 else ""
         return f"{value * (100 if self.percent else 1):{sign}z.{self.digits}f}"
 
-    def merit(self, values: pd.Series) -> pd.Series:
+    def merit(self, values: "pd.Series") -> "pd.Series":
         """Turn values into such of which more is better: minus the distance to the ideal."""
         return values if self.better == "higher" else -(values - self.ideal).abs()
 

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from slicefill.geometry import slices_first
 from slicefill.metrics import Metric, list_metrics
 from slicefill.metrics.scoring import Correspondence, body_mask
 from slicefill.types import Array, Case
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +85,7 @@ def confidence_bias(known: ConfidenceErrors) -> float:
     return float(known.confidence.mean(dtype=np.float64) - due)
 
 
-def slice_confidence(record: Mapping[str, Any], known: ConfidenceErrors | None) -> pd.DataFrame:
+def slice_confidence(record: Mapping[str, Any], known: ConfidenceErrors | None) -> "pd.DataFrame":
     """List the synthetic slices of an imputed case.
 
     Args:
@@ -101,6 +103,8 @@ def slice_confidence(record: Mapping[str, Any], known: ConfidenceErrors | None) 
         >>> slice_confidence({"confidence": "agreement", "slices": slices}, known).values.tolist()
         [[1, 'agreement', 0.75, nan, 0.2]]
     """
+    import pandas as pd
+
     synthetic = [one for one in record["slices"] if "acquired" not in one]
     table = pd.DataFrame(
         {
@@ -169,7 +173,7 @@ COVERAGES: Floats64 = np.arange(1, 21) / 20
 """Where risk is measured."""
 
 
-def risk_curves(confidence: Array, error: Array) -> pd.DataFrame:
+def risk_curves(confidence: Array, error: Array) -> "pd.DataFrame":
     """Risk at every coverage.
 
     Args:
@@ -180,6 +184,8 @@ def risk_curves(confidence: Array, error: Array) -> pd.DataFrame:
         Columns `coverage`, `risk` (most confident first), `oracle` (least error first) and `random`
         (in no order: the mean error).
     """
+    import pandas as pd
+
     return pd.DataFrame(
         {
             "coverage": COVERAGES,

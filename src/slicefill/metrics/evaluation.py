@@ -3,9 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from slicefill.execution.serial import Failure, attempt
 from slicefill.metrics.confidence import (
@@ -25,6 +23,9 @@ from slicefill.metrics.scoring import (
 )
 from slicefill.params import EvaluationParams
 from slicefill.types import Case, Promise
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Draw = Callable[[str, Mapping[str, Case], Callable[[], Case], EvaluationParams], dict[str, Any]]
 """Draws a case: its name, what methods made of it, a reader of the truth, parameters."""
@@ -47,6 +48,12 @@ class ImputedCase:
     drawn: bool
 
 
+def _no_table() -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame()
+
+
 @dataclass(frozen=True, eq=False)
 class MethodResult:
     """What one method made of one case.
@@ -59,10 +66,10 @@ class MethodResult:
         reason: Why it could not be scored; empty where it could, or was not to be.
     """
 
-    slices: pd.DataFrame
+    slices: "pd.DataFrame"
     scores: dict[str, float] | None = None
     described: dict[str, list[Any]] = field(default_factory=dict)
-    curves: pd.DataFrame = field(default_factory=pd.DataFrame)
+    curves: "pd.DataFrame" = field(default_factory=_no_table)
     reason: str = ""
 
 

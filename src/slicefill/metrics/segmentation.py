@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 
 from slicefill.metrics import list_metrics
 from slicefill.metrics.overlap import MaskPair
@@ -38,6 +37,8 @@ def score_segmentation(
     Raises:
         ValueError: If the shapes differ or are not three-dimensional.
     """
+    import pandas as pd
+
     if prediction.shape != truth.shape or truth.ndim != 3:
         msg = (
             f"prediction is {prediction.shape}, truth is {truth.shape}, expected the same "

@@ -5,15 +5,19 @@ scored with several trained networks, also `seed` (and perhaps `engine` and `pre
 that is nan or infinite could not be measured: it is left out and counted.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from slicefill.metrics import ALL_SLICES, find_metric, measured
 from slicefill.params import StatisticsParams
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _KEYS = ["case", "subject", "method"]
 _RUN = ["seed", "engine", "prediction"]  # which training a row comes from
@@ -83,6 +87,8 @@ def summarise_scores(scores: pd.DataFrame, params: StatisticsParams) -> pd.DataF
         `sd` (over subjects), `ci_low`, `ci_high` (of the mean, BCa; nan for fewer than two
         subjects).
     """
+    import pandas as pd
+
     rows = []
     for method, own in scores.groupby("method", sort=False):
         cases = average_seeds(own)
@@ -126,6 +132,8 @@ def compare_methods(
         method, positive is better, in the unit of the metric), `ci_low`, `ci_high`, `p`,
         `p_holm`, `harmed` (fraction of cases in which the method is worse than the reference).
     """
+    import pandas as pd
+
     scores = average_seeds(scores)
     columns = measured(scores.columns)
     rows = [

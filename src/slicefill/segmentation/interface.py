@@ -1,17 +1,22 @@
 """What segmentation engines share: scans, settings, predictors, batches of patches, objectives."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from slicefill.params import AugmentationParams, SegmentationParams
 from slicefill.segmentation.scans import Scan, ScanPromise
-from slicefill.training.fit import State
 from slicefill.types import Floats
+
+if TYPE_CHECKING:  # bring torch
+    import torch
+    from torch import Tensor, nn
+
+    from slicefill.training.fit import State
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class PatchBatch:
     label: Tensor
     weight: Tensor
 
-    def to(self, device: torch.device) -> "PatchBatch":
+    def to(self, device: torch.device) -> PatchBatch:
         """Move to a device."""
         return PatchBatch(self.image.to(device), self.label.to(device), self.weight.to(device))
 

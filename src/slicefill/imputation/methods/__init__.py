@@ -4,23 +4,20 @@ A method stands in `conf/` as an entry of `methods`: its `kind`, which is the na
 the fields of the file's `Params`. `docs/how-to/new_method.md` writes one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel
 
 from slicefill.params import ImputationParams
 from slicefill.plugins import System, find_system
-from slicefill.types import Checkpoint, Method
+from slicefill.types import Checkpoint, Method, Promise
 
-if TYPE_CHECKING:  # brings torch
+if TYPE_CHECKING:  # bring torch and pandas
+    import pandas as pd
+
     from slicefill.training.fit import Run
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import pandas as pd
-
-from slicefill.types import Promise
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class LearningData:
 
     acquired: Mapping[str, Promise]
     isotropic: Mapping[str, Promise]
-    splits: pd.DataFrame
+    splits: "pd.DataFrame"
     imputed: Sequence[str] = ()
 
 
