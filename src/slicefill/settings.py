@@ -1,6 +1,7 @@
 """Kedro settings: hooks, how environments override conf/base, environment variables in conf/."""
 
 import os
+import warnings
 
 from omegaconf.resolvers import oc
 
@@ -9,6 +10,9 @@ from slicefill.hooks import ParametersHook, QuarantineHook, TrackingHook
 # No library reports usage; set before MLflow is imported anywhere.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
+
+# Kedro's own use of OmegaConf, which no user can change.
+warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
 
 HOOKS = (ParametersHook(), TrackingHook(), QuarantineHook())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
