@@ -114,6 +114,26 @@ def test_the_run_is_in_mlflow(data):
     assert model.run_id == run.info.run_id
 
 
+def test_the_run_says_last_what_it_made_and_where(tiny_run):
+    """Within a screen: a line per step, and 15 at the end."""
+    folder, said = tiny_run
+    summary = said[said.index("── study · tiny · ") :].partition("checking:")[0]  # stderr
+    assert len(summary.strip().splitlines()) <= 15
+    imputed = folder / "data" / "07_model_output" / "tiny" / "S_x4" / "imputed"
+    for words in (
+        "5 volumes, new: 1 case by nearest, linear",
+        str(imputed),
+        "5 of 5 keep every acquired slice",
+        "slice_imputation: PSNR ",
+        (folder / "data" / "08_reporting" / "tiny" / "S_x4" / "report.html").as_uri(),
+    ):
+        assert words in summary
+    assert summary.count("Imputed") == 1
+    for noise in ("Loading data", "Saving data", "is deprecated", "DeprecationWarning"):
+        assert noise not in said
+    assert said.count("\n") < 60
+
+
 def test_kedro_has_no_complaint(tiny_run):
     said = tiny_run[1]
     for complaint in ("Could not extract type hints", "is not added to the catalog", "ERROR"):

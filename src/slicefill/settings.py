@@ -5,7 +5,7 @@ import warnings
 
 from omegaconf.resolvers import oc
 
-from slicefill.hooks import ParametersHook, QuarantineHook, TrackingHook
+from slicefill.hooks import ParametersHook, QuarantineHook, SummaryHook, TrackingHook
 
 # No library reports usage; set before MLflow is imported anywhere.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -14,7 +14,7 @@ os.environ.setdefault("DO_NOT_TRACK", "true")
 # Kedro's own use of OmegaConf, which no user can change.
 warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
 
-HOOKS = (ParametersHook(), TrackingHook(), QuarantineHook())
+HOOKS = (ParametersHook(), TrackingHook(), QuarantineHook(), SummaryHook())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
