@@ -10,7 +10,7 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 
 from slicefill import tracking
-from slicefill.plugins import check_entries
+from slicefill.plugins import check_entries, check_names
 
 _REFERENCE = re.compile(r"\$\{runtime_params:(\w+)\s*[,}]")  # a shortcut, as files of conf/ use it
 
@@ -32,12 +32,13 @@ class ParametersHook:
 
     @hook_impl
     def after_catalog_created(self, parameters: dict[str, Any]) -> None:
-        """Validate every entry of `conf/` that names a system.
+        """Validate every entry of `conf/` that names a system, and what names an entry.
 
         Raises:
-            ValueError: Names the entry.
+            ValueError: Names the entry, or the place.
         """
         check_entries(parameters["parameters"])
+        check_names(parameters["parameters"])
 
     @hook_impl(tryfirst=True)  # before a run is opened that would then be left behind
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
