@@ -366,3 +366,17 @@ def test_a_run_of_which_nothing_exists_has_a_summary_too(capsys):
     with pytest.raises(StopIteration):
         next(around)
     assert capsys.readouterr().out.startswith("\n── study · 0 s ─")
+
+
+def test_a_count_that_does_not_name_the_folder_of_its_results_is_refused(configuration):
+    hook, loader = ParametersHook(), configuration("base", imputation={"count": 3})
+    hook.after_context_created(SimpleNamespace(config_loader=loader))
+    hook.after_catalog_created({"parameters": loader["parameters"]})
+    edited = configuration("base")
+    values = edited["parameters"]
+    values["imputation"]["count"] = 3  # as parameters.yml of an experiment might
+    hook.after_context_created(SimpleNamespace(config_loader=edited))
+    with pytest.raises(
+        ValueError, match=r"imputation\.count: .* expected N_A, .*got 3; set it there"
+    ):
+        hook.after_catalog_created({"parameters": values})

@@ -6,6 +6,7 @@ import warnings
 from omegaconf.resolvers import oc
 
 from slicefill.hooks import ParametersHook, QuarantineHook, SummaryHook, TrackingHook
+from slicefill.resolvers import name_grid, name_scans
 
 # No library reports usage; set before MLflow is imported anywhere.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -21,5 +22,5 @@ CONFIG_LOADER_ARGS = {
     "default_run_env": "local",
     # Globals replace: merged, the label names of an experiment would keep those of the sample.
     "merge_strategy": {"parameters": "soft"},
-    "custom_resolvers": {"oc.env": oc.env},
+    "custom_resolvers": {"oc.env": oc.env, "scans_name": name_scans, "grid_name": name_grid},
 }

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,17 +65,19 @@ class _Results:
         self._catalog = catalog
 
     def find(self, name: str) -> Any:
-        """Return a dataset that the pipeline makes, if it exists."""
-        if name not in self._names:
-            return None
-        dataset: Any = self._catalog.get(name)
-        return dataset if dataset is not None and dataset.exists() else None
+        """Return a dataset, if the pipeline makes it."""
+        return self._catalog.get(name) if name in self._names else None
+
+    def places(self, names: Sequence[str]) -> list[Any]:
+        """Return those of some datasets that exist."""
+        found = [self.find(name) for name in names]
+        return [each for each in found if each is not None and each.exists()]
 
     def load(self, name: str, otherwise: Any) -> Any:
         """Load a dataset that the pipeline makes; something else where that is not possible."""
         try:
-            return otherwise if self.find(name) is None else self._catalog.load(name)
-        except DatasetError:  # as an empty table, or cases of which other shards are not done
+            return self._catalog.load(name) if name in self._names else otherwise
+        except DatasetError:  # nothing there, an empty table, or other shards are not done
             return otherwise
 
     def variant(self) -> str:
@@ -91,11 +93,11 @@ class _Results:
 def _entries(results: _Results) -> Mapping[str, list[str]]:
     return {
         "Imputed": _imputed(results),
-        "Models": [_place(each) for each in map(results.find, _MODELS) if each is not None],
+        "Models": [_place(each) for each in results.places(_MODELS)],
         "Left out": _left_out(results),
         "Verified": _verified(results),
         "Scores": _scores(results),
-        "Report": [_address(each) for each in map(results.find, _REPORTS) if each is not None],
+        "Report": [_address(each) for each in results.places(_REPORTS)],
     }
 
 
