@@ -13,7 +13,7 @@ export KEDRO_DISABLE_TELEMETRY := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run where test test-servers test-all check viz mlflow docs notebooks lock
+.PHONY: help setup run test test-servers test-all check viz mlflow docs notebooks lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -30,17 +30,6 @@ $(READY): pyproject.toml constraints.txt
 
 run: $(READY) ## raw to report on the embedded sample, a few minutes
 	$(BIN)/kedro run
-	@$(MAKE) --no-print-directory where
-
-where: ## say where the results of `make run` are
-	@echo
-	@echo 'Imputed volumes   $(CURDIR)/data/07_model_output/sample/S_x4/imputed'
-	@echo '                 NIfTI: open with any viewer, e.g. ITK-SNAP, 3D Slicer, FSLeyes'
-	@echo 'Report           $(CURDIR)/data/08_reporting/sample/S_x4/report.html'
-	@echo '                 one file: open in a browser'
-	@echo 'MLflow store     $(CURDIR)/data/mlflow/mlflow.db'
-	@echo '                 make mlflow, then http://127.0.0.1:5000'
-	@echo 'Pipelines        make viz, then http://127.0.0.1:4141'
 
 test: $(READY) ## fast tests
 	$(BIN)/pytest
@@ -61,7 +50,7 @@ viz: $(READY) ## the pipelines as a graph in the browser
 	$(BIN)/kedro viz run
 
 mlflow: $(READY) ## the runs side by side in the browser
-	$(BIN)/mlflow ui --backend-store-uri '$(STORE)'
+	$(BIN)/mlflow ui --workers 1 --backend-store-uri '$(STORE)'
 
 # The static kedro-viz holds the sample alone, with pictures where `make run` has made it. Its build
 # reports a broken pipeline without failing, and writes down where the project lies.

@@ -122,6 +122,7 @@ def _project(folder: Path) -> Path:
     """Copy what makes the project, without its data."""
     for env in ("base", "tiny"):
         shutil.copytree(ROOT / "conf" / env, folder / "conf" / env)
+    shutil.copy(ROOT / "conf" / "logging.yml", folder / "conf")
     shutil.copytree(ROOT / "docs" / "paper", folder / "docs" / "paper")
     for made in ("conf/local", "src"):
         (folder / made).mkdir(parents=True)

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from kedro.framework.cli.project import run as kedro_run
+
+from slicefill.cli import run as kedro_run
+from slicefill.cli import split_items
 
 from .conftest import ROOT
 from .test_params import ENVIRONMENTS, pipelines
@@ -50,8 +52,8 @@ def options_of(arguments):
 
 
 def split_parameters(text):
-    """Divide the value of `--params` as Kedro does: at every comma, also inside a list."""
-    return text.split(",") if "=" in text else [text]
+    """Divide the value of `--params` as `kedro run` does."""
+    return split_items(text) if "=" in text else [text]
 
 
 def is_placeholder(text):

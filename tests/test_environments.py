@@ -90,6 +90,40 @@ def test_results_lie_under_the_name_of_the_environment(configuration, env):
     assert configuration(env)["parameters"]["experiment"] == env
 
 
+def test_own_scans_are_named_after_their_folder_unless_told_otherwise(
+    configuration, monkeypatch, tmp_path
+):
+    def name(raw):
+        monkeypatch.setenv("SLICEFILL_RAW", str(raw))
+        return configuration("scans")["globals"]["experiment"]
+
+    folders = [tmp_path / "a" / "Größe & co", tmp_path / "b" / "Größe & co", tmp_path / "a" / "x"]
+    names = [name(folder) for folder in folders]
+    assert len(set(names)) == 3
+    assert all(one.startswith("Größe_co_") for one in names[:2])
+    assert name(f"{folders[0]}/") == name(tmp_path / "b" / ".." / "a" / "Größe & co") == names[0]
+    monkeypatch.setenv("SLICEFILL_EXPERIMENT", "mine")
+    assert name(folders[0]) == "mine"
+
+
+@pytest.mark.parametrize(
+    ("override", "folder"),
+    [
+        ({}, "S_x4"),
+        ({"count": "N_A"}, "S_x4"),
+        ({"count": 1}, "S_x4_count1"),
+        ({"count": None, "target_spacing": 1.5}, "S_x4_1.5mm"),
+    ],
+)
+def test_what_depends_on_the_grid_lies_in_its_folder(configuration, override, folder):
+    catalog = configuration("base", imputation=override)["catalog"]
+    for name in ("imputed_cases", "predictions"):
+        assert f"/{folder}/" in catalog[name]["path"]
+    assert f"/{folder}/" in catalog["report"]["filepath"]
+    for name in ("acquired_cases", "models"):  # they serve every grid
+        assert f"{catalog[name]['path']}/".partition("/sample/")[2].startswith("S_x4/")
+
+
 @pytest.mark.parametrize("env", OTHERS)
 def test_raw_scans_are_where_the_user_says(configuration, env, monkeypatch):
     monkeypatch.setenv("SLICEFILL_RAW", "somewhere/else")

@@ -16,7 +16,13 @@ from slicefill import tracking
 from slicefill.datasets.cases import CasesDataset
 from slicefill.datasets.checkpoints import ModelsDataset
 from slicefill.datasets.figures import FiguresDataset
-from slicefill.hooks import CASES_LEFT_OUT, ParametersHook, QuarantineHook, TrackingHook
+from slicefill.hooks import (
+    CASES_LEFT_OUT,
+    ParametersHook,
+    QuarantineHook,
+    SummaryHook,
+    TrackingHook,
+)
 from slicefill.settings import CONFIG_LOADER_ARGS, HOOKS
 from slicefill.types import ModelPromise, Promise
 
@@ -336,3 +342,44 @@ def test_shortcuts_and_other_parameters_of_every_section_pass(check, configurati
     assert len(sections) > 10
     check(sections, env)
     check(None, env)
+
+
+def test_the_summary_comes_last_also_where_the_run_ends_with_a_code(catalog, capsys):
+    """In the order in which Kedro calls the hooks of settings.py."""
+    hooks = _create_hook_manager()
+    _register_hooks(hooks, (QuarantineHook(), SummaryHook()))
+    told = {"env": "tiny", "pipeline_names": ["ingestion"], "runtime_params": None}
+    pipeline = REPORT + MAKE
+    hooks.hook.before_pipeline_run(run_params=told, pipeline=pipeline, catalog=catalog)
+    done = {"run_params": told, "run_result": {}}
+    with pytest.raises(Exit) as stop:
+        hooks.hook.after_pipeline_run(pipeline=pipeline, catalog=catalog, **done)
+    assert stop.value.exit_code == CASES_LEFT_OUT
+    said = capsys.readouterr().out
+    assert "── ingestion · tiny · 0 s ─" in said
+    assert "Left out  1 refused, 1 failed" in said
+
+
+def test_a_run_of_which_nothing_exists_has_a_summary_too(capsys):
+    hook, nothing = SummaryHook(), Pipeline([])
+    told = {"env": None, "pipeline_names": None, "runtime_params": None}
+    hook.before_pipeline_run(told, nothing)
+    around = hook.after_pipeline_run(nothing, DataCatalog({}))
+    next(around)
+    with pytest.raises(StopIteration):
+        next(around)
+    assert capsys.readouterr().out.startswith("\n── study · 0 s ─")
+
+
+def test_a_count_that_does_not_name_the_folder_of_its_results_is_refused(configuration):
+    hook, loader = ParametersHook(), configuration("base", imputation={"count": 3})
+    hook.after_context_created(SimpleNamespace(config_loader=loader))
+    hook.after_catalog_created({"parameters": loader["parameters"]})
+    edited = configuration("base")
+    values = edited["parameters"]
+    values["imputation"]["count"] = 3  # as parameters.yml of an experiment might
+    hook.after_context_created(SimpleNamespace(config_loader=edited))
+    with pytest.raises(
+        ValueError, match=r"imputation\.count: .* expected N_A, .*got 3; set it there"
+    ):
+        hook.after_catalog_created({"parameters": values})

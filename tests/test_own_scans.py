@@ -9,11 +9,16 @@ import pandas as pd
 import pytest
 
 from slicefill.command_line import main
+from slicefill.resolvers import name_scans
 
 from .conftest import ROOT, TURNED
 
 RUN = ("run", "--env=scans", "--pipelines=imputation")
-DESIGN = "scans/auto_x1"
+
+
+def design(project, grid="", name="raw"):
+    """Where results are, below a layer: named after the folder of scans."""
+    return f"{name_scans(str(project / name))}/auto_x1{grid}"
 
 
 def blob(seed):
@@ -42,7 +47,9 @@ def scans(project):
 
 
 def imputed_volume(project, name, file="image"):
-    path = project / "data" / "07_model_output" / DESIGN / "imputed" / name / f"{file}.nii.gz"
+    path = (
+        project / "data" / "07_model_output" / design(project) / "imputed" / name / f"{file}.nii.gz"
+    )
     return nib.load(path)
 
 
@@ -66,29 +73,65 @@ def test_scans_are_imputed_at_once_and_a_broken_one_stops_no_other(scans, projec
         np.testing.assert_allclose(image.affine @ [3, 2, step, 1], TURNED @ [3, 2, 1, 1], atol=1e-4)
     label = np.asarray(imputed_volume(project, "pretrained/one", "label").dataobj)
     assert set(np.unique(label)) == {0, 1}
-    table = pd.read_csv(data / "08_reporting" / DESIGN / "verification.csv")
+    table = pd.read_csv(data / "08_reporting" / design(project) / "verification.csv")
     assert sorted(table["method"] + "/" + table["case"]) == [
-        "linear/one",
-        "linear/two",
         "pretrained/one",
         "pretrained/two",
     ]
-    chosen = json.loads((data / "07_model_output" / DESIGN / "imputing_methods.json").read_text())
-    assert chosen == ["linear", "pretrained"]
-    assert not (data / "06_models").exists()
-    imputed = str(data / "07_model_output" / DESIGN / "imputed")
-    assert (
-        main(["verify", imputed, "--against", str(data / "03_primary" / DESIGN / "acquired")]) == 0
+    chosen = json.loads(
+        (data / "07_model_output" / design(project) / "imputing_methods.json").read_text()
     )
-    assert "4 of 4 cases ok" in capsys.readouterr().out
+    assert chosen == ["pretrained"]
+    assert not (data / "06_models").exists()
+    imputed = str(data / "07_model_output" / design(project) / "imputed")
+    assert (
+        main(
+            [
+                "verify",
+                imputed,
+                "--against",
+                str(data / "03_primary" / design(project) / "acquired"),
+            ]
+        )
+        == 0
+    )
+    assert "2 of 2 cases ok" in capsys.readouterr().out
+
+
+def test_neither_another_folder_nor_another_count_replaces_what_is_there(scans, project, kedro):
+    """Two scans of one name; then the first once more, with one slice per interval."""
+    first = scans(brain=False)
+    other = project / "other"
+    shutil.copytree(first, other)
+    turned = nib.load(other / "images" / "brain.nii.gz")
+    nib.save(
+        nib.Nifti1Image(np.asarray(turned.dataobj)[::-1], turned.affine),
+        other / "images" / "brain.nii.gz",
+    )
+    methods = "imputation.methods=[cubic,linear]"
+    for raw, params in ((first, ""), (other, ""), (first, ",imputation.count=1")):
+        done = kedro(project, *RUN, f"--params={methods}{params}", SLICEFILL_RAW=str(raw))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "2 volumes, new: 1 case by cubic, linear" in done.stdout
+    found = sorted((project / "data" / "07_model_output").rglob("image.nii.gz"))
+    places = (design(project), design(project, "_count1"), design(project, name="other"))
+    expected = {
+        project / "data" / "07_model_output" / place / "imputed" / method / "brain" / "image.nii.gz"
+        for place in places
+        for method in ("cubic", "linear")
+    }
+    assert set(found) == expected
+    depths = {path: nib.load(path).shape[2] for path in found}
+    assert {depth for path, depth in depths.items() if "_count1" in str(path)} == {13}  # 7 and 6
+    assert min(depth for path, depth in depths.items() if "_count1" not in str(path)) > 13
 
 
 @pytest.mark.server
 def test_one_scan_is_enough_and_what_is_imputed_is_kept(scans, project, kedro):
     raw = scans(only=False)
     assert kedro(project, *RUN, SLICEFILL_RAW=str(raw)).returncode == 0
-    folder = project / "data" / "07_model_output" / DESIGN / "imputed"
+    folder = project / "data" / "07_model_output" / design(project) / "imputed"
     made = {path: path.stat().st_mtime_ns for path in folder.rglob("*.nii.gz")}
-    assert len(made) == 6  # image, mask and confidence, by two methods
+    assert len(made) == 3  # image, mask and confidence
     assert kedro(project, *RUN, SLICEFILL_RAW=str(raw)).returncode == 0
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.nii.gz")} == made

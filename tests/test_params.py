@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 import slicefill.pipelines
 from slicefill import params as models
 from slicefill.imputation.methods import find_method
-from slicefill.plugins import check_entries
+from slicefill.plugins import check_entries, check_names
 from slicefill.simulation.subsampling import AnisotropizationParams
 
 ENVIRONMENTS = sorted(
@@ -230,3 +230,35 @@ def test_parameters_cannot_be_changed_later(values, name):
     made = build(values, name)
     with pytest.raises(ValidationError, match="frozen"):
         setattr(made, next(iter(values[name])), None)
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_names_of_entries_are_those_there_are(configuration, env):
+    check_names(configuration(env)["parameters"])
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("imputation.methods", "one of nearest, .*iia.*, got 'none_such'"),
+        ("comparison.presets.table1.engine", "one of unet2d, .*, got 'none_such'"),
+        ("comparison.methods.edsr.engine", "one of unet2d, .*, got 'none_such'"),
+        ("comparison.methods.si_n1.imputed_by", "one of none, nearest, .*, got 'none_such'"),
+    ],
+)
+def test_a_name_without_an_entry_is_refused_with_its_place(configuration, place, expected):
+    values = configuration()["parameters"]
+    *path, last = place.split(".")
+    section = values
+    for key in path:
+        section = section[key]
+    section[last] = ["linear", "none_such"] if last == "methods" else "none_such"
+    with pytest.raises(ValueError, match=rf"^{place}: expected {expected}$"):
+        check_names(values)
+
+
+def test_a_row_of_a_method_that_is_not_there_is_refused(configuration):
+    values = configuration()["parameters"]
+    values["comparison"]["methods"]["none_such"] = {}
+    with pytest.raises(ValueError, match=r"comparison\.methods\.none_such\.imputed_by"):
+        check_names(values)

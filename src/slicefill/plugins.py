@@ -124,6 +124,31 @@ def check_entries(parameters: Mapping[str, Any]) -> None:
             find_system(folder, f"{place}.{name}", entry, parameters)
 
 
+def check_names(parameters: Mapping[str, Any]) -> None:
+    """Check that sections name entries that there are: methods, and engines that segment.
+
+    Raises:
+        ValueError: Naming the place, and the entries.
+    """
+    engines = list(_plain(parameters["segmentation"])["engines"])
+    methods, rows = list(parameters["methods"]), _plain(parameters["comparison"])
+    for name in _plain(parameters["imputation"])["methods"]:
+        _expect(name, methods, "imputation.methods")
+    for name, preset in rows["presets"].items():
+        _expect(preset["engine"], engines, f"comparison.presets.{name}.engine")
+    for name, row in rows["methods"].items():
+        _expect(
+            row.get("imputed_by", name), ["none", *methods], f"comparison.methods.{name}.imputed_by"
+        )
+        _expect(row.get("engine") or engines[0], engines, f"comparison.methods.{name}.engine")
+
+
+def _expect(name: str, known: list[str], place: str) -> None:
+    if name not in known:
+        msg = f"{place}: expected one of {', '.join(known)}, got {name!r}"
+        raise ValueError(msg)
+
+
 def _plain(section: Any) -> dict[str, Any]:
     """Return a section as plain values; Kedro has validated those that nodes ask for as models."""
     return section.model_dump() if isinstance(section, BaseModel) else dict(section)

@@ -236,7 +236,7 @@ def test_the_whole_study_runs_in_a_store(store, project, kedro):
     assert {path.name for path in (project / "data").iterdir()} == {"mlflow"}
     again = kedro(project, *run, "--only-missing-outputs", **options)
     assert again.returncode == 0, again.stderr[-3000:]
-    assert "Running node: impute_cases" not in again.stdout + again.stderr
+    assert "imputation.impute_cases" not in again.stdout + again.stderr
 
 
 def test_weights_are_released_where_the_data_is(root, untrained):

@@ -151,4 +151,4 @@ def test_two_kedro_runs_impute_the_tiny_study(tiny_run, tmp_path, kedro):
     assert after == before
     again = kedro(project, *run, "--only-missing-outputs")
     assert again.returncode == 0
-    assert "Running node: impute_cases" not in again.stdout + again.stderr
+    assert "imputation.impute_cases" not in again.stdout + again.stderr

@@ -40,8 +40,9 @@ def test_shipped_weights_impute_for_their_row_and_for_no_other(
     monkeypatch.setattr(pretrained, "load_pretrained", lambda: untrained)
     params = imputation_params(through_plane="auto", count=1)
     rows = comparison("pretrained", "iia")
-    imputed = impute_for_methods(acquired_case, {}, params, rows, tiny_parameters)
+    imputed, groups = impute_for_methods(acquired_case, {}, params, rows, tiny_parameters)
     assert list(imputed) == ["pretrained/a", "pretrained/b", "iia/every_case"]
+    assert groups == ["pretrained", "iia"]
     assert imputed["pretrained/a"].make().record["weights"] == "pretrained"
     with pytest.raises(ValueError, match="'iia' is not trained"):
         imputed["iia/every_case"].make()

@@ -105,6 +105,7 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
         self._shard = shard
         of_shard = "" if shard == WHOLE else f"-{shard.replace('/', '-of-')}"
         self._failed = self._path / FAILED.replace(".", f"{of_shard}.")
+        self.made = 0  # cases that the last save made; the others were there
         self._waits = False  # for other shards of what was saved last
         self.metadata = metadata
 
@@ -140,6 +141,7 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
         save_one = MakeThenWrite(_make_case, write_one)
         due = self._missing({case: data[case] for case in shard_of(data, self._shard)})
         failed = make_each(due, save_one, self._drop_case, self._failed, self._executor)
+        self.made = len(due) - len(failed)
         remove_leftovers(inside(self._path, case) for case in due)  # of workers that were killed
         if failed and len(failed) == len(data) and not any("/" in case for case in data):
             first, reason = next(iter(failed.items()))

@@ -91,6 +91,7 @@ class ModelsDataset(
         self._path = location(path)
         self._variant = variant
         self._nested = nested
+        self.made = 0  # models that the last save trained; the others were there
         self.metadata = metadata
 
     def load(self) -> dict[str, Callable[[], Checkpoint]]:
@@ -99,6 +100,7 @@ class ModelsDataset(
 
     def save(self, data: Mapping[str, ModelPromise]) -> None:
         """Train and write what is not there yet; models of other names stay."""
+        self.made = 0
         if not data:
             return
         for name in data:
@@ -148,6 +150,7 @@ class ModelsDataset(
             return
         made = {**promise.make(), "fingerprint": promise.fingerprint}
         StateFile(_file(self._path, name)).save(made)
+        self.made += 1
 
     def _drop_model(self, name: str) -> None:
         _file(self._path, name).unlink(missing_ok=True)

@@ -10,8 +10,10 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 
 from slicefill import tracking
-from slicefill.plugins import check_entries
+from slicefill.params import as_plain
+from slicefill.plugins import check_entries, check_names
 
+_IN_GLOBALS = ("count", "target_spacing")  # of imputation: they name the folder of the results
 _REFERENCE = re.compile(r"\$\{runtime_params:(\w+)\s*[,}]")  # a shortcut, as files of conf/ use it
 
 
@@ -32,12 +34,27 @@ class ParametersHook:
 
     @hook_impl
     def after_catalog_created(self, parameters: dict[str, Any]) -> None:
-        """Validate every entry of `conf/` that names a system.
+        """Validate every entry of `conf/` that names a system, and what names an entry or a folder.
 
         Raises:
-            ValueError: Names the entry.
+            ValueError: Names the entry, or the place.
         """
-        check_entries(parameters["parameters"])
+        sections = parameters["parameters"]
+        check_entries(sections)
+        check_names(sections)
+        for name in _IN_GLOBALS:
+            self._refuse_other(name, as_plain(sections)["imputation"][name])
+
+    def _refuse_other(self, name: str, used: Any) -> None:
+        """Refuse a value by which the results would lie in the folder of another."""
+        named = self._loader["globals"][name]
+        chosen = (self._loader.runtime_params or {}).get("imputation", {})
+        if used != (chosen.get(name, named) if isinstance(chosen, Mapping) else named):
+            msg = (
+                f"imputation.{name}: it names the folder of the results; expected {named}, as in "
+                f"globals.yml, got {used}; set it there (`{name}: {used}`), not in parameters.yml"
+            )
+            raise ValueError(msg)
 
     @hook_impl(tryfirst=True)  # before a run is opened that would then be left behind
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ def run_name(design: Mapping[str, Any], run_params: Mapping[str, Any]) -> str:
     changes = [f"{name}={value}" for name, value in overrides.items() if name not in _IN_NAME]
     parts = [
         " ".join(filter(None, [_method(design, run_params), *changes])),
-        "+".join(_stages(run_params)),
+        "+".join(stages(run_params)),
         f"{design['experiment']} ×{design['factor']} {design['axis']}",
     ]
     return " · ".join(filter(None, parts))
@@ -45,7 +45,7 @@ def run_tags(
         commit: `git_commit` and `git_dirty`, both empty outside of a repository.
     """
     command = kedro_command(run_params)
-    stages = "+".join(_stages(run_params))
+    joined = "+".join(stages(run_params))
     changed = " with uncommitted changes" if commit["git_dirty"] == "true" else ""
     tags = {
         "dataset": str(design["experiment"]),
@@ -53,7 +53,7 @@ def run_tags(
         "factor": str(design["factor"]),
         "method": _method(design, run_params),
         "seed": str(design["seed"]),
-        "stage": stages,
+        "stage": joined,
         **commit,
         "mlflow.source.name": command,
         "mlflow.source.type": "LOCAL",
@@ -83,12 +83,13 @@ def kedro_command(run_params: Mapping[str, Any]) -> str:
     return shlex.join(words)
 
 
-def _stages(run_params: Mapping[str, Any]) -> list[str]:
+def stages(run_params: Mapping[str, Any]) -> list[str]:
+    """Name what a run does: its pipelines, or boxes of the study."""
     return list(run_params.get("namespaces") or run_params["pipeline_names"] or ["study"])
 
 
 def _method(design: Mapping[str, Any], run_params: Mapping[str, Any]) -> str:
-    stages = set(_stages(run_params))
-    if stages <= _UNTRAINED:
+    does = set(stages(run_params))
+    if does <= _UNTRAINED:
         return ""
-    return str(design["preset"] if "comparison" in stages else design["variant"])
+    return str(design["preset"] if "comparison" in does else design["variant"])

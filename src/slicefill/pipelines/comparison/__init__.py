@@ -16,9 +16,9 @@ from slicefill.pipelines.comparison.nodes import (
     impute_for_methods,
     list_methods,
     tabulate_comparison,
-    verify_for_methods,
     write_comparison_report,
 )
+from slicefill.pipelines.imputation.nodes import verify_imputed
 
 
 def create_pipeline(**_: object) -> Pipeline:
@@ -61,14 +61,14 @@ def _imputation() -> list[Node]:
                 "params:comparison",
                 "parameters",
             ],
-            outputs="imputed_cases",
+            outputs=["imputed_cases", "imputing_methods"],
             name="impute_for_methods",
         ),
         Node(
-            verify_for_methods,
-            inputs=["imputed_cases", "acquired_cases", "params:comparison", "params:executor"],
+            verify_imputed,
+            inputs=["imputed_cases", "acquired_cases", "imputing_methods", "params:executor"],
             outputs="verification",
-            name="verify_for_methods",
+            name="verify_imputed",
         ),
     ]
 

@@ -11,12 +11,11 @@ from slicefill.params import (
     ACQUIRED_ONLY,
     ComparedMethod,
     ComparisonParams,
-    ExecutorParams,
     ImputationParams,
     ScoringParams,
     as_plain,
 )
-from slicefill.pipelines.imputation.nodes import promise_imputed, verify_imputed
+from slicefill.pipelines.imputation.nodes import promise_imputed
 from slicefill.types import Lazy, Models, Prediction, Promise
 
 _MOST_REGIONS = 4  # classes and mean side by side, in what is read; the CSV has all
@@ -34,8 +33,8 @@ def impute_for_methods(
     params: ImputationParams,
     comparison: ComparisonParams,
     parameters: dict[str, Any],
-) -> dict[str, Promise]:
-    """Promise every case, imputed for every chosen method, as `impute/case`.
+) -> tuple[dict[str, Promise], list[str]]:
+    """Promise every case, imputed for every chosen method, as `group/case`; name the groups.
 
     A method that cannot be prepared, because its training failed or its name is unknown, is one
     failure among the cases; the others go on.
@@ -50,22 +49,11 @@ def impute_for_methods(
         except Exception as error:  # whatever is wrong with its model, the others go on
             imputed = {"every_case": Promise(partial(_refuse, error), "")}
         promises |= {f"{group}/{case}": promise for case, promise in imputed.items()}
-    return promises
+    return promises, list(groups)
 
 
 def _refuse(error: Exception) -> NoReturn:
     raise error
-
-
-def verify_for_methods(
-    imputed_cases: dict[str, Promise],
-    acquired_cases: dict[str, Promise],
-    comparison: ComparisonParams,
-    executor: ExecutorParams,
-) -> pd.DataFrame:
-    """Compare what the chosen methods imputed with its source, slice by slice."""
-    groups = [method.group for method in comparison.chosen.values()]
-    return verify_imputed(imputed_cases, acquired_cases, groups, executor)
 
 
 def _rule(params: ImputationParams, method: ComparedMethod) -> ImputationParams:
