@@ -31,10 +31,10 @@ from .test_params import ENVIRONMENTS
 
 REFUSED = DataFrame(
     [
-        ["c1", "images/c1.nii.gz", "a whole file", "half", "copy it", "refused"],
-        ["", "README", "", "a text", "", "left aside"],
+        ["c1", "images/c1.nii.gz", "a whole file", "half", "copy it", "refused", 1],
+        ["", "README", "", "a text", "", "left aside", 1],
     ],
-    columns=["case", "file", "expected", "found", "remedy", "outcome"],
+    columns=["case", "file", "expected", "found", "remedy", "outcome", "files"],
 )
 MAKE = Pipeline([Node(lambda report: {}, "ingestion_report", "cases", name="make")])
 READ = Pipeline([Node(lambda cases: None, "cases", None, name="read")])

@@ -24,7 +24,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 REMEDY = "pip install 'slicefill[pipelines]'"
 OF_PIPELINES = (
     "slicefill.__main__",
+    "slicefill.adapters",
     "slicefill.audits",
+    "slicefill.cli",
     "slicefill.datasets",
     "slicefill.hooks",
     "slicefill.imputation.uncertainty.calibration",
@@ -89,7 +91,7 @@ from slicefill import api
 from slicefill.io.case_folder import write_case
 case = api.read("scan.nii.gz")
 for method in ("linear", "shape_based", "pretrained"):
-    imputed = api.impute(case, method, target_spacing=1.0, count=None)
+    imputed = api.impute(case, method=method, spacing=1.0)
     assert imputed.image.stored.shape == (40, 36, 17), imputed.image.stored.shape
     assert api.verify(imputed, case) == []
     write_case(imputed, Path(method))
@@ -114,7 +116,7 @@ def test_without_the_extra_a_scan_is_imputed_and_verified(core, tmp_path):
     done = core("-c", IMPUTE)
     assert done.returncode == 0, done.stderr
     done = core(*program("verify", "pretrained", "--against", "scan.nii.gz"))
-    assert done.stdout.endswith("1 of 1 cases ok (image only: no --label given)\n"), done.stderr
+    assert done.stdout.endswith("1 of 1 cases ok\n"), done.stderr
 
 
 SCORE = """

@@ -191,7 +191,7 @@ def _conclude(
     refused = statuses.count("refused") + len(found.refused)
     failed = statuses.count("failed")
     if not arguments.quiet:
-        for names, reason in group_left_aside(found.left_aside, arguments.source):
+        for names, reason, _ in group_left_aside(found.left_aside, arguments.source):
             print(f"left aside: {names}: {reason}")
         would = "to impute" if arguments.dry_run else "imputed"
         words = [f"{statuses.count('imputed')} {would}", f"{statuses.count('kept')} there already"]

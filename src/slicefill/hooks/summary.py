@@ -12,6 +12,7 @@ from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from slicefill.ingestion.manifest import LEFT_ASIDE, REFUSED
 from slicefill.reporting import run_summary as told
 from slicefill.tracking.naming import stages
 from slicefill.training.ranks import machine_rank
@@ -113,9 +114,10 @@ def _imputed(results: _Results) -> list[str]:
 
 
 def _left_out(results: _Results) -> list[str]:
-    refused, failed = len(results.load("ingestion_report", [])), results.failures()
-    aside = len(results.load("left_aside", []))
-    counts = {"refused": refused, "failed": failed, "left aside": aside}
+    report = results.load("ingestion_report", pd.DataFrame({"outcome": [], "files": []}))
+    files = report.groupby("outcome")["files"].sum()
+    refused, aside = (int(files.get(how, 0)) for how in (REFUSED, LEFT_ASIDE))
+    counts = {"refused": refused, "failed": results.failures(), "left aside": aside}
     words = [f"{count} {how}" for how, count in counts.items() if count]
     why = [_place(results.find("ingestion_report"))] if refused else []
     return [f"{', '.join(words)}; the log says why", *why] if words else []

@@ -120,7 +120,9 @@ def _rest(folder: Path, found: Found, layout: str) -> list[LeftAside]:
 def _content(folder: Path, found: Found) -> str:
     if not folder.is_dir():
         return "no such folder"
-    lines = [f"{names} ({reason})" for names, reason in group_left_aside(found.left_aside, folder)]
+    lines = [
+        f"{names} ({reason})" for names, reason, _ in group_left_aside(found.left_aside, folder)
+    ]
     return "; ".join(lines) or "an empty folder"
 
 

@@ -58,12 +58,14 @@ class Found:
     left_aside: list[LeftAside] = field(default_factory=list)
 
 
-def group_left_aside(left_aside: Iterable[LeftAside], folder: Path) -> list[tuple[str, str]]:
-    """Return a line per reason: which files (the first ones, and how many), and the reason."""
+def group_left_aside(left_aside: Iterable[LeftAside], folder: Path) -> list[tuple[str, str, int]]:
+    """Return a line per reason: which files (the first ones), the reason, how many files."""
     by_reason: dict[str, list[str]] = {}
     for each in left_aside:
         by_reason.setdefault(each.reason, []).append(relative(each.path, folder))
-    return [(_listed(sorted(names)), reason) for reason, names in sorted(by_reason.items())]
+    return [
+        (_listed(sorted(names)), reason, len(names)) for reason, names in sorted(by_reason.items())
+    ]
 
 
 def relative(path: Path, folder: Path) -> str:

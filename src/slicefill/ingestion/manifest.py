@@ -30,7 +30,7 @@ MANIFEST_COLUMNS = [
     "p01", "p50", "p99", "labels", "image_sha256", "label_sha256",
 ]
 # fmt: on
-REPORT_COLUMNS = ["case", "file", "expected", "found", "remedy", "outcome"]
+REPORT_COLUMNS = ["case", "file", "expected", "found", "remedy", "outcome", "files"]
 REFUSED, LEFT_ASIDE = "refused", "left aside"
 
 
@@ -69,16 +69,16 @@ def check_cases(folder: Path, params: IngestionParams) -> tuple[pd.DataFrame, pd
         "cases": len(rows), REFUSED: len(faults), LEFT_ASIDE: len(found.left_aside),
         "not drawn": len(found.cases) - len(drawn),
     })  # fmt: skip
-    report = [*faults, *(_left_aside(names, reason) for names, reason in aside)]
+    report = [*faults, *(_left_aside(*each) for each in aside)]
     return (
         pd.DataFrame(rows, columns=MANIFEST_COLUMNS),
         pd.DataFrame(report, columns=REPORT_COLUMNS),
     )
 
 
-def _tell(aside: list[tuple[str, str]], folder: Path, counts: dict[str, int]) -> None:
+def _tell(aside: list[tuple[str, str, int]], folder: Path, counts: dict[str, int]) -> None:
     """Log why files were left aside, and how many files and cases became what."""
-    for names, reason in aside:
+    for names, reason, _ in aside:
         logger.info("left aside: %s: %s", names, reason)
     parts = [f"{count} {what}" for what, count in counts.items() if count or what == "cases"]
     logger.info("%s: found %d = %s", folder, sum(counts.values()), " + ".join(parts))
@@ -163,7 +163,7 @@ def _label_volumes(label: Volume | None, names: dict[int, str]) -> dict[str, flo
     }
 
 
-def _fault(error: BadCase, folder: Path) -> dict[str, str]:
+def _fault(error: BadCase, folder: Path) -> dict[str, Any]:
     return {
         "case": error.case,
         "file": relative(error.file, folder) if error.file else "",
@@ -171,10 +171,11 @@ def _fault(error: BadCase, folder: Path) -> dict[str, str]:
         "found": error.found,
         "remedy": error.remedy,
         "outcome": REFUSED,
+        "files": 1,
     }
 
 
-def _left_aside(names: str, reason: str) -> dict[str, str]:
+def _left_aside(names: str, reason: str, files: int) -> dict[str, Any]:
     return {
         "case": "",
         "file": names,
@@ -182,4 +183,5 @@ def _left_aside(names: str, reason: str) -> dict[str, str]:
         "found": reason,
         "remedy": "",
         "outcome": LEFT_ASIDE,
+        "files": files,
     }
