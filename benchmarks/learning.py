@@ -10,7 +10,6 @@ from pathlib import Path
 from real_sets import Design, Scan, read_pair
 from synthetic_slices import Forgetful
 
-from slicefill.io.checkpoints import StateFile, read_checkpoint
 from slicefill.fingerprint import fingerprint
 from slicefill.imputation.methods.adapted.adaptation import (
     Scans,
@@ -22,6 +21,7 @@ from slicefill.imputation.methods.adapted.params import AdaptationParams
 from slicefill.imputation.methods.pretrained import load_pretrained
 from slicefill.imputation.methods.slice_imputation.training import train, training_fingerprint
 from slicefill.imputation.methods.slice_imputation.training_set import TrainingData
+from slicefill.io.checkpoints import StateFile, read_checkpoint
 from slicefill.io.storage import location
 from slicefill.training.fit import Run
 from slicefill.types import Case, Checkpoint, Promise

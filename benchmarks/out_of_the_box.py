@@ -26,13 +26,13 @@ import pandas as pd
 from learning import SCRATCH, learn_adapted, learn_from_scratch, load_weights, subsampled_scans
 from real_sets import FACTORS, Design, Scan, find_scans, load_design, read_pair, score_method
 
-from slicefill.io.checkpoints import StateFile
 from slicefill.execution.each import run_each
 from slicefill.fingerprint import fingerprint
 from slicefill.imputation.impute import Imputer, classical_imputer, learned_imputer
 from slicefill.imputation.methods.adapted.adaptation import Scans
 from slicefill.imputation.methods.classical import RULES
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
+from slicefill.io.checkpoints import StateFile
 from slicefill.io.storage import location
 from slicefill.params import SERIAL
 from slicefill.reporting.tables import mean_sd, signed

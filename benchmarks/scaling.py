@@ -20,11 +20,11 @@ from imputing import Setting, base_params, base_training, make_checkpoint, make_
 from synthetic_slices import Forgetful
 from tabulate import tabulate
 
-from slicefill.io.checkpoints import read_checkpoint
 from slicefill.imputation.impute import Imputer, classical_imputer, impute_case, learned_imputer
 from slicefill.imputation.methods.slice_imputation.training import train
 from slicefill.imputation.methods.slice_imputation.training_set import TrainingData
 from slicefill.io.case_folder import read_case, write_case
+from slicefill.io.checkpoints import read_checkpoint
 from slicefill.training.fit import Run
 from slicefill.types import Case, Promise
 
