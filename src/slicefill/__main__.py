@@ -11,7 +11,7 @@ def main() -> None:
         from kedro.framework.project import configure_project
     except ModuleNotFoundError as error:
         sys.exit(
-            f"python -m slicefill runs the pipelines: expected Kedro, found no module {error.name}; "
+            f"python -m slicefill runs the pipelines: expected Kedro, found no {error.name}; "
             "pip install 'slicefill[pipelines]'. Without it, slicefill --help says what there is"
         )
     package = Path(__file__).parent.name
