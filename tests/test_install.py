@@ -22,7 +22,7 @@ from .starting import program, run
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 REMEDY = "pip install 'slicefill[pipelines]'"
-OF_PIPELINES = (
+LEFT_OUT = (
     "slicefill.__main__",
     "slicefill.adapters",
     "slicefill.audits",
@@ -79,22 +79,20 @@ def core(dependencies, tmp_path):
     )
 
 
-def write_scan(folder):
-    stored = np.random.default_rng(0).integers(0, 900, (40, 36, 5)).astype(np.int16)
+def write_scan(folder, shape=(40, 36, 5)):
+    stored = np.random.default_rng(0).integers(0, 900, shape).astype(np.int16)
     nib.save(nib.Nifti1Image(stored, np.diag([1.0, 1.0, 4.0, 1.0])), folder / "scan.nii.gz")
     return stored
 
 
 IMPUTE = """
-from pathlib import Path
-from slicefill import api
-from slicefill.io.case_folder import write_case
-case = api.read("scan.nii.gz")
+import slicefill
 for method in ("linear", "shape_based", "pretrained"):
-    imputed = api.impute(case, method=method, spacing=1.0)
-    assert imputed.image.stored.shape == (40, 36, 17), imputed.image.stored.shape
-    assert api.verify(imputed, case) == []
-    write_case(imputed, Path(method))
+    out = slicefill.impute("scan.nii.gz", method=method, spacing=1.0)
+    assert out.shape == (40, 36, 17), out.shape
+    assert slicefill.verify(out, "scan.nii.gz") == []
+    slicefill.write(out, f"{method}.nii.gz")
+print(slicefill.__file__)
 """
 
 
@@ -109,14 +107,37 @@ def test_the_page_lists_the_extras():
     assert set(named) == set(PROJECT["optional-dependencies"])
 
 
+def check_imputed(path, stored):
+    image = nib.load(path)
+    np.testing.assert_array_equal(np.asarray(image.dataobj)[..., ::4], stored)
+    np.testing.assert_allclose(image.header.get_zooms(), 1)
+
+
 def test_without_the_extra_a_scan_is_imputed_and_verified(core, tmp_path):
-    write_scan(tmp_path)
-    done = core("-c", "import kedro")
-    assert "No module named 'kedro'" in done.stderr
+    stored = write_scan(tmp_path)
+    assert "No module named 'kedro'" in core("-c", "import kedro").stderr
     done = core("-c", IMPUTE)
     assert done.returncode == 0, done.stderr
-    done = core(*program("verify", "pretrained", "--against", "scan.nii.gz"))
-    assert done.stdout.endswith("1 of 1 cases ok\n"), done.stderr
+    check_imputed(tmp_path / "pretrained.nii.gz", stored)
+
+
+@pytest.mark.server
+def test_without_the_extra_every_command_works(core, tmp_path):
+    stored = write_scan(tmp_path, (64, 64, 12))
+    for name in "ab":
+        (tmp_path / "many" / name).mkdir(parents=True)
+        write_scan(tmp_path / "many" / name)
+    for command in (
+        ("info", "scan.nii.gz"),
+        ("impute", "scan.nii.gz", "--spacing=1.0", "--label=scan.nii.gz", "--adapt=1s"),
+        ("verify", "scan_isotropic.nii.gz", "--against", "scan.nii.gz"),
+        ("impute", "scan.nii.gz", "linear.nii.gz", "--method=linear"),
+        ("evaluate", "scan_isotropic.nii.gz", "linear.nii.gz"),
+        ("impute", "many", "--jobs=2"),
+    ):
+        done = core(*program(*command))
+        assert done.returncode == 0, done.stdout + done.stderr
+    check_imputed(tmp_path / "scan_isotropic.nii.gz", stored)
 
 
 SCORE = """
@@ -164,7 +185,7 @@ print(missing)
 
 
 def test_without_the_extra_every_module_of_the_library_is_imported(core):
-    done = core("-c", WALK, *OF_PIPELINES)
+    done = core("-c", WALK, *LEFT_OUT)
     assert done.stdout == "[]\n", done.stdout + done.stderr
 
 
@@ -176,6 +197,8 @@ def test_without_the_extra_every_command_explains_itself(core):
         done = core(*program(command, "--help"))
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith(f"usage: slicefill {command} ")
+    done = core("-c", "from slicefill.command_line.bids import main; main(['--help'])")
+    assert done.stdout.startswith("usage: slicefill-bids "), done.stderr
 
 
 @pytest.mark.parametrize(
@@ -236,23 +259,18 @@ def test_the_wheel_holds_weights_types_and_licence(wheel):
 @pytest.mark.server
 def test_the_wheel_imputes_a_file_in_an_empty_folder(installed, tmp_path):
     stored = write_scan(tmp_path)
-    done = run([installed / "python", "-c", f"{IMPUTE}print(api.__file__)"], tmp_path)
+    done = run([installed / "python", "-c", IMPUTE], tmp_path)
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).is_relative_to(installed.parent)
-    done = run([installed / "slicefill", "verify", "linear", "--against", "scan.nii.gz"], tmp_path)
-    assert "1 of 1 cases ok" in done.stdout, done.stderr
-    image = nib.load(tmp_path / "pretrained" / "image.nii.gz")
-    np.testing.assert_array_equal(np.asarray(image.dataobj)[..., ::4], stored)
-    np.testing.assert_allclose(image.header.get_zooms(), 1)
+    check_imputed(tmp_path / "pretrained.nii.gz", stored)
 
 
 @pytest.mark.server
 def test_the_command_of_the_wheel_imputes_a_file_in_an_empty_folder(installed, tmp_path):
-    said = run([installed / "slicefill", "--help"], tmp_path).stdout
-    if not re.search(r"^    impute ", said, flags=re.MULTILINE):
-        pytest.skip("there is no `slicefill impute` yet")
     stored = write_scan(tmp_path)
-    done = run([installed / "slicefill", "impute", "scan.nii.gz", "--spacing", "1.0"], tmp_path)
+    program = installed / "slicefill"
+    done = run([program, "impute", "scan.nii.gz", "--spacing=1.0"], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    image = nib.load(tmp_path / "scan_isotropic.nii.gz")
-    np.testing.assert_array_equal(np.asarray(image.dataobj)[..., ::4], stored)
+    check_imputed(tmp_path / "scan_isotropic.nii.gz", stored)
+    done = run([program, "verify", "scan_isotropic.nii.gz", "--against=scan.nii.gz"], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
