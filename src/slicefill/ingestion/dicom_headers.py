@@ -111,6 +111,8 @@ def why_no_slice(header: Header) -> str:
     placed = header.numbers("ImagePositionPatient", 3) is not None
     if "Rows" not in header.data or "Segmentation" in name or "Dose" in name:
         return f"a DICOM object that is no scan ({name})"
+    if "MOSAIC" in kinds:
+        return "a DICOM mosaic, all slices in one picture: convert the series with dcm2niix"
     if "LOCALIZER" in kinds:
         return "a DICOM localizer"
     if "SCREEN SAVE" in kinds or (not placed and "Secondary Capture" in name):
