@@ -71,7 +71,7 @@ def named(found):
         ("EchoNumbers", (1, 2), ("scan-echo1", "scan-echo2")),
         ("DiffusionBValue", (0.0, 1000.0), ("scan-b0", "scan-b1000")),
         ("TemporalPositionIdentifier", (1, 2), ("scan-time1", "scan-time2")),
-        ("ImageType", (["O", "M"], ["O", "P"]), ("scan-o-m", "scan-o-p")),
+        ("ImageType", (["O", "M"], ["O", "P"]), ("scan-m", "scan-p")),
         ("TriggerTime", (10.5, 300.5), ("scan-phase01", "scan-phase02")),
         ("AcquisitionNumber", (1, 2), ("scan-volume01", "scan-volume02")),
     ],
@@ -80,7 +80,8 @@ def test_what_repeats_at_every_position_is_a_case_of_its_own(sort, stack, keywor
     first, second = (stack(**{keyword: value}) for value in values)
     for each in second:
         each.PixelData = (np.frombuffer(each.PixelData, "<i2") + 7).tobytes()
-    _, images = sort(first + second)
+    found, images = sort(first + second)
+    assert found.left_aside == []
     assert sorted(images) == sorted(names)
     for name, more in zip(names, (0, 7), strict=True):
         for k in range(4):
@@ -131,6 +132,7 @@ def test_orientations_of_one_series_are_told_apart(sort, stack):
 
 
 def test_what_is_no_slice_of_a_volume_is_left_aside_by_name(sort, stack, tmp_path):
+    mosaic = stack(2, ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"], series="m")
     localizer = stack(1, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"], series="l")
     alone = stack(1, direction=np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]]))
     shot = stack(1, series="sc", SOPClassUID=SecondaryCaptureImageStorage)
@@ -139,11 +141,13 @@ def test_what_is_no_slice_of_a_volume_is_left_aside_by_name(sort, stack, tmp_pat
     report = Dataset()
     report.SOPClassUID, report.SOPInstanceUID = BasicTextSRStorage, generate_uid()
     copies = stack()
-    found, images = sort([*copies, *localizer, *alone, *shot, *screen, report])
+    found, images = sort([*copies, *localizer, *alone, *mosaic, *shot, *screen, report])
     assert list(images) == ["scan"]
     reasons = sorted(each.reason for each in found.left_aside)
     assert reasons == [
         "a DICOM localizer",
+        "a DICOM mosaic, all slices in one picture: convert the series with dcm2niix",
+        "a DICOM mosaic, all slices in one picture: convert the series with dcm2niix",
         "a DICOM object that is no scan (Basic Text SR Storage)",
         "a DICOM screenshot (secondary capture)",
         "a DICOM screenshot (secondary capture)",
@@ -248,29 +252,57 @@ def test_jpeg_lossless_is_read_though_pydicom_has_no_decoder(sort, stack):
     assert images["scan"].slope_intercept == (2, -1024)
 
 
-def test_enhanced_multi_frame_is_read_with_the_places_of_its_frames(sort, stack):
-    (each,) = stack(1, SOPClassUID=EnhancedCTImageStorage, NumberOfFrames=3)
-    order = [2, 0, 1]
-    each.PixelData = np.stack([numbers(k).T for k in order]).astype("<i2").tobytes()
-    measures, orientation, shared = Dataset(), Dataset(), Dataset()
-    measures.PixelSpacing = each.PixelSpacing
-    orientation.ImageOrientationPatient = each.ImageOrientationPatient
-    shared.PixelMeasuresSequence = Sequence([measures])
-    shared.PlaneOrientationSequence = Sequence([orientation])
-    frames = []
-    for k in order:
-        place, frame = Dataset(), Dataset()
-        place.ImagePositionPatient = [10, -20, 30 + 4 * k]
-        frame.PlanePositionSequence = Sequence([place])
-        frames.append(frame)
-    each.SharedFunctionalGroupsSequence = Sequence([shared])
-    each.PerFrameFunctionalGroupsSequence = Sequence(frames)
-    for keyword in ("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient"):
-        delattr(each, keyword)
-    _, images = sort([each])
+@pytest.fixture
+def enhanced(stack):
+    """One file with a frame for every number in `order`: the position of its slice."""
+
+    def make(order):
+        (each,) = stack(1, SOPClassUID=EnhancedCTImageStorage, NumberOfFrames=len(order))
+        stored = [numbers(k).T + 1000 * order[:n].count(k) for n, k in enumerate(order)]
+        each.PixelData = np.stack(stored).astype("<i2").tobytes()
+        measures, orientation, shared = Dataset(), Dataset(), Dataset()
+        measures.PixelSpacing = each.PixelSpacing
+        orientation.ImageOrientationPatient = each.ImageOrientationPatient
+        shared.PixelMeasuresSequence = Sequence([measures])
+        shared.PlaneOrientationSequence = Sequence([orientation])
+        frames = []
+        for k in order:
+            place, frame = Dataset(), Dataset()
+            place.ImagePositionPatient = [10, -20, 30 + 4 * k]
+            frame.PlanePositionSequence = Sequence([place])
+            frames.append(frame)
+        each.SharedFunctionalGroupsSequence = Sequence([shared])
+        each.PerFrameFunctionalGroupsSequence = Sequence(frames)
+        for keyword in ("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient"):
+            delattr(each, keyword)
+        return each
+
+    return make
+
+
+def test_enhanced_multi_frame_is_read_with_the_places_of_its_frames(sort, enhanced):
+    _, images = sort([enhanced([2, 0, 1])])
     np.testing.assert_allclose(images["scan"].affine, AFFINE, atol=1e-5)
     for k in range(3):
         np.testing.assert_array_equal(images["scan"].stored[..., k], numbers(k))
+
+
+def test_frames_at_one_position_are_channels(tmp_path, enhanced, write_series, read):
+    folder = write_series(tmp_path / "scan", [enhanced([0, 1, 2, 2, 1, 0])])
+    image = read(folder, channel="all").image
+    assert image.stored.shape == (6, 5, 3, 2)
+    np.testing.assert_allclose(image.affine, AFFINE, atol=1e-5)
+    for k in range(3):
+        for channel in range(2):
+            expected = numbers(k) + 1000 * channel
+            np.testing.assert_array_equal(image.stored[..., k, channel], expected)
+
+
+def test_frames_that_are_not_as_many_at_every_position_are_refused(
+    tmp_path, enhanced, write_series, read
+):
+    with pytest.raises(BadCase, match="mm apart"):
+        read(write_series(tmp_path / "scan", [enhanced([0, 1, 2, 2])]))
 
 
 def test_slopes_that_differ_between_slices_give_intensities(sort, stack):

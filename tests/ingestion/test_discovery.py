@@ -1,5 +1,6 @@
 import os
 import zipfile
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -100,6 +101,32 @@ def test_linked_folders_are_followed_once(tmp_path, params):
     assert {each.path.name for each in found.left_aside} == {"again", "loop"}
 
 
+def test_what_cannot_be_opened_is_named(tmp_path, params, monkeypatch):
+    touch(tmp_path, "raw/a.nii", "raw/IM1", "raw/closed/b.nii")
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    def opened(path, *rest):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(Path, "open", opened)
+    found = find_cases(tmp_path / "raw", params(layout="tree"))
+    assert [case.id for case in found.cases] == ["a"]
+    assert [(error.file.name, error.remedy) for error in found.refused] == [
+        ("IM1", "check its permissions")
+    ]
+    assert [(each.path.name, each.reason) for each in found.left_aside] == [
+        ("closed", "a folder that cannot be read (PermissionError)")
+    ]
+    with pytest.raises(BadCase, match=r"PermissionError.*check its permissions"):
+        read_raw_case(found.cases[0], params())
+
+
 @given(st.lists(st.text(min_size=1), unique=True, min_size=1, max_size=8))
 def test_different_names_have_different_ids(names):
     assert len({*distinct_ids(names)}) == len(names)
@@ -172,9 +199,9 @@ def test_a_zip_is_there_as_long_as_it_is_needed(tmp_path, write, params, slice_o
     with find_scans(tmp_path / "scans.zip", settings) as found:
         cases = {case.id: read_raw_case(case, settings) for case in found.cases}
         place = found.cases[0].place
-    assert set(cases) == {"pack_a", "pack_d"}
-    assert cases["pack_a"].label is not None
-    assert cases["pack_d"].image.stored.shape == (6, 5, 3)
+    assert set(cases) == {"a", "d"}  # not after the only folder in the archive
+    assert cases["a"].label is not None
+    assert cases["d"].image.stored.shape == (6, 5, 3)
     assert not place.exists()
 
 

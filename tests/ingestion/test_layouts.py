@@ -221,6 +221,42 @@ def test_labels_of_other_namings(tmp_path, found):
     assert bad == []
 
 
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [
+        ("a.nii", "masks/a.nii"),
+        ("p1/a.nii", "labels/p1/a.nii.gz"),
+        ("p1/image/a.nii", "p1/Segmentation/a.nii"),
+        ("p1/img/a.nii", "p1/gt/a_gt.nii"),
+        ("p1/scans/a_0000.nii", "p1/labelsTr/a.nii"),
+    ],
+)
+def test_a_label_in_a_folder_of_labels(tmp_path, found, image, label):
+    touch(tmp_path, image, label, "zzz.nii")
+    cases, bad = found("tree")
+    assert {pair for pair in cases.values() if pair[1]} == {(image, label)}
+    assert len(cases) == 2
+    assert bad == []
+
+
+def test_a_label_in_a_folder_of_labels_without_an_image_is_refused(tmp_path, found):
+    touch(tmp_path, "a.nii", "masks/b.nii")
+    cases, bad = found("tree")
+    assert list(cases) == ["a"]
+    assert [(fault.case, fault.found) for fault in bad] == [("masks_b", "a label without an image")]
+
+
+def test_labels_beside_the_scans_in_images(tmp_path, found):
+    touch(tmp_path, "images/a.nii", "images/a_seg.nii", "images/lone_mask.nii")
+    assert found("folder") == (
+        {
+            "a": ("images/a.nii", "images/a_seg.nii"),
+            "lone_mask": ("images/lone_mask.nii", None),
+        },
+        [],
+    )
+
+
 def test_a_label_in_a_tree_that_fits_no_image_or_several_is_refused(tmp_path, found):
     touch(tmp_path, "a_seg.nii", "b_T1w.nii", "b_T2w.nii", "b_mask.nii")
     cases, bad = found("tree")

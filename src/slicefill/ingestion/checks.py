@@ -251,8 +251,9 @@ def reading(kind: str) -> Iterator[None]:
         raise
     # Parsers read arbitrary bytes here; what they raise then is not part of their interface.
     except Exception as error:
+        denied = isinstance(error, PermissionError)
         raise BadCase(
             expected=f"a whole and readable {kind}",
             found=f"{type(error).__name__}: {error}",
-            remedy="copy or export the file again",
+            remedy="check its permissions" if denied else "copy or export the file again",
         ) from error

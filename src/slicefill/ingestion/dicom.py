@@ -15,6 +15,7 @@ from slicefill.ingestion.nifti import new_header
 from slicefill.params import IngestionParams
 from slicefill.types import Array, Volume
 
+_SAME = 0.01  # of a pixel: frames nearer to each other than that lie at one position
 _TOLERANCES = {"orientation": 1e-3, "spacing": 1e-3}  # the latter as a fraction of a pixel
 
 
@@ -46,7 +47,8 @@ def read_series(files: Sequence[Path], params: IngestionParams) -> Volume:
     The slice step comes from ImagePositionPatient (C.7.6.2.1.1): SliceThickness and
     SpacingBetweenSlices say something else in many files. Only voxels, geometry and the
     rescale slope and intercept are taken over; nothing that identifies the patient is. Where
-    slope or intercept differ between slices, as in PET, voxels are intensities in float32.
+    slope or intercept differ between slices, as in PET, voxels are intensities in float32. A file
+    that has several frames at every position gives channels, in the order of the frames.
 
     Raises:
         BadCase: If the files are not one evenly spaced series of slices of one size.
@@ -59,7 +61,9 @@ def read_series(files: Sequence[Path], params: IngestionParams) -> Volume:
     axes = np.reshape(frames[0].orientation, (2, 3))
     normal = np.cross(*axes)
     frames.sort(key=lambda frame: float(frame.position @ normal))
-    step = _step(np.array([frame.position for frame in frames]), normal, frames[0], params)
+    count = _channels(frames, normal) if len(files) == 1 else 1
+    positions = np.array([frame.position for frame in frames[::count]])
+    step = _step(positions, normal, frames[0], params)
     affine = np.eye(4)
     affine[:3, 0] = axes[0] * frames[0].spacing[1]  # [1]: between columns
     affine[:3, 1] = axes[1] * frames[0].spacing[0]
@@ -67,7 +71,17 @@ def read_series(files: Sequence[Path], params: IngestionParams) -> Volume:
     affine[:3, 3] = frames[0].position
     checks.check_affine(affine)
     stored, scale = _stack(frames)
+    if count > 1:
+        stored = stored.reshape(*stored.shape[:2], -1, count)
     return Volume(stored, new_header(stored, LPS_TO_RAS @ affine, scale))
+
+
+def _channels(frames: Sequence[Frame], normal: Array) -> int:
+    """Count the frames at every position, if there are equally many; frames by position."""
+    along = np.array([frame.position @ normal for frame in frames])
+    starts = np.flatnonzero(np.diff(along, prepend=-np.inf) > _SAME * frames[0].spacing.min())
+    counts = set(np.diff(starts, append=len(frames)).tolist())
+    return int(counts.pop()) if len(counts) == 1 and len(starts) > 1 else 1
 
 
 def _stack(frames: Sequence[Frame]) -> tuple[Array, tuple[float, float]]:
@@ -116,6 +130,12 @@ def _step(
 ) -> NDArray[np.float64]:
     """Vector from one slice to the next, `(3,)`, mm; positions `(K, 3)` in slice order."""
     steps = np.diff(positions @ normal)
+    if np.abs(steps).max() <= _SAME * first.spacing.min():
+        raise BadCase(
+            expected="slices at several positions",
+            found=f"{len(positions)} slices at one position",
+            remedy="leave the case out: between pictures of one slice nothing is to be imputed",
+        )
     typical = float(np.median(steps))
     worst = int(np.argmax(np.abs(steps - typical)))
     if steps.min() <= 0 or abs(steps[worst] - typical) > params.step_tolerance * typical:

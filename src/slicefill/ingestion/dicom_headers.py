@@ -78,13 +78,25 @@ def read_header(path: Path) -> Header | None:
     """
     if foreign_kind(path) or not path.is_file():
         return None
-    with path.open("rb") as stream:
+    with _opened(path) as stream:
         begin = stream.read(132)
         marked = begin[128:] == b"DICM"
         if not (marked or begin[:2] in _FIRST_GROUPS):
             return None
         stream.seek(0)
         return _parse(path, stream, marked)
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise BadCase(
+            expected="a file that can be read",
+            found=f"{type(error).__name__}: {error.strerror}",
+            remedy="check its permissions",
+            file=path,
+        ) from error
 
 
 def _parse(path: Path, stream: BinaryIO, marked: bool) -> Header | None:
@@ -111,6 +123,8 @@ def why_no_slice(header: Header) -> str:
     placed = header.numbers("ImagePositionPatient", 3) is not None
     if "Rows" not in header.data or "Segmentation" in name or "Dose" in name:
         return f"a DICOM object that is no scan ({name})"
+    if "MOSAIC" in kinds:
+        return "a DICOM mosaic, all slices in one picture: convert the series with dcm2niix"
     if "LOCALIZER" in kinds:
         return "a DICOM localizer"
     if "SCREEN SAVE" in kinds or (not placed and "Secondary Capture" in name):

@@ -100,9 +100,25 @@ def _by_value(
         groups.setdefault(first(each), []).append(each)
     if len(groups) == 1:
         return _by_value(name, slices, rest)
+    short = _without_common(list(groups))
     return [
-        part for own in sorted(groups) for part in _by_value(_join(name, own), groups[own], rest)
+        part
+        for own in sorted(groups)
+        for part in _by_value(_join(name, short[own]), groups[own], rest)
     ]
+
+
+def _without_common(names: list[str]) -> dict[str, str]:
+    """Drop the words that all names have, where that leaves different names."""
+    common = set.intersection(*(set(name.split("-")) for name in names))
+    short = {
+        name: "-".join(word for word in name.split("-") if word not in common) for name in names
+    }
+    return (
+        short
+        if "" not in short.values() and len({*short.values()}) == len(names)
+        else {name: name for name in names}
+    )
 
 
 def _by_order(name: str, slices: list[Header], places: list[int]) -> list[Part]:

@@ -138,7 +138,8 @@ def _unpack(path: Path, folder: Path) -> Path:
                 case=path.stem,
                 file=path,
             ) from error
-    return folder
+    inside = [each for each in folder.iterdir() if each.name != "__MACOSX"]
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
 
 def _series_of(path: Path) -> Found:

@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 
 _KINDS = ("dseg", "seg", "segmentation", "labels", "label", "labelmap", "gt", "mask")
 _MARK = re.compile(rf"(?:^|[._-])(?P<kind>[a-z]{{0,2}}(?:{'|'.join(_KINDS)}))(?=[._-]|$)", re.I)
-_PLACES = {"labels", "labelstr", "masks", "segmentations"}
-_IMAGE_PLACES = ("images", "imagesTr", "Images")
+_PLACES = {
+    "label", "labels", "labelstr", "mask", "masks", "seg", "segs", "segmentation", "segmentations",
+    "gt", "annotations",
+}  # fmt: skip
+_IMAGE_PLACES = {"image", "images", "imagestr", "img", "imgs", "scan", "scans", "volumes"}
 
 
 @dataclass
@@ -28,8 +31,9 @@ def pair_names(names: list[str]) -> Pairs:
     """Tell label maps from images by their paths without suffix, and pair them.
 
     A label map is called as its image and then `_seg`, `-label`, `_mask`, `.seg`, `_dseg`, …,
-    perhaps with more behind it (`scan_seg-manual`); or lies in labels/, masks/ or segmentations/
-    where an image of its name lies in images/; or is called `seg` beside a single image.
+    perhaps with more behind it (`scan_seg-manual`); or lies in a folder such as labels/ or masks/
+    while an image of its name lies in images/, or one folder higher; or is called `seg` beside a
+    single image.
 
     Example:
         >>> pair_names(["a/ct", "a/seg", "b_seg", "c", "c_mask", "c_dseg"]).label_of
@@ -60,45 +64,50 @@ def pair_names(names: list[str]) -> Pairs:
 
 
 def _is_marked(name: str, known: set[str]) -> bool:
-    """Whether a name says that it is a label map: at its end, or after the name of an image."""
+    """Whether a name says that it is a label map: its folder, its end, or after an image's name."""
     folder, last = _split(name)
     marks = list(_MARK.finditer(last))
     at_end = any(mark.end() == len(last) for mark in marks)
     behind_image = any(folder + last[: mark.start()] in known for mark in marks if mark.start())
-    return at_end or behind_image or _image_place(name, known) is not None
+    return at_end or behind_image or _bare(name, _PLACES) != name
 
 
 def _owners(name: str, images: set[str]) -> tuple[list[str], tuple[int, ...]]:
     """Return the images that a label map may belong to, and its rank among their label maps."""
-    placed = _image_place(name, images)
-    if placed is not None:
-        return [placed], (0, 0)
-    folder, last = _split(name)
-    for mark in reversed(list(_MARK.finditer(last))):
-        stem, kind = last[: mark.start()], mark["kind"].lower()
+    bare = _bare(name, _PLACES)
+    placed = bare != name
+    by_name: dict[str, list[str]] = {}
+    for image in sorted(images):
+        by_name.setdefault(_bare(image, _IMAGE_PLACES) if placed else image, []).append(image)
+    if placed and bare in by_name:
+        return by_name[bare], (0, 0)
+    folder, last = _split(bare)
+    stems = [(last[: mark.start()], mark) for mark in reversed(list(_MARK.finditer(last)))]
+    for stem, mark in stems:
+        kind = mark["kind"].lower()
         rank = _KINDS.index(kind) if kind in _KINDS else len(_KINDS)
-        place = (rank, len(last) - mark.end())
-        if stem and folder + stem in images:
-            return [folder + stem], place
-        here = [each for each in sorted(images) if _split(each)[0] == folder]
-        begins = [each for each in here if _split(each)[1].startswith((f"{stem}_", f"{stem}-"))]
-        if stem and begins:
-            return begins, place
-        if not stem and here:
-            return here, place
-    return [], ()
+        owners = _called(folder, stem, by_name)
+        if owners:
+            return owners, (rank, len(last) - mark.end())
+    return (_called(folder, last, by_name) if placed else []), (len(_KINDS), 0)
 
 
-def _image_place(name: str, known: set[str]) -> str | None:
-    """Name of the image in images/ for a label map in labels/, if it is there."""
-    parts = name.split("/")
-    for index, part in enumerate(parts[:-1]):
-        if part.lower() in _PLACES:
-            for place in _IMAGE_PLACES:
-                other = "/".join([*parts[:index], place, *parts[index + 1 :]])
-                if other in known:
-                    return other
-    return None
+def _called(folder: str, stem: str, by_name: dict[str, list[str]]) -> list[str]:
+    """Images in a folder that are called so, or else that begin so; all of them for no name."""
+    if stem and folder + stem in by_name:
+        return by_name[folder + stem]
+    begins = (f"{stem}_", f"{stem}-") if stem else ("",)
+    here = [name for name in by_name if _split(name)[0] == folder]
+    return [image for name in here if _split(name)[1].startswith(begins) for image in by_name[name]]
+
+
+def _bare(name: str, places: set[str]) -> str:
+    """Return a path without its folder of labels, or of images."""
+    *folders, last = name.split("/")
+    for index, part in enumerate(folders):
+        if part.lower() in places:
+            return "/".join([*folders[:index], *folders[index + 1 :], last])
+    return name
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -24,15 +24,20 @@ def list_files(folder: Path) -> tuple[list[Path], list[LeftAside]]:
     """List the files of a folder and its subfolders, by name; linked folders are followed.
 
     Returns:
-        The files, hidden ones among them, and the folders that are not entered: hidden ones, and
-        links to folders that have been read.
+        The files, hidden ones among them, and the folders that are not entered: hidden ones, those
+        that cannot be read, and links to folders that have been read.
     """
     if not isinstance(folder, Path):  # an object store has no links and no hidden folders
         return sorted((path for path in folder.rglob("*") if path.is_file()), key=str), []
     files: list[Path] = []
     aside: list[LeftAside] = []
     seen = {os.path.realpath(folder)}
-    for root, folders, names in os.walk(folder, followlinks=True):
+
+    def leave(error: OSError) -> None:
+        reason = f"a folder that cannot be read ({type(error).__name__})"
+        aside.append(LeftAside(Path(error.filename), reason))
+
+    for root, folders, names in os.walk(folder, onerror=leave, followlinks=True):
         files += [Path(root, name) for name in names]
         entered = []
         for path in sorted((Path(root, name) for name in folders), key=_links_last):

@@ -68,7 +68,7 @@ def check_content(path: Path) -> None:
         BadCase: With what it is and what helps.
     """
     suffix = suffix_of(path)
-    other = _missing(path) if not path.exists() else None
+    other = _missing(path) if not path.is_file() else None
     if other is None:
         try:
             with open_plain(path) as stream:
@@ -95,6 +95,8 @@ def family_of(head: bytes) -> str:
 
 
 def _missing(path: Path) -> tuple[str, str]:
+    if path.exists():
+        return "something that is no regular file", "leave it out"
     if path.is_symlink():
         return "a link to nothing", "restore the file that it points to (git annex get?)"
     return "FileNotFoundError: no such file", "check the path, or remove the entry"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.found import Found, LeftAside, RawCase
+from slicefill.ingestion.label_names import pair_names
 from slicefill.ingestion.raw_files import list_files, volumes
 from slicefill.ingestion.suffixes import VOLUMES, stem_of
 from slicefill.params import IngestionParams
@@ -12,6 +13,8 @@ from slicefill.params import IngestionParams
 EXPECTED = f"images/ with {' '.join(VOLUMES)} files"
 IMAGES = ("images", "imagesTr")
 LABELS = ("labels", "labelsTr", "masks", "segmentations")  # in the order in which they are taken
+_Named = list[tuple[str, Path]]
+"""Paths without suffix, relative to the folder of images or labels, and the files."""
 _CHANNEL = "_0000"  # of nnU-Net: of the images of a case, not of its label map
 
 
@@ -19,6 +22,8 @@ def find(folder: Path, params: IngestionParams) -> Found:
     """Pair images and label maps by their paths without suffix."""
     images = [(name, path) for place in IMAGES for name, path in _named(folder / place)]
     labels = [(name, path) for place in LABELS for name, path in _named(folder / place)]
+    if not labels:
+        images, labels = _told_by_name(images)
     of_image = _label_names([name for name, _ in images], {name for name, _ in labels})
     found = Found()
     chosen = dict(_first_places(folder, labels, found))
@@ -33,13 +38,21 @@ def find(folder: Path, params: IngestionParams) -> Found:
     return found
 
 
-def _named(folder: Path) -> list[tuple[str, Path]]:
+def _named(folder: Path) -> _Named:
     if not folder.is_dir():
         return []
     return [
         ((path.parent.relative_to(folder) / stem_of(path)).as_posix(), path)
         for path in volumes(list_files(folder)[0])
     ]
+
+
+def _told_by_name(images: _Named) -> tuple[_Named, _Named]:
+    """Take label maps that lie in images/ beside their images, where there is no labels/."""
+    label_of = pair_names([name for name, _ in images]).label_of
+    image_of = {label: image for image, label in label_of.items()}
+    labels = [(image_of[name], path) for name, path in images if name in image_of]
+    return [(name, path) for name, path in images if name not in image_of], labels
 
 
 def _label_names(images: list[str], labels: set[str]) -> dict[str, str]:
@@ -53,9 +66,7 @@ def _label_names(images: list[str], labels: set[str]) -> dict[str, str]:
     return names
 
 
-def _first_places(
-    folder: Path, labels: list[tuple[str, Path]], found: Found
-) -> list[tuple[str, Path]]:
+def _first_places(folder: Path, labels: _Named, found: Found) -> _Named:
     """Take the labels of the first folder that has the name; two of one folder are refused."""
     by_name: dict[str, list[Path]] = {}
     for name, path in labels:
