@@ -5,12 +5,13 @@ import os
 from omegaconf.resolvers import oc
 
 from slicefill.hooks import ParametersHook, QuarantineHook, TrackingHook
+from slicefill.hooks.environment import EnvironmentHook
 
 # No library reports usage; set before MLflow is imported anywhere.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 
-HOOKS = (ParametersHook(), TrackingHook(), QuarantineHook())
+HOOKS = (EnvironmentHook(), ParametersHook(), TrackingHook(), QuarantineHook())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

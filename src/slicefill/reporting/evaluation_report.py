@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from slicefill import __version__
 from slicefill.geometry import slices_first
 from slicefill.imputation.dense_grid import stack_case
-from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED, SHIPPED
+from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
 from slicefill.imputation.methods.slice_imputation.critics import load_critics
 from slicefill.imputation.methods.slice_imputation.networks import Attention
 from slicefill.metrics import ALL_SLICES, find_metric, list_metrics
@@ -74,8 +74,9 @@ def compose_report(
     warnings = [] if refused.empty else [f"{len(refused)} raw case(s) were refused, see below."]
     if summary.empty:
         warnings.append("No synthetic slice lies where one was removed: nothing scored.")
-    if (tables["adaptation"]["used"] == SHIPPED).any():
-        warnings.append("Adaptation did not pay on held-out slices: the shipped weights were kept.")
+    kept = tables["adaptation"].query("used == @PRETRAINED")
+    if not kept.empty:
+        warnings.append(f"Adaptation kept the shipped weights: {kept['reason'].iloc[0]}.")
     return ReportContent(
         title=f"Slicefill: {parameters['experiment']}",
         headline=_headline(summary, parameters),
@@ -93,9 +94,11 @@ def _gains(adaptation: pd.DataFrame) -> list[ReportTable]:
         return []
     note = (
         "PSNR of inner slices that were held out, pair by pair; better: fraction of the groups; "
-        "used: which weights the method `adapted` used, the adapted or the shipped ones."
+        f"used: the weights that impute, {ADAPTED} or {PRETRAINED} (the shipped ones). "
+        f"{adaptation['reason'].iloc[0]}."
     )
-    return [ReportTable("Adaptation against the shipped weights.", adaptation, note)]
+    shown = adaptation.drop(columns="reason")
+    return [ReportTable("Adaptation against the shipped weights.", shown, note)]
 
 
 def _score_tables(
@@ -179,7 +182,7 @@ def _models(parameters: Mapping[str, Any], imputed_by: set[str]) -> dict[str, st
             "Training": f"{optimisation['epochs']} epochs, batch {optimisation['batch']}, "
             f"learning rate {optimisation['learning_rate']}",
         }
-    shipped = {PRETRAINED: "shipped", ADAPTED: "shipped, as adaptation left them"}
+    shipped = {PRETRAINED: "shipped", ADAPTED: "shipped, adapted to these scans"}
     weights = [how for name, how in shipped.items() if name in imputed_by]
     return told | ({"Weights": "; ".join(weights)} if weights else {})
 
@@ -252,7 +255,8 @@ def draw_training(
 ) -> dict[str, Figure]:
     """Loss curves, and what the attention looks at (paper, Fig. 6)."""
     figures = {}
-    for name, checkpoint in models.items():
+    learned = {name: own for name, own in models.items() if own["history"]}
+    for name, checkpoint in learned.items():
         figures[f"loss_curves_{name}"] = loss_curves(pd.DataFrame(checkpoint["history"]))
         case = next((c for key, c in imputed_cases.items() if key.startswith(f"{name}/")), None)
         critics = load_critics(dict(checkpoint))

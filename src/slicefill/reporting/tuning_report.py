@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from slicefill import __version__
+from slicefill.advice import kedro_run
 from slicefill.params import TuningParams
 from slicefill.reporting.report import ReportContent, ReportFigure, ReportTable
 from slicefill.tuning.objectives import OBJECTIVES
@@ -70,7 +71,7 @@ def _settings(
 
 def _values(best: Mapping[str, Any]) -> ReportTable:
     rows = [{"parameter": name, "best": value} for name, value in best["values"].items()]
-    note = "Used by: kedro run --pipelines=synthesis --params synthesis.preset=tuned"
+    note = f"Used by: {kedro_run('synthesis', **{'synthesis.preset': 'tuned'})}"
     return ReportTable("The best values.", pd.DataFrame(rows), note)
 
 
