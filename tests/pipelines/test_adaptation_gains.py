@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from slicefill.reporting.evaluation_report import compose_report, draw_training
+from slicefill.reporting.evaluation_figures import draw_training
+from slicefill.reporting.evaluation_report import compose_report
 from slicefill.reporting.evaluation_tables import tabulate_adaptation
 
 KINDS = {
@@ -33,7 +34,7 @@ def test_gains_are_told_and_shipped_weights_that_were_kept_are_a_warning_with_it
     assert set(gains["used"]) == {used}
     assert set(gains["steps"]) == {500}
     made = composed(gains, configuration)
-    assert "Adaptation against the shipped weights." in [table.caption for table in made.tables]
+    assert "Adaptation against the shipped weights." in [each.caption for each in made.folded]
     told = [warning for warning in made.warnings if "shipped weights" in warning]
     kept = ["Adaptation kept the shipped weights: six slices."]
     assert told == (kept if used == "pretrained" else [])
@@ -44,7 +45,7 @@ def test_without_adaptation_nothing_is_told(configuration):
     assert gains.empty
     assert "used" in gains  # a CSV file without columns could not be read
     made = composed(gains, configuration)
-    assert not [table for table in made.tables if "Adaptation" in table.caption]
+    assert not [each for each in made.folded if "Adaptation" in each.caption]
 
 
 def test_a_model_that_was_not_trained_has_no_curves():

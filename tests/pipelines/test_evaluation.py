@@ -197,7 +197,7 @@ def test_a_figure_that_fails_costs_no_score(imputed, cases, scores, params, monk
     def fail(*_):
         raise ValueError("no ink")
 
-    monkeypatch.setattr("slicefill.reporting.evaluation_report.draw_case", fail)
+    monkeypatch.setattr("slicefill.reporting.evaluation_figures.draw_case", fail)
     found, *_, views = evaluate_cases(imputed, cases, SPLITS, params, SERIAL)
     pd.testing.assert_frame_equal(found, scores)
     assert views == {}

@@ -46,7 +46,8 @@ def compose_report(
         headline=f"Trial {best['trial']} of {len(trials)}: {found}.",
         settings=_settings(best, tuning, trials),
         tables=[_values(best), _folds(best), _trials(trials, best, tuning)],
-        figures=[ReportFigure(caption(name), png) for name, png in figures.items()],
+        figures=[],
+        folded=[ReportFigure(caption(name), png) for name, png in figures.items()],
         warnings=[f"{failed} trial(s) failed; trials.csv has the reasons."] if failed else [],
         footnotes=_FOOTNOTES,
     )
