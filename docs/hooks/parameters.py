@@ -22,9 +22,9 @@ _COMMENTED = """
 
 
 def parameter_tables() -> str:
-    """A section per section of the parameters: a table, and one for every model inside it."""
+    """A section per section of the parameters, by name: a table, and one per model inside it."""
     values, models = configuration("parameters"), parameter_models()
-    sections = {**models, **{name: None for name in values if isinstance(values[name], dict)}}
+    sections = sorted({*models, *(name for name in values if isinstance(values[name], dict))})
     return "\n".join(_section(name, models.get(name), values[name]) for name in sections)
 
 
