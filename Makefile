@@ -55,6 +55,7 @@ mlflow: $(READY) ## the runs side by side in the browser
 # The static kedro-viz holds the sample alone, with pictures where `make run` has made it. Its build
 # reports a broken pipeline without failing, and writes down where the project lies.
 docs: $(READY) ## the documentation as a site: open site/index.html
+	$(BIN)/python docs/hooks/generated.py
 	$(BIN)/mkdocs build --strict
 	rm -rf build/api build/assets build/index.html
 	KEDRO_ENV=base $(BIN)/kedro viz build --include-previews

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from kedro.config import OmegaConfigLoader
 
+from slicefill.advice import remember_run
 from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.params import ImputationParams
 from slicefill.settings import CONFIG_LOADER_ARGS
@@ -29,6 +30,12 @@ def _configuration(env: str = "base", **runtime_params: Any) -> OmegaConfigLoade
     # `base` leaves out conf/local, which is the developer's own.
     source = str(ROOT / "conf")
     return OmegaConfigLoader(source, env, runtime_params=runtime_params, **CONFIG_LOADER_ARGS)
+
+
+@pytest.fixture(autouse=True)
+def no_run_in_use() -> None:
+    """Commands that messages advise are those of no other test."""
+    remember_run(None, {})
 
 
 @pytest.fixture(scope="session")

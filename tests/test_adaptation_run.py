@@ -6,7 +6,7 @@ from importlib import resources
 import pandas as pd
 import pytest
 
-from slicefill.imputation.methods.pretrained import ADAPTED, SHIPPED
+from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
 
 pytestmark = [
     pytest.mark.slow,
@@ -17,33 +17,55 @@ pytestmark = [
         reason="no weights are shipped yet",
     ),
 ]
-RUN = ("run", "--env=tiny", "--params", "imputation.methods=[linear]")
+DESIGN = "tiny/S_x4"
 
 
-def test_scans_are_learned_from_imputed_and_told_of_and_nothing_is_done_twice(project, kedro):
-    done = kedro(project, *RUN, "--pipelines=adaptation")
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said[-3000:]
+@pytest.fixture
+def adapt(project, kedro):
+    """Run adaptation, and return what was said in one line."""
+
+    def run(*overrides):
+        params = ",".join(["imputation.methods=[linear]", *overrides])
+        done = kedro(project, "run", "--env=tiny", "--pipelines=adaptation", f"--params={params}")
+        said = done.stdout + done.stderr
+        assert done.returncode == 0, said[-3000:]
+        return " ".join(said.split())
+
+    return run
+
+
+def test_scans_are_learned_from_imputed_and_told_of_and_nothing_is_done_twice(project, adapt):
+    adapt()
     data = project / "data"
-    assert [p.name for p in (data / "06_models/tiny/S_x4/adaptation").glob("*.pt")] == [
-        "adapted.pt"
-    ]
-    table = pd.read_csv(data / "08_reporting/tiny/S_x4/verification.csv")
-    assert set(table["method"]) == {"linear", "adapted"}
-    assert table["passed"].all()
-    for file in (data / "07_model_output/tiny/S_x4/imputed/adapted").rglob("record.json"):
-        record = json.loads(file.read_text())
-        assert record["weights"] == "adapted"
-        found = record["adaptation"]
-        assert found["used"] in (ADAPTED, SHIPPED)
-        assert found["held_out"] == "slices"
-        assert found["minutes"] == 0.05
-    gains = pd.read_csv(data / "08_reporting/tiny/S_x4/adaptation_gains.csv")
+    assert [p.name for p in (data / "06_models" / DESIGN).glob("*.pt")] == ["adapted.pt"]
+    gains = pd.read_csv(data / "08_reporting" / DESIGN / "adaptation_gains.csv")
     assert set(gains["slices"]) == {"in_plane", "through_plane"}
-    report = (data / "08_reporting/tiny/S_x4/report.html").read_text()
+    assert gains["gain_db"].notna().all()  # it was trained
+    (used,) = set(gains["used"])
+    assert used in (ADAPTED, PRETRAINED)
+    table = pd.read_csv(data / "08_reporting" / DESIGN / "verification.csv")
+    assert set(table["method"]) == {"linear", used}
+    assert table["passed"].all()
+    imputed = data / "07_model_output" / DESIGN / "imputed"
+    assert {folder.name for folder in imputed.iterdir() if folder.is_dir()} == {"linear", used}
+    for file in (imputed / used).rglob("record.json"):
+        assert json.loads(file.read_text())["weights"] == used
+    report = (data / "08_reporting" / DESIGN / "report.html").read_text()
     assert "Adaptation against the shipped weights" in report
+    assert "the model on disk has the same data and parameters" in adapt()
 
-    asked = "imputation.methods=[linear],imputation.adapt.minutes=0.05"
-    again = kedro(project, "run", "--env=tiny", "--pipelines=imputation", "--params", asked)
-    assert again.returncode == 0, (again.stdout + again.stderr)[-3000:]
-    assert "the model on disk is of these data and parameters" in " ".join(again.stdout.split())
+
+def test_with_too_little_held_out_nothing_is_trained_and_the_shipped_weights_impute_as_themselves(
+    project, adapt
+):
+    said = adapt("adaptation.largest_p=0.000001")
+    assert "too little to tell" in said
+    assert "kedro run --pipelines" not in said  # advice without the environment in use
+    data = project / "data"
+    imputed = data / "07_model_output" / DESIGN / "imputed"
+    assert {folder.name for folder in imputed.iterdir() if folder.is_dir()} == {
+        "linear",
+        "pretrained",
+    }
+    report = (data / "08_reporting" / DESIGN / "report.html").read_text()
+    assert "Adaptation kept the shipped weights: too little to tell" in report

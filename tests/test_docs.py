@@ -18,7 +18,7 @@ from .test_params import ENVIRONMENTS, pipelines
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)\s#]+)")
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.M | re.S)
-COMMAND = re.compile(r"\bkedro run\b(?P<arguments>[^`\n]*)")
+COMMAND = re.compile(r"\bkedro run\b(?P<arguments>[^`)\n]*)")
 OPTIONS = {name: option for option in kedro_run.params for name in option.opts}
 OVERRIDES = {  # what conf/ takes from `--params` beside the parameters
     name
@@ -126,6 +126,34 @@ def is_declared(path):
 @pytest.fixture
 def hooks(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs" / "hooks")
+
+
+@pytest.mark.usefixtures("hooks")
+def test_pages_are_whole_wherever_they_are_read_and_current(monkeypatch):
+    """What the product writes stands in the pages, as it is now; nothing is filled in later."""
+    from generated import pages, write_blocks
+
+    for variable in ("SLICEFILL_RAW", "SLICEFILL_ROOT"):
+        monkeypatch.delenv(variable, raising=False)
+    written = {path.name: path.read_text("utf-8") for path in pages()}
+    assert set(written) >= {"commands.md", "files.md", "parameters.md"}
+    stale = [name for name, text in written.items() if write_blocks(text) != text]
+    assert not stale, "run: python docs/hooks/generated.py"
+    assert not [page for page in PAGES if "--8<--" in page.read_text("utf-8")]
+
+
+@pytest.mark.usefixtures("hooks")
+def test_a_block_that_is_not_current_is_written_anew():
+    from generated import write_blocks
+
+    page = (
+        "before\n<!-- generated: yaml conf/base/globals.yml -->\nold\n<!-- /generated -->\nafter\n"
+    )
+    text = (ROOT / "conf/base/globals.yml").read_text("utf-8")
+    new = write_blocks(page)
+    assert f"-->\n\n```yaml\n{text}```\n\n<!-- /generated -->\nafter\n" in new
+    assert new.startswith("before\n")
+    assert write_blocks(new) == new
 
 
 @pytest.mark.usefixtures("hooks")

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from slicefill import tracking
+from slicefill.advice import kedro_run
 from slicefill.datasets.cases import CasesDataset
 from slicefill.datasets.checkpoints import ModelsDataset
 from slicefill.datasets.figures import FiguresDataset
@@ -23,6 +24,7 @@ from slicefill.hooks import (
     SummaryHook,
     TrackingHook,
 )
+from slicefill.hooks.environment import EnvironmentHook
 from slicefill.settings import CONFIG_LOADER_ARGS, HOOKS
 from slicefill.types import ModelPromise, Promise
 
@@ -194,7 +196,7 @@ def test_overrides_are_checked_before_a_run_is_opened(monkeypatch, configuration
     monkeypatch.setattr(tracking, "start_run", lambda *_: opened.append("a run"))
     hooks = _create_hook_manager()
     _register_hooks(hooks, HOOKS)
-    context = SimpleNamespace(config_loader=configuration("tiny"))
+    context = SimpleNamespace(config_loader=configuration("tiny"), env="tiny")
     hooks.hook.after_context_created(context=context)
     told = {"project_path": ".", "runtime_params": {"facter": 2}}
     with pytest.raises(ValueError, match="facter"):
@@ -383,3 +385,11 @@ def test_a_count_that_does_not_name_the_folder_of_its_results_is_refused(configu
         ValueError, match=r"imputation\.count: .* expected N_A, .*got 3; set it there"
     ):
         hook.after_catalog_created({"parameters": values})
+
+
+def test_messages_advise_commands_for_the_environment_in_use(configuration):
+    context = SimpleNamespace(config_loader=configuration("scans"), env="scans")
+    context.config_loader.runtime_params = {"axis": "A", "imputation.count": 3}
+    EnvironmentHook().after_context_created(context)
+    advised = "kedro run --env=scans --pipelines=adaptation --params axis=A"
+    assert kedro_run("adaptation") == advised

@@ -4,6 +4,7 @@ import json
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 
 import mlflow
 import numpy as np
@@ -116,6 +117,20 @@ def test_a_model_is_registered_once_and_again_when_it_changes(client, model):
     run = client.get_run(found[0].run_id)
     assert run.info.run_name == "training"
     assert len(run.outputs.model_outputs) == 2
+
+
+def test_a_model_that_holds_the_shipped_weights_is_registered_under_their_name(
+    client, checkpoints, model
+):
+    """As adaptation leaves it where the adapted weights are no better."""
+    kept = replace(
+        model("imputation"),
+        name="tiny_S_x4-adapted",
+        read=lambda: {**checkpoints["imputation"], "kind": "pretrained"},
+    )
+    tracking.register_model(kept)
+    assert not client.search_model_versions("name = 'tiny_S_x4-adapted'")
+    assert len(client.search_model_versions("name = 'tiny_S_x4-pretrained'")) == 1
 
 
 def test_registering_is_quick(client, model):

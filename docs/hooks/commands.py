@@ -1,9 +1,11 @@
 """The pipelines, and the help of `slicefill`, as the project itself tells them."""
 
+import os
 import re
 from contextlib import redirect_stdout, suppress
 from importlib import import_module
 from io import StringIO
+from unittest.mock import patch
 
 from project import pipelines
 
@@ -31,6 +33,7 @@ def _purpose(name: str) -> str:
 
 def _usage(*command: str) -> str:
     printed = StringIO()
-    with redirect_stdout(printed), suppress(SystemExit):
+    width = {"COLUMNS": "80", "NO_COLOR": "1"}  # whatever the terminal
+    with patch.dict(os.environ, width), redirect_stdout(printed), suppress(SystemExit):
         main([*command, "--help"])
     return printed.getvalue()

@@ -11,18 +11,20 @@ _TABLE = "| parameter | type | default | meaning |\n|---|---|---|---|\n"
 _ENTRIES = "| entry | kind | sets |\n|---|---|---|\n"
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 _COMMENTED = """
-??? note "{file}, with its comments"
+<details markdown="1">
+<summary>{file}, with its comments</summary>
 
-    ```yaml
-    --8<-- "{file}"
-    ```
+```yaml
+{text}```
+
+</details>
 """
 
 
 def parameter_tables() -> str:
-    """A section per section of the parameters: a table, and one for every model inside it."""
+    """A section per section of the parameters, by name: a table, and one per model inside it."""
     values, models = configuration("parameters"), parameter_models()
-    sections = {**models, **{name: None for name in values if isinstance(values[name], dict)}}
+    sections = sorted({*models, *(name for name in values if isinstance(values[name], dict))})
     return "\n".join(_section(name, models.get(name), values[name]) for name in sections)
 
 
@@ -31,7 +33,9 @@ def _section(name: str, model: type[Any] | None, values: Schema) -> str:
     tables = _tables(name, schema, schema.get("$defs", {}), values) if model else ()
     text = "\n".join([*tables, *_systems(name, values)])
     file = f"conf/base/parameters/{name}.yml"
-    return f"## {name}\n\n{text}" + (_COMMENTED.format(file=file) if (ROOT / file).exists() else "")
+    known = (ROOT / file).exists()
+    commented = _COMMENTED.format(file=file, text=(ROOT / file).read_text("utf-8")) if known else ""
+    return f"## {name}\n\n{text}{commented}"
 
 
 def _tables(path: str, model: Schema, models: Schema, values: Schema) -> Iterator[str]:

@@ -5,12 +5,13 @@ import warnings
 from omegaconf.resolvers import oc
 
 from slicefill.hooks import ParametersHook, QuarantineHook, SummaryHook, TrackingHook
+from slicefill.hooks.environment import EnvironmentHook
 from slicefill.resolvers import name_grid, name_scans
 
 # Kedro's own use of OmegaConf, which no user can change.
 warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
 
-HOOKS = (ParametersHook(), TrackingHook(), QuarantineHook(), SummaryHook())
+HOOKS = (EnvironmentHook(), ParametersHook(), TrackingHook(), QuarantineHook(), SummaryHook())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from slicefill.metrics.statistics import (
+    LEAST_TESTED,
     average_seeds,
     compare_methods,
     merit,
@@ -139,12 +140,29 @@ def test_pairs_with_a_missing_side_are_left_out(params):
 
 
 def test_equal_methods_differ_by_nothing(params):
-    row = compare_methods(frame(linear=[1.0, 2.0], nearest=[1.0, 2.0]), REFERENCES, params).iloc[0]
+    same = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    row = compare_methods(frame(linear=same, nearest=same), REFERENCES, params).iloc[0]
     assert (row["difference"], row["p"], row["p_holm"], row["harmed"]) == (0, 1, 1, 0)
 
 
+def test_methods_are_tested_from_as_many_subjects_on_as_can_show_a_difference(params):
+    """Of n gains that are all positive, the two-sided p is 2 / 2ⁿ: .0625 of five, .03125 of six."""
+    for count, p in ((2, None), (LEAST_TESTED - 1, None), (LEAST_TESTED, 2 / 2**LEAST_TESTED)):
+        base = np.arange(1.0, count + 1)
+        row = compare_methods(frame(linear=base, ours=1.1 * base), REFERENCES, params).iloc[0]
+        assert row["n"] == count
+        assert row["difference"] > 0
+        if p is None:
+            assert np.isnan(row[["p", "p_holm", "ci_low", "ci_high"]].astype(float)).all()
+        else:
+            assert row["p"] == pytest.approx(p)
+            assert row["p"] < 0.05 < 2 * row["p"]
+            assert row["ci_low"] <= row["difference"] <= row["ci_high"]
+
+
 def test_unmeasured_methods_stay_in_the_table_untested(params):
-    scores = frame("assd_mean", linear=[1.0, 2.0], nearest=[1.5, 2.5], ours=[np.nan, np.nan])
+    given = np.arange(6.0)
+    scores = frame("assd_mean", linear=given, nearest=given + 0.5, ours=given * np.nan)
     result = compare_methods(scores, REFERENCES, params).set_index("method")
     assert result.loc["ours", "n"] == 0
     assert np.isnan(result.loc["ours", ["p", "p_holm"]].astype(float)).all()

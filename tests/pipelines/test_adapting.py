@@ -2,9 +2,11 @@
 
 import pytest
 
+from slicefill.advice import remember_run
 from slicefill.datasets.checkpoints import StateFiles
 from slicefill.imputation.methods import pretrained
 from slicefill.imputation.methods.adapted import adaptation as library
+from slicefill.imputation.methods.adapted import sufficiency
 from slicefill.pipelines.adaptation import choose_methods
 from slicefill.pipelines.imputation import nodes
 from slicefill.pipelines.imputation.nodes import impute_cases
@@ -103,6 +105,19 @@ def test_adapted_weights_of_an_earlier_run_impute_only_when_named(fill, params, 
     assert fill(params(methods=["adapted"]), models)[1] == ["adapted"]
 
 
+@pytest.mark.parametrize("weights", ["pretrained", "own"])
+def test_shipped_weights_that_adaptation_kept_impute_under_their_own_name(
+    fill, params, adapted, weights
+):
+    kept = {**adapted, "kind": "pretrained", "adaptation": {"used": "pretrained"}}
+    rule = params(methods=["linear", "adapted"], weights=weights)
+    imputed, methods = fill(rule, {"adapted": lambda: kept})
+    assert methods == ["linear", "pretrained"]
+    assert {name.partition("/")[0] for name in imputed} == {"linear", "pretrained"}
+    record = imputed["pretrained/b"].make().record
+    assert (record["method"], record["weights"]) == ("pretrained", "pretrained")
+
+
 def test_where_adaptation_failed_the_shipped_weights_impute(fill, params):
     assert fill(params(methods=["linear", "adapted"]))[1] == ["linear", "pretrained"]
 
@@ -124,9 +139,9 @@ def test_adaptation_makes_no_other_case_again(fill, params, adapted):
         assert after[name].fingerprint == promise.fingerprint
 
 
-def test_a_scan_unlike_what_the_weights_have_seen_is_told_by_name(
-    fill, params, untrained, monkeypatch, caplog
-):
+@pytest.fixture
+def outside(untrained, monkeypatch):
+    """Shipped weights that have seen other intervals."""
     domain = {
         "histogram": [0.5, 0.5],
         "distance": 1.0,
@@ -134,14 +149,42 @@ def test_a_scan_unlike_what_the_weights_have_seen_is_told_by_name(
         "factors": [20, 30],
     }
     monkeypatch.setattr(pretrained, "load_pretrained", lambda: {**untrained, "domain": domain})
-    window = {"kind": "fixed", "low": 0, "high": 200}  # no imputer of another test is taken
-    imputed, _ = fill(params(methods=["pretrained"], window=window))
-    with caplog.at_level("WARNING", logger=nodes.__name__):
-        record = imputed["pretrained/b"].make().record
+    remember_run("scans", {})
+
+
+@pytest.fixture
+def warn(fill, params, outside, caplog):
+    """What is said of case b under a window of its own: no imputer of another test is taken."""
+
+    def impute(models=None, **changes):
+        window = {"kind": "fixed", "low": 0, "high": 200}
+        imputed, _ = fill(params(methods=["pretrained"], window=window, **changes), models)
+        with caplog.at_level("WARNING", logger=nodes.__name__):
+            record = imputed["pretrained/b"].make().record
+        return record, caplog.messages
+
+    return impute
+
+
+def test_a_scan_unlike_what_the_weights_have_seen_is_told_by_name(warn):
+    record, (warning,) = warn()
     factor = record["domain"]["factor"]
     assert factor == pytest.approx(4 / 0.75, rel=0.01)  # 0.7, 0.8 and 4 mm
-    (warning,) = caplog.messages
     assert warning.startswith(
         "b is unlike what the shipped weights have seen: slices are 5.3 pixels apart"
     )
     assert "(trained: 20 to 30)" in warning
+
+
+def test_adaptation_is_advised_where_it_could_decide_and_was_not_tried(warn, adapted, monkeypatch):
+    monkeypatch.setattr(sufficiency, "may_decide", lambda depth, **_: False)
+    record, (warning,) = warn()
+    assert warning.endswith("; look at the result")
+    seen = []
+    monkeypatch.setattr(sufficiency, "may_decide", lambda depth, **_: seen.append(depth) or True)
+    _, (_, warning) = warn()
+    assert seen == [sum("acquired" in one for one in record["slices"])]
+    advice = "kedro run --env=scans --pipelines=adaptation"
+    assert warning.endswith(f"; look at the result, or let them learn from it: {advice}")
+    _, (*_, warning) = warn({"adapted": lambda: adapted})
+    assert warning.endswith("; look at the result")

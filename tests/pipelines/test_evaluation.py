@@ -2,7 +2,6 @@ import io
 import pickle
 import re
 from collections import Counter
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -198,7 +197,7 @@ def test_a_figure_that_fails_costs_no_score(imputed, cases, scores, params, monk
     def fail(*_):
         raise ValueError("no ink")
 
-    monkeypatch.setattr("slicefill.reporting.evaluation_report.draw_case", fail)
+    monkeypatch.setattr("slicefill.reporting.evaluation_figures.draw_case", fail)
     found, *_, views = evaluate_cases(imputed, cases, SPLITS, params, SERIAL)
     pd.testing.assert_frame_equal(found, scores)
     assert views == {}
@@ -244,18 +243,13 @@ def test_every_volume_is_read_once(imputed, cases, params, counted):
 
 
 def test_what_the_record_says_is_not_read_from_volumes(imputed, cases, params, counted):
-    """The confidence of slices whose truth is not asked for, and what adaptation gained."""
+    """The confidence of slices whose truth is not asked for."""
     counts, count = counted
     training = SPLITS.assign(split=["train", "test"])
     none_drawn = params.model_copy(update={"figure_methods": []})
     slices = evaluate_cases(count(imputed), count(cases), training, none_drawn, SERIAL)[3]
     assert set(slices["case"]) == {"a", "b"}
     assert set(counts) == {"nearest/b", "linear/b", "b"}
-    made = imputed["linear/a"].make()
-    adapted = replace(made, record={**made.record, "adaptation": {"kinds": {"inner": {"p": 0.1}}}})
-    promises = count({"adapted/a": Promise(lambda: adapted, "")})
-    assert tabulate_adaptation(promises)["p"].tolist() == [0.1]
-    assert "adapted/a" not in counts
 
 
 def test_models_that_are_not_shown_are_not_read(imputed, scores, params):

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from slicefill.advice import remember_run
 from slicefill.imputation.methods import pretrained
 from slicefill.imputation.methods.super_resolution.networks import build_generator
 from slicefill.imputation.methods.super_resolution.params import NetworkParams
@@ -29,6 +30,12 @@ def fill(splits, tiny_parameters):
         )
 
     return promise
+
+
+@pytest.fixture
+def scans_in_use():
+    """As within `kedro run --env=scans --params axis=A`."""
+    remember_run("scans", {"axis": "A", "imputation.count": 3})
 
 
 @pytest.fixture
@@ -64,10 +71,22 @@ def test_nothing_is_read_before_a_promise_is_kept(params, fill):
     assert len(fill(acquired_case, params())[0]) == 4
 
 
-@pytest.mark.parametrize("name", ["iia", "edsr", "adapted"])
-def test_a_model_that_is_not_there_is_refused_with_what_to_do(acquired_case, params, fill, name):
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("iia", "synthesis --params axis=A,variant=iia"),
+        ("edsr", "synthesis --params axis=A,variant=edsr"),
+        ("adapted", "adaptation --params axis=A"),
+    ],
+)
+def test_a_model_that_is_not_there_is_refused_with_what_to_do_in_the_environment_in_use(
+    acquired_case, params, fill, name, remedy, scans_in_use
+):
     rule = params(methods=["linear", name], weights="own")
-    with pytest.raises(ValueError, match=rf"'{name}' is not trained \(found: gan\).*={name}"):
+    refused = (
+        rf"'{name}' is not trained \(found: gan\).*`kedro run --env=scans --pipelines={remedy}`"
+    )
+    with pytest.raises(ValueError, match=refused):
         fill(acquired_case, rule, {"gan": dict})
 
 
@@ -76,13 +95,13 @@ def test_a_method_without_an_entry_is_refused_with_those_that_have_one(acquired_
         fill(acquired_case, params(methods=["lineer"]))
 
 
-@pytest.mark.usefixtures("shipped")
+@pytest.mark.usefixtures("shipped", "scans_in_use")
 def test_shipped_weights_stand_in_for_what_is_not_trained_yet(acquired_case, params, fill, caplog):
     with caplog.at_level("INFO", logger=nodes.__name__):
         imputed, methods = fill(acquired_case, params(methods=["linear", "iia"]))
     assert methods == ["linear", "pretrained"]
     assert list(imputed) == ["linear/b", "linear/c", "pretrained/b", "pretrained/c"]
-    assert "kedro run --pipelines=synthesis --params variant=iia" in caplog.text
+    assert "kedro run --env=scans --pipelines=synthesis --params axis=A,variant=iia" in caplog.text
     assert len(caplog.records) == 1
 
 

@@ -104,17 +104,19 @@ def test_ranks_that_do_not_fit_are_refused(ranks):
         page(tables=[ReportTable("quality", frame, ranks=ranks)])
 
 
-def test_tables_aside_come_after_the_figures_in_a_marked_block():
-    tables = [
-        ReportTable("all slices", pd.DataFrame({"a": [1]}), aside=True),
-        ReportTable("synthetic slices", pd.DataFrame({"a": [2]})),
-    ]
-    report = page(tables=tables, figures=[ReportFigure("views", figure())])
-    assert report.texts("figcaption") == ["synthetic slices", "views", "all slices"]
-    (block,) = report.texts("section", **{"class": "aside"})
-    assert "Not comparable" in block
-    assert "all slices" in block
-    assert "synthetic slices" not in block
+def test_pictures_come_first_then_tables_and_everything_else_is_folded_behind_its_caption():
+    report = page(
+        tables=[ReportTable("main", pd.DataFrame({"a": [2]}))],
+        figures=[ReportFigure("views", figure())],
+        folded=[
+            ReportTable("all slices", pd.DataFrame({"a": [1]})),
+            ReportFigure("curves", figure()),
+        ],
+    )
+    assert report.texts("figcaption") == ["views", "main"]
+    assert report.texts("summary") == ["all slices", "curves", "What was run"]
+    tags = [tag for tag, *_ in report.elements if tag in ("img", "table", "details")]
+    assert tags == ["img", "table", "details", "table", "details", "img", "details", "table"]
 
 
 def test_empty_table_says_none_and_missing_values_say_so():
@@ -132,14 +134,14 @@ def test_numbers_are_set_flush_right_and_words_are_not():
 
 def test_settings_are_collapsible_and_complete():
     report = page(settings={"seed": "7", "commit": "abc"})
-    (details,) = report.texts("details")
+    (details,) = report.texts("details")  # there is nothing else to fold
     for text in ("seed", "7", "commit", "abc"):
         assert text in details
 
 
 def test_parts_that_are_absent_leave_no_heading():
     report = page()
-    assert report.texts("h2") == []
+    assert report.texts("h2") == ["Details"]  # what was run
     assert report.all("ul") == report.all("footer") == []
 
 
@@ -183,7 +185,9 @@ def test_comparison_shows_interval_both_p_values_and_harm():
         "p_holm": 0.04,
         "harmed": 0.125,
     }
-    frame = comparison_table(pd.DataFrame([row]), "compared").frame
+    table = comparison_table(pd.DataFrame([row]), "compared", 0.95)
+    assert "95%" in table.note
+    frame = table.frame
     assert frame.iloc[0].tolist() == [
         "PSNR, body (dB)",
         "slice imputation",
@@ -195,3 +199,11 @@ def test_comparison_shows_interval_both_p_values_and_harm():
         "0.040",
         "12%",
     ]
+
+
+def test_with_too_few_subjects_a_comparison_has_neither_interval_nor_p():
+    row = {"metric": "psnr_body", "method": "ours", "reference": "cubic", "n": 2, "difference": 0.6}
+    untested = dict.fromkeys(("ci_low", "ci_high", "p", "p_holm"), np.nan)
+    table = comparison_table(pd.DataFrame([row | untested | {"harmed": 0.5}]), "compared", 0.95)
+    assert list(table.frame) == ["metric", "method", "against", "n", "gain", "cases harmed"]
+    assert "with 6 subjects or more" in table.note

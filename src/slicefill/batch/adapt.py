@@ -5,6 +5,7 @@ from functools import partial
 
 from slicefill.batch.tasks import Plan, Task
 from slicefill.imputation.impute import Imputer, learned_imputer
+from slicefill.imputation.methods.pretrained import PRETRAINED
 from slicefill.io.checkpoints import StateFile
 from slicefill.params import ImputationParams
 from slicefill.types import Case, Checkpoint, Promise
@@ -29,7 +30,8 @@ def adapted_loader(
     Raises:
         ValueError: If there is too little to learn from.
     """
-    from slicefill.imputation.methods.adapted.adaptation import Scans, adapt, adaptation_fingerprint
+    from slicefill.imputation.methods.adapted.adaptation import adapt, adaptation_fingerprint
+    from slicefill.imputation.methods.adapted.holding_out import Scans
     from slicefill.imputation.methods.adapted.params import default_params
     from slicefill.imputation.methods.pretrained import load_pretrained
     from slicefill.training.fit import Run
@@ -82,4 +84,6 @@ def _read(task: Task) -> Case:
 
 def _told(checkpoint: Checkpoint) -> str:
     found = checkpoint["adaptation"]
-    return f"adaptation: the {found['used']} weights impute after {found['steps']} steps"
+    whose = "shipped" if found["used"] == PRETRAINED else "adapted"
+    gain = f", {found['gain_db']:+.2f} dB on held-out slices" if found["gain_db"] else ""
+    return f"adaptation: the {whose} weights impute{gain}: {found['reason']}"

@@ -11,6 +11,7 @@ from typing import Any
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import ImagePreview
 
+from slicefill.advice import kedro_run
 from slicefill.datasets.previews import preview_case, preview_prediction
 from slicefill.datasets.promises import (
     FAILED,
@@ -114,7 +115,7 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
         if self._waits or not (self._path / _COMPLETE).exists():
             msg = (
                 f"{self._path}: expected finished cases, found none or only some of them; "
-                f"first run: kedro run --pipelines={self._made_by} (without a shard, when the "
+                f"first run: {kedro_run(self._made_by)} (without a shard, when the "
                 "runs of all shards have ended; those end with --to-outputs)"
             )
             raise DatasetError(msg)
@@ -123,11 +124,11 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
         if gone:
             logger.warning(
                 "%s: %d finished case(s) are missing (the first: %s) and are left out; "
-                "kedro run --pipelines=%s makes them again",
+                "%s makes them again",
                 self._path,
                 len(gone),
                 gone[0],
-                self._made_by,
+                kedro_run(self._made_by),
             )
         return {case: self._stored(case, own) for case, own in fingerprints.items() if own}
 

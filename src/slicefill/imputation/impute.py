@@ -84,7 +84,9 @@ def load_imputer(
     calibrated = [checkpoint["confidence"], params.confidence] if "confidence" in checkpoint else []
     own = fingerprint(system.name, window, model, *calibrated)
     known = map(checkpoint.get, ("version", "domain", "adaptation"))
-    return Imputer(system.name, system.kind, method, window, own, model, *known)
+    shipped = checkpoint.get("kind") == PRETRAINED  # also where adaptation kept them
+    kind = PRETRAINED if shipped else system.kind
+    return Imputer(system.name, kind, method, window, own, model, *known)
 
 
 def learned_imputer(name: str, checkpoint: Checkpoint, params: ImputationParams) -> Imputer:

@@ -97,7 +97,7 @@ def evaluate_case(name: str, case: ImputedCase, params: EvaluationParams, draw: 
         read = cache(promise.make)
         scored = case.scored
         methods[method] = attempt(partial(_evaluate, promise, read, truth, scored, params))
-        if case.drawn and method in params.figure_methods:
+        if case.drawn and method in (*params.figure_methods, params.label_baseline):
             drawn[method] = read  # holds what it has read
     figures: dict[str, Any] | Failure = {}
     if drawn and truth:
@@ -148,5 +148,6 @@ def _draw(
     params: EvaluationParams,
     draw: Draw,
 ) -> dict[str, Any]:
-    imputed = {method: drawn[method]() for method in params.figure_methods if method in drawn}
+    order = dict.fromkeys((*params.figure_methods, params.label_baseline))
+    imputed = {method: drawn[method]() for method in order if method in drawn}
     return draw(name, imputed, truth, params)

@@ -7,7 +7,7 @@ that is nan or infinite could not be measured: it is left out and counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from slicefill.params import StatisticsParams
 if TYPE_CHECKING:
     import pandas as pd
 
+LEAST_TESTED = 6
+"""Fewest subjects with a test and an interval: of five, no two-sided signed-rank p is below .05."""
 _KEYS = ["case", "subject", "method"]
 _RUN = ["seed", "engine", "prediction"]  # which training a row comes from
 
@@ -130,7 +132,8 @@ def compare_methods(
     Returns:
         Columns `metric`, `method`, `reference`, `n` (subjects), `difference` (mean gain of the
         method, positive is better, in the unit of the metric), `ci_low`, `ci_high`, `p`,
-        `p_holm`, `harmed` (fraction of cases in which the method is worse than the reference).
+        `p_holm`, `harmed` (fraction of cases in which the method is worse than the reference). With
+        fewer than `LEAST_TESTED` subjects, interval and p are nan.
     """
     import pandas as pd
 
@@ -148,13 +151,32 @@ def compare_methods(
     return comparison
 
 
+def tested_columns(columns: Iterable[str], compared: Iterable[str]) -> list[str]:
+    """Name the columns by which `compare_methods` tests some columns, in their order.
+
+    Args:
+        columns: Of scores.
+        compared: Those that were tested.
+
+    Example:
+        >>> tested_columns(["psnr_body", "volume_bias_mean"], ["volume_bias_abs_mean", "psnr_body"])
+        ['psnr_body', 'volume_bias_abs_mean']
+    """
+    known = set(compared)
+    named = [each for column in columns for each in (column, _magnitude(column)) if each in known]
+    return list(dict.fromkeys(str(each) for each in named))
+
+
+def _magnitude(column: str) -> str | None:
+    """Name the column of the magnitude of a signed metric."""
+    metric = find_metric(column)
+    return f"{metric.magnitude}{column.removeprefix(metric.name)}" if metric.magnitude else None
+
+
 def _is_tested(column: str, columns: list[str]) -> bool:
     """Tell whether methods are tested by a column; of a signed metric, its magnitude is instead."""
-    metric = find_metric(column)
-    magnitude = (
-        f"{metric.magnitude}{column.removeprefix(metric.name)}" if metric.magnitude else None
-    )
-    return metric.tested and not column.endswith(ALL_SLICES) and magnitude not in columns
+    counted = not column.endswith(ALL_SLICES)
+    return find_metric(column).tested and counted and _magnitude(column) not in columns
 
 
 def _finite(values: pd.Series) -> pd.Series:
@@ -203,21 +225,22 @@ def _paired(
 
 def _compared(gains: pd.Series, params: StatisticsParams) -> dict[str, Any]:
     subjects = gains.groupby("subject").mean().to_numpy()
-    low, high = _interval(subjects, params)
+    enough = len(subjects) >= LEAST_TESTED
+    low, high = _interval(subjects, params) if enough else (np.nan, np.nan)
     return {
         "n": len(subjects),
         "difference": subjects.mean() if len(subjects) else np.nan,
         "ci_low": low,
         "ci_high": high,
-        "p": _wilcoxon(subjects),
+        "p": _wilcoxon(subjects) if enough else np.nan,
         "harmed": (gains < 0).mean(),
     }
 
 
 def _wilcoxon(gains: NDArray[np.float64]) -> float:
-    """Two-sided p of paired gains; 1 where no gain differs from 0, nan where there is none."""
+    """Two-sided p of paired gains; 1 where no gain differs from 0."""
     if not gains.any():
-        return 1.0 if len(gains) else np.nan
+        return 1.0
     from scipy import stats
 
     return float(stats.wilcoxon(gains).pvalue)

@@ -123,7 +123,13 @@ class EvaluationParams(ScoreParams, StatisticsParams):
     """How synthetic slices are scored and shown."""
 
     reference_methods: list[str] = Field(description="the best of these is compared against")
-    headline: list[str] = Field(description="columns of scores in the summary table, if measured")
+    headline: list[str] = Field(
+        description="main columns of scores: in the first table and the comparison, if measured"
+    )
+    details: list[str] = Field(description="further columns of scores in the report, folded")
     plotted: list[str] = Field(description="columns of scores in the box plots, if measured")
     figure_cases: Count = Field(description="cases drawn in full")
-    figure_methods: list[str] = Field(description="drawn beside the truth")
+    figure_methods: list[str] = Field(description="drawn, beside the truth where it is known")
+    label_baseline: Literal["nearest", "linear", "cubic", "shape_based"] = Field(
+        description="interpolation whose labels are drawn beside those of learned methods"
+    )

@@ -1,6 +1,6 @@
 """Figures and report of a comparison."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -70,12 +70,22 @@ def compose_report(
     summary = summarise_scores(scores, scoring)
     run = set(scores["method"])
     missing = [method.title for name, method in comparison.chosen.items() if name not in run]
+    means = compare_means(scores, scoring, comparison)
+    drawn = {name: ReportFigure(_caption(name), png) for name, png in figures.items()}
+    cases = [figure for name, figure in drawn.items() if name.startswith("overlay")]
+    lay_out = partial(preset_table, scores, summary, scoring=scoring, comparison=comparison)
     return ReportContent(
         title=f"Slicefill: {parameters['experiment']}",
         headline=_headline(summary, comparison),
         settings=_settings(parameters, comparison),
-        tables=_tables(scores, summary, paper, scoring=scoring, comparison=comparison),
-        figures=[ReportFigure(_caption(name), png) for name, png in figures.items()],
+        figures=cases,
+        tables=[lay_out(["mean"]), *_tests(means, scoring, comparison)],
+        folded=[
+            *_by_class(lay_out, all_regions(scoring.label_names)),
+            *_seeds(scores, comparison),
+            *_paper(paper),
+            *(figure for figure in drawn.values() if figure not in cases),
+        ],
         warnings=[f"Not run, or failed: {', '.join(missing)}."] if missing else [],
         footnotes=[
             "Networks see the test case imputed by the same method; predictions of synthetic "
@@ -85,38 +95,37 @@ def compose_report(
     )
 
 
-def _tables(
-    scores: pd.DataFrame,
-    summary: pd.DataFrame,
-    paper: pd.DataFrame | None,
-    *,
-    scoring: ScoringParams,
-    comparison: ComparisonParams,
+def _tests(
+    means: pd.DataFrame, scoring: ScoringParams, comparison: ComparisonParams
 ) -> list[ReportTable]:
-    regions = all_regions(scoring.label_names)
-    lay_out = partial(preset_table, scores, summary, scoring=scoring, comparison=comparison)
-    tables = [lay_out(["mean"])]
-    tests = compare_means(scores, scoring, comparison)
-    if not tests.empty:
-        titles = {name: method.title for name, method in comparison.methods.items()}
-        named = tests.replace({"method": titles, "reference": titles})
-        level = scoring.confidence_level
-        caption = f"Each method against {named['reference'].iloc[0]}; {level:.0%} interval."
-        tables.append(comparison_table(named, caption))
-    if len(regions) > 1:
-        tables.append(replace(lay_out(regions[:-1]), caption="By class.", note=""))
-    if scores["seed"].nunique() > 1:
-        tables.append(_seeds(scores, comparison))
-    if paper is not None:
-        caption = "The paper's own numbers, on its own data: beside ours, not comparable with them."
-        tables.append(
-            ReportTable(caption, paper, "Dice and RAVD in %, ASSD and MSSD in mm.", aside=True)
-        )
-    return tables
+    """Every method against the reference, by its title; nothing where that was not run."""
+    if means.empty:
+        return []
+    titles = {name: method.title for name, method in comparison.methods.items()}
+    named = means.replace({"method": titles, "reference": titles})
+    caption = f"Each method against {named['reference'].iloc[0]}."
+    return [comparison_table(named, caption, scoring.confidence_level)]
 
 
-def _seeds(scores: pd.DataFrame, comparison: ComparisonParams) -> ReportTable:
-    """Show the spread of the means over training seeds."""
+def _by_class(
+    lay_out: Callable[[Sequence[str]], ReportTable], regions: Sequence[str]
+) -> list[ReportTable]:
+    if len(regions) < 2:
+        return []
+    return [replace(lay_out(regions[:-1]), caption="By class.", note="")]
+
+
+def _paper(paper: pd.DataFrame | None) -> list[ReportTable]:
+    if paper is None:
+        return []
+    caption = "The paper's own numbers, on its own data: not comparable with ours."
+    return [ReportTable(caption, paper, "Dice and RAVD in %, ASSD and MSSD in mm.")]
+
+
+def _seeds(scores: pd.DataFrame, comparison: ComparisonParams) -> list[ReportTable]:
+    """Show the spread of the means over training seeds, where there are several."""
+    if scores["seed"].nunique() < 2:
+        return []
     spread, columns = seed_spread(scores), compared_columns()
     wide = spread[spread["metric"].isin(columns)].pivot(
         index="method", columns="metric", values="sd"
@@ -124,7 +133,7 @@ def _seeds(scores: pd.DataFrame, comparison: ComparisonParams) -> ReportTable:
     wide = wide.loc[[name for name in comparison.chosen if name in wide.index], columns]
     wide.insert(0, "method", [comparison.chosen[name].title for name in wide.index])
     caption = "Standard deviation over the seeds of the mean over subjects."
-    return ReportTable(caption, wide.reset_index(drop=True))
+    return [ReportTable(caption, wide.reset_index(drop=True))]
 
 
 def _headline(summary: pd.DataFrame, comparison: ComparisonParams) -> str:

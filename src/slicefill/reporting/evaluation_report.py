@@ -1,34 +1,16 @@
-"""Figures and report of an evaluation: cases, scores, confidence, training."""
+"""The report of an evaluation: cases, scores, what was gained, and everything else folded."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import pandas as pd
-import torch
-from matplotlib.figure import Figure
 
 from slicefill import __version__
-from slicefill.geometry import slices_first
-from slicefill.imputation.dense_grid import stack_case
-from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED, SHIPPED
-from slicefill.imputation.methods.slice_imputation.critics import load_critics
-from slicefill.imputation.methods.slice_imputation.networks import Attention
-from slicefill.metrics import ALL_SLICES, find_metric, list_metrics
-from slicefill.params import EvaluationParams, WindowParams
-from slicefill.reporting.figures import (
-    Labelled,
-    attention_maps,
-    first_channel,
-    imputed_spec,
-    label_views,
-    loss_curves,
-    metric_plots,
-    risk_coverage,
-    views,
-)
+from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
+from slicefill.metrics import ALL_SLICES, list_metrics
+from slicefill.metrics.statistics import tested_columns
+from slicefill.params import EvaluationParams
 from slicefill.reporting.report import ReportContent, ReportFigure, ReportTable
 from slicefill.reporting.tables import (
     comparison_table,
@@ -36,18 +18,24 @@ from slicefill.reporting.tables import (
     shown_columns,
     summary_table,
 )
-from slicefill.types import Array, Case, Promise
 
+_TICKS = "Marks at the border are acquired slices; the cut across slices shows a synthetic one."
+_NO_TRUTH = "There are no true slices to compare with."
 _CAPTIONS = {
-    "views": "{}: truth, each method and its absolute difference, on one colour scale. Marks at "
-    "the border are acquired slices; the cut across slices shows a synthetic one.",
-    "labels": "{}: label maps, true and synthetic.",
+    "views": "{}: truth, each method and its absolute difference from the truth, on one colour "
+    f"scale. {_TICKS}",
+    "imputed": f"{{}}: acquired slices, as thick as they lie apart, and each method. {_TICKS} "
+    f"{_NO_TRUTH}",
+    "labels": "{}: labels of the truth, of interpolation ({baseline}) and of learned methods.",
+    "outlines": "{}: the labels of the acquired slices, imputed by interpolation ({baseline}) and "
+    "by learned methods.",
     "risk_coverage": "Mean absolute error of the synthetic voxels that are kept, most confident "
     "first: mean over subjects. The lower, the better confidence tells where the errors are.",
     "scores": "Every test case (dots, joined per case) and its method.",
     "loss_curves": "{}: loss terms and validation on held-out inner slices; best epoch marked.",
     "attention": "{}: where the attention of the multitask model looks.",
 }
+_OF_CASES = ("views", "imputed", "labels", "outlines")  # in this order, case by case
 _CONFIDENCE_CAPTION = (
     "Confidence in the body: its rank correlation with the error, its bias, its risk."
 )
@@ -64,27 +52,37 @@ def compose_report(
         figures: PNG by name, `<kind>_<of what>`.
         parameters: All parameters of the run.
     """
-    summary, refused = tables["summary"], tables["refused"]
-    made = [
-        *_score_tables(summary, tables["comparisons"], parameters),
-        *least_confident(tables["slice_confidence"]),
-        *_gains(tables["adaptation"]),
-        *_refusals(refused),
-    ]
-    warnings = [] if refused.empty else [f"{len(refused)} raw case(s) were refused, see below."]
-    if summary.empty:
-        warnings.append("No synthetic slice lies where one was removed: nothing scored.")
-    if (tables["adaptation"]["used"] == SHIPPED).any():
-        warnings.append("Adaptation did not pay on held-out slices: the shipped weights were kept.")
+    summary, comparisons = tables["summary"], tables["comparisons"]
+    suspects = least_confident(tables["slice_confidence"])
+    drawn = {name: ReportFigure(_caption(name, parameters), png) for name, png in figures.items()}
+    cases = [drawn[name] for name in sorted(drawn, key=_by_case) if name.startswith(_OF_CASES)]
+    known = not summary.empty
     return ReportContent(
         title=f"Slicefill: {parameters['experiment']}",
         headline=_headline(summary, parameters),
         settings=_settings(parameters, _imputed_by(tables)),
-        tables=made,
-        figures=[ReportFigure(_caption(name), png) for name, png in figures.items()],
-        warnings=warnings,
+        figures=cases,
+        tables=_main_tables(summary, comparisons, parameters) if known else suspects,
+        folded=[
+            *(_further_tables(summary, comparisons, parameters) if known else []),
+            *(suspects if known else []),
+            *_gains(tables["adaptation"]),
+            *_refusals(tables["refused"]),
+            *(figure for figure in drawn.values() if figure not in cases),
+        ],
+        warnings=_warnings(tables),
         footnotes=_footnotes(parameters),
     )
+
+
+def _warnings(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """What a reader must know before believing a number."""
+    refused = tables["refused"]
+    warnings = [] if refused.empty else [f"{len(refused)} raw case(s) were refused, see below."]
+    kept = tables["adaptation"].query("used == @PRETRAINED")
+    if not kept.empty:
+        warnings.append(f"Adaptation kept the shipped weights: {kept['reason'].iloc[0]}.")
+    return warnings
 
 
 def _gains(adaptation: pd.DataFrame) -> list[ReportTable]:
@@ -93,34 +91,63 @@ def _gains(adaptation: pd.DataFrame) -> list[ReportTable]:
         return []
     note = (
         "PSNR of inner slices that were held out, pair by pair; better: fraction of the groups; "
-        "used: which weights the method `adapted` used, the adapted or the shipped ones."
+        f"used: the weights that impute, {ADAPTED} or {PRETRAINED} (the shipped ones). "
+        f"{adaptation['reason'].iloc[0]}."
     )
-    return [ReportTable("Adaptation against the shipped weights.", adaptation, note)]
+    shown = adaptation.drop(columns="reason")
+    return [ReportTable("Adaptation against the shipped weights.", shown, note)]
 
 
-def _score_tables(
+def _main_tables(
     summary: pd.DataFrame, comparisons: pd.DataFrame, parameters: Mapping[str, Any]
 ) -> list[ReportTable]:
-    if summary.empty:
-        return []
+    """The main metrics of every method, and what was gained in them."""
     shown = shown_columns(summary, parameters["evaluation"]["headline"])
-    confidence = shown_columns(summary, [each.name for each in list_metrics("confidence")])
-    copied = [m for m in summary["metric"].unique() if m.endswith(ALL_SLICES)]
-    level = parameters["evaluation"]["confidence_level"]
-    references = ", ".join(parameters["evaluation"]["reference_methods"]).replace("_", " ")
+    learned = comparisons[~_among_references(comparisons, parameters)]
+    main = comparisons if learned.empty else learned
     return [
         summary_table(summary, shown, "Synthetic slices only."),
-        comparison_table(
-            comparisons[comparisons["metric"].isin(shown)],
-            f"Each method against the best of {references}, metric by metric; "
-            f"{level:.0%} interval.",
-        ),
-        *([summary_table(summary, confidence, _CONFIDENCE_CAPTION)] if confidence else []),
-        replace(
-            summary_table(summary, copied, "All slices, the copied ones counted, as papers do."),
-            aside=True,
-        ),
+        _comparison(main, shown, parameters, "Each method"),
     ]
+
+
+def _among_references(comparisons: pd.DataFrame, parameters: Mapping[str, Any]) -> pd.Series:
+    return comparisons["method"].isin(parameters["evaluation"]["reference_methods"])
+
+
+def _further_tables(
+    summary: pd.DataFrame, comparisons: pd.DataFrame, parameters: Mapping[str, Any]
+) -> list[ReportTable]:
+    """Everything else that was measured, as far as it is asked for."""
+    shown = shown_columns(summary, parameters["evaluation"]["details"])
+    confidence = shown_columns(summary, [each.name for each in list_metrics("confidence")])
+    copied = [m for m in summary["metric"].unique() if m.endswith(ALL_SLICES)]
+    captions = {
+        "Further metrics of synthetic slices.": shown,
+        _CONFIDENCE_CAPTION: confidence,
+        "Not comparable: all slices, the copied ones counted, as papers do.": copied,
+    }
+    tables = [summary_table(summary, own, told) for told, own in captions.items() if own]
+    headline = shown_columns(summary, parameters["evaluation"]["headline"])
+    rules = comparisons[_among_references(comparisons, parameters)]
+    compared = [
+        _comparison(comparisons, shown, parameters, "In further metrics, each method"),
+        _comparison(rules, headline, parameters, "Each rule of interpolation"),
+    ]
+    return [*tables, *(table for table in compared if not table.frame.empty)]
+
+
+def _comparison(
+    comparisons: pd.DataFrame, columns: Sequence[str], parameters: Mapping[str, Any], who: str
+) -> ReportTable:
+    params = parameters["evaluation"]
+    references = ", ".join(params["reference_methods"]).replace("_", " ")
+    tested = tested_columns(columns, comparisons["metric"].unique())
+    return comparison_table(
+        comparisons[comparisons["metric"].isin(tested)],
+        f"{who} against the best of {references}, metric by metric.",
+        params["confidence_level"],
+    )
 
 
 def _refusals(refused: pd.DataFrame) -> list[ReportTable]:
@@ -140,9 +167,11 @@ def _headline(summary: pd.DataFrame, parameters: Mapping[str, Any]) -> str:
         )
     psnr = {str(method): float(value) for method, value in means["psnr_body"].items()}
     best = str(means.loc[known, "psnr_body"].idxmax())
+    count = summary.query("metric == 'psnr_body' and method == @variant")["n"].item()
     return (
         f"{variant}: {psnr[variant]:.2f} dB on synthetic slices inside the body, "
-        f"{psnr[variant] - psnr[best]:+.2f} dB against the best classical method ({best})."
+        f"{psnr[variant] - psnr[best]:+.2f} dB against the best classical method ({best}); "
+        f"{count} subject(s)."
     )
 
 
@@ -179,7 +208,7 @@ def _models(parameters: Mapping[str, Any], imputed_by: set[str]) -> dict[str, st
             "Training": f"{optimisation['epochs']} epochs, batch {optimisation['batch']}, "
             f"learning rate {optimisation['learning_rate']}",
         }
-    shipped = {PRETRAINED: "shipped", ADAPTED: "shipped, as adaptation left them"}
+    shipped = {PRETRAINED: "shipped", ADAPTED: "shipped, adapted to these scans"}
     weights = [how for name, how in shipped.items() if name in imputed_by]
     return told | ({"Weights": "; ".join(weights)} if weights else {})
 
@@ -194,85 +223,15 @@ def _footnotes(parameters: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _caption(name: str) -> str:
+def _by_case(name: str) -> tuple[str, str]:
+    """Order pictures by case: first the images of one, then its labels."""
+    kind, _, case = name.partition("_")
+    return case, f"{_OF_CASES.index(kind)}" if kind in _OF_CASES else name
+
+
+def _caption(name: str, parameters: Mapping[str, Any]) -> str:
+    baseline = parameters["evaluation"]["label_baseline"].replace("_", " ")
     for kind, text in _CAPTIONS.items():
         if name.startswith(kind):
-            return text.format(name.removeprefix(kind).strip("_"))
+            return text.format(name.removeprefix(kind).strip("_"), baseline=baseline)
     return name
-
-
-_ATTENTION_SLICES = 4
-
-
-def draw_case(
-    name: str, imputed: Mapping[str, Case], truth: Callable[[], Case], params: EvaluationParams
-) -> dict[str, Figure]:
-    """Draw a case in three directions, images and labels (paper, Figs. 3 to 5).
-
-    Args:
-        name: Of the case.
-        imputed: By method, all on one grid.
-        truth: Reads what it was subsampled from; shown where it has every imputed slice.
-        params: Label names.
-    """
-    record = next(iter(imputed.values())).record
-    step, factor = record["count"] + 1, record["source"].get("factor", 1)
-    depth, axis = len(record["slices"]), record["axis"]
-    spec = imputed_spec(name, next(iter(imputed.values())))
-    images = {method: first_channel(case.image) for method, case in imputed.items()}
-    whole = truth() if step == factor and factor > 1 else None
-    real = None if whole is None else _covered(first_channel(whole.image), axis, depth)
-    figures = {f"views_{name}": views(real, images, spec)}
-    labels = {m: Labelled(images[m], c.label.stored) for m, c in imputed.items() if c.label}
-    if labels and len(labels) == len(imputed):
-        shown = None
-        if real is not None and whole is not None and whole.label is not None:
-            shown = Labelled(real, _covered(whole.label.stored, axis, depth))
-        figures[f"labels_{name}"] = label_views(shown, labels, params.label_names, spec)
-    return figures
-
-
-def _covered(volume: Array, axis: int, depth: int) -> Array:
-    return np.take(volume, range(depth), axis=axis)
-
-
-def draw_scores(scores: pd.DataFrame, plotted: Sequence[str]) -> dict[str, Figure]:
-    """Box plots of some metrics, with every case; those that were not measured are left out."""
-    shown = [column for column in plotted if find_metric(column) and column in scores]
-    return {"scores": metric_plots(scores, shown)} if shown else {}
-
-
-def draw_confidence(curves: pd.DataFrame) -> dict[str, Figure]:
-    """Risk-coverage curves of every method, where the truth is known."""
-    return {} if curves.empty else {"risk_coverage": risk_coverage(curves)}
-
-
-def draw_training(
-    models: Mapping[str, Mapping[str, Any]], imputed_cases: Mapping[str, Promise]
-) -> dict[str, Figure]:
-    """Loss curves, and what the attention looks at (paper, Fig. 6)."""
-    figures = {}
-    for name, checkpoint in models.items():
-        figures[f"loss_curves_{name}"] = loss_curves(pd.DataFrame(checkpoint["history"]))
-        case = next((c for key, c in imputed_cases.items() if key.startswith(f"{name}/")), None)
-        critics = load_critics(dict(checkpoint))
-        if case is not None and critics is not None and critics.multitask is not None:
-            slices = _slices_with_object(case.make(), dict(checkpoint))
-            attention = cast(Attention, critics.multitask["attention"])
-            with torch.no_grad():
-                maps = attention.mask(torch.from_numpy(slices))[:, 0].numpy()
-            figures[f"attention_{name}"] = attention_maps(slices[:, 0], maps)
-    return figures
-
-
-def _slices_with_object(case: Case, checkpoint: dict[str, Any]) -> Array:
-    """Slices through the object, evenly spread, in [0, 1], `(n, C, H, W)`."""
-    axis = case.record["axis"]
-    window = WindowParams.model_validate(checkpoint["window"])
-    slices = stack_case(case, axis, window).normalised()
-    label = None if case.label is None else slices_first(case.label.stored, axis)
-    shown = np.arange(len(slices))
-    if label is not None and label.any():
-        shown = np.flatnonzero(label.any(axis=(1, 2)))
-    chosen = shown[np.linspace(0, len(shown) - 1, _ATTENTION_SLICES + 2).astype(int)[1:-1]]
-    return slices[chosen, : checkpoint["channels"]]

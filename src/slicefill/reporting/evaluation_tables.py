@@ -8,10 +8,11 @@ from typing import Any
 import pandas as pd
 
 from slicefill.execution.serial import Failure
+from slicefill.imputation.methods.adapted.params import GAINS
 from slicefill.imputation.methods.pretrained import ADAPTED
 from slicefill.metrics.evaluation import CaseResult, ImputedCase, MethodResult
 from slicefill.metrics.scoring import score_set
-from slicefill.types import Promise, read_record
+from slicefill.types import Models
 
 logger = logging.getLogger(__name__)
 Results = Mapping[str, MethodResult | Failure]
@@ -128,18 +129,15 @@ def _join(tables: Mapping[str, pd.DataFrame], subjects: Mapping[str, str]) -> pd
     return pd.concat([each for each in rows if not each.empty] or rows)
 
 
-_GAINS = ("gain_db", "standard_error", "groups", "better", "p")
-
-
-def tabulate_adaptation(imputed_cases: dict[str, Promise]) -> pd.DataFrame:
-    """Tabulate what adaptation gained on held-out slices, as the first adapted case records it.
+def tabulate_adaptation(models: Models) -> pd.DataFrame:
+    """Tabulate what adaptation gained on held-out slices, as the model records it.
 
     Returns:
-        A row per kind of group; none where no case was imputed by adapted weights.
+        A row per kind of group, with `used`, the weights that impute (`adapted` or `pretrained`),
+        and the `reason`; none where nothing was adapted.
     """
-    adapted = (imputed_cases[name] for name in imputed_cases if name.startswith(f"{ADAPTED}/"))
-    first = next(adapted, None)
-    found = read_record(first)["adaptation"] if first else {"kinds": {}}
-    shared = {name: found.get(name) for name in ("used", "steps")}
+    model = models[ADAPTED]() if ADAPTED in models else {}
+    found = model.get("adaptation", {"kinds": {}})
+    shared = {name: found.get(name) for name in ("used", "steps", "reason")}
     rows = [{"slices": kind, **own, **shared} for kind, own in found["kinds"].items()]
-    return pd.DataFrame(rows, columns=["slices", *_GAINS, *shared])
+    return pd.DataFrame(rows, columns=["slices", *GAINS, *shared])

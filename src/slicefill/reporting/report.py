@@ -21,14 +21,12 @@ class ReportTable:
         frame: The cells; the index is not shown.
         note: Small print under the table.
         ranks: Column of `frame` to the rank of each row: 1 is set bold, 2 underlined.
-        aside: Shown apart, after the figures, and marked as not comparable with the others.
     """
 
     caption: str
     frame: pd.DataFrame
     note: str = ""
     ranks: Mapping[str, Sequence[float]] | None = None
-    aside: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +44,11 @@ class ReportContent:
     Attributes:
         title: Heading.
         headline: The result in one sentence.
-        settings: What was run: experiment, variant, factor, seed, versions, date, commit, ...
-        tables: In order; those `aside` come after the figures.
-        figures: In order.
+        settings: What was run: experiment, variant, factor, seed, versions, date, commit, ...;
+            folded.
+        tables: The main results.
+        figures: Pictures of cases; they come before the tables.
+        folded: Everything else, each behind its caption.
         warnings: What a reader must know before believing a number.
         footnotes: The protocol: which slices, which mask, how many cases, how many dropped.
     """
@@ -58,6 +58,7 @@ class ReportContent:
     settings: Mapping[str, str]
     tables: Sequence[ReportTable]
     figures: Sequence[ReportFigure]
+    folded: Sequence[ReportTable | ReportFigure] = ()
     warnings: Sequence[str] = ()
     footnotes: Sequence[str] = ()
 
@@ -68,7 +69,8 @@ def render_report(content: ReportContent) -> str:
     Raises:
         ValueError: If the ranks of a table do not fit its frame.
     """
-    for table in content.tables:
+    folded = [each for each in content.folded if isinstance(each, ReportTable)]
+    for table in [*content.tables, *folded]:
         _check_ranks(table)
     environment = Environment(
         loader=PackageLoader("slicefill.reporting"),
@@ -77,6 +79,7 @@ def render_report(content: ReportContent) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.tests["figure"] = lambda each: isinstance(each, ReportFigure)
     environment.filters.update(columns=_columns, rows=_rows, data_uri=_data_uri)
     return environment.get_template("report.html").render(report=content)
 

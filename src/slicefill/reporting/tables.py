@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from slicefill.metrics import find_metric, metric_label
-from slicefill.metrics.statistics import merit
+from slicefill.metrics.statistics import LEAST_TESTED, merit
 from slicefill.reporting.report import ReportTable
 
 _SLICES = 5  # listed of each method
@@ -54,12 +54,16 @@ def summary_table(summary: pd.DataFrame, metrics: Sequence[str], caption: str) -
     return ReportTable(caption, pd.DataFrame(cells), _counted(summary, metrics), ranks)
 
 
-def comparison_table(comparison: pd.DataFrame, caption: str) -> ReportTable:
+def comparison_table(comparison: pd.DataFrame, caption: str, level: float) -> ReportTable:
     """Lay the paired comparison against the best reference method out.
 
     Args:
         comparison: What `metrics.statistics.compare_methods` returns.
-        caption: Caption of the table; say the confidence level of the interval there.
+        caption: Caption of the table.
+        level: Confidence level of the intervals.
+
+    Returns:
+        A row per metric and method; without intervals and p where no row has subjects enough.
     """
     frame = pd.DataFrame(
         {
@@ -79,8 +83,16 @@ def comparison_table(comparison: pd.DataFrame, caption: str) -> ReportTable:
     )
     note = (
         "Gain: mean difference to the reference, turned so that positive is better, in the unit "
-        "of the metric. p: Wilcoxon's signed-rank test over subjects, paired, two-sided; Holm: "
-        "corrected over all rows. Cases harmed: fraction in which the method is worse."
+        "of the metric. Cases harmed: fraction in which the method is worse. "
+    )
+    if comparison["p"].isna().all():
+        untested = frame.drop(columns=["interval", "p", "p (Holm)"])
+        note += f"Tests and intervals are made with {LEAST_TESTED} subjects or more."
+        return ReportTable(caption, untested, note)
+    note += (
+        f"Interval: {level:.0%}, bootstrap over subjects. p: Wilcoxon's signed-rank test over "
+        f"subjects, paired, two-sided, from {LEAST_TESTED} of them on; Holm: corrected over all "
+        "metrics and methods."
     )
     return ReportTable(caption, frame, note)
 
@@ -105,11 +117,16 @@ def least_confident(slices: pd.DataFrame) -> list[ReportTable]:
     frame = worst[["method", "case", "slice", "confidence", "abstained", "error"]].rename(
         columns={"error": "true error", "abstained": "abstained from"}
     )
+    frame = frame.dropna(axis="columns", how="all")  # no truth: no true error
     note = (
         "Confidence: mean over the slice; of a calibrated method 1 - the expected absolute error, "
-        "a fraction of the window, of others the agreement of both neighbours. True error: "
-        "mean absolute error in the body, fraction of the window; n/a where no slice was removed."
+        "a fraction of the window, of others the agreement of both neighbours."
     )
+    if "true error" in frame:
+        note += (
+            " True error: mean absolute error in the body, fraction of the window; n/a where no "
+            "slice was removed."
+        )
     return [ReportTable("Least confident slices: look at these first.", frame, note)]
 
 

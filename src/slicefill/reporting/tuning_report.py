@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from slicefill import __version__
+from slicefill.advice import kedro_run
 from slicefill.params import TuningParams
 from slicefill.reporting.report import ReportContent, ReportFigure, ReportTable
 from slicefill.tuning.objectives import OBJECTIVES
@@ -45,7 +46,8 @@ def compose_report(
         headline=f"Trial {best['trial']} of {len(trials)}: {found}.",
         settings=_settings(best, tuning, trials),
         tables=[_values(best), _folds(best), _trials(trials, best, tuning)],
-        figures=[ReportFigure(caption(name), png) for name, png in figures.items()],
+        figures=[],
+        folded=[ReportFigure(caption(name), png) for name, png in figures.items()],
         warnings=[f"{failed} trial(s) failed; trials.csv has the reasons."] if failed else [],
         footnotes=_FOOTNOTES,
     )
@@ -70,7 +72,7 @@ def _settings(
 
 def _values(best: Mapping[str, Any]) -> ReportTable:
     rows = [{"parameter": name, "best": value} for name, value in best["values"].items()]
-    note = "Used by: kedro run --pipelines=synthesis --params synthesis.preset=tuned"
+    note = f"Used by: {kedro_run('synthesis', **{'synthesis.preset': 'tuned'})}"
     return ReportTable("The best values.", pd.DataFrame(rows), note)
 
 

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -62,6 +62,7 @@ def register_model(model: ModelFile) -> None:
         return
     from mlflow.exceptions import MlflowException
 
+    model = _named_by_weights(model)
     client = open_client(run.channel.uri)
     try:
         if _newest_fingerprint(client, model.name) == model.fingerprint:
@@ -71,6 +72,18 @@ def register_model(model: ModelFile) -> None:
         logger.warning("%s is not registered, the next run tries again: %s", model.name, error)
     else:
         logger.info("registered: models:/%s/%s", model.name, made)
+
+
+def _named_by_weights(model: ModelFile) -> ModelFile:
+    """Name a model that holds the shipped weights after them, not after the method that kept them.
+
+    Adaptation keeps them where the adapted ones are no better.
+    """
+    from slicefill.imputation.methods.pretrained import PRETRAINED
+
+    if model.kind != "imputation" or model.read().get("kind") != PRETRAINED:
+        return model
+    return replace(model, name=f"{model.name.partition('-')[0]}-{PRETRAINED}")
 
 
 def _newest_fingerprint(client: "MlflowClient", name: str) -> str | None:

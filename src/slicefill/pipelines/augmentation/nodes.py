@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pandas as pd
 
+from slicefill.advice import kedro_run
 from slicefill.fingerprint import fingerprint
 from slicefill.params import AugmentationParams, ComparisonParams
 from slicefill.segmentation.scans import Scan, ScanPromise, ScanSet, make_scan
@@ -52,7 +53,7 @@ def list_slices(
     for name in sorted(name for name, own in rows.items() if not own):
         logger.warning("%s: no case was imputed by %s", name, chosen[name].imputed_by)
     if not any(rows.values()):
-        msg = "no chosen method has a case: first run: kedro run --pipelines=comparison"
+        msg = f"no chosen method has a case: first run: {kedro_run('comparison')}"
         raise ValueError(msg)
     return pd.DataFrame([row for own in rows.values() for row in own])
 

@@ -34,7 +34,7 @@ def _score() -> list[Node]:
         ),
         Node(
             tabulate_adaptation,
-            inputs="imputed_cases",
+            inputs="models",
             outputs="adaptation_gains",
             name="tabulate_adaptation",
         ),

@@ -34,7 +34,7 @@ def evaluate_cases(
     """
     from slicefill.execution.each import run_each
     from slicefill.metrics.evaluation import evaluate_case
-    from slicefill.reporting.evaluation_report import draw_case
+    from slicefill.reporting.evaluation_figures import draw_case
     from slicefill.reporting.evaluation_tables import tabulate_results
 
     items = _by_case(imputed_cases, cases, splits, params.figure_cases)
@@ -98,7 +98,7 @@ def draw_figures(
     params: EvaluationParams,
 ) -> dict[str, Any]:
     """Plots of scores and confidence, loss curves and attention maps."""
-    from slicefill.reporting.evaluation_report import (
+    from slicefill.reporting.evaluation_figures import (
         draw_confidence,
         draw_scores,
         draw_training,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from slicefill.advice import kedro_run
 from slicefill.execution.each import prepared
 from slicefill.fingerprint import fingerprint
 from slicefill.ingestion.splits import choose_cases
@@ -32,14 +33,19 @@ def impute_cases(
     """Promise one imputed case per method and case, as `method/case`.
 
     Returns:
-        The promises, and the methods: as named, but for the shipped weights where they stand in.
+        The promises, and the methods: as named, but `pretrained` wherever the shipped weights
+        impute: in the place of a method that is not trained, or of adapted weights that were no
+        better.
     """
     chosen = choose_cases(acquired_cases, splits, params.cases)
     methods = _stand_in(names, models, params, parameters)
+    impute = partial(promise_imputed, chosen, models=models, params=params, parameters=parameters)
+    subjects = splits[splits["case"].isin([*chosen])]["subject"].nunique()
+    advice = _advise_adaptation(models, parameters, scans=len(chosen), subjects=subjects)
     promises = {
         f"{name}/{case}": promise
         for name in methods
-        for case, promise in promise_imputed(chosen, name, models, params, parameters).items()
+        for case, promise in impute(name=name, advice=advice).items()
     }
     return promises, methods
 
@@ -50,11 +56,16 @@ def _stand_in(
     """Put the shipped weights in the place of methods that are not trained yet, each once.
 
     Adapted ones stand in where they are among the names and were made. With `weights: own` nothing
-    stands in.
+    stands in. A model that holds the shipped weights, because adaptation kept them, imputes under
+    their name in any case.
     """
     from slicefill.imputation.methods import find_method
     from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
 
+    kept = [name for name in names if name in models and models[name]().get("kind") == PRETRAINED]
+    for name in kept:
+        logger.info("%s: adaptation kept the shipped weights, which impute as %s", name, PRETRAINED)
+    names = [PRETRAINED if name in kept else name for name in names]
     untrained = [
         name for name in names if name not in models and find_method(name, parameters).has("train")
     ]
@@ -62,14 +73,42 @@ def _stand_in(
         return list(dict.fromkeys(names))
     substitute = ADAPTED if ADAPTED in names and ADAPTED in models else PRETRAINED
     for name in untrained:
-        logger.info(
-            "%s is not trained here: the shipped weights impute instead, as %s; to train it: "
-            "kedro run --pipelines=synthesis --params variant=%s",
-            name,
-            substitute,
-            name,
-        )
+        said = "%s is not trained here: the shipped weights impute instead, as %s; to train it: %s"
+        logger.info(said, name, substitute, _training(name, parameters))
     return list(dict.fromkeys(substitute if name in untrained else name for name in names))
+
+
+def _training(name: str, parameters: Mapping[str, Any]) -> str:
+    """Return the command that trains a method."""
+    from slicefill.imputation.methods import find_method
+    from slicefill.imputation.methods.pretrained import ADAPTED
+
+    if find_method(name, parameters).kind == ADAPTED:
+        return kedro_run("adaptation")
+    return kedro_run("synthesis", variant=name)
+
+
+def _advise_adaptation(
+    models: Models, parameters: Mapping[str, Any], *, scans: int, subjects: int
+) -> Callable[[int], str] | None:
+    """Return what says, for a scan of so many slices, how the weights could learn from it.
+
+    Nothing says so where they have tried already.
+    """
+    from slicefill.imputation.methods import find_method
+    from slicefill.imputation.methods.pretrained import ADAPTED
+
+    if ADAPTED in models or ADAPTED not in parameters["methods"]:
+        return None
+    asked = find_method(ADAPTED, parameters).params
+    return partial(_told_adaptation, kedro_run("adaptation"), scans, subjects, asked)
+
+
+def _told_adaptation(command: str, scans: int, subjects: int, asked: Any, depth: int) -> str:
+    from slicefill.imputation.methods.adapted.sufficiency import may_decide
+
+    can = may_decide(depth, scans=scans, subjects=subjects, params=asked)
+    return f", or let them learn from it: {command}" if can else ""
 
 
 def promise_imputed(
@@ -78,8 +117,18 @@ def promise_imputed(
     models: Models,
     params: ImputationParams,
     parameters: Mapping[str, Any],
+    advice: Callable[[int], str] | None = None,
 ) -> dict[str, Promise]:
     """Promise every case imputed by one method.
+
+    Args:
+        acquired_cases: What is imputed.
+        name: Of the method.
+        models: Those that are trained.
+        params: How it imputes.
+        parameters: All parameters.
+        advice: Of a scan unlike what the weights have seen, by its number of slices: what to do
+            besides looking at the result.
 
     Raises:
         ValueError: If there is no such method, or it learns and was not trained.
@@ -90,7 +139,7 @@ def promise_imputed(
     if system.has("train") and name not in models:
         msg = (
             f"imputation.methods: {name!r} is not trained (found: {', '.join(models) or 'none'}); "
-            f"train it with `kedro run --pipelines=synthesis --params variant={name}`, or choose "
+            f"train it with `{_training(name, parameters)}`, or choose "
             "another method: `--params 'imputation.methods=[pretrained]'`"
         )
         raise ValueError(msg)
@@ -101,7 +150,7 @@ def promise_imputed(
     rule = params.model_dump(exclude={"methods", "weights", "cases", "batch_pixels", "confidence"})
     return {
         case: Promise(
-            partial(_impute, case, promise, imputer, params),
+            partial(_impute, case, promise, imputer, params, advice),
             fingerprint(promise.fingerprint, own, rule),
         )
         for case, promise in acquired_cases.items()
@@ -118,14 +167,18 @@ def _prepare(
 
 
 def _impute(
-    name: str, promise: Promise, imputer: "Lazy[Imputer]", params: ImputationParams
+    name: str,
+    promise: Promise,
+    imputer: "Lazy[Imputer]",
+    params: ImputationParams,
+    advice: Callable[[int], str] | None,
 ) -> Case:
     from slicefill.imputation.impute import impute_case
 
     rng = np.random.default_rng([params.seed, *name.encode()])  # whatever the order of the cases
     imputed = impute_case(promise.make(), prepared(imputer), params, rng)
-    adapted = imputed.record["adaptation"] is not None
-    remedy = "" if adapted else ", or let them learn from it: kedro run --pipelines=adaptation"
+    depth = sum("acquired" in one for one in imputed.record["slices"])
+    remedy = advice(depth) if advice else ""
     for difference in (imputed.record["domain"] or {}).get("outside", ()):
         said = "%s is unlike what the shipped weights have seen: %s; look at the result%s"
         logger.warning(said, name, difference, remedy)

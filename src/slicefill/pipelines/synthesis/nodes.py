@@ -104,7 +104,7 @@ def record_history(models: Models, names: list[str], parameters: dict[str, Any])
     tables = [pd.DataFrame(columns=["model", "epoch", "term", "value"])]
     for name in learned:
         if name in models:
-            history = pd.DataFrame(models[name]()["history"])
+            history = pd.DataFrame(models[name]()["history"], columns=["epoch", "term", "value"])
             history.insert(0, "model", name)
             tables.append(history)
     if learned and len(tables) == 1:

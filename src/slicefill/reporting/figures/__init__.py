@@ -2,6 +2,7 @@
 
 from slicefill.reporting.figures.curves import loss_curves, segmentation_curves
 from slicefill.reporting.figures.imputation_views import (
+    as_slabs,
     grid_spec,
     imputation_views,
     imputed_spec,
@@ -16,6 +17,7 @@ from slicefill.reporting.figures.views import attention_maps, first_channel, vie
 __all__ = [
     "Labelled",
     "ViewSpec",
+    "as_slabs",
     "attention_maps",
     "first_channel",
     "grid_spec",

@@ -19,6 +19,7 @@ from slicefill.reporting.figures.overlays import (
     draw_labels,
     label_legend,
     label_styles,
+    name_labels,
 )
 from slicefill.reporting.figures.planes import Plane, ViewSpec, common_shape, upright_planes
 from slicefill.reporting.figures.views import first_channel, grey_window
@@ -39,7 +40,8 @@ def imputation_views(
             is drawn.
         acquired_case: The case it was imputed from. Each of its slices is drawn as thick as the
             slices lie apart; nothing is interpolated.
-        names: Label id to name; one colour each, in this order. Id 0 is not drawn.
+        names: Label id to name; one colour each, in this order, then labels without a name. Id 0
+            is not drawn.
         spec: The grid of the imputed case and where to cut it: `imputed_spec`.
 
     Returns:
@@ -51,7 +53,7 @@ def imputation_views(
     """
     step = imputed.record["count"] + 1
     image = first_channel(imputed.image)
-    slabs = _as_slabs(first_channel(acquired_case.image), spec.axis, step)
+    slabs = as_slabs(first_channel(acquired_case.image), spec.axis, step)
     confidence = imputed.maps["confidence"].intensities()
     labels = {} if imputed.label is None else {"labels": image}
     columns = {"acquired slices": slabs, "imputed": image, **labels, "confidence": confidence}
@@ -65,13 +67,14 @@ def imputation_views(
             draw_pixels(panel, plane, plane.cut(volume), cmap=scale.cmap, norm=scale.norm)
             _draw_cuts(panel, plane)
     if imputed.label is not None:
-        _tint(axes[:, 2], planes, imputed.label.stored, names)
-        label_legend(figure, axes, names)
+        shown = name_labels(names, [plane.cut(imputed.label.stored) for plane in planes])
+        _tint(axes[:, 2], planes, imputed.label.stored, shown)
+        label_legend(figure, axes, shown)
     _bar_below(figure, axes[-1, -1])
     return figure
 
 
-def _as_slabs(acquired_case: Array, axis: int, step: int) -> Array:
+def as_slabs(acquired_case: Array, axis: int, step: int) -> Array:
     """Put the nearest acquired slice at every place of the imputed grid; a tie goes upwards."""
     places = np.arange((acquired_case.shape[axis] - 1) * step + 1)
     return np.take(acquired_case, (places + step // 2) // step, axis=axis)

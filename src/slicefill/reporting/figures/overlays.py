@@ -1,6 +1,6 @@
 """Predicted labels over the image, with the outline of the truth, from three directions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from slicefill.reporting.figures.views import grey_window
 from slicefill.types import Array
 
 LabelStyles = dict[int, tuple[str, Dash]]
-
+"""Label id to colour and dash pattern."""
 
 _RIGHT, _WRONG = 0.3, 0.8  # opacity where a prediction agrees with the truth, and where not
 
@@ -120,9 +120,8 @@ def _legend_of_tints(predicted: bool, known: bool) -> list[Patch]:
 
 
 _OPACITY = 0.3
+_MOST_NAMED = 24  # labels in a legend
 LEGEND_INCHES = 1.4
-
-"""Label id to colour and dash pattern."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +144,8 @@ def label_views(
     Args:
         truth: The real volume and its labels; None where there are none.
         imputed: Method name to imputed volume and labels, on the same grid.
-        names: Label id to name; one colour each, in this order. Id 0 is not drawn.
+        names: Label id to name; one colour each, in this order, then labels without a name. Id 0
+            is not drawn.
         spec: The grid and where to cut it.
 
     Returns:
@@ -159,6 +159,7 @@ def label_views(
     labels = {f"the labels of {name}": case.label for name, case in cases.items()}
     planes = upright_planes(spec, common_shape(images | labels))
     window = grey_window(next(iter(images.values())))
+    names = name_labels(names, [plane.cut(ids) for plane in planes for ids in labels.values()])
     styles = label_styles(names)
     figure, axes = panel_grid(planes, list(cases), spec.title, LEGEND_INCHES)
     for panels, case in zip(axes.T, cases.values(), strict=True):
@@ -167,6 +168,18 @@ def label_views(
             draw_labels(panel, plane, plane.cut(case.label), styles)
     label_legend(figure, axes, names)
     return figure
+
+
+def name_labels(names: Mapping[int, str], shown: Iterable[Array]) -> dict[int, str]:
+    """Name all labels that are shown; those without a name come last, by their id.
+
+    Example:
+        >>> name_labels({0: "background", 7: "tumour"}, [np.array([0, 3, 7])])
+        {0: 'background', 7: 'tumour', 3: 'label 3'}
+    """
+    found = sorted({int(label) for ids in shown for label in np.unique(ids)})
+    unnamed = {label: f"label {label}" for label in found if label and label not in names}
+    return {**names, **unnamed}
 
 
 def label_styles(names: Mapping[int, str]) -> LabelStyles:
@@ -185,11 +198,17 @@ def label_legend(
     names: Mapping[int, str],
     further: Sequence[Artist] = (),
 ) -> None:
-    """Name the labels in the right margin of a sheet of panels, then `further` entries."""
+    """Name the labels in the right margin of a sheet of panels, then `further` entries.
+
+    Where there are too many for the margin, the last are counted.
+    """
     handles: list[Artist] = [
         Line2D([], [], color=colour, linestyle=dashes, label=names[label])
         for label, (colour, dashes) in label_styles(names).items()
     ]
+    if len(handles) > _MOST_NAMED:
+        more = f"and {len(handles) - _MOST_NAMED} more"
+        handles[_MOST_NAMED:] = [Line2D([], [], linestyle="none", label=more)]
     right = axes[0, -1].get_position(original=True).x1
     figure.legend(handles=[*handles, *further], loc="center left", bbox_to_anchor=(right, 0.5))
 

@@ -8,7 +8,7 @@ from slicefill.params.imputation import ImputationParams
 from slicefill.types import Checkpoint, Method
 
 if TYPE_CHECKING:  # brings torch
-    from slicefill.imputation.methods.adapted.adaptation import Scans
+    from slicefill.imputation.methods.adapted.holding_out import Scans
     from slicefill.training.fit import Run
 
 __all__ = ["SECTION", "Params", "load", "train", "training_fingerprint"]
@@ -41,7 +41,7 @@ def training_fingerprint(data: LearningData, params: Params) -> str:
 
 
 def _scans(data: LearningData) -> "Scans":
-    from slicefill.imputation.methods.adapted.adaptation import Scans
+    from slicefill.imputation.methods.adapted.holding_out import Scans
 
     cases = {case: data.acquired[case] for case in data.imputed}
     return Scans(cases, dict(zip(data.splits["case"], data.splits["subject"], strict=True)))

@@ -1,19 +1,38 @@
-"""Division of scans into training and held-out parts: by subject, or by slices of each scan."""
+"""Scans to adapt to, divided into training and held-out parts: by subject, or by slices."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from slicefill.fingerprint import fingerprint
 from slicefill.geometry import AxisName, slices_back, slices_first, through_plane_axis
+from slicefill.imputation.methods.adapted.params import AdaptationParams
 from slicefill.types import Case, Promise, Volume
 
 _FEWEST_HELD = 3  # slices: two given, one to predict
 _FEWEST_LEARNED = 2  # slices before and after: one interval each
 SHORTEST = _FEWEST_HELD + 2 * _FEWEST_LEARNED
 """Least number of slices of a scan of which some can be held out."""
+
+
+@dataclass(frozen=True)
+class Scans:
+    """Scans to adapt to.
+
+    Attributes:
+        cases: Anisotropic cases by id.
+        subjects: Subject by case id.
+    """
+
+    cases: Mapping[str, Promise]
+    subjects: Mapping[str, str]
+
+    def draw(self, most: int, seed: int) -> "Scans":
+        """Draw at most `most` of the cases by the seed."""
+        drawn = np.random.default_rng(seed).permutation(sorted(self.cases))[:most].tolist()
+        return replace(self, cases={case: self.cases[case] for case in sorted(drawn)})
 
 
 @dataclass(frozen=True)
@@ -29,6 +48,32 @@ class Divided:
     training: Mapping[str, Promise]
     held_out: Mapping[str, Promise]
     by: str
+
+
+def divide(scans: Scans, channels: int, params: AdaptationParams) -> Divided:
+    """Hold out some subjects where there are enough, otherwise some slices of every scan.
+
+    Raises:
+        ValueError: If there is one subject, whose scans are all too short.
+    """
+    guides = {
+        case: Promise(partial(_guide, promise, channels), promise.fingerprint)
+        for case, promise in scans.cases.items()
+    }
+    subjects = {scans.subjects[case] for case in guides}
+    if len(subjects) < params.subjects:
+        divided = hold_out_slices(guides, params.held_out, params.through_plane)
+        if divided.held_out:
+            return divided
+    if len(subjects) < 2:
+        msg = (
+            f"adaptation: expected scans of two subjects, or one of {SHORTEST} slices, part of "
+            f"which can be held out, got {len(guides)} scan(s) of {len(subjects)} subject(s); give "
+            "more scans, or impute without adaptation"
+        )
+        raise ValueError(msg)
+    seed = params.optimisation.seed
+    return hold_out_subjects(guides, scans.subjects, params.held_out, seed)
 
 
 def hold_out_subjects(
@@ -109,3 +154,12 @@ def cut_slices(case: Case, part: slice, axis: AxisName) -> Case:
 
 def _make_part(promise: Promise, part: slice, axis: AxisName) -> Case:
     return cut_slices(promise.make(), part, axis)
+
+
+def _guide(promise: Promise, channels: int) -> Case:
+    """Make a case with only the channels that guide the motion."""
+    case = promise.make()
+    stored = case.image.stored
+    if stored.ndim == 3:
+        return case
+    return replace(case, image=case.image.with_stored(stored[..., :channels]))

@@ -11,6 +11,9 @@ from slicefill.imputation.methods.slice_imputation.params import (
 )
 from slicefill.params.base import AxisName, Count, HardwareParams, Params, Weight
 
+GAINS = ("gain_db", "standard_error", "groups", "better", "p")
+"""What is known of the gain on held-out groups of one kind."""
+
 
 class AdaptationParams(Params):
     """Training of the shipped weights on the scans that are to be imputed."""
@@ -48,8 +51,15 @@ class AdaptationParams(Params):
 
     def within(self, minutes: float) -> Self:
         """Return the same with another limit of time."""
-        limited = self.optimisation.model_copy(update={"minutes": minutes})
-        return self.model_copy(update={"optimisation": limited})
+        return self._optimised(minutes=minutes)
+
+    def scoring(self, groups: int) -> Self:
+        """Return the same with another number of held-out groups to score at most."""
+        return self._optimised(validation_groups=groups)
+
+    def _optimised(self, **changes: float) -> Self:
+        changed = self.optimisation.model_copy(update=changes)
+        return self.model_copy(update={"optimisation": changed})
 
 
 _GROUPS = {

@@ -15,6 +15,7 @@ from typing import Any
 from upath import UPath
 
 from slicefill import __version__
+from slicefill.advice import kedro_run
 from slicefill.params import ImputationParams
 from slicefill.params.base import Params as BaseParams
 from slicefill.types import Checkpoint, Method
@@ -23,8 +24,6 @@ PRETRAINED = "pretrained"
 """The kind of the shipped weights, and the name of its entry in `methods`."""
 ADAPTED = "adapted"
 """The same of these weights once they have learned from the scans that are imputed."""
-SHIPPED = "shipped"
-"""The weights in use where adaptation did not pay."""
 MOST_BYTES = 10_000_000
 """Largest file of weights that is shipped."""
 _WEIGHTS, _MODEL = "weights.safetensors", "model.json"
@@ -75,7 +74,7 @@ def read_pretrained(folder: Traversable | UPath) -> Checkpoint:
     if missing:
         msg = (
             f"{folder}: expected the shipped weights, found no {' and no '.join(missing)}; install "
-            "the package again, or train: kedro run --pipelines=synthesis"
+            f"the package again, or train: {kedro_run('synthesis')}"
         )
         raise FileNotFoundError(msg)
     checkpoint: Checkpoint = json.loads(folder.joinpath(_MODEL).read_text("utf-8"))

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from slicefill.advice import kedro_run
 from slicefill.imputation.methods import LearningData
 from slicefill.imputation.methods.slice_imputation.params import SynthesisParams as Params
 from slicefill.params.imputation import ImputationParams
@@ -82,7 +83,7 @@ def _divide(data: LearningData, params: Params) -> "TrainingData":
             msg = (
                 f"ingestion.split: expected cases of a subject in {name}, got {sizes}; give more "
                 "scans, change the fractions, or impute without training: "
-                "kedro run --pipelines=imputation"
+                f"{kedro_run('imputation')}"
             )
             raise ValueError(msg)
     return TrainingData(parts["train"], parts["validation"], params.through_plane)

@@ -23,7 +23,7 @@ from slicefill.imputation.methods.slice_imputation.groups import (
 from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.imputation.methods.slice_imputation.perceptual import PerceptualFeatures
 from slicefill.imputation.methods.slice_imputation.synthesis import as_batch, synthesise
-from slicefill.imputation.methods.slice_imputation.views import IN_PLANE, ViewCache
+from slicefill.imputation.methods.slice_imputation.views import ViewCache, kind_of
 from slicefill.params.base import AxisName
 from slicefill.types import Checkpoint, Promise
 
@@ -128,7 +128,7 @@ def score_groups(
         slices = torch.from_numpy(np.ascontiguousarray(view.slices[places]))[None].to(device)
         batch = as_batch(slices, slices.new_zeros(1, len(places)))
         made, real = synthesise(network, batch).slices[0], batch.inner[0]
-        kind = "in_plane" if group.view in IN_PLANE else group.view
+        kind = kind_of(group.view)
         psnr = peak_signal_noise_ratio(made, real, data_range=1.0)
         values[f"psnr/{kind}"].append(min(float(psnr), _MOST))
         ssim = structural_similarity_index_measure(made, real, data_range=1.0)

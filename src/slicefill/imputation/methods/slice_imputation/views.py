@@ -14,7 +14,7 @@ from slicefill.training.cache import BoundedCache
 from slicefill.types import Array, Case, Floats, Promise, Stack
 
 THROUGH_PLANE = "through_plane"
-IN_PLANE = ("rows", "columns")
+_IN_PLANE = ("rows", "columns")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +33,11 @@ class View:
     shows_object: Floats
     occupied: Array
     factor: int
+
+
+def kind_of(view: str) -> str:
+    """Return the kind of a view by its name: `in_plane` (rows and columns) or `through_plane`."""
+    return "in_plane" if view in _IN_PLANE else view
 
 
 def cut_views(case: Case, axis_name: AxisName, params: SynthesisParams) -> dict[str, View]:
