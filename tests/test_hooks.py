@@ -10,7 +10,7 @@ from kedro.framework.hooks.manager import _create_hook_manager, _register_hooks
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 from matplotlib.figure import Figure
-from pandas import DataFrame
+from pandas import DataFrame, concat
 
 from slicefill import tracking
 from slicefill.advice import kedro_run
@@ -360,6 +360,22 @@ def test_the_summary_comes_last_also_where_the_run_ends_with_a_code(catalog, cap
     said = capsys.readouterr().out
     assert "── ingestion · tiny · 0 s ─" in said
     assert "Left out  1 refused, 1 failed" in said
+
+
+def test_the_summary_counts_the_files_of_a_report_on_disk(configuration, tmp_path, capsys):
+    entry = configuration("base")["catalog"]["ingestion_report"]
+    path = str(tmp_path / "report.csv")
+    catalog = DataCatalog.from_config({"ingestion_report": {**entry, "filepath": path}})
+    aside = REFUSED.tail(1).assign(files=12)
+    catalog.save("ingestion_report", concat([REFUSED.head(1), REFUSED.head(1), aside, aside]))
+    hook, pipeline = SummaryHook(), REPORT
+    told = {"env": "tiny", "pipeline_names": None, "runtime_params": None}
+    hook.before_pipeline_run(told, pipeline)
+    around = hook.after_pipeline_run(pipeline, catalog)
+    next(around)
+    with pytest.raises(StopIteration):
+        next(around)
+    assert "Left out  2 refused, 24 left aside" in capsys.readouterr().out
 
 
 def test_a_run_of_which_nothing_exists_has_a_summary_too(capsys):

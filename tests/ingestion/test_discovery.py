@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.companions import source_files
-from slicefill.ingestion.found import distinct_ids
+from slicefill.ingestion.found import distinct_ids, group_left_aside
 from slicefill.ingestion.layouts import find_cases, find_scans
 from slicefill.ingestion.manifest import check_cases
 from slicefill.ingestion.reading import read_raw_case
@@ -203,6 +203,16 @@ def test_a_zip_is_there_as_long_as_it_is_needed(tmp_path, write, params, slice_o
     assert cases["a"].label is not None
     assert cases["d"].image.stored.shape == (6, 5, 3)
     assert not place.exists()
+
+
+def test_what_a_zip_holds_besides_is_named(tmp_path, write, params):
+    image = write("scan.nii.gz")
+    with zipfile.ZipFile(tmp_path / "scans.zip", "w") as archive:
+        archive.write(image, "in/scan.nii.gz")
+        archive.writestr("in/notes.txt", "hello")
+    with find_scans(tmp_path / "scans.zip", params(layout="auto")) as found:
+        told = group_left_aside(found.left_aside, tmp_path / "scans.zip")
+    assert told == [("notes.txt", "a text, table or document", 1)]
 
 
 def test_a_zip_of_dicom_files_is_called_after_the_archive(tmp_path, params, slice_of, write_series):

@@ -69,8 +69,12 @@ def group_left_aside(left_aside: Iterable[LeftAside], folder: Path) -> list[tupl
 
 
 def relative(path: Path, folder: Path) -> str:
-    """Return a path below a folder, with `/`, as text that can be written as UTF-8."""
-    return printable(path.relative_to(folder).as_posix())
+    """Return a path below a folder, with `/`, as text that can be written as UTF-8.
+
+    What lies elsewhere, as the content of an archive does, has its name alone.
+    """
+    below = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+    return printable(below)
 
 
 def safe_id(name: str) -> str:
