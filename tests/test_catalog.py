@@ -123,7 +123,7 @@ import sys
 from kedro.framework.project import configure_project, pipelines, settings
 configure_project("slicefill")
 assert {"study", "ingestion", "imputation", "__default__"} <= set(pipelines), list(pipelines)
-assert len(settings.HOOKS) == 4
+assert len(settings.HOOKS) == 5
 heavy = {"torch", "monai", "mlflow", "matplotlib", "lightning_fabric", "optuna", "plotly"}
 print(sorted(heavy & set(sys.modules)))
 """

@@ -287,8 +287,18 @@ SLICES = [
     for k in (1, 2, 3)
 ]
 REFUSED = pd.DataFrame(
-    [["case-2", "images/case-2.nii.gz", "a whole file", "half of it", "copy it again"]],
-    columns=["case", "file", "expected", "found", "remedy"],
+    [
+        [
+            "case-2",
+            "images/case-2.nii.gz",
+            "a whole file",
+            "half of it",
+            "copy it again",
+            "refused",
+            1,
+        ]
+    ],
+    columns=["case", "file", "expected", "found", "remedy", "outcome", "files"],
 )
 
 

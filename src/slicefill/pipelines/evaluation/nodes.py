@@ -132,7 +132,7 @@ def write_report(
         "comparisons": comparisons,
         "slice_confidence": slice_confidence,
         "adaptation": adaptation_gains,
-        "refused": refused.drop(columns="outcome"),
+        "refused": refused.drop(columns=["outcome", "files"]),
     }
     drawn = dict(sorted({**case_figures, **figures}.items()))
     return render_report(compose_report(tables, drawn, as_plain(parameters)))
