@@ -34,16 +34,16 @@ with DAG(
             "ingestion",
             "anisotropization",
             "synthesis",
-            "imputation",
             "evaluation",
+            "imputation",
         )
     }
     tasks["ingestion"] >> tasks["anisotropization"]
     tasks["anisotropization"] >> tasks["synthesis"]
     tasks["ingestion"] >> tasks["synthesis"]
-    tasks["anisotropization"] >> tasks["imputation"]
-    tasks["ingestion"] >> tasks["imputation"]
-    tasks["synthesis"] >> tasks["imputation"]
     tasks["imputation"] >> tasks["evaluation"]
     tasks["ingestion"] >> tasks["evaluation"]
     tasks["synthesis"] >> tasks["evaluation"]
+    tasks["anisotropization"] >> tasks["imputation"]
+    tasks["ingestion"] >> tasks["imputation"]
+    tasks["synthesis"] >> tasks["imputation"]
