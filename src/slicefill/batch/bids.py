@@ -90,9 +90,8 @@ def _claim(derivative: Derivative, taken: set[Path]) -> None:
 
 def _impute(derivative: Derivative, imputer: Imputer, params: ImputationParams) -> Outcome:
     image, label = derivative.image, derivative.label
-    rule = params.model_dump(exclude={"methods", "weights", "cases", "batch_pixels", "confidence"})
     inputs = [checksum([path]) for path in (image, label) if path]
-    own = fingerprint(inputs, imputer.fingerprint, rule)
+    own = fingerprint(inputs, imputer.fingerprint, params.decisive)
     if written_fingerprint(derivative) == own:
         return Outcome(image, "unchanged")
     case = read_raw_case(RawCase(image.name, image, label), own_scans())

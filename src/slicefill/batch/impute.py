@@ -21,8 +21,6 @@ from slicefill.types import Case, Lazy
 if TYPE_CHECKING:
     from slicefill.imputation.impute import Imputer
 
-UNIMPORTANT = {"methods", "weights", "cases", "batch_pixels", "confidence"}
-"""Parameters of imputation that change no case, or are part of the method's own fingerprint."""
 REMEDY = "name another output, or --overwrite"
 Report = Callable[[Row], None]
 
@@ -81,8 +79,8 @@ def impute_scans(
         ValueError: If the method cannot be prepared.
     """
     own = order.load(order.params)  # what cannot be prepared is refused now, not scan by scan
-    rule = order.params.model_dump(exclude=UNIMPORTANT)
-    imputer = Lazy(partial(order.load, order.params), fingerprint(own.fingerprint, rule))
+    determined = fingerprint(own.fingerprint, order.params.decisive)
+    imputer = Lazy(partial(order.load, order.params), determined)
     table = None if plan.folder is None else plan.folder / TABLE
     known = {} if table is None else read_table(table)
     work = MakeThenWrite(partial(_make, imputer, order, known), _write)

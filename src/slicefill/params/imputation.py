@@ -1,6 +1,6 @@
 """Parameters of the imputation pipeline."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -112,6 +112,12 @@ class ImputationParams(Params):
     )
     hardware: HardwareParams = HardwareParams()
     seed: int = Field(0, description="of methods that draw samples")
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """What determines an imputed case, besides the method's own fingerprint."""
+        others = {"methods", "weights", "cases", "batch_pixels", "confidence"}
+        return self.model_dump(exclude=others)
 
     @model_validator(mode="after")
     def _one_rule(self) -> Self:

@@ -146,12 +146,10 @@ def promise_imputed(
     prepare = partial(_prepare, system, models.get(name), params)
     own = prepare().fingerprint  # what cannot be prepared is refused now, not case by case
     imputer = Lazy(prepare, fingerprint(own, params))
-    # What changes no case is left out; confidence is part of the method's own fingerprint.
-    rule = params.model_dump(exclude={"methods", "weights", "cases", "batch_pixels", "confidence"})
     return {
         case: Promise(
             partial(_impute, case, promise, imputer, params, advice),
-            fingerprint(promise.fingerprint, own, rule),
+            fingerprint(promise.fingerprint, own, params.decisive),
         )
         for case, promise in acquired_cases.items()
     }
