@@ -3,6 +3,9 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -20,6 +23,14 @@ def fingerprint(*parts: Any) -> str:
     plain = [part.model_dump() if isinstance(part, BaseModel) else part for part in parts]
     text = json.dumps([__version__, *plain], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@cache
+def code_fingerprint(package: str) -> str:
+    """Return a fingerprint of the source of a package: what its code made is made anew with it."""
+    folder = Path(str(find_spec(package).submodule_search_locations[0]))  # type: ignore[union-attr,index]
+    files = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.py")}
+    return fingerprint(files)
 
 
 def weights_fingerprint(weights: Mapping[str, Any]) -> str:

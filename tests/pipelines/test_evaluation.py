@@ -1,19 +1,20 @@
-import io
-import pickle
 import re
 from collections import Counter
 from functools import partial
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from slicefill.datasets.cases import CasesDataset
 from slicefill.imputation.impute import classical_imputer, impute_case
-from slicefill.params import SERIAL, EvaluationParams
+from slicefill.params import EvaluationParams
 from slicefill.pipelines.evaluation.nodes import (
     draw_figures,
     evaluate_cases,
     summarise_evaluation,
+    tabulate_scores,
     write_report,
 )
 from slicefill.reporting.evaluation_tables import tabulate_adaptation
@@ -28,6 +29,14 @@ SPLITS = pd.DataFrame({"case": ["a", "b"], "subject": ["p", "q"], "split": "test
 @pytest.fixture(scope="module")
 def params(configuration):
     return EvaluationParams(**configuration("tiny")["parameters"]["evaluation"])
+
+
+def evaluate(imputed, cases, splits, params):
+    """Both nodes, with what the first one leaves on disk between them."""
+    with TemporaryDirectory() as folder:
+        results = CasesDataset(path=folder, made_by="evaluation", content="evaluation")
+        results.save(evaluate_cases(imputed, cases, splits, params))
+        return tabulate_scores(results.load(), imputed, splits)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +68,7 @@ def imputed(truths, subsampling, imputation_params):
 @pytest.fixture(scope="module")
 def evaluated(imputed, cases, params):
     """Scores, unscored cases, set scores, slices, risk-coverage curves, figures."""
-    return evaluate_cases(imputed, cases, SPLITS, params, SERIAL)
+    return evaluate(imputed, cases, SPLITS, params)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +102,7 @@ def test_the_truth_scores_best(imputed, cases, truths, params):
         made.record,
     )
     given = {name: Promise(lambda: perfect, "")}
-    row = evaluate_cases(given, cases, SPLITS, params, SERIAL)[0].iloc[0]
+    row = evaluate(given, cases, SPLITS, params)[0].iloc[0]
     assert row["psnr_body"] == np.inf
     assert row["ssim_body"] == pytest.approx(1)
     assert row["dice_mean"] == pytest.approx(1)
@@ -103,7 +112,7 @@ def test_where_no_slice_was_removed_nothing_is_scored(cases, truths, imputation_
     rule = imputation_params(count=1, through_plane="S")
     made = impute_case(truths["a"], classical_imputer("linear", rule), rule)
     given = {"linear/a": Promise(lambda: made, "")}
-    scores, unscored, *_ = evaluate_cases(given, cases, SPLITS, params, SERIAL)
+    scores, unscored, *_ = evaluate(given, cases, SPLITS, params)
     assert unscored.empty
     assert list(scores.columns) == ["case", "subject", "method"]
     assert scores.empty
@@ -119,20 +128,20 @@ def test_a_case_that_cannot_be_scored_does_not_stop_the_others(imputed, cases, p
         raise OSError("no such disk")
 
     given = {**imputed, "linear/a": Promise(fail, "")}
-    scores, unscored, *_ = evaluate_cases(given, cases, SPLITS, params, SERIAL)
+    scores, unscored, *_ = evaluate(given, cases, SPLITS, params)
     assert len(scores) == len(imputed) - 1
     assert unscored.to_dict("records") == [{"case": "linear/a", "reason": "OSError: no such disk"}]
 
 
 def test_a_case_whose_truth_is_not_there_says_so(imputed, cases, params):
-    scores, unscored, *_ = evaluate_cases(imputed, {"a": cases["a"]}, SPLITS, params, SERIAL)
+    scores, unscored, *_ = evaluate(imputed, {"a": cases["a"]}, SPLITS, params)
     assert set(scores["case"]) == {"a"}
     assert "run ingestion again" in unscored.set_index("case").loc["linear/b", "reason"]
 
 
 def test_when_no_case_can_be_scored_the_run_stops(imputed, params):
     with pytest.raises(ValueError, match=r"none of 4 imputed cases.*run ingestion again"):
-        evaluate_cases(imputed, {}, SPLITS, params, SERIAL)
+        evaluate(imputed, {}, SPLITS, params)
 
 
 def test_every_synthetic_slice_is_listed_with_its_confidence_and_its_error(imputed, evaluated):
@@ -152,11 +161,11 @@ def test_slices_are_listed_without_a_truth_too_and_of_test_subjects_alone_there_
     imputed, cases, params
 ):
     half = SPLITS.assign(split=["test", "train"])
-    *_, slices, curves, _ = evaluate_cases(imputed, cases, half, params, SERIAL)
+    *_, slices, curves, _ = evaluate(imputed, cases, half, params)
     assert set(curves["case"]) == {"a"}
     assert slices.query("case == 'b'")["error"].isna().all()
     assert slices.query("case == 'b'")["confidence"].notna().all()
-    *_, slices, curves, figures = evaluate_cases({}, cases, SPLITS, params, SERIAL)
+    *_, slices, curves, figures = evaluate({}, cases, SPLITS, params)
     assert all(table.empty and "case" in table for table in (slices, curves))
     assert figures == {}
 
@@ -174,10 +183,7 @@ def test_a_method_has_one_set_score_over_all_its_cases(imputed, cases, set_score
         ["nearest", "intensity_distance_body", 2],
         ["linear", "intensity_distance_body", 2],
     ]
-    alone = [
-        evaluate_cases(imputed, cases, SPLITS.query("case == @case"), params, SERIAL)[2]
-        for case in "ab"
-    ]
+    alone = [evaluate(imputed, cases, SPLITS.query("case == @case"), params)[2] for case in "ab"]
     lowest, highest = np.sort([each["mean"].to_numpy() for each in alone], axis=0)
     assert (set_scores["mean"] < highest).all()
     assert set(set_scores["mean"]) & {*lowest, *highest} == set()
@@ -189,7 +195,7 @@ def test_figures_show_the_first_cases_and_the_scores(imputed, cases, evaluated, 
     figures = draw_figures(imputed, scores, curves, {}, params)
     assert set(figures) == {"scores", "risk_coverage"}
     assert set(draw_figures(imputed, scores, curves[:0], {}, params)) == {"scores"}
-    *_, views = evaluate_cases(imputed, {"b": cases["b"]}, SPLITS, params, SERIAL)
+    *_, views = evaluate(imputed, {"b": cases["b"]}, SPLITS, params)
     assert set(views) == {"views_b", "labels_b"}
 
 
@@ -198,22 +204,57 @@ def test_a_figure_that_fails_costs_no_score(imputed, cases, scores, params, monk
         raise ValueError("no ink")
 
     monkeypatch.setattr("slicefill.reporting.evaluation_figures.draw_case", fail)
-    found, *_, views = evaluate_cases(imputed, cases, SPLITS, params, SERIAL)
+    found, *_, views = evaluate(imputed, cases, SPLITS, params)
     pd.testing.assert_frame_equal(found, scores)
     assert views == {}
 
 
-def test_figures_come_back_whole_from_another_process(evaluated):
-    """They are pickled on the way."""
-    for figure in evaluated[-1].values():
-        again = pickle.loads(pickle.dumps(figure))
-        assert pixels(again) == pixels(figure)
+@pytest.fixture
+def results(tmp_path):
+    return CasesDataset(path=str(tmp_path), made_by="evaluation", content="evaluation")
 
 
-def pixels(figure):
-    content = io.BytesIO()
-    figure.savefig(content, dpi=50)
-    return content.getvalue()
+def test_what_is_read_from_disk_is_what_was_found(imputed, cases, params, results):
+    """To the last bit: numbers, histograms, tables and pictures."""
+    promises = evaluate_cases(imputed, cases, SPLITS, params)
+    results.save(promises)
+    for case, promise in promises.items():
+        found, again = promise.make(), results.load()[case].make()
+        assert again.figures == found.figures
+        assert set(again.methods) == {"nearest", "linear"}
+        for method, own in found.methods.items():
+            read = again.methods[method]
+            assert read.scores == own.scores
+            pd.testing.assert_frame_equal(read.slices, own.slices, check_exact=True)
+            pd.testing.assert_frame_equal(read.curves, own.curves, check_exact=True)
+            for name, described in own.described.items():
+                np.testing.assert_array_equal(read.described[name], described)
+
+
+def test_nothing_is_scored_anew_but_for_what_changed(imputed, cases, params, results):
+    def made(*given):
+        results.save(evaluate_cases(*given))
+        return results.made
+
+    assert made(imputed, cases, SPLITS, params) == 2
+    assert made(imputed, cases, SPLITS, params) == 0
+    assert made(imputed, cases, SPLITS, params.model_copy(update={"bootstrap_samples": 7})) == 0
+    changed = {**imputed, "linear/b": Promise(imputed["linear/b"].make, "another")}
+    assert made(changed, cases, SPLITS, params) == 1
+    assert made(changed, cases, SPLITS, params.model_copy(update={"body_quantile": 0.2})) == 2
+
+
+def test_what_failed_is_tried_again(imputed, cases, params, results, monkeypatch):
+    def fail():
+        raise OSError("no such disk")
+
+    broken = {**imputed, "linear/b": Promise(fail, imputed["linear/b"].fingerprint)}
+    results.save(evaluate_cases(broken, cases, SPLITS, params))
+    _, unscored, *_ = tabulate_scores(results.load(), broken, SPLITS)
+    assert unscored["case"].tolist() == ["linear/b"]
+    results.save(evaluate_cases(imputed, cases, SPLITS, params))
+    assert results.made == 1
+    assert tabulate_scores(results.load(), imputed, SPLITS)[1].empty
 
 
 @pytest.fixture
@@ -237,7 +278,7 @@ def counted():
 def test_every_volume_is_read_once(imputed, cases, params, counted):
     """By scores, confidence, figures and set scores of both methods together."""
     counts, count = counted
-    *_, views = evaluate_cases(count(imputed), count(cases), SPLITS, params, SERIAL)
+    *_, views = evaluate(count(imputed), count(cases), SPLITS, params)
     assert views
     assert counts == dict.fromkeys([*imputed, *cases], 1)
 
@@ -247,7 +288,7 @@ def test_what_the_record_says_is_not_read_from_volumes(imputed, cases, params, c
     counts, count = counted
     training = SPLITS.assign(split=["train", "test"])
     none_drawn = params.model_copy(update={"figure_methods": []})
-    slices = evaluate_cases(count(imputed), count(cases), training, none_drawn, SERIAL)[3]
+    slices = evaluate(count(imputed), count(cases), training, none_drawn)[3]
     assert set(slices["case"]) == {"a", "b"}
     assert set(counts) == {"nearest/b", "linear/b", "b"}
 

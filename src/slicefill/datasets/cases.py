@@ -12,7 +12,7 @@ from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import ImagePreview
 
 from slicefill.advice import kedro_run
-from slicefill.datasets.previews import preview_case, preview_prediction
+from slicefill.datasets.previews import preview_case, preview_figures, preview_prediction
 from slicefill.datasets.promises import (
     FAILED,
     WHOLE,
@@ -44,9 +44,24 @@ from slicefill.types import Lazy
 logger = logging.getLogger(__name__)
 _COMPLETE = "_COMPLETE"
 _READERS = 32  # records read at the same time: each takes long from an object store
+
+
+def _read_evaluation(folder: Location) -> Any:
+    from slicefill.io.case_result import read_result
+
+    return read_result(folder)
+
+
+def _write_evaluation(made: Any, folder: Location) -> None:
+    from slicefill.io.case_result import write_result
+
+    write_result(made, folder)
+
+
 _CONTENTS: Mapping[str, tuple[Callable[[Location], Any], Callable[[Any, Location], None]]] = {
     "case": (read_case, write_case),
     "prediction": (read_prediction, write_prediction),
+    "evaluation": (_read_evaluation, _write_evaluation),
 }
 
 
@@ -88,7 +103,8 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
             made_by: Pipeline that makes these cases, named in the error when there are none.
             group: Where ids are `group/case`: the group without which the set does not exist. A
                 save replaces the groups it is given; others stay.
-            content: What a promise makes: `case` (`Case`) or `prediction` (`Prediction`).
+            content: What a promise makes: `case` (`Case`), `prediction` (`Prediction`) or
+                `evaluation` (`CaseResult`).
             executor: What makes the cases (`slicefill.params.ExecutorParams`); serial if omitted.
             shard: Which shard of the cases a save makes, `k/n` (`shard_of`); all if omitted.
             metadata: For plugins; not used here.
@@ -148,7 +164,7 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
             first, reason = next(iter(failed.items()))
             msg = (
                 f"{self._path}: every case failed ({len(failed)}); the first, {first}: {reason}; "
-                "remove the cause (the log above shows where each one stopped) and run again"
+                "remove the cause (with --verbose the log shows where each one stopped), run again"
             )
             raise DatasetError(msg)
         self._waits = self._shard != WHOLE and bool(self._missing(data))
@@ -175,6 +191,9 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
         Args:
             path: Of predictions: the folder of the imputed cases that they are of.
         """
+        if self._content == "evaluation":
+            made = (promise.make().figures for promise in self.load().values())
+            return preview_figures({name: png for one in made for name, png in dict(one).items()})
         if self._content == "prediction":
             return preview_prediction(self.load(), None if path is None else location(path))
         return preview_case(self.load(), self._group)

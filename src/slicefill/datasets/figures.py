@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 _RESOLUTION = 160  # dots per inch
 
 
-class FiguresDataset(AbstractDataset[dict[str, "Figure"], dict[str, bytes]]):
+def to_png(figure: "Figure | bytes") -> bytes:
+    """Return a figure as PNG; one that is drawn already stays as it is."""
+    if isinstance(figure, bytes):
+        return figure
+    content = io.BytesIO()
+    figure.savefig(content, dpi=_RESOLUTION)
+    return content.getvalue()
+
+
+class FiguresDataset(AbstractDataset[dict[str, "Figure | bytes"], dict[str, bytes]]):
     """Figures, `<name>.png` each, which load as bytes; a save replaces the whole set."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
@@ -28,15 +37,13 @@ class FiguresDataset(AbstractDataset[dict[str, "Figure"], dict[str, bytes]]):
         """Return the files by name, in the order of their names."""
         return {path.stem: read_file(path) for path in sorted(self._filepath.glob("*.png"))}
 
-    def save(self, data: "dict[str, Figure]") -> None:
+    def save(self, data: "dict[str, Figure | bytes]") -> None:
         """Write every figure and remove those of an earlier save."""
         self._filepath.mkdir(parents=True, exist_ok=True)
         for path in self._filepath.glob("*.png"):
             path.unlink()
         for name, figure in data.items():
-            content = io.BytesIO()
-            figure.savefig(content, dpi=_RESOLUTION)
-            replace_file(self._filepath / f"{name}.png", content.getvalue())
+            replace_file(self._filepath / f"{name}.png", to_png(figure))
 
     def preview(self) -> ImagePreview:
         """Show all figures on one sheet in kedro-viz."""

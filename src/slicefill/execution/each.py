@@ -65,8 +65,8 @@ def run_each(
             if note is not None:
                 note(name, outcome)
             elif isinstance(outcome, Failure):
-                told = f"{outcome.reason}\n{outcome.trace}".strip()
-                logger.error("%s: %s failed: %s", title, name, told)
+                logger.error("%s: %s failed: %s", title, name, outcome.reason)
+                logger.debug("%s", outcome.trace)
             if isinstance(outcome, Failure):
                 failed[name] = outcome.reason
             else:

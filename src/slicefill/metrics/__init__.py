@@ -43,7 +43,7 @@ class Metric:
         digits: Decimals in a table of fixed form.
         percent: Whether such a table has it in percent.
         per: `case`, or a whole `set` of cases against their truths.
-        describe: Of a metric per set: `(pair: ImagePair, mask) -> Any`, the little that is kept
+        describe: Of a metric per set: `(pair: ImagePair, mask) -> array`, the little that is kept
             of one channel of one case.
         tested: Whether methods are tested against each other by it.
         magnitude: Of a signed metric: the metric that is tested in its place where it is there.

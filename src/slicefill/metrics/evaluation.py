@@ -27,8 +27,8 @@ from slicefill.types import Case, Promise
 if TYPE_CHECKING:
     import pandas as pd
 
-Draw = Callable[[str, Mapping[str, Case], Callable[[], Case], EvaluationParams], dict[str, Any]]
-"""Draws a case: its name, what methods made of it, a reader of the truth, parameters."""
+Draw = Callable[[str, Mapping[str, Case], Callable[[], Case], EvaluationParams], dict[str, bytes]]
+"""Draws a case as PNG: its name, what methods made of it, a reader of the truth, parameters."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +75,17 @@ class MethodResult:
 
 @dataclass(frozen=True, eq=False)
 class CaseResult:
-    """What all methods made of one case, and its figures; failures in their place."""
+    """What all methods made of one case, and its figures; failures in their place.
+
+    Attributes:
+        methods: By method.
+        figures: By name, as PNG.
+        record: Plain values; the fingerprint of what it was found from, once it is on disk.
+    """
 
     methods: dict[str, MethodResult | Failure]
-    figures: dict[str, Any] | Failure
+    figures: dict[str, bytes] | Failure
+    record: Mapping[str, Any] = field(default_factory=dict)
 
 
 def evaluate_case(name: str, case: ImputedCase, params: EvaluationParams, draw: Draw) -> CaseResult:
@@ -99,7 +106,7 @@ def evaluate_case(name: str, case: ImputedCase, params: EvaluationParams, draw: 
         methods[method] = attempt(partial(_evaluate, promise, read, truth, scored, params))
         if case.drawn and method in (*params.figure_methods, params.label_baseline):
             drawn[method] = read  # holds what it has read
-    figures: dict[str, Any] | Failure = {}
+    figures: dict[str, bytes] | Failure = {}
     if drawn and truth:
         figures = attempt(partial(_draw, name, drawn, truth, params, draw))
     return CaseResult(methods, figures)
@@ -147,7 +154,7 @@ def _draw(
     truth: Callable[[], Case],
     params: EvaluationParams,
     draw: Draw,
-) -> dict[str, Any]:
+) -> dict[str, bytes]:
     order = dict.fromkeys((*params.figure_methods, params.label_baseline))
     imputed = {method: drawn[method]() for method in order if method in drawn}
     return draw(name, imputed, truth, params)

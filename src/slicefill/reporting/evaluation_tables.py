@@ -10,7 +10,7 @@ import pandas as pd
 from slicefill.execution.serial import Failure
 from slicefill.imputation.methods.adapted.params import GAINS
 from slicefill.imputation.methods.pretrained import ADAPTED
-from slicefill.metrics.evaluation import CaseResult, ImputedCase, MethodResult
+from slicefill.metrics.evaluation import CaseResult, MethodResult
 from slicefill.metrics.scoring import score_set
 from slicefill.types import Models
 
@@ -22,32 +22,26 @@ _COLUMNS = ["method", "metric", "n", "dropped", "mean", *_NO_SPREAD]
 
 
 def tabulate_results(
-    items: Mapping[str, ImputedCase],
-    results: Mapping[str, CaseResult],
-    failed: Mapping[str, str],
-    order: Sequence[str],
-    splits: pd.DataFrame,
+    results: Mapping[str, CaseResult], order: Sequence[str], splits: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Lay the results of all cases out.
 
     Args:
-        items: What was evaluated, by case.
         results: By case.
-        failed: Why others came to nothing, by case.
-        order: `method/case` in the order of the rows.
-        splits: `case`, `subject`.
+        order: What was imputed, `method/case`, in the order of the rows.
+        splits: `case`, `subject`, `split`; other cases are left aside.
 
     Returns:
         Scores, cases that could not be scored, metrics per set, slices, risk-coverage curves and
-        figures, as the node `evaluate_cases` says.
+        figures, as the node `tabulate_scores` says.
 
     Raises:
         ValueError: If no case could be scored because each one failed.
     """
     subjects = dict(zip(splits["case"], splits["subject"], strict=True))
-    found = _by_method(items, results, failed)
-    found = {name: found[name] for name in order if name in found}
-    tested = {name: own for name, own in found.items() if items[name.rpartition("/")[2]].scored}
+    test = set(splits["case"][splits["split"] == "test"])
+    found = _by_method(results, [name for name in order if name.rpartition("/")[2] in subjects])
+    tested = {name: own for name, own in found.items() if name.rpartition("/")[2] in test}
     scores, unscored = _scores(tested, subjects)
     done = {name: own for name, own in found.items() if isinstance(own, MethodResult)}
     slices = _join({name: own.slices for name, own in done.items()}, subjects)
@@ -56,15 +50,15 @@ def tabulate_results(
 
 
 def _by_method(
-    items: Mapping[str, ImputedCase], results: Mapping[str, CaseResult], failed: Mapping[str, str]
+    results: Mapping[str, CaseResult], order: Sequence[str]
 ) -> dict[str, MethodResult | Failure]:
     """Name results by `method/case`; a case whose worker was lost is lost for all methods."""
-    found: dict[str, MethodResult | Failure] = {}
-    for case, item in items.items():
-        for method in item.imputed:
-            lost = Failure(failed[case]) if case in failed else results[case].methods[method]
-            found[f"{method}/{case}"] = lost
-    return found
+    lost = CaseResult({}, {})
+    return {
+        name: results.get(case, lost).methods.get(method, Failure("its evaluation failed"))
+        for name in order
+        for method, _, case in [name.rpartition("/")]
+    }
 
 
 def _scores(tested: Results, subjects: Mapping[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -72,7 +66,8 @@ def _scores(tested: Results, subjects: Mapping[str, str]) -> tuple[pd.DataFrame,
     for name, own in tested.items():
         method, _, case = name.rpartition("/")
         if isinstance(own, Failure):
-            logger.error("%s is not scored: %s\n%s", name, own.reason, own.trace)
+            logger.error("%s is not scored: %s", name, own.reason)
+            logger.debug("%s", own.trace)
         if own.reason:
             unscored.append({"case": name, "reason": own.reason})
         elif isinstance(own, MethodResult) and own.scores is not None:
@@ -113,7 +108,8 @@ def _figures(results: Mapping[str, CaseResult]) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for case, result in results.items():
         if isinstance(result.figures, Failure):
-            logger.error("%s is not drawn: %s\n%s", case, *vars(result.figures).values())
+            logger.error("%s is not drawn: %s", case, result.figures.reason)
+            logger.debug("%s", result.figures.trace)
         else:
             figures |= result.figures
     return figures

@@ -7,6 +7,7 @@ from slicefill.pipelines.evaluation.nodes import (
     draw_figures,
     evaluate_cases,
     summarise_evaluation,
+    tabulate_scores,
     write_report,
 )
 from slicefill.reporting.evaluation_tables import tabulate_adaptation
@@ -21,7 +22,13 @@ def _score() -> list[Node]:
     return [
         Node(
             evaluate_cases,
-            inputs=["imputed_cases", "cases", "splits", "params:evaluation", "params:executor"],
+            inputs=["imputed_cases", "cases", "splits", "params:evaluation"],
+            outputs="evaluated_cases",
+            name="evaluate_cases",
+        ),
+        Node(
+            tabulate_scores,
+            inputs=["evaluated_cases", "imputed_cases", "splits"],
             outputs=[
                 "scores",
                 "unscored",
@@ -30,7 +37,7 @@ def _score() -> list[Node]:
                 "risk_coverage",
                 "case_figures",
             ],
-            name="evaluate_cases",
+            name="tabulate_scores",
         ),
         Node(
             tabulate_adaptation,

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from slicefill import tracking
-from slicefill.params import EvaluationParams, ExecutorParams, as_plain
-from slicefill.types import Models, Promise
+from slicefill.datasets.figures import to_png
+from slicefill.fingerprint import code_fingerprint, fingerprint
+from slicefill.params import EvaluationParams, as_plain
+from slicefill.types import Lazy, Models, Promise
 
 if TYPE_CHECKING:
-    from slicefill.metrics.evaluation import ImputedCase
+    from slicefill.metrics.evaluation import CaseResult, ImputedCase
 
 
 def evaluate_cases(
@@ -19,9 +21,43 @@ def evaluate_cases(
     cases: dict[str, Promise],
     splits: pd.DataFrame,
     params: EvaluationParams,
-    executor: ExecutorParams,
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Score and draw every case, from one reading of its volumes.
+) -> "dict[str, Lazy[CaseResult]]":
+    """Promise scores and figures of every case, from one reading of its volumes."""
+    items = _by_case(imputed_cases, cases, splits, params.figure_cases)
+    code = [code_fingerprint(f"slicefill.{package}") for package in ("metrics", "reporting")]
+    drawn = [*params.figure_methods, params.label_baseline]
+    rule = [params.body_quantile, params.label_names, drawn, *code]
+    return {
+        case: Lazy(partial(_evaluate, case, item, params), fingerprint(_of_case(item), rule))
+        for case, item in items.items()
+    }
+
+
+def _evaluate(case: str, item: "ImputedCase", params: EvaluationParams) -> "CaseResult":
+    from slicefill.metrics.evaluation import evaluate_case
+
+    return evaluate_case(case, item, params, _draw)
+
+
+def _draw(*given: Any) -> dict[str, bytes]:
+    from slicefill.reporting.evaluation_figures import draw_case
+
+    return {name: to_png(figure) for name, figure in draw_case(*given).items()}
+
+
+def _of_case(item: "ImputedCase") -> list[Any]:
+    """What a result depends on besides parameters."""
+    imputed = {method: promise.fingerprint for method, promise in item.imputed.items()}
+    truth = item.truth.fingerprint if item.truth else None
+    return [imputed, truth, item.scored, item.drawn]
+
+
+def tabulate_scores(
+    evaluated_cases: "dict[str, Lazy[CaseResult]]",
+    imputed_cases: dict[str, Promise],
+    splits: pd.DataFrame,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, bytes]]:
+    """Lay out what the evaluation of all cases found.
 
     Returns:
         Scores of test cases, a row per imputed case; the imputed cases that could not be scored
@@ -32,15 +68,10 @@ def evaluate_cases(
     Raises:
         ValueError: If no case could be scored because each one failed.
     """
-    from slicefill.execution.each import run_each
-    from slicefill.metrics.evaluation import evaluate_case
-    from slicefill.reporting.evaluation_figures import draw_case
     from slicefill.reporting.evaluation_tables import tabulate_results
 
-    items = _by_case(imputed_cases, cases, splits, params.figure_cases)
-    work = partial(evaluate_case, params=params, draw=draw_case)
-    results, failed = run_each(work, items, executor, "evaluate")
-    return tabulate_results(items, results, failed, list(imputed_cases), splits)
+    results = {case: promise.make() for case, promise in evaluated_cases.items()}
+    return tabulate_results(results, list(imputed_cases), splits)
 
 
 def _by_case(
