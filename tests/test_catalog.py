@@ -117,6 +117,13 @@ def test_nothing_of_a_patient_goes_into_mlflow(entries):
     }
 
 
+def test_what_shows_scans_is_marked_as_such(entries):
+    marked = {
+        n for n, e in entries("base").items() if (e.get("metadata") or {}).get("mlflow") == "images"
+    }
+    assert marked == {"case_figures", "figures", "report", "overlay_figures", "comparison_report"}
+
+
 def test_listing_the_pipelines_imports_nothing_heavy():
     code = """
 import sys

@@ -9,6 +9,7 @@ from kedro.config import OmegaConfigLoader
 from kedro.framework.hooks.manager import _create_hook_manager, _register_hooks
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
+from kedro_datasets.pandas import CSVDataset
 from matplotlib.figure import Figure
 from pandas import DataFrame, concat
 
@@ -17,6 +18,7 @@ from slicefill.advice import kedro_run
 from slicefill.datasets.cases import CasesDataset
 from slicefill.datasets.checkpoints import ModelsDataset
 from slicefill.datasets.figures import FiguresDataset
+from slicefill.datasets.raw import RawFolder, VirtualSubjects
 from slicefill.hooks import (
     CASES_LEFT_OUT,
     ParametersHook,
@@ -92,15 +94,18 @@ def test_when_nothing_was_left_out_the_run_ends_well(catalog, case, caplog):
 def run(monkeypatch, configuration):
     """Start a tracked run of a pipeline by its parameters; what was logged, by function."""
 
-    def start(catalog, *inputs, **run_params):
+    def start(catalog, *inputs, images=None, **run_params):
         logged = {}
+        catalog["params:tracking"] = MemoryDataset({"images": images})
         for name in ("log_params", "log_environment", "log_artifact", "log_inputs"):
             monkeypatch.setattr(
                 tracking, name, lambda *given, name=name: logged.update({name: given})
             )
         monkeypatch.setattr(tracking, "register_model", logged.setdefault("models", []).append)
         monkeypatch.setattr(
-            tracking, "start_run", lambda _, name, tags: logged.update(name=name, tags=tags) or "id"
+            tracking,
+            "start_run",
+            lambda _, name, tags, hold: logged.update(name=name, tags=tags) or "id",
         )
         hook = TrackingHook()
         hook._globals = dict(configuration("tiny")["globals"])
@@ -183,6 +188,37 @@ def test_figures_in_an_object_store_are_fetched_and_logged(run, monkeypatch):
     assert [path.name for path in found["figures"]] == ["curve.png"]
 
 
+@pytest.mark.parametrize(
+    ("images", "raw", "expected"),
+    [
+        (None, RawFolder(path="a"), False),
+        (None, VirtualSubjects(path="b", subjects=1, seed=0), True),
+        (True, RawFolder(path="a"), True),
+        (False, VirtualSubjects(path="b", subjects=1, seed=0), False),
+    ],
+)
+def test_pictures_of_scans_are_logged_only_if_wanted_or_of_nobody(
+    run, images, raw, expected, tmp_path
+):
+    report = CSVDataset(filepath=str(tmp_path / "report.csv"), metadata={"mlflow": "images"})
+    report.save(REFUSED)
+    hook, logged = run(DataCatalog({"report": report, "raw_folder": raw}), images=images)
+    hook.after_dataset_saved("report", REFUSED)
+    assert ("log_artifact" in logged) == expected
+
+
+def test_a_run_counts_as_soon_as_a_case_was_made(run, catalog, case, monkeypatch):
+    hook, _ = run(catalog)
+    said = []
+    monkeypatch.setattr(tracking, "made", lambda: said.append("made"))
+    catalog["cases"].save({"a": Promise(case, "1")})  # it is there
+    hook.after_dataset_saved("cases", {})
+    assert not said
+    catalog["cases"].save({"a": Promise(case, "2")})
+    hook.after_dataset_saved("cases", {})
+    assert said == ["made"]
+
+
 def test_a_set_without_figures_is_not_logged(run):
     figures = FiguresDataset(filepath="memory://bucket/none", metadata={"mlflow": True})
     figures.save({})
@@ -193,7 +229,7 @@ def test_a_set_without_figures_is_not_logged(run):
 
 def test_overrides_are_checked_before_a_run_is_opened(monkeypatch, configuration):
     opened = []
-    monkeypatch.setattr(tracking, "start_run", lambda *_: opened.append("a run"))
+    monkeypatch.setattr(tracking, "start_run", lambda *_, **__: opened.append("a run"))
     hooks = _create_hook_manager()
     _register_hooks(hooks, HOOKS)
     context = SimpleNamespace(config_loader=configuration("tiny"), env="tiny")

@@ -12,7 +12,14 @@ def untracked(monkeypatch):
     """No store and no run but the test's own."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("SLICEFILL_TRACKING", raising=False)
-    for state in (runs._open, runs._children, runs._failed, calls._ids, channel._next_try):
+    for state in (
+        runs._open,
+        runs._shelf,
+        runs._children,
+        runs._failed,
+        calls._ids,
+        channel._next_try,
+    ):
         state.clear()
     yield
     runs._open.clear()  # nothing is left to close when the interpreter ends
@@ -29,8 +36,9 @@ def start(untracked, store, tmp_path, monkeypatch):
     """Start a run; what is logged can be asked of the client that comes with it."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
 
-    def start_run():
-        run = tracking.start_run(tmp_path, "tiny study", {"dataset": "tiny", "method": "iia"})
+    def start_run(**options):
+        tags = {"dataset": "tiny", "method": "iia"}
+        run = tracking.start_run(tmp_path, "tiny study", tags, **options)
         return run, MlflowClient(store)
 
     return start_run

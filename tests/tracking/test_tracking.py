@@ -294,3 +294,56 @@ def test_load_and_memory_of_the_machine_are_metrics_if_asked_for(start, monkeypa
     tracking.end_run("FINISHED")
     found = "system/cpu_utilization_percentage" in client.get_run(run).data.metrics
     assert found == asked
+
+
+@pytest.fixture
+def held(start, tmp_path):
+    """A run that is held back, with a parameter, a file that is gone since, and a nested run."""
+    _, client = start(hold=True)
+    tracking.log_params({"a": 1})
+    file = tmp_path / "scores.csv"
+    file.write_text("content")
+    tracking.log_artifact(file)
+    file.unlink()
+    with tracking.child_run("nested"):
+        tracking.log_metrics({"dice": 0.5})
+    return client
+
+
+def all_runs(client):
+    experiment = client.get_experiment_by_name("slicefill")
+    return (
+        {}
+        if experiment is None
+        else {one.info.run_id: one for one in client.search_runs([experiment.experiment_id])}
+    )
+
+
+@pytest.mark.parametrize("status", ["FINISHED", "KILLED"])
+def test_a_run_that_makes_nothing_leaves_no_trace(held, status):
+    before = set(all_runs(held))
+    assert tracking.tell_store() == ""
+    tracking.end_run(status)
+    assert set(all_runs(held)) == before
+
+
+@pytest.mark.parametrize("make", [tracking.made, tracking.reporter, lambda: None])
+def test_what_was_held_back_is_there_once_something_is_made_or_fails(held, make):
+    before = set(all_runs(held))
+    make()
+    status = "FAILED" if make.__name__ == "<lambda>" else "FINISHED"
+    tracking.end_run(status)
+    new = {one.info.run_name: one for key, one in all_runs(held).items() if key not in before}
+    assert set(new) == {"tiny study", "nested"}
+    assert {one.info.status for one in new.values()} == {status}
+    run = new["tiny study"]
+    assert run.data.params == {"a": "1"}
+    assert new["nested"].data.metrics == {"dice": 0.5}
+    copy = held.download_artifacts(run.info.run_id, "scores.csv")
+    assert Path(copy).read_text() == "content"
+
+
+def test_the_experiment_opens_on_trainings(start):
+    _, client = start()
+    experiment = client.get_experiment_by_name("slicefill")
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"

@@ -10,6 +10,8 @@ from slicefill.io.storage import Location, location
 class RawFolder(AbstractDataset[NoReturn, Location]):
     """A folder of raw scans; loads to its path if it exists."""
 
+    virtual = False  # whether nobody was scanned
+
     def __init__(self, *, path: str | None, metadata: dict[str, Any] | None = None) -> None:
         self._path = path
         self.metadata = metadata
@@ -43,6 +45,8 @@ class VirtualSubjects(RawFolder):
 
     Laid out as a plain folder (`images/`, `labels/`); subjects on disk are kept.
     """
+
+    virtual = True
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 
 from slicefill import tracking
-from slicefill.params import as_plain
+from slicefill.params import TrackingParams, as_plain
 from slicefill.plugins import check_entries, check_names
 
 _IN_GLOBALS = ("count", "target_spacing")  # of imputation: they name the folder of the results
@@ -42,6 +42,7 @@ class ParametersHook:
         sections = parameters["parameters"]
         check_entries(sections)
         check_names(sections)
+        TrackingParams.model_validate(sections["tracking"])
         for name in _IN_GLOBALS:
             self._refuse_other(name, as_plain(sections)["imputation"][name])
 

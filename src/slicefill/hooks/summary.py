@@ -12,6 +12,7 @@ from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from slicefill import tracking
 from slicefill.ingestion.manifest import LEFT_ASIDE, REFUSED
 from slicefill.reporting import run_summary as told
 from slicefill.tracking.naming import stages
@@ -49,12 +50,16 @@ class SummaryHook:
         self, pipeline: Pipeline, catalog: DataCatalog
     ) -> Generator[None, None, None]:
         """Print the summary, last of all."""
+        tracked = tracking.tell_store()  # of the run that is closed below
         try:
             return (yield)
         finally:
             if machine_rank() == 0:
                 spent = told.tell_time(time.monotonic() - self._start)
-                entries = _entries(_Results(pipeline, catalog))
+                entries = {
+                    **_entries(_Results(pipeline, catalog)),
+                    "MLflow": [tracked] * bool(tracked),
+                }
                 print(told.lay_out(f"{self._title} · {spent}", entries), flush=True)
 
 

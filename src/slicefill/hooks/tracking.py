@@ -15,10 +15,11 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from slicefill import tracking
-from slicefill.params import as_plain
+from slicefill.params import TrackingParams, as_plain
 from slicefill.types import ModelPromise
 
 _AXIS = {"L": 0, "A": 1, "S": 2}  # of arrays that are not turned; any other by the spacing
+_IMAGES = "images"
 _SECTIONS = {"imputation": ["imputation"], "segmentation": ["augmentation", "segmentation"]}
 """Sections that a served model needs, by its kind."""
 
@@ -26,14 +27,16 @@ _SECTIONS = {"imputation": ["imputation"], "segmentation": ["augmentation", "seg
 class TrackingHook:
     """Opens an MLflow run and logs the datasets whose catalog entries ask for it.
 
-    `metadata: {mlflow: true}` logs an output as an artifact of the run, `{mlflow_inputs: true}`
-    the splits of the data as its inputs, and `{mlflow_model: imputation}` (or `segmentation`)
-    registers the models in an output.
+    `metadata: {mlflow: true}` logs an output as an artifact of the run, `{mlflow: images}` one that
+    shows scans, if `tracking.images` allows it, `{mlflow_inputs: true}` the splits of the data as
+    its inputs, and `{mlflow_model: imputation}` (or `segmentation`) registers the models in an
+    output. A run that makes nothing anew is not tracked.
     """
 
     def __init__(self) -> None:
         self._globals: dict[str, Any] = {}
         self._design: dict[str, Any] = {}
+        self._images = False
         self._catalog: DataCatalog | None = None  # of the run that is tracked
 
     @hook_impl
@@ -51,8 +54,9 @@ class TrackingHook:
         self._design, self._catalog = {**self._globals, **chosen}, None
         tags = tracking.run_tags(self._design, run_params, _commit(project))
         name = tracking.run_name(self._design, run_params)
-        if tracking.start_run(project, name, tags) is None:
+        if tracking.start_run(project, name, tags, hold=True) is None:
             return
+        self._images = _allows_images(catalog)
         wanted = sorted(name for name in pipeline.inputs() if name.startswith("params:"))
         params = {name.removeprefix("params:"): catalog.load(name) for name in wanted}
         tracking.log_params(as_plain(params))
@@ -69,7 +73,10 @@ class TrackingHook:
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Log an output, or register the models in it, if its catalog entry says so."""
         metadata = self._metadata(dataset_name)
-        if metadata.get("mlflow") and self._find(dataset_name).exists():  # figures: perhaps none
+        if getattr(self._find(dataset_name), "made", 0):
+            tracking.made()
+        wanted = self._images if metadata.get("mlflow") == _IMAGES else metadata.get("mlflow")
+        if wanted and self._find(dataset_name).exists():  # figures: perhaps none
             with _on_disk(self._find(dataset_name)) as path:
                 tracking.log_artifact(path)
         if metadata.get("mlflow_inputs"):
@@ -116,6 +123,14 @@ class TrackingHook:
                 factor=int(self._design["factor"]) if kind == "imputation" else 1,
             )
             tracking.register_model(model)
+
+
+def _allows_images(catalog: DataCatalog) -> bool:
+    """Whether pictures of scans may go to MLflow: as set, or else where nobody was scanned."""
+    params = TrackingParams.model_validate(catalog.load("params:tracking"))
+    if params.images is None:
+        return bool(getattr(catalog.get("raw_folder"), "virtual", False))
+    return params.images
 
 
 @contextmanager

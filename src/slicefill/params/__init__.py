@@ -12,6 +12,7 @@ from slicefill.params.base import (
     HardwareParams,
     ScoreParams,
     StatisticsParams,
+    TrackingParams,
     WindowParams,
     as_plain,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "SegmentationParams",
     "SplitParams",
     "StatisticsParams",
+    "TrackingParams",
     "TuningParams",
     "ViewParams",
     "WindowParams",

@@ -102,6 +102,15 @@ SERIAL = ExecutorParams(kind="serial", workers=None, scheduler=None, attempts=1)
 """One case after the other, in this process."""
 
 
+class TrackingParams(Params):
+    """What of a run goes to MLflow."""
+
+    images: bool | None = Field(
+        None,
+        description="pictures of scans, and the reports that hold them; null: of virtual subjects",
+    )
+
+
 class StatisticsParams(Params):
     """How methods are compared: by subject, paired, with intervals."""
 

@@ -8,7 +8,7 @@ starts, not before.
 from slicefill.tracking.lineage import log_environment, log_inputs
 from slicefill.tracking.naming import run_name, run_tags
 from slicefill.tracking.registry import ModelFile, register_model
-from slicefill.tracking.runs import child_run, end_run, start_run, store_uri
+from slicefill.tracking.runs import child_run, end_run, made, start_run, store_uri, tell_store
 from slicefill.tracking.values import (
     flatten,
     log_artifact,
@@ -29,10 +29,12 @@ __all__ = [
     "log_metrics",
     "log_params",
     "log_table",
+    "made",
     "register_model",
     "reporter",
     "run_name",
     "run_tags",
     "start_run",
     "store_uri",
+    "tell_store",
 ]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 Call = dict[str, Any]
 EXPERIMENT = "slicefill"
+_PAGE = {"mlflow.experimentKind": "custom_model_development"}  # it opens on training runs
 _KEY = "slicefill.key"
 _ids: dict[str, str] = {}  # MLflow's run id by our key
 
@@ -77,7 +78,7 @@ def _experiment(client: "MlflowClient", location: str | None) -> str:
     if (found := client.get_experiment_by_name(EXPERIMENT)) is not None:
         return str(found.experiment_id)
     try:
-        return str(client.create_experiment(EXPERIMENT, location))
+        return str(client.create_experiment(EXPERIMENT, location, tags=_PAGE))
     except MlflowException:
         found = client.get_experiment_by_name(EXPERIMENT)
         if found is None:

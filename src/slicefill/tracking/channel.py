@@ -51,7 +51,7 @@ class Channel:
     @property
     def outbox(self) -> Path:
         """The file of calls that were not sent yet: one JSON object per line, oldest first."""
-        address = _without_password(self.uri)
+        address = without_password(self.uri)
         host = re.sub(r"[^0-9A-Za-z]+", "_", urlsplit(address).netloc) or "local"
         checksum = hashlib.sha256(address.encode()).hexdigest()[:6]  # several may share a host
         return self.folder / f"outbox_{host}_{checksum}.jsonl"
@@ -116,7 +116,7 @@ class Channel:
             logger.warning(
                 "tracking: the server does not answer (%s…); the run goes on, and what it logs is "
                 "kept in %s until the server is back or the next run starts",
-                _without_password(str(error))[:150],
+                without_password(str(error))[:150],
                 self.outbox,
             )
         _next_try[self.uri] = time.monotonic() + _PAUSE
@@ -124,7 +124,8 @@ class Channel:
     def _keep(self, call: Call) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if call["verb"] == "artifact":  # later runs replace the file
-            call = _copy_artifact(call, self.folder / "outbox_files")
+            call = copy_artifact(call, self.folder / "outbox_files")
+            call = {**call, "content": {**call["content"], "copy": True}}
         with self._lock(), self.outbox.open("a") as file:
             file.write(json.dumps(call) + "\n")
 
@@ -132,11 +133,11 @@ class Channel:
         return FileLock(self.outbox.with_suffix(".lock"))
 
 
-def _without_password(text: str) -> str:
+def without_password(text: str) -> str:
     """Take user and password out of addresses.
 
     Example:
-        >>> _without_password("no answer from https://me:secret@host/a")
+        >>> without_password("no answer from https://me:secret@host/a")
         'no answer from https://host/a'
     """
     return re.sub(r"(?<=://)[^/@\s]+@", "", text)
@@ -159,7 +160,8 @@ def _write(path: Path, calls: list[Call]) -> None:
     partial.replace(path)
 
 
-def _copy_artifact(call: Call, folder: Path) -> Call:
+def copy_artifact(call: Call, folder: Path) -> Call:
+    """Copy the file or folder that a call names, and name the copy instead."""
     source = Path(call["content"]["path"])
     copy = folder / uuid.uuid4().hex / source.name
     copy.parent.mkdir(parents=True)
@@ -167,7 +169,7 @@ def _copy_artifact(call: Call, folder: Path) -> Call:
         shutil.copytree(source, copy)
     else:
         shutil.copy(source, copy)
-    return {**call, "content": {**call["content"], "path": str(copy), "copy": True}}
+    return {**call, "content": {**call["content"], "path": str(copy)}}
 
 
 def _drop_copy(call: Call) -> None:

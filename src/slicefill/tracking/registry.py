@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import version as version_of
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from slicefill.tracking.calls import known_id
 from slicefill.tracking.channel import open_client
-from slicefill.tracking.runs import current_run
+from slicefill.tracking.runs import current_run, made
 from slicefill.types import Array, Checkpoint
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ def register_model(model: ModelFile) -> None:
     checkpoint registers it. What goes wrong is told; it does not end the run.
     """
     run = current_run()
-    number = known_id(run.key) if run else None
-    if run is None or number is None or run.channel.outbox.exists():
+    if run is None or run.channel.outbox.exists():
         return
     from mlflow.exceptions import MlflowException
 
@@ -67,11 +66,14 @@ def register_model(model: ModelFile) -> None:
     try:
         if _newest_fingerprint(client, model.name) == model.fingerprint:
             return
-        made = _register(client, number, model, dict(run.tags))
+        made()
+        number = known_id(run.key)
+        version = number and _register(client, number, model, dict(run.tags))
     except (MlflowException, OSError) as error:
         logger.warning("%s is not registered, the next run tries again: %s", model.name, error)
     else:
-        logger.info("registered: models:/%s/%s", model.name, made)
+        if version:
+            logger.info("registered: models:/%s/%s", model.name, version)
 
 
 def _named_by_weights(model: ModelFile) -> ModelFile:
@@ -107,10 +109,10 @@ def _register(client: "MlflowClient", run: str, model: ModelFile, tags: dict[str
     if not client.search_registered_models(f"name = '{model.name}'", max_results=1):
         client.create_registered_model(model.name, {"kind": model.kind})
     source = f"models:/{logged.model_id}"
-    made = client.create_model_version(
+    created = client.create_model_version(
         model.name, source, run, tags, await_creation_for=0, model_id=logged.model_id
     )
-    return str(made.version)
+    return str(created.version)
 
 
 def save_model(model: ModelFile, folder: Path, model_id: str | None = None) -> None:
@@ -160,4 +162,4 @@ def _signature(model: ModelFile) -> "ModelSignature":
 @cache
 def _requirements() -> list[str]:
     """Fix the versions; without it MLflow finds them by running the model, which takes long."""
-    return [f"{name}=={version(name).partition('+')[0]}" for name in _REQUIRES]
+    return [f"{name}=={version_of(name).partition('+')[0]}" for name in _REQUIRES]

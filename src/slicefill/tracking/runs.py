@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from slicefill.tracking.calls import known_id
-from slicefill.tracking.channel import Channel
+from slicefill.tracking.channel import Channel, without_password
+from slicefill.tracking.shelf import Shelf
 from slicefill.training.ranks import machine_rank
 
 logger = logging.getLogger(__name__)
@@ -39,13 +40,18 @@ class TrackedRun:
 
     def send(self, verb: str, **content: Any) -> None:
         """Send a call about this run, now or when the server is back."""
-        self.channel.send({"verb": verb, "run": self.key, "content": content})
+        call = {"verb": verb, "run": self.key, "content": content}
+        if _shelf:
+            _shelf[0].put(self.channel, call)
+        else:
+            self.channel.send(call)
 
 
 _open: list[TrackedRun] = []  # the run that is logged to, last, and those that it is nested in
 _children: dict[tuple[str, str], TrackedRun] = {}  # nested runs by parent's key and name
 _failed: set[str] = set()  # keys of nested runs that have ended
 _monitors: list[Any] = []  # of the machine: threads of MLflow
+_shelf: list[Shelf] = []  # at most one, as long as the open run has made nothing
 
 
 def current_run() -> TrackedRun | None:
@@ -59,7 +65,9 @@ def store_uri(project: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database}"
 
 
-def start_run(project: Path, name: str, tags: Mapping[str, str]) -> str | None:
+def start_run(
+    project: Path, name: str, tags: Mapping[str, str], *, hold: bool = False
+) -> str | None:
     """Open a run, after sending the outbox of earlier runs.
 
     Args:
@@ -67,6 +75,7 @@ def start_run(project: Path, name: str, tags: Mapping[str, str]) -> str | None:
             `MLFLOW_TRACKING_URI` names another.
         name: As it stands in the table of runs.
         tags: Of the run; those without a dot in their name go to nested runs too.
+        hold: Hold everything back until `made` is called: a run that makes nothing is not tracked.
 
     Returns:
         MLflow's id of the run, or our key as long as the server is away; None when tracking is
@@ -80,26 +89,55 @@ def start_run(project: Path, name: str, tags: Mapping[str, str]) -> str | None:
     uri = os.environ["MLFLOW_TRACKING_URI"] = store_uri(project)
     for setting, value in _SETTINGS.items():
         os.environ.setdefault(setting, value)
-    for talkative in ("alembic", "mlflow.pyfunc"):
+    for talkative in ("alembic", "mlflow.pyfunc", "mlflow.store.db.utils"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
     channel = Channel(uri, folder)
     channel.retry_now()
     inherited = {key: value for key, value in tags.items() if "." not in key}
     run = TrackedRun(channel, uuid.uuid4().hex, inherited)
+    _shelf.extend([Shelf()] if hold else [])
     _create(run, name, {**_who(), **tags})
     _open.append(run)
-    _watch_system(run)
+    if not hold:
+        _watch_system(run)
     return known_id(run.key) or run.key
+
+
+def tell_store() -> str:
+    """Say how to look at the open run; empty if it is not tracked."""
+    if not _open or _shelf:
+        return ""
+    uri = _open[0].channel.uri
+    is_local = uri.startswith("sqlite:")
+    return "make mlflow, then http://127.0.0.1:5000" if is_local else without_password(uri)
+
+
+def made() -> None:
+    """Say that the open run has made something: from now on it is tracked."""
+    if _shelf:
+        _shelf.pop().clear(send=True)
+        _watch_system(_open[0])
 
 
 def end_run(status: str) -> None:
     """Close the open run, and what is nested in it and has not failed.
 
     Args:
-        status: FINISHED, FAILED or KILLED.
+        status: FINISHED, FAILED or KILLED. A run that made nothing is tracked only if it failed.
     """
     if not _open:
         return
+    if status == "FAILED":
+        made()
+    if _shelf:
+        _shelf.pop().clear(send=False)
+    else:
+        _close(status)
+    for state in (_children, _open, _failed, _monitors):
+        state.clear()
+
+
+def _close(status: str) -> None:
     for monitor in _monitors:
         monitor.finish()
     channel = _open[0].channel
@@ -108,8 +146,6 @@ def end_run(status: str) -> None:
         if run.key not in _failed:
             run.send("end", status=status, time=_now())
             _failed.add(run.key)
-    for state in (_children, _open, _failed, _monitors):
-        state.clear()
     if channel.outbox.exists():
         logger.warning(
             "tracking: the server has not come back; what it missed is in %s and is sent when "

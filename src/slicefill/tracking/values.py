@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from slicefill.tracking.runs import TrackedRun, current_run
+from slicefill.tracking.runs import TrackedRun, current_run, made
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,18 +29,22 @@ def log_params(params: Mapping[str, Any]) -> None:
 
 def log_metrics(metrics: Mapping[str, float], step: int = 0) -> None:
     """Log the metrics of one step."""
-    reporter()(metrics, step)
+    run = current_run()
+    if run is not None:
+        _log_step(run, "", metrics, step)
 
 
 def reporter(prefix: str = "") -> Callable[[Mapping[str, float], int], None]:
     """Return a function that logs the metrics of a step to the run that is open now.
 
     It can be pickled, so that a process started for a training logs to the run of its parent.
+    Whoever asks for one is about to make something: from now on the run is tracked.
 
     Args:
         prefix: Put before every name as it is. MLflow refuses names with other characters than
             letters, digits, `_`, `-`, `.`, `/`, `:` and space.
     """
+    made()
     run = current_run()
     return _ignore if run is None else partial(_log_step, run, prefix)
 

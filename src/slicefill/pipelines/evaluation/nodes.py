@@ -21,7 +21,7 @@ def evaluate_cases(
     cases: dict[str, Promise],
     splits: pd.DataFrame,
     params: EvaluationParams,
-) -> "dict[str, Lazy[CaseResult]]":
+) -> dict[str, Lazy[Any]]:
     """Promise scores and figures of every case, from one reading of its volumes."""
     items = _by_case(imputed_cases, cases, splits, params.figure_cases)
     code = [code_fingerprint(f"slicefill.{package}") for package in ("metrics", "reporting")]
@@ -53,7 +53,7 @@ def _of_case(item: "ImputedCase") -> list[Any]:
 
 
 def tabulate_scores(
-    evaluated_cases: "dict[str, Lazy[CaseResult]]",
+    evaluated_cases: dict[str, Lazy[Any]],
     imputed_cases: dict[str, Promise],
     splits: pd.DataFrame,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, bytes]]:
