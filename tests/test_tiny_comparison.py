@@ -104,7 +104,7 @@ def test_there_is_an_mlflow_run_per_method_under_one_parent(compared):
     assert set(children) == {"none", "linear"}
     for run in children.values():
         assert run.info.status == "FINISHED"
-        assert {"unet2d_0/validation/dice", "dice_mean"} <= set(run.data.metrics)
+        assert {"unet2d_0/validation/dice", "dice", "detail/dice_mean"} <= set(run.data.metrics)
 
 
 def test_kedro_has_no_complaint(compared):

@@ -15,6 +15,7 @@ from kedro.pipeline import Pipeline
 from pydantic import BaseModel
 
 import slicefill.pipelines
+from slicefill.params import TrackingParams
 from slicefill.plugins import find_kind, list_kinds
 from slicefill.settings import CONFIG_LOADER_ARGS
 
@@ -43,11 +44,15 @@ def pipelines() -> dict[str, Pipeline]:
 def parameter_models() -> dict[str, type[BaseModel]]:
     """The model of every section of the parameters, as its node or its kind declares it."""
     typed = (pair for pipeline in pipelines().values() for pair in _typed_inputs(pipeline))
-    return _section_models() | {
-        name.removeprefix("params:"): hint
-        for name, hint in typed
-        if name.startswith("params:") and inspect.isclass(hint) and issubclass(hint, BaseModel)
-    }
+    return (
+        _section_models()
+        | {"tracking": TrackingParams}
+        | {
+            name.removeprefix("params:"): hint
+            for name, hint in typed
+            if name.startswith("params:") and inspect.isclass(hint) and issubclass(hint, BaseModel)
+        }
+    )
 
 
 @cache

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from slicefill import tracking
 from slicefill.datasets.cases import CasesDataset
 from slicefill.imputation.impute import classical_imputer, impute_case
 from slicefill.params import EvaluationParams
@@ -116,7 +117,9 @@ def test_where_no_slice_was_removed_nothing_is_scored(cases, truths, imputation_
     assert unscored.empty
     assert list(scores.columns) == ["case", "subject", "method"]
     assert scores.empty
-    summary, comparisons, table, text = summarise_evaluation(scores, scores, params)
+    summary, comparisons, table, text = summarise_evaluation(
+        scores, scores, ["nearest", "linear"], "linear", params
+    )
     assert summary.empty
     assert comparisons.empty
     assert table.empty
@@ -171,7 +174,9 @@ def test_slices_are_listed_without_a_truth_too_and_of_test_subjects_alone_there_
 
 
 def test_the_summary_names_every_method(scores, set_scores, params):
-    summary, comparisons, _, text = summarise_evaluation(scores, set_scores, params)
+    summary, comparisons, _, text = summarise_evaluation(
+        scores, set_scores, ["nearest", "linear"], "linear", params
+    )
     assert set(summary["method"]) == {"nearest", "linear"}
     assert set(comparisons["metric"]) <= set(summary["metric"])
     assert "linear" in text
@@ -308,7 +313,9 @@ def parameters(configuration):
 
 def report(scores, params, parameters, refused):
     nothing = pd.DataFrame()
-    summary, comparisons, _, _ = summarise_evaluation(scores, nothing, params)
+    summary, comparisons, _, _ = summarise_evaluation(
+        scores, nothing, ["nearest", "linear"], "linear", params
+    )
     slices = pd.DataFrame(SLICES)
     gains = tabulate_adaptation({})
     figures = {"views_a": PNG}, {"scores": PNG}
@@ -379,3 +386,22 @@ def test_without_scores_there_is_a_report_all_the_same(params, parameters):
         pd.DataFrame(columns=["case", "subject", "method"]), params, parameters, REFUSED[:0]
     )
     assert "there is no truth" in page
+
+
+def test_main_scores_are_tracked_without_a_method_and_nothing_of_another_run(
+    scores, set_scores, params, monkeypatch
+):
+    logged = {}
+    monkeypatch.setattr(tracking, "log_metrics", logged.update)
+    summary, *_ = summarise_evaluation(scores, set_scores, ["linear"], "iia", params)
+    means = summary.set_index(["method", "metric"])["mean"]
+    assert set(summary["method"]) == {"nearest", "linear"}  # an earlier run imputed by nearest
+    assert {name: one for name, one in logged.items() if "/" not in name} == {
+        "psnr": means["linear", "psnr_body"],
+        "ssim": means["linear", "ssim_body"],
+        "dice": means["linear", "dice_mean"],
+        "volume_bias": means["linear", "volume_bias_mean"],
+    }
+    details = [name for name in logged if "/" in name]
+    assert "detail/mae_body/linear" in details
+    assert all(name.startswith("detail/") and name.endswith("/linear") for name in details)

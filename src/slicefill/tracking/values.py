@@ -30,7 +30,7 @@ def log_params(params: Mapping[str, Any]) -> None:
 def log_metrics(metrics: Mapping[str, float], step: int = 0) -> None:
     """Log the metrics of one step."""
     run = current_run()
-    if run is not None:
+    if run is not None and metrics:
         _log_step(run, "", metrics, step)
 
 

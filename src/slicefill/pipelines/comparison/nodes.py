@@ -79,6 +79,7 @@ def tabulate_comparison(
         to_latex,
         to_markdown,
     )
+    from slicefill.reporting.run_summary import main_scores
 
     summary = summarise_scores(segmentation_scores, params)
     lay_out = partial(
@@ -89,7 +90,9 @@ def tabulate_comparison(
     readable = table if len(regions) <= _MOST_REGIONS else lay_out(["mean"])
     for name, own in summary.dropna(subset="mean").groupby("method"):
         with tracking.child_run(str(name)):
-            tracking.log_metrics(dict(zip(own["metric"], own["mean"], strict=True)))
+            tracking.log_metrics(main_scores(summary, str(name)))
+            details = dict(zip("detail/" + own["metric"], own["mean"], strict=True))
+            tracking.log_metrics(details)
     tests = compare_means(segmentation_scores, params, comparison)
     latex = to_latex(readable, f"tab:{comparison.preset}")
     return preset_numbers(summary, comparison), tests, table.frame, to_markdown(readable), latex

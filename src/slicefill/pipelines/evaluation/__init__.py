@@ -47,7 +47,13 @@ def _score() -> list[Node]:
         ),
         Node(
             summarise_evaluation,
-            inputs=["scores", "set_scores", "params:evaluation"],
+            inputs=[
+                "scores",
+                "set_scores",
+                "imputing_methods",
+                "params:variant",
+                "params:evaluation",
+            ],
             outputs=[
                 "evaluation_summary",
                 "comparisons",

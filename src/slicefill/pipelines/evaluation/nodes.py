@@ -97,10 +97,19 @@ def _by_case(
 
 
 def summarise_evaluation(
-    scores: pd.DataFrame, set_scores: pd.DataFrame, params: EvaluationParams
+    scores: pd.DataFrame,
+    set_scores: pd.DataFrame,
+    methods: list[str],
+    variant: str,
+    params: EvaluationParams,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, str]:
-    """Summary, comparison against the best classical method, and the table to read."""
+    """Summary, comparison against the best classical method, and the table to read.
+
+    Of the methods that imputed last, the main scores of the run's own are tracked under names that
+    any method's have, such as `psnr`, and those of all in detail.
+    """
     from slicefill.metrics.statistics import compare_methods, summarise_scores
+    from slicefill.reporting.run_summary import main_method, main_scores
     from slicefill.reporting.tables import shown_columns, summary_table
 
     if scores.empty:
@@ -109,8 +118,9 @@ def summarise_evaluation(
     summary = summarise_scores(scores, params)
     if not set_scores.empty:
         summary = pd.concat([summary, set_scores], ignore_index=True)
-    means = summary.dropna(subset="mean")
-    names = means["metric"] + "/" + means["method"]
+    tracking.log_metrics(main_scores(summary, main_method(methods, variant)))
+    means = summary[summary["method"].isin(methods)].dropna(subset="mean")
+    names = "detail/" + means["metric"] + "/" + means["method"]
     tracking.log_metrics(dict(zip(names, means["mean"], strict=True)))
     readable = summary_table(summary, shown_columns(summary, params.headline), "").frame
     return (
