@@ -1,6 +1,11 @@
 """`kedro run --env=tiny` as a user runs it: the whole study in a process of its own."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import nibabel as nib
 import numpy as np
@@ -9,6 +14,8 @@ import pytest
 from mlflow import MlflowClient
 
 from slicefill.command_line import main
+
+from .conftest import ROOT
 
 METHODS = ["nearest", "linear", "cubic", "shape_based", "slice_imputation"]
 CASE = "virtual-04"  # the one in the test split
@@ -95,6 +102,8 @@ def test_the_run_is_in_mlflow(data):
     client = MlflowClient(f"sqlite:///{data / 'mlflow' / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("slicefill")
     (run,) = client.search_runs([experiment.experiment_id])
+    assert {"psnr", "ssim", "dice", "volume_bias"} == {n for n in run.data.metrics if "/" not in n}
+    assert "detail/psnr_body/cubic" in run.data.metrics
     assert run.info.status == "FINISHED"
     assert run.info.run_name == "slice_imputation · study · tiny ×4 S"
     tags = {"dataset": "tiny", "axis": "S", "factor": "4", "seed": "0", "stage": "study"}
@@ -150,6 +159,51 @@ def test_a_second_run_makes_no_case_and_no_epoch_again(rerun, kedro):
     )
     assert before
     assert ages(rerun / "data") == before
+
+
+def test_a_second_run_scores_nothing_anew_and_is_not_tracked(rerun, kedro):
+    def scored():
+        folder = rerun / "data" / "08_reporting" / "tiny" / "S_x4" / "evaluated"
+        return {path: path.stat().st_mtime_ns for path in folder.rglob("*.*") if path.is_file()}
+
+    def tracked():
+        client = MlflowClient(f"sqlite:///{rerun / 'data' / 'mlflow' / 'mlflow.db'}")
+        number = client.get_experiment_by_name("slicefill").experiment_id
+        return [run.info.run_id for run in client.search_runs([number])]
+
+    results = {path: at for path, at in scored().items() if path.parent.name == CASE}
+    before = tracked()
+    done = kedro(rerun, "run", "--env=tiny", SLICEFILL_TRACKING="on")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {path for path in results if path.suffix == ".png"}
+    assert results.items() <= scored().items()
+    assert tracked() == before
+    assert "5 volumes, there already" in done.stdout
+    assert "no run: nothing was made anew" in done.stdout
+    assert done.stdout.count("\n") < 40
+
+
+@pytest.mark.server
+def test_a_run_that_is_ended_from_outside_is_closed_as_killed(rerun):
+    """As a scheduler ends it, in the middle of a training."""
+    long = "--params=synthesis.optimisation.epochs=500,synthesis.optimisation.patience=500"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "SLICEFILL_TRACKING": "on"}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    state = rerun / "data" / "06_models" / "tiny" / "S_x4" / "last" / "slice_imputation.pt"
+    state.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "kedro", "run", "--env=tiny", "--pipelines=synthesis", long]
+    with subprocess.Popen(command, cwd=rerun, env=environment, stderr=subprocess.DEVNULL) as run:
+        deadline = time.monotonic() + 120
+        while not state.exists() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert run.poll() is None
+        run.terminate()
+        assert run.wait(60) == 128 + signal.SIGTERM
+    client = MlflowClient(f"sqlite:///{rerun / 'data' / 'mlflow' / 'mlflow.db'}")
+    number = client.get_experiment_by_name("slicefill").experiment_id
+    newest, *_ = client.search_runs([number], order_by=["start_time DESC"])
+    assert "epochs=500" in newest.info.run_name
+    assert newest.info.status == "KILLED"
 
 
 def test_only_missing_outputs_runs_what_is_missing(rerun, kedro):

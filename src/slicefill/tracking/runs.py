@@ -104,9 +104,11 @@ def start_run(
 
 
 def tell_store() -> str:
-    """Say how to look at the open run; empty if it is not tracked."""
-    if not _open or _shelf:
+    """Say how to look at the open run; empty without one."""
+    if not _open:
         return ""
+    if _shelf:
+        return "no run: nothing was made anew"
     uri = _open[0].channel.uri
     is_local = uri.startswith("sqlite:")
     return "make mlflow, then http://127.0.0.1:5000" if is_local else without_password(uri)
