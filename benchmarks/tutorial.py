@@ -2,7 +2,7 @@
 
     python benchmarks/tutorial.py --data /tmp/tutorial
 
-takes ten minutes on 2 cores. It runs the commands of `docs/tutorial.md` in an empty folder, and
+takes ten minutes on 2 idle cores. It runs the commands of `docs/tutorial.md` in an empty folder and
 replaces the blocks between `<!-- measured: <name> -->` and `<!-- /measured -->`, and the pictures.
 Nobody has to remember which way a number went: the words follow from the sign.
 """
@@ -10,7 +10,6 @@ Nobody has to remember which way a number went: the words follow from the sign.
 import argparse
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import nibabel as nib
 import pandas as pd
+from PIL import Image
 
 from slicefill.metrics import metric_label
 from slicefill.reporting.tables import mean_sd
@@ -51,7 +51,7 @@ class Measured:
     """What the commands of the page have made.
 
     Attributes:
-        seconds: Of every command.
+        seconds: Of the first command, wall clock.
         sample: Scores after the first run.
         ensemble: Scores with mirrored slices averaged.
         variant: Scores after the other method was trained.
@@ -60,7 +60,7 @@ class Measured:
         verified: What `slicefill verify` printed.
     """
 
-    seconds: Mapping[str, float]
+    seconds: float
     sample: Summary
     ensemble: Summary
     variant: Summary
@@ -74,11 +74,6 @@ def write_blocks(page: str, blocks: Mapping[str, str]) -> str:
     return _BLOCK.sub(lambda found: f"{found[1]}\n{blocks[found[2]]}\n\n{found[3]}", page)
 
 
-def name_blocks(page: str) -> list[str]:
-    """Name the blocks of the page."""
-    return [found[2] for found in _BLOCK.finditer(page)]
-
-
 def render(measured: Measured, tasks: int) -> dict[str, str]:
     """Write every block of the page.
 
@@ -87,19 +82,15 @@ def render(measured: Measured, tasks: int) -> dict[str, str]:
         tasks: Of the first command.
     """
     sample, ensemble, other = measured.sample, measured.ensemble, measured.variant
-    seconds = measured.seconds
     methods = list(dict.fromkeys(method for method, _ in sample))
     mirrored = f"{LEARNED.replace('_', ' ')}, mirrored slices averaged"
     return {
-        "duration": f"{tasks} tasks, {_minutes(seconds[SAMPLE])}.",
+        "duration": f"{tasks} tasks, {_minutes(measured.seconds)}.",
         "scores": _table([(name.replace("_", " "), sample, name) for name in methods]),
         "files": "```\n" + "  ".join(measured.files) + "\n```",
         "grids": _grids(measured.grids),
         "verified": "```\n" + "\n".join(_shorten(measured.verified)) + "\n```",
-        "ensemble": (
-            f"{_minutes(seconds[ENSEMBLE]).capitalize()} later the report says "
-            f"{_compared(sample, LEARNED, ensemble, LEARNED)}"
-        ),
+        "ensemble": (f"Then the report says {_compared(sample, LEARNED, ensemble, LEARNED)}"),
         "variant": _table(
             [
                 (LEARNED.replace("_", " "), sample, LEARNED),
@@ -155,19 +146,18 @@ def _minutes(seconds: float) -> str:
 
 def follow(data: Path) -> Measured:
     """Run the commands of the page in an empty folder, one after the other."""
-    seconds, found = {}, {}
-    for command in (SAMPLE, ENSEMBLE, VARIANT):
-        begin = time.monotonic()
-        _run(command, data)
-        seconds[command] = time.monotonic() - begin
-        found[command] = _summary(data)
-        if command == SAMPLE:
-            verified = _run(VERIFY.replace("data/", f"{data}/"), data).splitlines()
-            _take_pictures(data)
+    begin = time.monotonic()
+    _run(SAMPLE, data)
+    seconds, sample = time.monotonic() - begin, _summary(data)
+    verified = _run(VERIFY.replace("data/", f"{data}/"), data).splitlines()
+    _take_pictures(data)
+    _run(ENSEMBLE, data)
+    ensemble = _summary(data)
+    _run(VARIANT, data)
     cases = {place: data / place.removeprefix("data/") / CASE for place in PLACES}
     grids = {place: _grid(folder) for place, folder in cases.items()}
     files = sorted(path.name for path in cases[PLACES[-1]].iterdir())
-    return Measured(seconds, *found.values(), files, grids, verified)
+    return Measured(seconds, sample, ensemble, _summary(data), files, grids, verified)
 
 
 def _run(command: str, data: Path) -> str:
@@ -197,7 +187,8 @@ def _grid(folder: Path) -> tuple[list[int], list[float]]:
 def _take_pictures(data: Path) -> None:
     figures = data / "08_reporting/sample/S_x4/figures"
     for name, picture in PICTURES.items():
-        shutil.copy(figures / f"{name}.png", ROOT / "docs" / "img" / f"{picture}.png")
+        small = Image.open(figures / f"{name}.png").convert("RGB").quantize(128)
+        small.save(ROOT / "docs" / "img" / f"{picture}.png", optimize=True)
 
 
 def count_tasks() -> int:

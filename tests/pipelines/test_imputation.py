@@ -8,7 +8,6 @@ from slicefill.imputation.methods import pretrained
 from slicefill.imputation.methods.super_resolution.networks import build_generator
 from slicefill.imputation.methods.super_resolution.params import NetworkParams
 from slicefill.params import SERIAL
-from slicefill.pipelines.imputation import nodes
 from slicefill.pipelines.imputation.nodes import impute_cases, verify_imputed
 from slicefill.types import Promise
 
@@ -97,7 +96,7 @@ def test_a_method_without_an_entry_is_refused_with_those_that_have_one(acquired_
 
 @pytest.mark.usefixtures("shipped", "scans_in_use")
 def test_shipped_weights_stand_in_for_what_is_not_trained_yet(acquired_case, params, fill, caplog):
-    with caplog.at_level("INFO", logger=nodes.__name__):
+    with caplog.at_level("INFO", logger="slicefill.pipelines.imputation"):
         imputed, methods = fill(acquired_case, params(methods=["linear", "iia"]))
     assert methods == ["linear", "pretrained"]
     assert list(imputed) == ["linear/b", "linear/c", "pretrained/b", "pretrained/c"]

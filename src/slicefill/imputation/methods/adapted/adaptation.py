@@ -126,7 +126,7 @@ def _learn(
     trained["weights"] = between(start["weights"], trained["weights"], params.fraction)
     gains = compare_weights(start, trained, training_set, synthesis)
     accepted = is_accepted(gains["kinds"], params) and trained["epoch"] > 0
-    asked = f"a gain of {params.least_gain:g} dB, p <= {params.largest_p:g}"
+    asked = f"a gain of at least {params.least_gain:g} dB with p <= {params.largest_p:g}"
     found = {
         "reason": f"{'every' if accepted else 'not every'} kind of held-out slices has {asked}",
         **gains,
