@@ -15,7 +15,7 @@ from slicefill.reporting.evaluation_tables import tabulate_adaptation
 
 def create_pipeline(**_: object) -> Pipeline:
     """Build the evaluation pipeline (`kedro run --pipelines=evaluation`)."""
-    return stage("evaluation", [*_score(), *_report()])
+    return stage("evaluation", [*_score(), *_summarise(), *_report()])
 
 
 def _score() -> list[Node]:
@@ -45,6 +45,11 @@ def _score() -> list[Node]:
             outputs="adaptation_gains",
             name="tabulate_adaptation",
         ),
+    ]
+
+
+def _summarise() -> list[Node]:
+    return [
         Node(
             summarise_evaluation,
             inputs=[
