@@ -74,18 +74,13 @@ def write_blocks(page: str, blocks: Mapping[str, str]) -> str:
     return _BLOCK.sub(lambda found: f"{found[1]}\n{blocks[found[2]]}\n\n{found[3]}", page)
 
 
-def render(measured: Measured, tasks: int) -> dict[str, str]:
-    """Write every block of the page.
-
-    Args:
-        measured: What the commands have made.
-        tasks: Of the first command.
-    """
+def render(measured: Measured) -> dict[str, str]:
+    """Write every block of the page from what the commands have made."""
     sample, ensemble, other = measured.sample, measured.ensemble, measured.variant
     methods = list(dict.fromkeys(method for method, _ in sample))
     mirrored = f"{LEARNED.replace('_', ' ')}, mirrored slices averaged"
     return {
-        "duration": f"{tasks} tasks, {_minutes(measured.seconds)}.",
+        "duration": f"They took {_minutes(measured.seconds)}.",
         "scores": _table([(name.replace("_", " "), sample, name) for name in methods]),
         "files": "```\n" + "  ".join(measured.files) + "\n```",
         "grids": _grids(measured.grids),
@@ -191,19 +186,12 @@ def _take_pictures(data: Path) -> None:
         small.save(ROOT / "docs" / "img" / f"{picture}.png", optimize=True)
 
 
-def count_tasks() -> int:
-    """Count the tasks of `kedro run`."""
-    from slicefill.pipelines import study
-
-    return len(study.create_pipeline().nodes)
-
-
 def main() -> None:
     """Follow the page, and write it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="an empty folder")
     measured = follow(parser.parse_args().data.resolve())
-    page = write_blocks(PAGE.read_text("utf-8"), render(measured, count_tasks()))
+    page = write_blocks(PAGE.read_text("utf-8"), render(measured))
     PAGE.write_text(page, "utf-8")
 
 

@@ -19,6 +19,11 @@ def pipeline_table() -> str:
     return _HEAD + "\n".join(f"| `{name}` | {_purpose(name)} |" for name in pipelines())
 
 
+def task_count() -> str:
+    """How many tasks `kedro run` has."""
+    return f"These are {len(pipelines()['study'].nodes)} tasks."
+
+
 def command_help() -> str:
     """What `--help` prints, for `slicefill` and each of its commands."""
     commands = re.findall(r"^    (\S+)", _usage(), re.M)

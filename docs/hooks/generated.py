@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from catalog import dataset_table
-from commands import command_help, pipeline_table
+from commands import command_help, pipeline_table, task_count
 from parameters import parameter_tables
 from project import ROOT
 
@@ -54,6 +54,7 @@ _WRITERS: dict[str, Callable[..., str]] = {
     "file": _file,
     "parameters": parameter_tables,
     "pipelines": pipeline_table,
+    "tasks": task_count,
     "yaml": _yaml,
 }
 
