@@ -15,7 +15,7 @@ from slicefill.reporting.evaluation_tables import tabulate_adaptation
 
 def create_pipeline(**_: object) -> Pipeline:
     """Build the evaluation pipeline (`kedro run --pipelines=evaluation`)."""
-    return stage("evaluation", [*_score(), *_report()])
+    return stage("evaluation", [*_score(), *_tabulate(), *_report()])
 
 
 def _score() -> list[Node]:
@@ -39,6 +39,11 @@ def _score() -> list[Node]:
             ],
             name="tabulate_scores",
         ),
+    ]
+
+
+def _tabulate() -> list[Node]:
+    return [
         Node(
             tabulate_adaptation,
             inputs="models",
