@@ -15,7 +15,11 @@ from slicefill.reporting.evaluation_tables import tabulate_adaptation
 
 def create_pipeline(**_: object) -> Pipeline:
     """Build the evaluation pipeline (`kedro run --pipelines=evaluation`)."""
+<<<<<<< HEAD
     return stage("evaluation", [*_score(), *_summarise(), *_report()])
+=======
+    return stage("evaluation", [*_score(), *_tabulate(), *_report()])
+>>>>>>> h3-everyday
 
 
 def _score() -> list[Node]:
@@ -39,6 +43,11 @@ def _score() -> list[Node]:
             ],
             name="tabulate_scores",
         ),
+    ]
+
+
+def _tabulate() -> list[Node]:
+    return [
         Node(
             tabulate_adaptation,
             inputs="models",
