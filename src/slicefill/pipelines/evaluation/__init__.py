@@ -15,11 +15,7 @@ from slicefill.reporting.evaluation_tables import tabulate_adaptation
 
 def create_pipeline(**_: object) -> Pipeline:
     """Build the evaluation pipeline (`kedro run --pipelines=evaluation`)."""
-<<<<<<< HEAD
-    return stage("evaluation", [*_score(), *_summarise(), *_report()])
-=======
     return stage("evaluation", [*_score(), *_tabulate(), *_report()])
->>>>>>> h3-everyday
 
 
 def _score() -> list[Node]:
@@ -54,11 +50,6 @@ def _tabulate() -> list[Node]:
             outputs="adaptation_gains",
             name="tabulate_adaptation",
         ),
-    ]
-
-
-def _summarise() -> list[Node]:
-    return [
         Node(
             summarise_evaluation,
             inputs=[
