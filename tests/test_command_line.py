@@ -262,8 +262,12 @@ def test_nothing_is_replaced_unless_asked_and_the_exit_code_says_so(scans, capsy
     assert main(command) == 0
     before = (scans / "thick_isotropic.nii.gz").read_bytes()
     assert main([*command[:-1], "3"]) == 3
-    assert "--overwrite" in capsys.readouterr().out
+    assert "--overwrite" in capsys.readouterr().err
     assert (scans / "thick_isotropic.nii.gz").read_bytes() == before
+    assert main([*command, "--quiet"]) == 3
+    said = capsys.readouterr()
+    assert "exists already" in said.err  # what went wrong is told all the same
+    assert said.out == ""
     assert main([*command[:-1], "3", "--overwrite", "--quiet"]) == 0
     assert capsys.readouterr().out == ""
     assert (scans / "thick_isotropic.nii.gz").read_bytes() != before
@@ -273,8 +277,9 @@ def test_a_folder_is_counted_and_its_damaged_scan_named(scans, capsys):
     (scans / "thick.nii.gz").write_bytes(b"\x1f\x8b")
     (scans / "notes.txt").write_text("about the scans")
     assert main(["impute", ".", "out", "--method", "linear", "--count", "1"]) == 3
-    said = capsys.readouterr().out
-    assert "thick: refused: " in said
+    both = capsys.readouterr()
+    said = both.out
+    assert "thick: refused: " in both.err
     assert "left aside: notes.txt" in said
     assert "3 scans: 1 imputed, 2 refused, 1 left aside" in said
     assert main(["verify", "out", "--against", "."]) == 0
@@ -300,7 +305,7 @@ def test_info_says_what_a_scan_is_and_what_would_happen(scans, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["thick.nii.gz", "--method", "lineer"], "expected one of nearest, linear, cubic"),
+        (["thick.nii.gz", "--method", "lineer"], "expected pretrained, nearest, linear, cubic"),
         (["thick.nii.gz", "--spacing", "-1"], "expected a number above 0"),
         (["thick.nii.gz", "--spacing", "1", "--count", "1"], "not allowed with"),
         (["thick.nii.gz", "thick.nii.gz"], "another name than that of the input"),
@@ -308,6 +313,12 @@ def test_info_says_what_a_scan_is_and_what_would_happen(scans, capsys):
         (["nowhere.nii.gz"], "no such file or folder"),
         ([".", "out.nii.gz"], "expected a folder for the outputs"),
         (["empty"], "found an empty folder"),
+        ([""], "got an empty name"),
+        (["thick.nii.gz", "--jobs", "0"], "a whole number of 1 or more"),
+        (["thick.nii.gz", "--count", "0"], "a whole number of 1 or more"),
+        (["thick.nii.gz", "out.mhd"], "expected a name that ends in .nii.gz"),
+        (["thick.nii.gz", "--method", "thick.pt"], "thick.pt"),
+        (["thick.nii.gz", "--method", "cubic", "--adapt", "5min"], "leave --method out"),
     ],
 )
 def test_wrong_usage_of_impute_says_why(scans, capsys, arguments, message):

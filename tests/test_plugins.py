@@ -60,7 +60,7 @@ def test_a_kind_with_dots_is_a_module_of_ones_own(tmp_path):
 
 @pytest.mark.parametrize("entry", [{"depth": 0}, {}, {"depth": 1, "dept": 1}])
 def test_an_entry_that_does_not_fit_is_refused_by_name(entry):
-    with pytest.raises(ValueError, match=r"^things\.a \(kind plain\): .*\n *dep"):
+    with pytest.raises(ValueError, match=r"^things\.a \(kind plain\): dep"):
         find_system(FOLDER, "things.a", {"kind": "plain", **entry})
 
 
@@ -74,7 +74,7 @@ def test_an_entry_takes_from_its_section_what_it_does_not_set():
 
 
 def test_a_misspelt_field_of_a_section_is_refused_with_its_name():
-    with pytest.raises(ValueError, match=r"and section common: .*\n *dept\n.*Extra inputs"):
+    with pytest.raises(ValueError, match=r"and section common: dept: Extra inputs"):
         find_system(FOLDER, "t.a", {"kind": "shared"}, {"common": {"depth": 1, "dept": 1}})
 
 

@@ -11,14 +11,17 @@ Example:
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from slicefill.imputation.impute import impute_case, load_named
 from slicefill.ingestion.reading import checked_case, read_raw_case
 from slicefill.io.exchange import Kind, kind_of, to_volume
 from slicefill.params import ImputationParams
-from slicefill.params.base import AxisName
+from slicefill.params.base import AxisName, explain
 from slicefill.params.ingestion import own_scans
 from slicefill.types import Case, Volume
 
@@ -133,27 +136,38 @@ def imputation_params(
     if spacing is not None:
         grid = {"count": None, "target_spacing": spacing}
     given = {"through_plane": axis, "hardware": {"accelerator": device}, **grid, **params}
-    return ImputationParams.model_validate(given)
+    try:
+        return ImputationParams.model_validate(given)
+    except ValidationError as error:
+        raise ValueError(explain(error)) from error
 
 
-def verify(imputed: Any, source: Any) -> list[str]:
+def verify(imputed: Any, source: Any, *, voxel_spacing: Sequence[float] | None = None) -> list[str]:
     """List how an imputed scan differs from its source where it must not; empty if nowhere.
 
     Args:
         imputed: A `Case`, or what `impute` returned, or a path of what `slicefill impute` wrote.
-        source: What it was imputed from: a `Case`, a path, or an image.
+        source: What it was imputed from: a `Case`, a path, an image, or an array.
+        voxel_spacing: Of a source that is an array, mm.
+
+    Returns:
+        What differs. Where the source comes without labels, only the image is compared.
     """
     from slicefill.imputation.verification import verify_imputed_case, with_grid
 
-    original = _open(source, None, None)[0]
+    original = _open(source, None, voxel_spacing)[0]
     output = _open(imputed, None, None)[0]
-    if output.label is None:
-        original = Case(original.image)
+    if output.label is None or original.label is None:
+        original, output = replace(original, label=None), replace(output, label=None)
     return verify_imputed_case(with_grid(output, original), original)
 
 
 def evaluate(
-    truth: Any, imputed: Any, *, label_names: Mapping[int, str] | None = None
+    truth: Any,
+    imputed: Any,
+    *,
+    label_names: Mapping[int, str] | None = None,
+    voxel_spacing: Sequence[float] | None = None,
 ) -> dict[str, float]:
     """Score the synthetic slices of an imputed scan against the truth.
 
@@ -162,6 +176,7 @@ def evaluate(
         imputed: What was imputed from some of its slices, on the same grid. Slices that are not
             those of the truth to the bit are synthetic.
         label_names: Id → name of the labels that are scored; all ids by number if omitted.
+        voxel_spacing: Of a truth that is an array, mm.
 
     Returns:
         Score by column (`psnr_body`, `ssim_body`, `dice_mean`, …), and `slices`, how many were
@@ -172,7 +187,7 @@ def evaluate(
     """
     from slicefill.metrics.matching import score_against_truth
 
-    case, dense = _open(imputed, None, None)[0], _open(truth, None, None)[0]
+    case, dense = _open(imputed, None, None)[0], _open(truth, None, voxel_spacing)[0]
     return score_against_truth(case, dense, label_names)
 
 
@@ -185,6 +200,9 @@ def _open(scan: Any, label: Any, voxel_spacing: Sequence[float] | None) -> tuple
         return scan, None
     kind = kind_of(scan)
     if isinstance(scan, str | Path):
+        if voxel_spacing is not None or not isinstance(label, str | Path | None):
+            msg = "a scan from a file: expected its label from a file, too, and no voxel_spacing"
+            raise ValueError(msg)
         return read(scan, label), kind
     label = getattr(scan, "label", None) if label is None else label  # of what `impute` returned
     if isinstance(label, str | Path):

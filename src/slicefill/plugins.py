@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from slicefill.params.base import explain
+
 KINDS = {
     "methods": "slicefill.imputation.methods",
     "segmentation.engines": "slicefill.segmentation.engines",
@@ -104,7 +106,7 @@ def find_system(
         params = module.Params.model_validate(_merge(shared, own))
     except ValidationError as error:
         where = f" and section {module.SECTION}" if hasattr(module, "SECTION") else ""
-        msg = f"{name} (kind {kind}){where}: {error}"
+        msg = f"{name} (kind {kind}){where}: {explain(error)}"
         raise ValueError(msg) from error
     return System(name.rpartition(".")[2], module, params)
 

@@ -6,7 +6,7 @@ import pytest
 from slicefill.api import imputation_params, read, verify
 from slicefill.batch.find import find_scans
 from slicefill.batch.impute import Order, impute_scans
-from slicefill.batch.table import append_row, read_table, write_table
+from slicefill.batch.table import append_row, read_table
 from slicefill.batch.tasks import TABLE, make_plan
 from slicefill.imputation.impute import classical_imputer
 from slicefill.io.case_folder import write_volume
@@ -83,12 +83,57 @@ def test_outputs_of_another_setting_are_replaced_only_if_asked(scans, tmp_path):
     assert not (out / "one_isotropic_confidence.nii.gz").exists()  # it was of the other setting
 
 
-def test_a_file_of_the_user_beside_the_output_is_never_removed(case, tmp_path):
-    write_volume(case().image, tmp_path / "a.nii.gz")
-    (tmp_path / "a_isotropic_label.nii.gz").write_bytes(b"mine")
-    rows = run(tmp_path / "a.nii.gz", None)
-    assert rows["a"].status == "refused"
-    assert (tmp_path / "a_isotropic_label.nii.gz").read_bytes() == b"mine"
+def test_files_that_no_call_wrote_are_never_removed(case, tmp_path):
+    """Not even with overwrite: an input, a sidecar, a label map that lie where outputs might."""
+    for name in ("in/a_mask", "in/a_dicom/1"):
+        write_volume(case().image, tmp_path / f"{name}.nii.gz")
+    for name in ("in/a.json", "in/a_label.nii.gz"):
+        (tmp_path / name).write_bytes(b"mine")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    again = Order(LINEAR.load, LINEAR.params, overwrite=True)
+    rows = run(tmp_path / "in" / "a_mask.nii.gz", tmp_path / "in" / "a.nii.gz", again)
+    assert rows["a_mask"].status == "imputed"
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_call_that_was_killed_while_it_wrote_knows_its_own_files(scans, tmp_path, monkeypatch):
+    from slicefill.io import scan_files
+
+    class Killed(BaseException):
+        pass
+
+    def write_two(volume, path, write=scan_files.write_scan):
+        if path.name == "one_isotropic.nii.gz":
+            raise Killed
+        write(volume, path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(scan_files, "write_scan", write_two)
+        with pytest.raises(Killed):
+            run(scans, tmp_path / "out", further=["mask"])
+    assert (tmp_path / "out" / "one_isotropic_mask.nii.gz").exists()
+    rows = run(scans, tmp_path / "out", further=["mask"])
+    assert {row.status for name, row in rows.items() if name != "broken"} == {"imputed"}
+
+
+def test_two_calls_into_one_folder_keep_each_others_rows(scans, tmp_path):
+    first = run(scans / "images" / "one.nii.gz", tmp_path / "out")
+    second = run(scans / "images" / "two.nii.gz", tmp_path / "out")
+    assert read_table(tmp_path / "out" / TABLE) == {**first, **second}
+
+
+def test_outputs_that_lie_among_the_scans_are_no_scans(scans):
+    for _ in range(2):
+        out = scans / "images" / "out"
+        with find_scans(scans, out=out) as found:
+            plan = make_plan(scans, out, found.cases, [])
+            rows = impute_scans(plan, LINEAR, SERIAL, lambda row: None)
+        assert set(rows) == {"broken", "one", "two"}
+    with (
+        pytest.raises(ValueError, match="another folder than that of the scans"),
+        find_scans(scans, out=scans),
+    ):
+        pass
 
 
 def test_a_scan_that_is_dense_already_is_said_and_not_written(case, tmp_path):
@@ -117,8 +162,10 @@ def test_a_table_holds_any_name_and_the_last_row_of_a_case_counts(tmp_path):
     for row in (Row("NA", "failed"), *rows):
         append_row(path, row)
     assert list(read_table(path).values()) == rows
-    write_table(path, rows)
-    assert list(read_table(path).values()) == rows
+    other = tmp_path / "slicefill.csv"
+    other.write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="got another file"):
+        read_table(other)
 
 
 def test_methods_that_draw_do_so_by_the_name_of_the_case_not_by_the_order(scans, tmp_path):

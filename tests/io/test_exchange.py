@@ -75,6 +75,10 @@ def test_a_format_that_is_not_written_is_refused(case, tmp_path):
 def test_an_array_needs_its_spacing_and_nothing_else_does(case):
     with pytest.raises(ValueError, match="three numbers above 0"):
         from_array(np.zeros((3, 3, 3)), (1, 0, 1))
+    with pytest.raises(ValueError, match="three numbers above 0"):
+        from_array(np.zeros((3, 3, 3)), (1, np.nan, 1))
+    with pytest.raises(ValueError, match="integers or floats of 4 or 8 bytes"):
+        from_array(np.zeros((3, 3, 3), np.float16), (1, 1, 1))
     with pytest.raises(ValueError, match="expected an array"):
         from_array(np.zeros((3, 3)), (1, 1, 1))
     with pytest.raises(ValueError, match="voxel_spacing: expected it for an array"):
@@ -96,6 +100,9 @@ def test_what_comes_out_is_of_the_kind_that_went_in(case, tmp_path):
     write_scan(made.image, tmp_path / "a.nii.gz")
     write_scan(made.label, tmp_path / "b.nii.gz")
     file = slicefill.impute(tmp_path / "a.nii.gz", tmp_path / "b.nii.gz", **options)
+    assert slicefill.verify(array, made.image.stored, voxel_spacing=spacing) == []
+    slicefill.write(array, tmp_path / "array.nii.gz")
+    assert slicefill.verify(file, tmp_path / "a.nii.gz") == []  # the image alone
     assert isinstance(outs["nibabel"], nib.Nifti1Image)
     assert isinstance(outs["itk"], SimpleITK.Image)
     assert isinstance(file, nib.Nifti1Image)

@@ -53,3 +53,15 @@ def test_what_cannot_be_matched_is_refused_with_what_to_do(truth, case):
         score_against_truth(Case(truth.image.with_stored(truth.image.stored + 1)), truth)
     with pytest.raises(ValueError, match="on the grid of the truth"):
         score_against_truth(case(), Case(thick(truth, 2, 2).image))
+
+
+def test_a_border_of_background_is_taken_for_no_acquired_slice(truth):
+    stored = truth.image.stored.copy() + 1
+    stored[:6] = stored[-6:] = stored[:, :6] = stored[:, -6:] = 0
+    dense = Case(truth.image.with_stored(stored), truth.label)
+    scan = thick(dense, 2, 4)
+    rule = imputation_params(count=3)
+    imputed = impute_case(scan, load_named("linear", rule), rule)
+    slices = match_slices(imputed, dense)
+    assert slices.axis == 2
+    np.testing.assert_array_equal(slices.synthetic, np.arange(9) % 4 > 0)

@@ -38,7 +38,7 @@ def adapted_loader(
 
     rule = default_params(params.through_plane, params.hardware).within(minutes)
     start = load_pretrained()
-    cases = {name: _promise(task) for name, task in plan.tasks.items()}
+    cases = {name: _promise(task) for name, task in plan.tasks.items() if _is_good(task)}
     scans = Scans(cases, {name: name for name in cases})
     folder = None if plan.folder is None else plan.folder / _FOLDER
     kept = None if folder is None else StateFile(folder / "adapted.pt")
@@ -73,6 +73,17 @@ def _promise(task: Task) -> Promise:
     from slicefill.ingestion.integrity import checksum
 
     return Promise(partial(_read, task), checksum(source_files(task.raw.image)))
+
+
+def _is_good(task: Task) -> bool:
+    """Whether a scan can be learned from; one that cannot is refused when it is imputed."""
+    from slicefill.ingestion.checks import BadCase
+
+    try:
+        _read(task)
+    except BadCase:
+        return False
+    return True
 
 
 def _read(task: Task) -> Case:

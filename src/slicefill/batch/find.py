@@ -11,19 +11,36 @@ from slicefill.params.ingestion import own_scans
 
 
 @contextmanager
-def find_scans(source: Path, label: Path | None = None) -> Iterator[Found]:
+def find_scans(source: Path, label: Path | None = None, out: Path | None = None) -> Iterator[Found]:
     """Find the scans; what a zip holds is there while the block runs.
 
     Args:
         source: A file, a folder or a zip.
         label: The label map of a single scan, or a folder of label maps of the same names; None:
             those that the layout of the source pairs.
+        out: A folder of outputs; what lies in it is no scan, though it lies in the source.
 
     Raises:
         ValueError: If label maps cannot be paired with scans.
     """
     with layouts.find_scans(source, own_scans()) as found:
+        if out is not None and out.is_dir() and out.resolve().is_relative_to(source.resolve()):
+            _leave_out(found, source, out)
         yield found if label is None else replace(found, cases=_pair(found.cases, label))
+
+
+def _leave_out(found: Found, source: Path, out: Path) -> None:
+    folder = out.resolve()
+    if folder == source.resolve():
+        msg = f"{out}: expected another folder than that of the scans; nothing was written"
+        raise ValueError(msg)
+    found.cases[:] = [c for c in found.cases if not c.place.resolve().is_relative_to(folder)]
+    found.left_aside[:] = [a for a in found.left_aside if not _lies_in(a.path, folder)]
+    found.refused[:] = [e for e in found.refused if e.file is None or not _lies_in(e.file, folder)]
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder)
 
 
 def _pair(cases: list[RawCase], label: Path) -> list[RawCase]:

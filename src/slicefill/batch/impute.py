@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slicefill.batch.table import Row, append_row, read_table, write_table
+from slicefill.batch.table import Row, append_row, read_table
 from slicefill.batch.tasks import TABLE, Plan, Task
 from slicefill.execution.each import prepared, run_each
 from slicefill.execution.serial import MakeThenWrite
@@ -83,23 +83,45 @@ def impute_scans(
     imputer = Lazy(partial(order.load, order.params), determined)
     table = None if plan.folder is None else plan.folder / TABLE
     known = {} if table is None else read_table(table)
-    work = MakeThenWrite(partial(_make, imputer, order, known), _write)
+    work = MakeThenWrite(partial(_make, imputer, order, known), partial(_write, table))
     rows: dict[str, Row] = {}
 
     def note(name: str, outcome: Any) -> None:
         task = plan.tasks[name]
         row = outcome if isinstance(outcome, Row) else _failed(task, outcome)
         rows[name] = row
-        if table is not None and not _stays(row, known):
+        if table is not None and row.status != "kept" and not row.reason.endswith(REMEDY):
             append_row(table, row)
         report(row)
 
     run_each(work, plan.tasks, executor, "impute", note=note)
-    ordered = {name: rows[name] for name in plan.tasks}
-    if table is not None:
-        fresh = {name: row for name, row in ordered.items() if not _stays(row, known)}
-        write_table(table, {**known, **fresh}.values())
-    return ordered
+    return {name: rows[name] for name in plan.tasks}
+
+
+def find_made(
+    task: Task, own: str, known: Mapping[str, Row], *, overwrite: bool
+) -> tuple[Row | None, list[Path]]:
+    """Look at what is there of a scan.
+
+    Args:
+        task: The scan and its outputs.
+        own: Fingerprint of what is to be made.
+        known: The rows of the table.
+        overwrite: Whether what was made otherwise may be replaced.
+
+    Returns:
+        The row if nothing is to be made, because all is there, or because something is that may not
+        be replaced; and what an earlier call made of this scan that is then out of date.
+    """
+    name, before = task.raw.id, known.get(task.raw.id)
+    if before is not None and before.fingerprint == own:
+        complete = before.status == "imputed" and all(p.exists() for p in task.outputs.values())
+        return (replace(before, status="kept") if complete else None), []
+    there = [path for path in task.outputs.values() if path.exists()]
+    if there and not overwrite:
+        reason = f"{there[0]} exists already; {REMEDY}"
+        return Row(name, "refused", str(task.raw.place), reason=reason), []
+    return None, [] if before is None else [path for path in task.others if path.exists()]
 
 
 def _make(
@@ -113,21 +135,16 @@ def _make(
     began = time.monotonic()
     row = Row(name, "failed", str(task.raw.place), str(task.raw.label or ""))
     try:
-        own = _fingerprint(task, imputer)
-        same = name in known and known[name].fingerprint == own
-        if same and all(path.exists() for path in task.outputs.values()):
-            return _Made(task, None, replace(known[name], status="kept"))
-        stale = [] if same else [p for p in (*task.outputs.values(), *task.others) if p.exists()]
-        if stale and not order.overwrite:
-            reason = f"{stale[0]} exists and was made otherwise; {REMEDY}"
-            return _Made(task, None, replace(row, status="refused", reason=reason))
+        own = scan_fingerprint(task, imputer.fingerprint)
+        settled, stale = find_made(task, own, known, overwrite=order.overwrite)
+        if settled is not None:
+            return _Made(task, None, settled)
         case = read_raw_case(task.raw, own_scans())
     except BadCase as error:
         return _Made(task, None, replace(row, status="refused", reason=str(error)))
     row = replace(row, fingerprint=own, output=task.outputs["image"].name)
     made, row = impute_scan(case, prepared(imputer), order.params, row)
-    unwanted = [path for path in stale if path in task.others]
-    return _Made(task, made, replace(row, seconds=time.monotonic() - began), unwanted)
+    return _Made(task, made, replace(row, seconds=time.monotonic() - began), stale)
 
 
 def impute_scan(
@@ -160,7 +177,7 @@ def impute_scan(
     )
 
 
-def _write(name: str, made: _Made) -> Row:
+def _write(table: Path | None, name: str, made: _Made) -> Row:
     """Write what was made of a scan, the image last: where it is, all is."""
     from slicefill.io.case_folder import encode_record
     from slicefill.io.scan_files import write_scan
@@ -173,6 +190,8 @@ def _write(name: str, made: _Made) -> Row:
     maps = {"mask": "synthetic_mask", "confidence": "confidence"}
     volumes = {what: case.maps[stem] for what, stem in maps.items()}
     volumes |= {"image": case.image} | ({} if case.label is None else {"label": case.label})
+    if table is not None:  # a call that is killed now knows its own files
+        append_row(table, replace(row, status="begun"))
     for path in made.stale:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     for what, path in reversed(list(task.outputs.items())):
@@ -196,13 +215,14 @@ def _write_dicom(case: Case, task: Task, folder: Path) -> None:
         write_seg(case.label, series, task.outputs["seg"])
 
 
-def _fingerprint(task: Task, imputer: "Lazy[Imputer]") -> str:
+def scan_fingerprint(task: Task, rule: str) -> str:
+    """Return the fingerprint of what is made of a scan: its files, the method, the parameters."""
     from slicefill.ingestion.companions import source_files
     from slicefill.ingestion.integrity import checksum
 
     raw = task.raw
     label = checksum(source_files(raw.label)) if raw.label else ""
-    return fingerprint(checksum(source_files(raw.image)), label, imputer.fingerprint)
+    return fingerprint(checksum(source_files(raw.image)), label, rule)
 
 
 def _failed(task: Task, failure: Any) -> Row:
@@ -213,11 +233,6 @@ def _failed(task: Task, failure: Any) -> Row:
         str(task.raw.label or ""),
         reason=failure.reason,
     )
-
-
-def _stays(row: Row, known: Mapping[str, Row]) -> bool:
-    """Whether the table keeps the row of an earlier call, whose outputs are still there."""
-    return row.case in known and (row.status == "kept" or row.reason.endswith(REMEDY))
 
 
 def _times(spacing: Any) -> str:

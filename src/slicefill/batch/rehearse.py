@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from slicefill.batch.impute import Order, impute_scan
-from slicefill.batch.table import Row
-from slicefill.batch.tasks import Plan, Task
+from slicefill.batch.impute import Order, find_made, impute_scan, scan_fingerprint
+from slicefill.batch.table import Row, read_table
+from slicefill.batch.tasks import TABLE, Plan, Task
+from slicefill.fingerprint import fingerprint
 from slicefill.geometry import slices_back, slices_first, through_plane_axis
 from slicefill.imputation.impute import Imputer, slices_per_interval
 from slicefill.types import Case, Volume
@@ -21,11 +22,18 @@ def rehearse_scans(plan: Plan, order: Order, say: Callable[[str], None]) -> Mapp
         The rows; `imputed` means that it would be.
     """
     imputer = order.load(order.params)
-    return {name: _rehearse(task, imputer, order, say) for name, task in plan.tasks.items()}
+    known = {} if plan.folder is None else read_table(plan.folder / TABLE)
+    rows = {}
+    for name, task in plan.tasks.items():
+        rule = fingerprint(imputer.fingerprint, order.params.decisive)
+        row, _ = find_made(task, scan_fingerprint(task, rule), known, overwrite=order.overwrite)
+        rows[name] = row or _rehearse(task, imputer, order, say)
+        if row is not None:
+            say(f"{name}: {'there already' if row.status == 'kept' else row.reason}")
+    return rows
 
 
 def _rehearse(task: Task, imputer: Imputer, order: Order, say: Callable[[str], None]) -> Row:
-    from slicefill.ingestion.checks import BadCase
     from slicefill.ingestion.reading import read_raw_case
     from slicefill.params.ingestion import own_scans
 
@@ -37,7 +45,7 @@ def _rehearse(task: Task, imputer: Imputer, order: Order, say: Callable[[str], N
         began = time.monotonic()
         _, row = impute_scan(few, imputer, order.params, row)
         seconds = time.monotonic() - began
-    except BadCase as error:
+    except Exception as error:  # as in a call that writes: the others go on
         row = replace(row, reason=str(error))
     if row.status != "imputed":
         say(f"{row.case}: {row.status}: {row.reason}")

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
 
-from slicefill.io.storage import replace_file
+from slicefill.ingestion.checks import printable
 
-Status = Literal["imputed", "kept", "dense already", "refused", "failed"]
+Status = Literal["begun", "imputed", "kept", "dense already", "refused", "failed"]
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Row:
 
     Attributes:
         case: Its id.
-        status: `imputed`; `kept`, imputed by an earlier call; `dense already`, nothing to do;
-            `refused`, its files are at fault; `failed`, anything else.
+        status: `begun`, and not finished; `imputed`; `kept`, imputed by an earlier call; `dense
+            already`, nothing to do; `refused`, its files are at fault; `failed`, anything else.
         input: The file, or the folder of a DICOM series.
         input_label: Its label map, or "".
         output: The imputed image, a name in the folder of the table.
@@ -55,24 +55,30 @@ def read_table(path: Path) -> dict[str, Row]:
 
     Returns:
         Nothing where there is no table.
+
+    Raises:
+        ValueError: If the file is no such table.
     """
     if not path.exists():
         return {}
     with path.open(newline="", encoding="utf-8") as stream:
-        return {row["case"]: _parse(row) for row in csv.DictReader(stream)}
+        reader = csv.DictReader(stream)
+        if not {"case", "status", "fingerprint"} <= set(reader.fieldnames or ()):
+            msg = f"{path}: expected the table of `slicefill impute`, got another file; move it"
+            raise ValueError(msg)
+        return {row["case"]: _parse(row) for row in reader}
 
 
 def append_row(path: Path, row: Row) -> None:
-    """Add a row at once, so that a call that is killed knows what it made."""
+    """Add a row at once: a call that is killed, and another at the same time, lose none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = _format([row], header=not path.exists())
+    try:
+        with path.open("x", newline="", encoding="utf-8") as stream:
+            stream.write(_format([], header=True))
+    except FileExistsError:
+        pass
     with path.open("a", newline="", encoding="utf-8") as stream:
-        stream.write(text)
-
-
-def write_table(path: Path, rows: Iterable[Row]) -> None:
-    """Replace the table, whole or not at all."""
-    replace_file(path, _format(rows, header=True).encode())
+        stream.write(_format([row], header=False))
 
 
 def _format(rows: Iterable[Row], *, header: bool) -> str:
@@ -80,7 +86,9 @@ def _format(rows: Iterable[Row], *, header: bool) -> str:
     writer = csv.DictWriter(text, [each.name for each in fields(Row)])
     if header:
         writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
+    for row in rows:
+        values = asdict(row).items()
+        writer.writerow({n: printable(v) if isinstance(v, str) else v for n, v in values})
     return text.getvalue()
 
 

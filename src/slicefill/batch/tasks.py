@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slicefill.ingestion.layouts import RawCase
-from slicefill.io.scan_files import WRITTEN, check_suffix, written_suffix
+from slicefill.ingestion.suffixes import suffix_of
+from slicefill.io.scan_files import check_suffix, written_suffix
 
 FURTHER = ("mask", "confidence", "record", "dicom")
 """Outputs besides the image, and the label map where there is one, that may be asked for."""
@@ -29,9 +30,15 @@ class Task:
 
     @property
     def others(self) -> list[Path]:
-        """Files that another call may have written beside the image, and this one does not."""
+        """Files that an earlier call may have written of this scan, and this one does not."""
         all_of_them = _name(self.outputs["image"], self.raw, ("label", *FURTHER))
-        return [path for what, path in all_of_them.items() if what not in self.outputs]
+        inputs = {file.resolve() for file in _files(self.raw)}
+        inputs |= {folder for file in inputs for folder in file.parents}
+        return [
+            path
+            for what, path in all_of_them.items()
+            if what not in self.outputs and path.resolve() not in inputs
+        ]
 
 
 @dataclass(frozen=True)
@@ -92,17 +99,17 @@ def name_outputs(
     Raises:
         ValueError: As `make_plan`.
     """
+    source = source.resolve() if source.name in ("", "..") else source  # `.` gets a name
     if out is not None and _names_a_file(out):
+        check_suffix(out)
         if len(cases) != 1:
             msg = f"{out}: expected a folder for the outputs of {len(cases)} scans, got a file"
             raise ValueError(msg)
-        check_suffix(out)
         names = {cases[0].id: out}
     else:
         folder = out
-        if folder is None:
-            name = source.resolve().name.removesuffix(".zip")
-            folder = source.parent / f"{name}{ending}" if _is_folder(source, cases) else None
+        if folder is None and _is_folder(source, cases):
+            folder = source.parent / f"{source.name}{ending}"
         place = source.parent if folder is None else folder
         names = {
             raw.id: place / f"{raw.id}{ending}{written_suffix(_own_name(raw))}" for raw in cases
@@ -121,7 +128,7 @@ def _own_name(raw: RawCase) -> str:
 
 
 def _names_a_file(out: Path) -> bool:
-    return not out.is_dir() and out.name.lower().endswith(WRITTEN)
+    return not out.is_dir() and (out.exists() or bool(suffix_of(out)))
 
 
 def _name(image: Path, raw: RawCase, further: Collection[str]) -> dict[str, Path]:

@@ -33,20 +33,28 @@ def add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     evaluate.add_argument("truth", metavar="TRUTH", type=existing, help="dense scan, or a folder")
     evaluate.add_argument("imputed", metavar="IMPUTED", type=existing, help="as `impute` wrote it")
     evaluate.add_argument("--label", type=existing, help="label map(s) of TRUTH")
-    evaluate.add_argument("--csv", type=Path, help="write every score to this file, too")
+    evaluate.add_argument("--csv", type=_csv, help="write every score to this file, too")
     evaluate.set_defaults(run=partial(_run, evaluate))
+
+
+def _csv(text: str) -> Path:
+    """Return a path for a table: nothing else is overwritten by mistake."""
+    if not text.lower().endswith(".csv"):
+        msg = f"expected a name that ends in .csv, got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return Path(text)
 
 
 def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     try:
         scores, failed = _score(arguments)
-    except (UsageError, ValueError, FileNotFoundError) as error:
+        if arguments.csv is not None:
+            _write_csv(scores, arguments.csv)
+    except (UsageError, ValueError, OSError) as error:
         parser.error(str(error))
     _print_table(scores)
     for name, reason in failed.items():
         print(f"{name}: not scored: {reason}")
-    if arguments.csv is not None:
-        _write_csv(scores, arguments.csv)
     return CASES_LEFT_OUT if failed else 0
 
 
@@ -100,6 +108,7 @@ def _write_csv(scores: dict[str, dict[str, float]], path: Path) -> None:
     import csv
 
     columns = list(dict.fromkeys(column for own in scores.values() for column in own))
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, ["scan", *columns])
         writer.writeheader()

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slicefill.command_line.wording import (
@@ -15,8 +14,10 @@ from slicefill.command_line.wording import (
     UsageError,
     add_method_options,
     existing,
+    named,
     quiet_or_verbose,
     rule_of,
+    whole,
 )
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def add_impute(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     impute.add_argument("source", metavar="IN", type=existing, help="scan, folder or zip")
     impute.add_argument(
-        "out", metavar="OUT", nargs="?", type=Path, help="file or folder; never over the input"
+        "out", metavar="OUT", nargs="?", type=named, help="file or folder; never over the input"
     )
     impute.add_argument(
         "--label",
@@ -71,7 +72,7 @@ def add_impute(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     impute.add_argument("--confidence", action="store_true", help="write the confidence, 0 to 1")
     impute.add_argument("--record", action="store_true", help="write how each slice came about")
     impute.add_argument("--dicom", action="store_true", help="DICOM in: a derived series, too")
-    impute.add_argument("--jobs", type=int, default=1, metavar="N", help="scans at the same time")
+    impute.add_argument("--jobs", type=whole, default=1, metavar="N", help="scans at the same time")
     impute.add_argument("--overwrite", action="store_true", help="replace outputs made otherwise")
     impute.add_argument("--dry-run", action="store_true", help="say what would be done")
     quiet_or_verbose(impute)
@@ -79,6 +80,8 @@ def add_impute(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    if arguments.adapt is not None and arguments.method != "pretrained":
+        parser.error("--adapt: the shipped weights learn; leave --method out")
     if arguments.quiet:
         os.environ["TQDM_DISABLE"] = "1"
     logging.basicConfig(
@@ -89,7 +92,7 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     except UsageError as error:
         parser.error(str(error))
     except KeyboardInterrupt:
-        print("stopped; the same command goes on where it was", file=sys.stderr)
+        print("stopped; what is finished is kept, and the same command goes on", file=sys.stderr)
         return 130
 
 
@@ -99,11 +102,11 @@ def _impute(arguments: argparse.Namespace) -> int:
 
     began = time.monotonic()
     try:
-        with find_scans(arguments.source, arguments.label) as found:
+        with find_scans(arguments.source, arguments.label, arguments.out) as found:
             plan = _plan(arguments, found)
             rows = _rehearse(arguments, plan) if arguments.dry_run else _work(arguments, plan)
             return _conclude(arguments, plan, found, rows, time.monotonic() - began)
-    except (BadCase, ValueError, FileNotFoundError) as error:
+    except (BadCase, ValueError, OSError) as error:
         raise UsageError(str(error)) from error
 
 
@@ -125,7 +128,9 @@ def _order(arguments: argparse.Namespace, plan: "Plan") -> "Order":
 
     rule = rule_of(arguments)
     load: Callable[[ImputationParams], Imputer] = partial(load_named, arguments.method)
-    if arguments.adapt is not None:
+    if arguments.adapt is not None and arguments.dry_run:
+        _say(arguments, f"before: up to {arguments.adapt:g} minutes of adaptation")
+    elif arguments.adapt is not None:
         from slicefill.batch.adapt import adapted_loader
 
         load = adapted_loader(plan, rule, arguments.adapt, partial(_say, arguments))
@@ -145,8 +150,9 @@ def _work(arguments: argparse.Namespace, plan: "Plan") -> Mapping[str, "Row"]:
         )
 
     def report(row: "Row") -> None:
-        if not arguments.quiet:
-            tqdm.write(_line(row))
+        wrong = row.status in ("refused", "failed")
+        if wrong or not arguments.quiet:
+            tqdm.write(_line(row), file=sys.stderr if wrong else sys.stdout)
 
     return impute_scans(plan, _order(arguments, plan), executor, report)
 
@@ -154,7 +160,7 @@ def _work(arguments: argparse.Namespace, plan: "Plan") -> Mapping[str, "Row"]:
 def _rehearse(arguments: argparse.Namespace, plan: "Plan") -> Mapping[str, "Row"]:
     from slicefill.batch.rehearse import rehearse_scans
 
-    return rehearse_scans(plan, _order(arguments, plan), print)
+    return rehearse_scans(plan, _order(arguments, plan), partial(_say, arguments))
 
 
 def _say(arguments: argparse.Namespace, text: str) -> None:
@@ -200,6 +206,6 @@ def _conclude(
         told = ", ".join(word for word in words if not word.startswith("0 "))
         total = len(rows) + len(found.refused)
         print(f"{total} scan{'s' * (total != 1)}: {told or 'none'}; {seconds:.1f} s")
-        if rows and not arguments.dry_run:
+        if {"imputed", "kept"} & set(statuses) and not arguments.dry_run:
             print(f"results: {plan.place.resolve()}")
     return CASES_LEFT_OUT if refused or failed else 0

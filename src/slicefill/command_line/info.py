@@ -43,7 +43,7 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
                 print(f"{error.case}: refused: {error}", file=sys.stderr)
             for aside in found.left_aside:
                 print(f"left aside: {aside.path.name}: {aside.reason}")
-    except (BadCase, ValueError, FileNotFoundError) as error:
+    except (BadCase, ValueError, OSError) as error:
         parser.error(str(error))
     return CASES_LEFT_OUT if refused or found.refused else 0
 

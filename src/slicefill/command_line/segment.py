@@ -3,9 +3,8 @@
 import argparse
 import sys
 from functools import partial
-from pathlib import Path
 
-from slicefill.command_line.wording import CASES_LEFT_OUT, UsageError, existing
+from slicefill.command_line.wording import CASES_LEFT_OUT, UsageError, existing, named
 
 _DESCRIPTION = """\
 Segment scans with a network that `kedro run --pipelines=comparison` has trained: a file that ends
@@ -29,7 +28,7 @@ def add_segment(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     segment.add_argument("source", metavar="IN", type=existing, help="scan, folder or zip")
-    segment.add_argument("out", metavar="OUT", nargs="?", type=Path, help="file or folder")
+    segment.add_argument("out", metavar="OUT", nargs="?", type=named, help="file or folder")
     segment.add_argument("--model", type=existing, required=True, help="the network's checkpoint")
     segment.add_argument("--device", choices=("auto", "cpu", "gpu", "mps"), default="auto")
     segment.add_argument("--overwrite", action="store_true", help="replace label maps")
@@ -47,7 +46,7 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
         with find_scans(arguments.source) as found:
             names = name_labels(arguments.source, arguments.out, found.cases)
             failed = segment_scans(found.cases, names, predict, overwrite=arguments.overwrite)
-    except (UsageError, BadCase, ValueError, FileNotFoundError) as error:
+    except (UsageError, BadCase, ValueError, OSError) as error:
         parser.error(str(error))
     for case, reason in failed.items():
         print(f"{case}: {reason}", file=sys.stderr)

@@ -82,8 +82,11 @@ def _verify(output: Path, against: Path, label: Path | None) -> int:
                 _print_verdict(each.name, differences)
                 passed += not differences
                 image_only += alone
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
+    without = sources.keys() - {each.case for each in outputs}
+    if len(sources) > 1 and without:
+        print(f"{len(without)} of INPUT have no output: {', '.join(sorted(without)[:5])}")
     ignored = f" ({image_only} image only: INPUT has no label map)" if image_only else ""
     print(f"{passed} of {len(outputs)} cases ok{ignored}")
     return int(passed < len(outputs))

@@ -20,10 +20,29 @@ class UsageError(Exception):
 def existing(text: str) -> Path:
     """Return a path that exists."""
     path = Path(text)
+    if not text:
+        msg = "expected a file or folder, got an empty name"
+        raise argparse.ArgumentTypeError(msg)
     if not path.exists():
         msg = f"{path}: no such file or folder"
         raise argparse.ArgumentTypeError(msg)
     return path
+
+
+def named(text: str) -> Path:
+    """Return a path that need not exist."""
+    if not text:
+        msg = "expected a name, got an empty one"
+        raise argparse.ArgumentTypeError(msg)
+    return Path(text)
+
+
+def whole(text: str) -> int:
+    """Return a whole number of 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        msg = f"expected a whole number of 1 or more, got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
 
 
 def minutes(text: str) -> float:
@@ -61,7 +80,7 @@ def add_method_options(command: argparse.ArgumentParser) -> None:
         "checkpoint, a file that ends in .pt",
     )
     grid = command.add_mutually_exclusive_group()
-    grid.add_argument("--count", type=int, metavar="N", help="synthetic slices in every interval")
+    grid.add_argument("--count", type=whole, metavar="N", help="synthetic slices in every interval")
     grid.add_argument(
         "--spacing",
         type=positive,

@@ -18,11 +18,12 @@ from slicefill.geometry import (
 )
 from slicefill.imputation.dense_grid import DenseGrid, stack_case
 from slicefill.imputation.methods import FOLDER
+from slicefill.imputation.methods.classical import RULES
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
 from slicefill.imputation.orientation import Turn
 from slicefill.io.checkpoints import read_checkpoint
 from slicefill.params import ImputationParams, WindowParams
-from slicefill.plugins import System, find_kind, find_system, list_kinds
+from slicefill.plugins import System, find_kind, find_system
 from slicefill.types import Array, Case, Checkpoint, Method, Stack, SyntheticSlices, Volume
 
 _CONFIDENCE_STEPS = 1000  # errors of a hundredth matter: the 255 steps of a byte are too coarse
@@ -104,14 +105,19 @@ def load_named(method: str | Mapping[str, Any], params: ImputationParams) -> Imp
         params: How it imputes.
 
     Raises:
-        ValueError: If there is no such method.
+        ValueError: If there is no such method, or the file is no checkpoint.
         FileNotFoundError: If there is no such checkpoint.
     """
     if isinstance(method, str) and method.endswith(".pt"):
         return learned_imputer(Path(method).stem, read_checkpoint(Path(method)), params)
     if isinstance(method, str):
-        known = method in list_kinds(FOLDER)
-        method = {"kind": method} if known else {"kind": "classical", "rule": method}
+        if method in RULES:
+            method = {"kind": "classical", "rule": method}
+        elif method in (names := [PRETRAINED, *RULES]):
+            method = {"kind": method}
+        else:
+            msg = f"method: expected {', '.join(names)} or a checkpoint (.pt), got {method!r}"
+            raise ValueError(msg)
     name = str(method.get("rule", method.get("kind")))
     return load_imputer(find_system(FOLDER, name, method), None, params)
 

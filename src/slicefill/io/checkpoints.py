@@ -27,11 +27,21 @@ class StateFile:
 
 
 def read_checkpoint(path: Location) -> Checkpoint:
-    """Read tensors and plain values; refuses anything that would execute code."""
+    """Read tensors and plain values; refuses anything that would execute code.
+
+    Raises:
+        ValueError: If the file is no checkpoint.
+    """
+    import pickle
+
     import torch
 
     content = io.BytesIO(read_file(path))
-    return dict(torch.load(content, map_location="cpu", weights_only=True))
+    try:
+        return dict(torch.load(content, map_location="cpu", weights_only=True))
+    except (RuntimeError, EOFError, pickle.UnpicklingError, TypeError, ValueError) as error:
+        msg = f"{path}: expected a checkpoint (.pt), got another or a damaged file"
+        raise ValueError(msg) from error
 
 
 def write_checkpoint(checkpoint: Checkpoint, path: Location) -> None:

@@ -23,8 +23,10 @@ class ImputedArray(np.ndarray[Any, Any]):
         mask: 1 in synthetic slices.
         confidence: [0, 1], acquired slices 1.
         record: How each slice came about.
+        header: NIfTI header: where the voxels lie.
     """
 
+    header: nib.Nifti1Header | None = None
     label: "ImputedArray | None" = None
     mask: "ImputedArray | None" = None
     confidence: "ImputedArray | None" = None
@@ -59,7 +61,7 @@ def kind_of(scan: Any) -> Kind:
         TypeError: If it is of no kind that is known.
     """
     if isinstance(scan, np.ndarray):
-        return Kind(lambda volume: volume.stored.view(ImputedArray))
+        return Kind(_as_array)
     if _is_itk(scan):
         return Kind(to_itk)
     if isinstance(scan, str | Path | nib.Nifti1Pair):
@@ -80,6 +82,8 @@ def to_volume(scan: Any, voxel_spacing: Sequence[float] | None = None) -> Volume
         ValueError: If an array comes without spacing, or anything else with one.
         TypeError: If it is of no kind that is known.
     """
+    if isinstance(scan, ImputedArray) and scan.header is not None and voxel_spacing is None:
+        return Volume(np.asarray(scan), scan.header)
     if isinstance(scan, np.ndarray) == (voxel_spacing is None):
         given = "none" if voxel_spacing is None else list(voxel_spacing)
         msg = f"voxel_spacing: expected it for an array and for nothing else, got {given}"
@@ -98,6 +102,12 @@ def _is_itk(scan: Any) -> bool:
     """Whether it is a SimpleITK image; who has one, has imported SimpleITK."""
     itk = sys.modules.get("SimpleITK")
     return itk is not None and isinstance(scan, itk.Image)
+
+
+def _as_array(volume: Volume) -> ImputedArray:
+    array = volume.stored.view(ImputedArray)
+    array.header = volume.header
+    return array
 
 
 def _as_class(image_class: Any, volume: Volume) -> Any:
@@ -121,11 +131,15 @@ def from_array(array: Array, spacing: Sequence[float]) -> Volume:
     if array.ndim not in (3, 4) or min(array.shape) < 1:
         msg = f"scan: expected an array (I, J, K) or (I, J, K, C), got shape {array.shape}"
         raise ValueError(msg)
-    if len(spacing) != 3 or not min(spacing) > 0:
-        msg = f"voxel_spacing: expected three numbers above 0 (mm), got {list(spacing)}"
+    pitch = np.atleast_1d(np.asarray(spacing, dtype=float))
+    if pitch.shape != (3,) or not (np.isfinite(pitch) & (pitch > 0)).all():
+        msg = f"voxel_spacing: expected three numbers above 0 (mm), got {spacing}"
+        raise ValueError(msg)
+    if array.dtype.kind not in "biuf" or array.dtype == np.float16:
+        msg = f"scan: expected integers or floats of 4 or 8 bytes, got {array.dtype}"
         raise ValueError(msg)
     stored = array.astype(np.uint8) if array.dtype == bool else array
-    return Volume(stored, new_header(stored, np.diag([*map(float, spacing), 1.0])))
+    return Volume(stored, new_header(stored, np.diag([*pitch, 1.0])))
 
 
 def from_nibabel(image: Any) -> Volume:

@@ -52,7 +52,11 @@ def match_slices(imputed: Case, truth: Case) -> Correspondence:
     box = tuple(slice(size) for size in common)
     differs = found[box] != real[box]
     synthetic = [_any_across(differs, axis) for axis in range(3)]
-    mixed = [axis for axis in range(3) if synthetic[axis].any() and not synthetic[axis].all()]
+    # A slice of background agrees however it was made.
+    acquired = [
+        ~synthetic[axis] & _any_across(real[box] != real[box].min(), axis) for axis in range(3)
+    ]
+    mixed = [axis for axis in range(3) if synthetic[axis].any() and acquired[axis].any()]
     if not mixed:
         what = "every slice" if differs.any() else "no slice"
         msg = (
@@ -61,7 +65,7 @@ def match_slices(imputed: Case, truth: Case) -> Correspondence:
             "slices were removed"
         )
         raise ValueError(msg)
-    axis = max(mixed, key=lambda one: np.count_nonzero(~synthetic[one]))
+    axis = max(mixed, key=lambda one: np.count_nonzero(acquired[one]))
     indices = np.arange(common[axis])
     return Correspondence(axis, indices, indices, synthetic[axis])
 

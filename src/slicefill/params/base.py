@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 AxisName = Annotated[
     Literal["auto", "S", "A", "L"],
@@ -21,6 +21,20 @@ def as_plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
         name: section.model_dump() if isinstance(section, BaseModel) else section
         for name, section in parameters.items()
     }
+
+
+def explain(error: ValidationError) -> str:
+    """Return what pydantic found wrong, without its links: `count: expected …, got -1`."""
+    told = {
+        ".".join(str(part) for part in each["loc"] if "[" not in str(part)): each
+        for each in error.errors(include_url=False)
+    }
+    words = []
+    for name, each in told.items():
+        said = each["msg"].removeprefix("Value error, ")
+        given = "" if each["type"] in ("missing", "value_error") else f", got {each['input']!r}"
+        words.append(f"{name}: {said}{given}".removeprefix(": "))
+    return "; ".join(words)
 
 
 class Params(BaseModel):
