@@ -50,6 +50,7 @@ viz: $(READY) ## the pipelines as a graph in the browser
 	$(BIN)/kedro viz run
 
 mlflow: $(READY) ## the runs side by side in the browser
+	@echo 'Runs             http://127.0.0.1:5000/#/experiments/1?workflowType=machine_learning'
 	$(BIN)/mlflow ui --workers 1 --backend-store-uri '$(STORE)'
 
 # The static kedro-viz holds the sample alone, with pictures where `make run` has made it. Its build

@@ -80,7 +80,7 @@ def the_runs(address):
 def test_the_table_of_runs_names_data_pipeline_and_method(server, page, folder):
     number, runs = the_runs(server)
     assert set(runs) == set(NAMES)
-    page.goto(f"{server}/#/experiments/{number}/runs")
+    page.goto(f"{server}/#/experiments/{number}?workflowType=machine_learning")
     for name in NAMES:
         page.get_by_text(name, exact=True).first.wait_for()
     keep(page, "runs", folder)

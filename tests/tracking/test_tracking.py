@@ -343,7 +343,10 @@ def test_what_was_held_back_is_there_once_something_is_made_or_fails(held, make)
     assert Path(copy).read_text() == "content"
 
 
-def test_the_experiment_opens_on_trainings(start):
+def test_a_run_says_where_its_trainings_are_seen(start):
     _, client = start()
-    experiment = client.get_experiment_by_name("slicefill")
-    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    number = client.get_experiment_by_name("slicefill").experiment_id
+    page = f"/#/experiments/{number}?workflowType=machine_learning"
+    assert tracking.tell_store() == f"make mlflow, then http://127.0.0.1:5000{page}"
+    tracking.end_run("FINISHED")
+    assert tracking.tell_store() == ""

@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 
 Call = dict[str, Any]
 EXPERIMENT = "slicefill"
-_PAGE = {"mlflow.experimentKind": "custom_model_development"}  # it opens on training runs
 _KEY = "slicefill.key"
-_ids: dict[str, str] = {}  # MLflow's run id by our key
+_ids: dict[str, str] = {}  # MLflow's ids: of runs by our key, of the experiment by its name
 
 
 class UnknownRunError(LookupError):
@@ -47,7 +46,10 @@ def run_id(client: "MlflowClient", key: str) -> str:
 
 
 def known_id(key: str) -> str | None:
-    """Return MLflow's id of a run without asking a server; None if no server has it yet."""
+    """Return MLflow's id of a run, or of the experiment by its name, without asking a server.
+
+    None if no server has it yet.
+    """
     return _ids.get(key)
 
 
@@ -65,7 +67,7 @@ def _create(client: "MlflowClient", key: str, content: dict[str, Any]) -> None:
         tags = {**content["tags"], _KEY: key}
         if content["parent"]:
             tags["mlflow.parentRunId"] = run_id(client, content["parent"])
-        number = _experiment(client, content["location"])
+        number = _ids[EXPERIMENT] = _experiment(client, content["location"])
         run = client.create_run(number, content["time"], tags, content["name"])
         found = str(run.info.run_id)
     _ids[key] = found
@@ -78,7 +80,7 @@ def _experiment(client: "MlflowClient", location: str | None) -> str:
     if (found := client.get_experiment_by_name(EXPERIMENT)) is not None:
         return str(found.experiment_id)
     try:
-        return str(client.create_experiment(EXPERIMENT, location, tags=_PAGE))
+        return str(client.create_experiment(EXPERIMENT, location))
     except MlflowException:
         found = client.get_experiment_by_name(EXPERIMENT)
         if found is None:

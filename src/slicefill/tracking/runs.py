@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slicefill.tracking.calls import known_id
+from slicefill.tracking.calls import EXPERIMENT, known_id
 from slicefill.tracking.channel import Channel, without_password
 from slicefill.tracking.shelf import Shelf
 from slicefill.training.ranks import machine_rank
@@ -47,6 +47,8 @@ class TrackedRun:
             self.channel.send(call)
 
 
+_LOCAL = "http://127.0.0.1:5000"  # where `make mlflow` serves
+_TRAININGS = "workflowType=machine_learning"  # without it MLflow shows a page on language models
 _open: list[TrackedRun] = []  # the run that is logged to, last, and those that it is nested in
 _children: dict[tuple[str, str], TrackedRun] = {}  # nested runs by parent's key and name
 _failed: set[str] = set()  # keys of nested runs that have ended
@@ -109,9 +111,9 @@ def tell_store() -> str:
         return ""
     if _shelf:
         return "no run: nothing was made anew"
-    uri = _open[0].channel.uri
-    is_local = uri.startswith("sqlite:")
-    return "make mlflow, then http://127.0.0.1:5000" if is_local else without_password(uri)
+    uri, number = without_password(_open[0].channel.uri), known_id(EXPERIMENT)
+    page = f"/#/experiments/{number}?{_TRAININGS}" if number else ""
+    return f"make mlflow, then {_LOCAL}{page}" if uri.startswith("sqlite:") else f"{uri}{page}"
 
 
 def made() -> None:
