@@ -177,7 +177,7 @@ def test_without_intervals_to_impute_a_case_stays_as_it_is(case, fill):
 
 
 def test_no_new_label_appears_and_without_a_label_there_is_none(case, fill):
-    for method in ("shape_based", "slice_imputation"):
+    for method in ("shape_based", "shape_matched", "slice_imputation"):
         assert set(np.unique(fill(case(), method).label.stored)) <= {0, 2, 5}
         assert fill(replace(case(), label=None), method).label is None
 

@@ -1,9 +1,11 @@
 """Signed distances to the outlines of an object on the slices of a stack: shape-based labels."""
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, uniform_filter
 
 from slicefill.types import Array, Floats
+
+_SMOOTH = 0.05  # weight of the neighbourhood that breaks ties
 
 
 def signed_distances(masks: Array) -> Floats:
@@ -44,6 +46,18 @@ def across_intervals(masks: Array, distances: Floats) -> tuple[Floats, Floats]:
     _mirror_depth(masks[:-1], masks[1:], (first, last))
     _mirror_depth(masks[1:], masks[:-1], (last, first))
     return first, last
+
+
+def break_ties(distances: Floats) -> Floats:
+    """Mix in a little of the mean over 3 × 3 pixels: equal distances are common on a grid.
+
+    Of pixels that are equally far from the outline, those come first around which more is inside.
+
+    Args:
+        distances: `(D, H, W)`, pixels.
+    """
+    around = uniform_filter(distances, (1, 3, 3), mode="nearest")
+    return np.asarray((1 - _SMOOTH) * distances + _SMOOTH * around, dtype=np.float32)
 
 
 def bends(masks: Array, distances: Floats) -> Floats:

@@ -23,7 +23,12 @@ from slicefill.params.comparison import (
     Preset,
     ScoringParams,
 )
-from slicefill.params.imputation import CautionParams, ConfidenceParams, ImputationParams
+from slicefill.params.imputation import (
+    CautionParams,
+    ConfidenceParams,
+    EndParams,
+    ImputationParams,
+)
 from slicefill.params.ingestion import IngestionParams, LabelParams, SplitParams
 from slicefill.params.pretraining import CalibrationParams, DomainParams, PretrainingParams
 from slicefill.params.segmentation import (
@@ -48,6 +53,7 @@ __all__ = [
     "ComparisonParams",
     "ConfidenceParams",
     "DomainParams",
+    "EndParams",
     "EvaluationParams",
     "ExecutorParams",
     "HardwareParams",

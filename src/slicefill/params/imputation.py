@@ -36,11 +36,6 @@ class CautionParams(Params):
     averaged: OddCount = Field(
         5, description="pixels a side over which the motion is averaged, odd"
     )
-    background_margin: Weight = Field(
-        0.2,
-        description="pixels subtracted from the distance of the background: blending shrinks what "
-        "is round",
-    )
     curvature: Weight = Field(
         0.2, description="share of the bend of outlines across slices that is followed; 1: cubic"
     )
@@ -50,6 +45,21 @@ class CautionParams(Params):
     )
     nearby: OddCount = Field(
         7, description="pixels a side within which the intensities of a label are measured, odd"
+    )
+
+
+class EndParams(Params):
+    """Where a label ends that only one of two neighbouring slices shows.
+
+    It goes on losing area as it did over the interval before.
+    """
+
+    cut_off: Fraction = Field(
+        0.83,
+        description="left of the area one slice before: what has more is cut off and ends half-way",
+    )
+    latest: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.65, description="fraction of the interval beyond which no label goes on"
     )
 
 
@@ -99,6 +109,9 @@ class ImputationParams(Params):
         description="how a model warps labels: eq. (5), outlines, or outlines with caution",
     )
     label_caution: CautionParams = Field(CautionParams(), description="of shape_and_motion")
+    label_ends: EndParams = Field(
+        EndParams(), description="of shape_and_motion and of the classical rule shape_matched"
+    )
     ensemble: bool = Field(
         False, description="average a model's motion over mirrored slices: 4 × slower"
     )

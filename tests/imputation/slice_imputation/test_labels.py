@@ -1,5 +1,6 @@
 """Labels carried by motion: ties, ids, and what a field does where motion explains nothing."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -15,12 +16,11 @@ from slicefill.imputation.methods.slice_imputation.labels import (
     label_fields,
 )
 from slicefill.imputation.methods.slice_imputation.motion import Motion
-from slicefill.params import CautionParams
+from slicefill.params import CautionParams, EndParams
 
 FIELDS = ("one_hot", "signed_distance")
-CAUTION = CautionParams(
-    followed=0.25, averaged=5, background_margin=0.2, curvature=0.2, appearance=0.12, nearby=7
-)
+BETWEEN = slice(1, 2)  # the interval in the middle of four slices
+CAUTION = CautionParams(followed=0.25, averaged=5, curvature=0.2, appearance=0.12, nearby=7)
 
 
 def flat(label, size=8):
@@ -91,7 +91,7 @@ def test_equal_slices_stay_as_they_are(t, field, seeded):
 
 def test_one_hot_fields_are_those_of_eq_5():
     first, last = torch.tensor([[[0, 1], [3, 3]]]), torch.tensor([[[0, 0], [1, 3]]])
-    fields = label_fields(torch.cat([first, last]), slice(0, 1), "one_hot")
+    fields = label_fields(torch.cat([first, last]).numpy(), slice(0, 1), "one_hot")
     assert set(fields) == {0, 1, 3}
     for label, field in fields.items():
         assert torch.equal(field.first, (first == label)[:, None].float())
@@ -140,23 +140,34 @@ def test_intervals_of_a_batch_are_imputed_as_each_alone(rule, seeded):
     ],
 )
 def test_caution_is_taken_where_shape_and_motion_is_asked_for(named, rule):
-    asked = SimpleNamespace(label_field=named, label_caution=CAUTION)
+    asked = SimpleNamespace(label_field=named, label_caution=CAUTION, label_ends=EndParams())
     assert LabelRule.of(asked) == rule
 
 
 def with_caution(**changes):
-    nothing = {"background_margin": 0, "curvature": 0, "appearance": 0}
+    nothing = {"curvature": 0, "appearance": 0}
     return LabelRule("signed_distance", CAUTION.model_copy(update={**nothing, **changes}))
 
 
-def test_a_background_that_yields_keeps_volume():
+def test_with_caution_labels_keep_their_area():
     """Blended distances of two discs side by side shrink what lies between."""
     rows, columns = torch.meshgrid(torch.arange(24), torch.arange(40), indexing="ij")
     ids = torch.stack([((rows - 12) ** 2 + (columns - at) ** 2 < 36).long() for at in (15, 22)])
-    plain, yielding = (
-        carry(ids, still((24, 40)), with_caution(background_margin=by)).sum() for by in (0, 0.3)
-    )
-    assert plain < yielding <= ids[0].sum()
+    plain = carry(ids, still((24, 40)), LabelRule("signed_distance")).sum()
+    kept = carry(ids, still((24, 40)), with_caution()).sum()
+    assert plain < 0.95 * ids[0].sum()
+    assert abs(kept - ids[0].sum()) <= 4  # pixels above and below the middle are tied
+
+
+@pytest.mark.parametrize("t", [0.25, 0.5])
+def test_with_caution_a_label_ends_where_its_area_runs_out(t, disc):
+    """Of 441 pixels 241 are left: at that loss over 241 / 200 of an interval, at most 0.8."""
+    ids = torch.cat([round_label(disc, radius) for radius in (11.85, 8.76, -9)])
+    before, last = int(ids[0].sum()), int(ids[1].sum())
+    rule = replace(with_caution(), ends=EndParams(cut_off=0.7, latest=0.8))
+    made = carry(ids, still((48, 48), t), rule, t=t, intervals=slice(1, 2)).sum()
+    assert last / (before - last) > 0.8
+    assert abs(int(made) - last * (1 - t / 0.8)) <= 8
 
 
 def test_a_bend_is_what_a_catmull_rom_cubic_adds_to_a_line():
@@ -169,28 +180,30 @@ def test_a_bend_is_what_a_catmull_rom_cubic_adds_to_a_line():
         assert first + t * (last - first) + added == pytest.approx(float(cubic(t)))
 
 
-def test_outlines_follow_their_bend_across_slices(disc):
-    """Through radii 4, 12, 12, 4 a smooth surface bulges between the middle two."""
-    ids = torch.cat([round_label(disc, radius) for radius in (4, 12, 12, 4)])
-    flat, partly, cubic = (
-        carry(ids, still((48, 48)), with_caution(curvature=by), intervals=slice(1, 2)).sum()
-        for by in (0, 0.7, 1)
+def test_outlines_follow_their_bend_across_slices():
+    """The left end of a strip goes on evenly; its right end jumps, so a cubic starts late."""
+    ids = torch.zeros(4, 8, 144, dtype=torch.long)
+    for depth, (left, right) in enumerate(((40, 80), (36, 80), (32, 104), (28, 104))):
+        ids[depth, :, left:right] = 1
+    flat, cubic = (
+        carry(ids, still((8, 144), 0.25), with_caution(curvature=by), t=0.25, intervals=BETWEEN)
+        for by in (0, 1)
     )
-    assert flat == ids[1].sum() < partly < cubic
-    truth = round_label(disc, 13).sum()  # (9 · (12 + 12) - (4 + 4)) / 16
-    assert abs(cubic - truth) < 0.3 * abs(flat - truth)
+    assert flat.sum() == cubic.sum()
+    assert cubic[0, 4].nonzero().max() < flat[0, 4].nonzero().max()
+    assert cubic[0, 4].nonzero().min() < flat[0, 4].nonzero().min()
 
 
 def test_intensities_decide_where_outlines_leave_it_open():
-    """Halves whose border jumps by 4 columns; the image says where it is between the two."""
+    """A strip that jumps by 4 columns; the image says where it is between the two."""
     ids, shown = torch.zeros(2, 16, 32, dtype=torch.long), torch.zeros(2, 1, 16, 32)
-    for side, border in enumerate((14, 18)):
-        ids[side, :, border:] = shown[side, ..., border:] = 1
+    for side, left in enumerate((8, 12)):
+        ids[side, :, left : left + 10] = shown[side, ..., left : left + 10] = 1
     both = shown[:1], shown[1:]
     labels = Labels.around(slice(0, 1), ids, both, with_caution(appearance=0.5))
-    for border in (15, 16, 17):
+    for left in (9, 10, 11):
         made = torch.zeros(1, 1, 16, 32)
-        made[..., border:] = 1
+        made[..., left : left + 10] = 1
         assert torch.equal(labels.impute(still((16, 32)), made, 0.5), made[:, 0].long())
 
 

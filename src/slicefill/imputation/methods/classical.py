@@ -11,19 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 from scipy.interpolate import CubicSpline
+from scipy.ndimage import uniform_filter
 
-from slicefill.imputation.distances import across_intervals, signed_distances
-from slicefill.params import ImputationParams
+from slicefill.imputation.areas import LabelAreas, raise_to_area
+from slicefill.imputation.distances import across_intervals, break_ties, signed_distances
+from slicefill.params import EndParams, ImputationParams
 from slicefill.params.base import Params as BaseParams
 from slicefill.types import Array, Checkpoint, Floats, Method, Stack, SyntheticSlices
 
-_TIE = 1e-4  # votes nearer to each other than this are tied
+_TIE = 1e-4  # scores nearer to each other than this are tied
+_YIELDS = 2 * _TIE  # what the background's distance lacks: a tie goes to the label
+_SMOOTH = 0.01  # weight of the votes around a pixel: they decide what is tied but for rounding
+_ENDS = EndParams()
 
 
 class Params(BaseParams):
     """Which rule of interpolation."""
 
-    rule: str = Field(description="nearest, linear, cubic or shape_based")
+    rule: str = Field(description="nearest, linear, cubic, shape_based or shape_matched")
 
     @field_validator("rule")
     @classmethod
@@ -36,32 +41,37 @@ class Params(BaseParams):
 
 def load(params: Params, checkpoint: Checkpoint | None, imputation: ImputationParams) -> Method:
     """Prepare interpolation by one rule (`MethodFile`); there is nothing to read."""
-    return partial(_impute, params.rule)
+    return partial(_impute, params.rule, imputation.label_ends)
 
 
 def _impute(
-    rule: str, stack: Stack, positions: Sequence[float], rng: np.random.Generator
+    rule: str, ends: EndParams, stack: Stack, positions: Sequence[float], rng: np.random.Generator
 ) -> SyntheticSlices:
-    return impute_classically(rule, stack, positions)
+    return impute_classically(rule, stack, positions, ends)
 
 
-def impute_classically(rule: str, stack: Stack, positions: Sequence[float]) -> SyntheticSlices:
+def impute_classically(
+    rule: str, stack: Stack, positions: Sequence[float], ends: EndParams = _ENDS
+) -> SyntheticSlices:
     """Impute every interval without motion.
 
     Images: `nearest` copies the nearer slice, `linear` blends two, `cubic` is the not-a-knot
     spline through all slices (fewer than four: the parabola or line through them), and
-    `shape_based` is `linear`.
+    `shape_based` and `shape_matched` are `linear`.
 
     Labels: `nearest` copies. `linear` and `cubic` interpolate the mask of each id and take the
-    id with most votes, as thresholding at 0.5 would. `shape_based` interpolates the signed
-    in-plane distance to the outline of each id linearly and takes the largest
-    (`interpolation.distances`). Of tied ids the one on the nearer slice wins (at t = 0.5 the
-    first slice), save that the background yields to any label: else `linear` would be `nearest`.
+    id with most votes, as thresholding at 0.5 would; where votes are tied half-way, those of the
+    3 × 3 pixels decide. `shape_based` interpolates the signed in-plane distance to the outline of
+    each id linearly and takes the largest (`imputation.distances`). `shape_matched` then shifts
+    the distances of each id so that its area runs between the acquired ones, and estimates where
+    labels end (`imputation.areas`). Of tied ids the one on the nearer slice wins (at t = 0.5 the
+    first slice), save that by `shape_based` the background yields to any label.
 
     Args:
-        rule: `nearest`, `linear`, `cubic` or `shape_based`.
+        rule: `nearest`, `linear`, `cubic`, `shape_based` or `shape_matched`.
         stack: At least two slices.
         positions: t of the synthetic slices of each interval, in (0, 1); 0 is the first slice.
+        ends: Where objects end, of `shape_matched`.
 
     Returns:
         The synthetic slices. Confidence is 1 - |first - second| on the network's [0, 1] scale,
@@ -87,8 +97,7 @@ def impute_classically(rule: str, stack: Stack, positions: Sequence[float]) -> S
     operator = slice_weights(rule, depth, positions)
     label = None
     if stack.label is not None:
-        by_shape = rule == "shape_based"
-        score = partial(_shape_score, positions) if by_shape else partial(_vote_score, operator)
+        score = _score_by(rule, stack.label, positions, ends)
         label = _elect(stack.label, where, score)
         label = label.reshape(*shape, *stack.label.shape[1:])
     image = _apply(operator, stack.image).reshape(*shape, *stack.image.shape[1:])
@@ -130,6 +139,7 @@ _OPERATORS: dict[str, Callable[[int, Array], Floats]] = {
     "linear": _linear,
     "cubic": _cubic,
     "shape_based": _linear,
+    "shape_matched": _linear,
 }
 
 RULES = tuple(_OPERATORS)
@@ -147,27 +157,50 @@ def _apply(operator: Floats, slices: Array) -> Floats:
     return np.asarray(operator @ flat).reshape(-1, *slices.shape[1:])
 
 
-def _vote_score(operator: Floats, mask: Array) -> Floats:
-    return _apply(operator, mask)
+def _score_by(
+    rule: str, label: Array, positions: Sequence[float], ends: EndParams
+) -> Callable[[int, Array], Floats]:
+    """Return what interpolates the mask of an id, `(D, H, W)`, to its scores, `(M, H, W)`."""
+    if rule == "shape_based":
+        return lambda identity, mask: (
+            _shape_score(positions, mask, signed_distances(mask)) - _YIELDS * (identity == 0)
+        )
+    if rule == "shape_matched":
+        areas = LabelAreas.count(label).interpolate(positions, ends)
+        return lambda identity, mask: _matched_score(positions, mask, areas[identity])
+    operator = slice_weights(rule, len(label), positions)
+    return lambda _, mask: _votes(operator, mask)
 
 
-def _shape_score(positions: Sequence[float], mask: Array) -> Floats:
+def _votes(operator: Floats, mask: Array) -> Floats:
+    """Interpolated mask, `(M, H, W)`; half-way, where slices differ, the 3 × 3 around decide."""
+    votes = _apply(operator, mask)
+    return votes + _SMOOTH * uniform_filter(votes, (0, 3, 3), mode="nearest")
+
+
+def _shape_score(positions: Sequence[float], mask: Array, distances: Floats) -> Floats:
     """Interpolated signed distance, `(M, H, W)`, pixels."""
-    first, last = (field[:, None] for field in across_intervals(mask, signed_distances(mask)))
+    first, last = (field[:, None] for field in across_intervals(mask, distances))
     t = np.asarray(positions, dtype=np.float32)[:, None, None]
     return np.asarray((1 - t) * first + t * last, dtype=np.float32).reshape(-1, *mask.shape[1:])
 
 
-def _elect(label: Array, where: Array, score_of: Callable[[Array], Floats]) -> Array:
+def _matched_score(positions: Sequence[float], mask: Array, areas: NDArray[np.int_]) -> Floats:
+    """Interpolated signed distance shifted to the areas, `(D - 1, N)` pixels, of one id."""
+    scores = _shape_score(positions, mask, break_ties(signed_distances(mask)))
+    for score, area in zip(scores, areas.ravel().tolist(), strict=True):
+        score[:] = raise_to_area(score, area)
+    return scores
+
+
+def _elect(label: Array, where: Array, score_of: Callable[[int, Array], Floats]) -> Array:
     """Take the id whose interpolated field is largest: a running maximum, one id at a time."""
     nearer = label[_nearer(where)]
     elected = nearer.copy()
     best = np.full(nearer.shape, -np.inf, dtype=np.float32)
-    for identity in np.unique(label):
-        score = score_of(label == identity)
+    for identity in np.unique(label).tolist():
+        score = score_of(identity, label == identity)
         score += _TIE * (nearer == identity)
-        if identity == 0:
-            score -= 2 * _TIE
         wins = score > best
         best[wins] = score[wins]
         elected[wins] = identity

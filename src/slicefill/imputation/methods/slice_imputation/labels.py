@@ -1,14 +1,21 @@
 """Labels by the motion of the image: one field per id is warped and blended, eq. (5)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from slicefill.imputation.distances import across_intervals, bends, signed_distances
+from slicefill.imputation.areas import LabelAreas
+from slicefill.imputation.distances import (
+    across_intervals,
+    bends,
+    break_ties,
+    signed_distances,
+)
 from slicefill.imputation.methods.slice_imputation.foreground import far_side
 from slicefill.imputation.methods.slice_imputation.label_intensities import (
     Look,
@@ -17,7 +24,7 @@ from slicefill.imputation.methods.slice_imputation.label_intensities import (
     look_at_labels,
 )
 from slicefill.imputation.methods.slice_imputation.motion import Motion
-from slicefill.params.imputation import CautionParams, ImputationParams
+from slicefill.params.imputation import CautionParams, EndParams, ImputationParams
 from slicefill.types import Array, Floats
 
 
@@ -54,6 +61,8 @@ SHAPE_AND_MOTION = "shape_and_motion"
 
 _AVERAGED = ("to_first", "to_last", "first_weight", "moved")
 _TIE = 1e-4  # added to the share of the nearer slice, so that it decides ties between labels
+_ENDS = EndParams()
+_NOTHING: Mapping[int, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -64,17 +73,20 @@ class LabelRule:
         field: `one_hot` or `signed_distance`, as in `synthesis.label_fields`.
         caution: None: labels move as the image does. Otherwise outlines are smooth and need not
             move as it does: they follow an average of the motion, and that in part; the bend of
-            the outlines across slices; and the synthetic intensities, a little.
+            the outlines across slices; and the synthetic intensities, a little. Their areas run
+            between those of the acquired slices.
+        ends: With caution, where labels end that only one of two slices shows.
     """
 
     field: str
     caution: CautionParams | None = None
+    ends: EndParams = _ENDS
 
     @classmethod
     def of(cls, params: ImputationParams) -> Self:
         """The rule that `imputation.label_field` names."""
         if params.label_field == SHAPE_AND_MOTION:
-            return cls("signed_distance", params.label_caution)
+            return cls("signed_distance", params.label_caution, params.label_ends)
         return cls(params.label_field)
 
 
@@ -86,11 +98,15 @@ class Labels:
         fields: By id.
         looks: What they look like, by id; none where intensities have no say.
         rule: How they follow the image.
+        areas: On the slices of the intervals and one beyond on either side, where there is one.
+        inside: The intervals among those of `areas`.
     """
 
     fields: Mapping[int, Field]
     looks: Mapping[int, Look]
     rule: LabelRule
+    areas: LabelAreas
+    inside: slice
 
     @classmethod
     def around(
@@ -112,8 +128,10 @@ class Labels:
                 (ids[far_side(intervals)].to(device), shown[1]),
             )
             looks = look_at_labels(*both, rule.caution.nearby)
-        fields = label_fields(ids, intervals, rule.field, rule.caution)
-        return cls({label: field.to(device) for label, field in fields.items()}, looks, rule)
+        around, inside = _surroundings(ids, intervals)
+        fields = label_fields(around, inside, rule.field, rule.caution)
+        moved = {label: field.to(device) for label, field in fields.items()}
+        return cls(moved, looks, rule, LabelAreas.count(around), inside)
 
     def impute(self, motion: Motion, made: Tensor, t: float) -> Tensor:
         """Impute the labels at t, `(B, H, W)`.
@@ -125,14 +143,20 @@ class Labels:
         """
         caution = self.rule.caution
         if caution is None:
-            return vote(motion, self.fields, t, {})
+            return vote(motion, self.fields, t)
         likely = log_likelihoods(made, self.looks)
         evidence = {label: caution.appearance * value for label, value in likely.items()}
-        return vote(follow_with_caution(motion, caution), self.fields, t, evidence)
+        areas = self.areas.interpolate([t], self.rule.ends)
+        due = {label: area[self.inside, 0].tolist() for label, area in areas.items()}
+        return vote(follow_with_caution(motion, caution), self.fields, t, evidence, due)
 
 
 def vote(
-    motion: Motion, fields: Mapping[int, Field], t: float, evidence: Mapping[int, Tensor]
+    motion: Motion,
+    fields: Mapping[int, Field],
+    t: float,
+    evidence: Mapping[int, Tensor] = _NOTHING,
+    areas: Mapping[int, Sequence[int]] = _NOTHING,
 ) -> Tensor:
     """Warp and blend the fields of all labels and take the highest, `(B, H, W)`.
 
@@ -144,6 +168,8 @@ def vote(
         fields: By id.
         t: In (0, 1).
         evidence: What speaks for a label besides, `(B, H, W)` in the unit of the fields.
+        areas: Pixels that a label has on each of the B slices, as far as the others let it; its
+            score is shifted to that. None: it is not.
     """
     nearer = motion.first_weight + (_TIE if t <= 0.5 else -_TIE)
     decisive = motion._replace(first_weight=nearer)
@@ -152,9 +178,21 @@ def vote(
     for label, field in fields.items():
         score = (decisive.blend(field.first, field.last) + field.bend(t))[:, 0]
         score = score + evidence.get(label, 0.0)
+        if label in areas:
+            score = _raise_to_areas(score, areas[label])
         best = torch.where(score > highest, label, best)
         highest = torch.maximum(score, highest)
     return best
+
+
+def _raise_to_areas(scores: Tensor, areas: Sequence[int]) -> Tensor:
+    """Shift the scores of every slice as `areas.raise_to_area` does, `(B, H, W)`."""
+    pixels, nowhere = scores[0].numel(), scores.new_tensor(torch.inf)
+    levels = [
+        score.kthvalue(pixels - area + 1).values if area > 0 else nowhere
+        for score, area in zip(scores.flatten(1), areas, strict=True)
+    ]
+    return scores - torch.stack(levels)[:, None, None]
 
 
 def follow_with_caution(motion: Motion, caution: CautionParams) -> Motion:
@@ -175,46 +213,49 @@ def follow_with_caution(motion: Motion, caution: CautionParams) -> Motion:
 
 
 def label_fields(
-    ids: Tensor, intervals: slice, kind: str, caution: CautionParams | None = None
+    ids: Array, intervals: slice, kind: str, caution: CautionParams | None = None
 ) -> dict[int, Field]:
     """Turn the label ids around some intervals into one field per id that is there.
 
     Args:
-        ids: Of a whole stack, `(D, H, W)`, on the CPU.
+        ids: Of a stack, `(D, H, W)`.
         intervals: Consecutive ones: interval `g` lies between slices `g` and `g + 1`.
         kind: `one_hot` is the paper's (eq. 5). `signed_distance` is the distance to the outline in
             pixels, positive inside, so that what motion leaves unexplained is interpolated by
             shape; an object that only one of both slices shows ends half-way.
-        caution: Of distances, how far the background yields and outlines bend across slices.
+        caution: Of distances, how far outlines bend across slices.
 
     Returns:
         By id, ascending, `(B, 1, H, W)` for B intervals; ids that none of their slices shows are
         absent.
     """
-    start = max(intervals.start - 1, 0)
-    around = ids[start : intervals.stop + 2].numpy()
-    inside = slice(intervals.start - start, intervals.stop - start)
     fields = {}
-    for label in np.unique(around[inside.start : inside.stop + 1]).tolist():
-        masks = around == label
+    for label in np.unique(ids[intervals.start : intervals.stop + 1]).tolist():
+        masks = ids == label
         if kind == "one_hot":
-            fields[label] = _as_field(*_ends(masks.astype(np.float32), inside))
+            fields[label] = _as_field(*_ends(masks.astype(np.float32), intervals))
         else:
-            fields[label] = _by_distance(masks, inside, caution, behind=label == 0)
+            fields[label] = _by_distance(masks, intervals, caution)
     return fields
 
 
-def _by_distance(
-    masks: Array, intervals: slice, caution: CautionParams | None, behind: bool
-) -> Field:
+def _surroundings(ids: Tensor, intervals: slice) -> tuple[Array, slice]:
+    """Slices of some intervals and one beyond on either side, and the intervals among them."""
+    start = max(intervals.start - 1, 0)
+    inside = slice(intervals.start - start, intervals.stop - start)
+    return ids[start : intervals.stop + 2].numpy(), inside
+
+
+def _by_distance(masks: Array, intervals: slice, caution: CautionParams | None) -> Field:
     """Signed distances beside the intervals and, with caution, how far they bend there."""
     distances = signed_distances(masks)
+    if caution is not None:
+        distances = break_ties(distances)
     first, last = (side[intervals] for side in across_intervals(masks, distances))
     if caution is None:
         return _as_field(first, last)
-    back = caution.background_margin if behind else 0.0
     bent = _ends(caution.curvature * bends(masks, distances), intervals)
-    return _as_field(first - back, last - back, *bent)
+    return _as_field(first, last, *bent)
 
 
 def _ends(slices: Floats, intervals: slice) -> tuple[Floats, Floats]:
