@@ -16,7 +16,8 @@ from slicefill.geometry import (
     spacing_count,
     through_plane_axis,
 )
-from slicefill.imputation.dense_grid import DenseGrid, stack_case
+from slicefill.imputation.background import Background
+from slicefill.imputation.dense_grid import DenseGrid, channels_second, stack_case
 from slicefill.imputation.methods import FOLDER
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
 from slicefill.imputation.orientation import Turn
@@ -154,11 +155,13 @@ def impute_case(
     stack = stack_case(case, axis, imputer.window)
     turn = Turn.of(case.image.affine, axis)
     rng = rng or np.random.default_rng(params.seed)
-    synthetic = turn.back(imputer.method(turn.stack(stack), positions, rng))
+    background = Background.of(channels_second(case.image, axis), stack.padding)
+    made = turn.back(imputer.method(turn.stack(stack), positions, rng))
+    synthetic = background.keep(made)
     grid = DenseGrid(case.image, axis, count)
     replaced = None if params.restore_acquired else synthetic.acquired
-    acquired = case.image if replaced is None else grid.replace(replaced)
-    image = grid.interleave(acquired, grid.as_stored(synthetic.image))
+    acquired = case.image if replaced is None else grid.replace(replaced, background.constant)
+    image = grid.interleave(acquired, grid.as_stored(synthetic.image), background.held)
     label = None
     if case.label is not None and synthetic.label is not None:
         label = grid.interleave(case.label, synthetic.label)
@@ -166,7 +169,7 @@ def impute_case(
     record["acquired_slices"] = "kept" if replaced is None else "replaced"
     record["labels"] = "none" if label is None else "imputed"
     record["parameters"] = params.model_dump(exclude={"methods", "weights", "cases"})
-    maps = _maps(synthetic, grid) | _samples(case.image, synthetic, grid)
+    maps = _maps(synthetic, grid) | _samples(case.image, synthetic, grid, background)
     return Case(image, label, maps, record)
 
 
@@ -191,10 +194,12 @@ def _maps(synthetic: SyntheticSlices, grid: DenseGrid) -> dict[str, Volume]:
     }
 
 
-def _samples(image: Volume, synthetic: SyntheticSlices, grid: DenseGrid) -> dict[str, Volume]:
+def _samples(
+    image: Volume, synthetic: SyntheticSlices, grid: DenseGrid, background: Background
+) -> dict[str, Volume]:
     """Put the samples of the synthetic slices between the acquired ones, each as a volume."""
     return {
-        f"sample_{number}": grid.interleave(image, grid.as_stored(sample))
+        f"sample_{number}": grid.interleave(image, grid.as_stored(sample), background.held)
         for number, sample in enumerate(synthetic.samples, start=1)
     }
 
