@@ -1,6 +1,6 @@
 """Imputation of one case: acquired slices stay as they are, synthetic ones lie between them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +17,7 @@ from slicefill.geometry import (
     through_plane_axis,
 )
 from slicefill.imputation.background import Background
+from slicefill.imputation.choice import Choice, blend, choose
 from slicefill.imputation.dense_grid import DenseGrid, channels_second, stack_case
 from slicefill.imputation.methods import FOLDER
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
@@ -156,8 +157,8 @@ def impute_case(
     turn = Turn.of(case.image.affine, axis)
     rng = rng or np.random.default_rng(params.seed)
     background = Background.of(channels_second(case.image, axis), stack.padding)
-    made = turn.back(imputer.method(turn.stack(stack), positions, rng))
-    synthetic = background.keep(made)
+    made, choice = _impute(turn.stack(stack), positions, imputer, params, rng)
+    synthetic = background.keep(turn.back(made))
     grid = DenseGrid(case.image, axis, count)
     replaced = None if params.restore_acquired else synthetic.acquired
     acquired = case.image if replaced is None else grid.replace(replaced, background.constant)
@@ -168,9 +169,25 @@ def impute_case(
     record = _record(case, stack, imputer, grid, synthetic)
     record["acquired_slices"] = "kept" if replaced is None else "replaced"
     record["labels"] = "none" if label is None else "imputed"
+    record["choice"] = None if choice is None else choice.record()
     record["parameters"] = params.model_dump(exclude={"methods", "weights", "cases"})
     maps = _maps(synthetic, grid) | _samples(case.image, synthetic, grid, background)
     return Case(image, label, maps, record)
+
+
+def _impute(
+    stack: Stack,
+    positions: Sequence[float],
+    imputer: Imputer,
+    params: ImputationParams,
+    rng: np.random.Generator,
+) -> tuple[SyntheticSlices, Choice | None]:
+    """Impute a stack; blend in cubic interpolation where the scan says that it pays."""
+    made = imputer.method(stack, positions, rng)
+    if not (params.choose and positions and imputer.kind in (PRETRAINED, ADAPTED)):
+        return made, None
+    choice = choose(stack, lambda sparse: imputer.method(sparse, [0.5], rng))
+    return blend(choice, made, stack, positions), choice
 
 
 def slices_per_interval(spacing: Array, axis: int, params: ImputationParams) -> int:
