@@ -4,7 +4,7 @@ Acquired slices tell, before anything is written. Some are predicted from their 
 intervals apart, by both methods; all are predicted from two and from four neighbours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ FEWEST = 5
 """Acquired slices without which nothing can be told."""
 _LEAST = 0.1  # share of cubic interpolation below which the network imputes alone
 _ROUGH, _SMOOTH = 0.0, 4.0  # dB: from here cubic gains on the network; from there it is alone
+_DOUBTED = 0.5  # share of cubic interpolation above which a scan is named
 _TINY = 1e-12
 _OVERSHOOT = 0.2  # widths of the window that a cubic may leave its neighbours: as a residual may
 _DIGITS = 4
@@ -68,6 +69,23 @@ class Choice:
             f"interpolation; four neighbours predict a slice {self.smoothness:+.1f} dB better than "
             f"two (above {_ROUGH:g} dB the share of cubic rises, from {_SMOOTH:g} dB it is alone)"
         )
+
+
+def doubt(choice: Mapping[str, Any] | None) -> str:
+    """Say of which scans the weights impute less than half of the image, and why.
+
+    Args:
+        choice: As `Choice.record` returned it; None where nothing was to be chosen.
+
+    Returns:
+        Half a sentence, or nothing.
+    """
+    if choice is None or choice["cubic"] <= _DOUBTED:
+        return ""
+    return (
+        f"its own slices speak for cubic interpolation, which made {choice['cubic']:.0%} of the "
+        f"image ({choice['why']})"
+    )
 
 
 def choose(stack: Stack, predict: Predict) -> Choice:

@@ -12,7 +12,6 @@ from slicefill import __version__
 from slicefill.fingerprint import fingerprint, weights_fingerprint
 from slicefill.geometry import (
     adaptive_count,
-    anisotropy,
     spacing_count,
     through_plane_axis,
 )
@@ -42,7 +41,6 @@ class Imputer:
         fingerprint: Of what the method's output depends on besides the case.
         model: SHA-256 of the weights, or None for a method without weights.
         version: Of the package that trained them, or None.
-        domain: What its weights have seen (`uncertainty.domain`), if that is known.
         adaptation: What came of adapting its weights (`methods.adapted`), if they were.
     """
 
@@ -53,7 +51,6 @@ class Imputer:
     fingerprint: str
     model: str | None = None
     version: str | None = None
-    domain: Mapping[str, Any] | None = None
     adaptation: Mapping[str, Any] | None = None
 
     @property
@@ -85,7 +82,7 @@ def load_imputer(
     model = weights_fingerprint(checkpoint["weights"])
     calibrated = [checkpoint["confidence"], params.confidence] if "confidence" in checkpoint else []
     own = fingerprint(system.name, window, model, *calibrated)
-    known = map(checkpoint.get, ("version", "domain", "adaptation"))
+    known = map(checkpoint.get, ("version", "adaptation"))
     shipped = checkpoint.get("kind") == PRETRAINED  # also where adaptation kept them
     kind = PRETRAINED if shipped else system.kind
     return Imputer(system.name, kind, method, window, own, model, *known)
@@ -233,7 +230,6 @@ def _record(
         "model_sha256": imputer.model,
         "model_version": imputer.version,
         "adaptation": imputer.adaptation,
-        "domain": _domain(stack, imputer, grid),
         "window_shown": stack.window,
         "window": imputer.window.model_dump(),
         "slice_spacing_mm": float(case.image.spacing[grid.axis]) / (grid.count + 1),
@@ -241,16 +237,6 @@ def _record(
         "versions": {"slicefill": __version__, "torch": version("torch"), "numpy": np.__version__},
         "source": dict(case.record),
     }
-
-
-def _domain(stack: Stack, imputer: Imputer, grid: DenseGrid) -> dict[str, Any] | None:
-    """Hold the channel that guides the motion against what the weights have seen."""
-    from slicefill.imputation.uncertainty.domain import check_domain
-
-    if imputer.domain is None:
-        return None
-    interval = anisotropy(grid.source.spacing, grid.axis)
-    return check_domain(stack.normalised()[:, 0], interval, imputer.domain)
 
 
 _DIGITS = 5

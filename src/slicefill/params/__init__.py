@@ -25,7 +25,7 @@ from slicefill.params.comparison import (
 )
 from slicefill.params.imputation import CautionParams, ConfidenceParams, ImputationParams
 from slicefill.params.ingestion import IngestionParams, LabelParams, SplitParams
-from slicefill.params.pretraining import CalibrationParams, DomainParams, PretrainingParams
+from slicefill.params.pretraining import CalibrationParams, PretrainingParams
 from slicefill.params.segmentation import (
     AugmentationParams,
     InferenceParams,
@@ -47,7 +47,6 @@ __all__ = [
     "ComparedMethod",
     "ComparisonParams",
     "ConfidenceParams",
-    "DomainParams",
     "EvaluationParams",
     "ExecutorParams",
     "HardwareParams",
