@@ -33,11 +33,10 @@ def test_what_is_released_is_what_was_trained(pretrained):
     assert all(torch.equal(w, trained["weights"][k]) for k, w in released["weights"].items())
 
 
-def test_it_says_what_confidence_means_and_what_was_seen(pretrained):
+def test_it_says_what_confidence_means(pretrained):
     described = json.loads((pretrained[1] / "release" / "model.json").read_text())
     assert described["parts"]["context"]
     assert {"with_cycle", "without_cycle"} <= set(described["confidence"])
-    assert sum(described["domain"]["histogram"]) == pytest.approx(1)
 
 
 def test_a_second_run_trains_nothing(pretrained, kedro):

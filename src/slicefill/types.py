@@ -158,11 +158,14 @@ class Stack:
         image: Intensities, `(D, C, H, W)`: however a file stores them, a method sees the same.
         window: The intensities that map to 0 and to 1 for a network, per channel, `(C, 2)`.
         label: Label ids, `(D, H, W)`, or None.
+        padding: The values of each channel that mark where nothing was scanned; `image` has none
+            of them.
     """
 
     image: Floats
     window: NDArray[np.float64]
     label: Array | None = None
+    padding: tuple[tuple[float, ...], ...] = ()
 
     def normalised(self) -> Floats:
         """Slices clipped to [0, 1], `(D, C, H, W)`, for networks; never written out."""

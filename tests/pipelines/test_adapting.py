@@ -4,6 +4,8 @@ import pytest
 
 from slicefill.advice import remember_run
 from slicefill.datasets.checkpoints import StateFiles
+from slicefill.imputation import impute as imputing
+from slicefill.imputation.choice import Choice
 from slicefill.imputation.methods import pretrained
 from slicefill.imputation.methods.adapted import adaptation as library
 from slicefill.imputation.methods.adapted import sufficiency
@@ -128,7 +130,7 @@ def test_a_case_says_whose_weights_imputed_it_and_what_was_gained(fill, params, 
     assert record["weights"] == "adapted"
     assert record["adaptation"] == {"used": "adapted", "gain_db": 0.3}
     plain = fill(params(methods=["pretrained"]))[0]["pretrained/b"].make().record
-    assert (plain["weights"], plain["adaptation"], plain["domain"]) == ("pretrained", None, None)
+    assert (plain["weights"], plain["adaptation"]) == ("pretrained", None)
 
 
 def test_adaptation_makes_no_other_case_again(fill, params, adapted):
@@ -140,15 +142,9 @@ def test_adaptation_makes_no_other_case_again(fill, params, adapted):
 
 
 @pytest.fixture
-def outside(untrained, monkeypatch):
-    """Shipped weights that have seen other intervals."""
-    domain = {
-        "histogram": [0.5, 0.5],
-        "distance": 1.0,
-        "structure": [0.0, 1000.0],
-        "factors": [20, 30],
-    }
-    monkeypatch.setattr(pretrained, "load_pretrained", lambda: {**untrained, "domain": domain})
+def outside(monkeypatch):
+    """Scans on which the shipped weights do not pay."""
+    monkeypatch.setattr(imputing, "choose", lambda *_: Choice(0.93, 8, 0.41, 3.6))
     remember_run("scans", {})
 
 
@@ -166,14 +162,19 @@ def warn(fill, params, outside, caplog):
     return impute
 
 
-def test_a_scan_unlike_what_the_weights_have_seen_is_told_by_name(warn):
+def test_a_scan_on_which_the_weights_do_not_pay_is_told_by_name(warn):
     record, (warning,) = warn()
-    factor = record["domain"]["factor"]
-    assert factor == pytest.approx(4 / 0.75, rel=0.01)  # 0.7, 0.8 and 4 mm
-    assert warning.startswith(
-        "b is unlike what the shipped weights have seen: slices are 5.3 pixels apart"
-    )
-    assert "(trained: 20 to 30)" in warning
+    assert record["choice"]["cubic"] == 0.93
+    said = "b: its own slices speak for cubic interpolation, which made 93% of the image"
+    assert warning.startswith(said)
+    assert "+3.6 dB better" in warning
+
+
+def test_a_scan_on_which_they_pay_is_not(warn, monkeypatch):
+    monkeypatch.setattr(imputing, "choose", lambda *_: Choice(0.4, 8, 0.4, 0.1))
+    record, warnings = warn()
+    assert record["choice"]["image"] == "blend"
+    assert warnings == []
 
 
 def test_adaptation_is_advised_where_it_could_decide_and_was_not_tried(warn, adapted, monkeypatch):

@@ -9,6 +9,7 @@ import numpy as np
 
 from slicefill.fingerprint import fingerprint
 from slicefill.geometry import through_plane_axis
+from slicefill.imputation.choice import doubt
 from slicefill.imputation.impute import Imputer, impute_case, slices_per_interval
 from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.found import RawCase
@@ -103,7 +104,7 @@ def _impute(derivative: Derivative, imputer: Imputer, params: ImputationParams) 
     imputed = impute_case(case, imputer, params, rng)
     write_derivative(derivative, imputed, own)
     spacing = f"{case.image.spacing[axis]:.3g} to {imputed.record['slice_spacing_mm']:.3g} mm"
-    unlike = "; ".join((imputed.record["domain"] or {}).get("outside", ()))
-    look = f"; look at it, for the weights have not seen its like: {unlike}" if unlike else ""
+    doubted = doubt(imputed.record["choice"])
+    look = f"; look at it: {doubted}" if doubted else ""
     without = "" if label else ", no label map"
     return Outcome(image, "imputed", f"{spacing}{without}{look}")

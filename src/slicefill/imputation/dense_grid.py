@@ -1,17 +1,19 @@
 """The slices of a case in front of its array, and their way back onto a denser grid."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slicefill.geometry import slices_back, slices_first, step_map
+from slicefill.imputation.padding import is_padding, without_padding
 from slicefill.params.base import WindowParams
-from slicefill.types import Array, Case, Stack, Volume
+from slicefill.types import Array, Case, Floats, Stack, Volume
 
 
 def stack_case(case: Case, axis: int, window: WindowParams) -> Stack:
-    """View a case as slices.
+    """View a case as slices, without the padding around what was scanned.
 
     Args:
         case: Image `(I, J, K)` or `(I, J, K, C)`, label or none.
@@ -19,13 +21,19 @@ def stack_case(case: Case, axis: int, window: WindowParams) -> Stack:
         window: Which intensities become 0 and 1 in `Stack.normalised`.
 
     Raises:
-        ValueError: If the window is empty, as for a constant image.
+        ValueError: If the window is empty in every channel, as for a constant image.
     """
-    values = slices_first(case.image.intensities(), axis)
-    channels = values[..., None] if values.ndim == 3 else values
-    image = np.ascontiguousarray(np.moveaxis(channels, -1, 1))
+    raw = channels_second(case.image, axis)
+    image, padding = without_padding(raw)
     label = None if case.label is None else slices_first(case.label.stored, axis)
-    return Stack(image, _window(image, window), label)
+    return Stack(image, _window(raw, window, padding), label, padding)
+
+
+def channels_second(image: Volume, axis: int) -> Floats:
+    """Return the intensities of a volume as slices `(D, C, H, W)`, padding included."""
+    values = slices_first(image.intensities(), axis)
+    channels = values[..., None] if values.ndim == 3 else values
+    return np.ascontiguousarray(np.moveaxis(channels, -1, 1))
 
 
 def to_dtype(array: Array, dtype: np.dtype) -> Array:
@@ -41,22 +49,32 @@ def to_dtype(array: Array, dtype: np.dtype) -> Array:
     return array.astype(dtype)
 
 
-def _window(image: Array, params: WindowParams) -> NDArray[np.float64]:
-    """Intensities shown as 0 and 1, per channel, `(C, 2)`."""
+def _window(
+    image: Array, params: WindowParams, padding: Sequence[Sequence[float]]
+) -> NDArray[np.float64]:
+    """Intensities shown as 0 and 1, per channel, `(C, 2)`; padding does not count."""
     if params.kind == "percentile":
-        flat = np.moveaxis(image, 1, 0).reshape(image.shape[1], -1)
-        window = np.percentile(flat, [params.low, params.high], axis=1).T
-        sparse = window[:, 0] == window[:, 1]  # nearly all background: the whole range shows it
-        window[sparse] = np.stack([flat.min(1), flat.max(1)], 1)[sparse]
+        pairs = zip(image.swapaxes(0, 1), padding, strict=True)
+        window = np.stack([_percentiles(channel, params, values) for channel, values in pairs])
     else:
         window = np.tile([params.low, params.high], (image.shape[1], 1))
-    if not (window[:, 1] > window[:, 0]).all():
+    empty = window[:, 1] <= window[:, 0]
+    if empty.all():
         msg = (
             f"window {params.kind} {params.low:g}..{params.high:g}: expected a range of "
             f"intensities, got {window.tolist()}; the image is constant there, widen the window"
         )
         raise ValueError(msg)
+    window[empty, 1] = window[empty, 0] + 1  # a constant channel beside others shows nothing
     return np.asarray(window, dtype=np.float64)
+
+
+def _percentiles(channel: Array, params: WindowParams, padding: Sequence[float]) -> Array:
+    seen = channel[~is_padding(channel, padding)] if padding else channel.ravel()
+    window = np.percentile(seen, [params.low, params.high])
+    if window[0] == window[1]:  # nearly all background: the whole range shows it
+        return np.stack([seen.min(), seen.max()])
+    return window
 
 
 @dataclass(frozen=True)
@@ -78,9 +96,12 @@ class DenseGrid:
         """From voxel indices of the denser grid to those of the source, `(4, 4)`."""
         return step_map(self.axis, 1 / (self.count + 1))
 
-    def interleave(self, acquired: Volume, synthetic: Array) -> Volume:
-        """Put synthetic slices `(D - 1, N, H, W[, C])` between the acquired ones."""
-        stored = self._merge(acquired.stored, synthetic)
+    def interleave(self, acquired: Volume, synthetic: Array, held: Array | None = None) -> Volume:
+        """Put synthetic slices `(D - 1, N, H, W[, C])` between the acquired ones.
+
+        Where `held`, `(D - 1, C, H, W)`, they have the number of the acquired slice before them.
+        """
+        stored = self._merge(acquired.stored, synthetic, held)
         return acquired.with_stored(stored, self.index_map)
 
     def overlay(self, acquired: Array, synthetic: Array, slope: float) -> Volume:
@@ -93,22 +114,36 @@ class DenseGrid:
 
         They are float64 where the file has a slope or an intercept.
         """
-        moved = np.moveaxis(slices, -3, -1)
-        values = moved if self.source.stored.ndim == 4 else moved[..., 0]
+        values = self._channels_last(slices)
         slope, intercept = self.source.slope_intercept
         plain = (slope, intercept) == (1.0, 0.0)
         return values if plain else (values.astype(np.float64) - intercept) / slope
 
-    def replace(self, acquired: Array) -> Volume:
-        """Put other numbers `(D, C, H, W)` in the place of the acquired slices."""
+    def _channels_last(self, slices: Array) -> Array:
+        """Turn `(..., C, H, W)` into `(..., H, W[, C])`, as the source stores them."""
+        moved = np.moveaxis(slices, -3, -1)
+        return moved if self.source.stored.ndim == 4 else moved[..., 0]
+
+    def replace(self, acquired: Array, constant: Array) -> Volume:
+        """Put other intensities `(D, C, H, W)` in the place of the acquired ones.
+
+        Where `constant`, bool, `(D, C, H, W)`, the acquired ones stay.
+        """
         stored = to_dtype(self.as_stored(acquired), self.source.stored.dtype)
+        before = slices_first(self.source.stored, self.axis)
+        kept = self._channels_last(constant)
+        stored[kept] = before[kept]
         return self.source.with_stored(slices_back(stored, self.axis))
 
-    def _merge(self, acquired: Array, synthetic: Array) -> Array:
+    def _merge(self, acquired: Array, synthetic: Array, held: Array | None = None) -> Array:
         first = slices_first(acquired, self.axis)
         step = self.count + 1
+        kept = None if held is None else self._channels_last(held)
         merged = np.empty(((len(first) - 1) * step + 1, *first.shape[1:]), first.dtype)
         merged[::step] = first
         for n in range(self.count):
-            merged[n + 1 :: step] = to_dtype(synthetic[:, n], first.dtype)
+            made = merged[n + 1 :: step]
+            made[:] = to_dtype(synthetic[:, n], first.dtype)
+            if kept is not None:
+                made[kept] = first[:-1][kept]
         return slices_back(merged, self.axis)

@@ -1,6 +1,6 @@
 """Imputation of one case: acquired slices stay as they are, synthetic ones lie between them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,11 +12,12 @@ from slicefill import __version__
 from slicefill.fingerprint import fingerprint, weights_fingerprint
 from slicefill.geometry import (
     adaptive_count,
-    anisotropy,
     spacing_count,
     through_plane_axis,
 )
-from slicefill.imputation.dense_grid import DenseGrid, stack_case
+from slicefill.imputation.background import Background
+from slicefill.imputation.choice import Choice, blend, choose
+from slicefill.imputation.dense_grid import DenseGrid, channels_second, stack_case
 from slicefill.imputation.methods import FOLDER
 from slicefill.imputation.methods.classical import RULES
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
@@ -41,7 +42,6 @@ class Imputer:
         fingerprint: Of what the method's output depends on besides the case.
         model: SHA-256 of the weights, or None for a method without weights.
         version: Of the package that trained them, or None.
-        domain: What its weights have seen (`uncertainty.domain`), if that is known.
         adaptation: What came of adapting its weights (`methods.adapted`), if they were.
     """
 
@@ -52,7 +52,6 @@ class Imputer:
     fingerprint: str
     model: str | None = None
     version: str | None = None
-    domain: Mapping[str, Any] | None = None
     adaptation: Mapping[str, Any] | None = None
 
     @property
@@ -84,7 +83,7 @@ def load_imputer(
     model = weights_fingerprint(checkpoint["weights"])
     calibrated = [checkpoint["confidence"], params.confidence] if "confidence" in checkpoint else []
     own = fingerprint(system.name, window, model, *calibrated)
-    known = map(checkpoint.get, ("version", "domain", "adaptation"))
+    known = map(checkpoint.get, ("version", "adaptation"))
     shipped = checkpoint.get("kind") == PRETRAINED  # also where adaptation kept them
     kind = PRETRAINED if shipped else system.kind
     return Imputer(system.name, kind, method, window, own, model, *known)
@@ -160,20 +159,38 @@ def impute_case(
     stack = stack_case(case, axis, imputer.window)
     turn = Turn.of(case.image.affine, axis)
     rng = rng or np.random.default_rng(params.seed)
-    synthetic = turn.back(imputer.method(turn.stack(stack), positions, rng))
+    background = Background.of(channels_second(case.image, axis), stack.padding)
+    made, choice = _impute(turn.stack(stack), positions, imputer, params, rng)
+    synthetic = background.keep(turn.back(made))
     grid = DenseGrid(case.image, axis, count)
     replaced = None if params.restore_acquired else synthetic.acquired
-    acquired = case.image if replaced is None else grid.replace(replaced)
-    image = grid.interleave(acquired, grid.as_stored(synthetic.image))
+    acquired = case.image if replaced is None else grid.replace(replaced, background.constant)
+    image = grid.interleave(acquired, grid.as_stored(synthetic.image), background.held)
     label = None
     if case.label is not None and synthetic.label is not None:
         label = grid.interleave(case.label, synthetic.label)
     record = _record(case, stack, imputer, grid, synthetic)
     record["acquired_slices"] = "kept" if replaced is None else "replaced"
     record["labels"] = "none" if label is None else "imputed"
+    record["choice"] = None if choice is None else choice.record()
     record["parameters"] = params.model_dump(exclude={"methods", "weights", "cases"})
-    maps = _maps(synthetic, grid) | _samples(case.image, synthetic, grid)
+    maps = _maps(synthetic, grid) | _samples(case.image, synthetic, grid, background)
     return Case(image, label, maps, record)
+
+
+def _impute(
+    stack: Stack,
+    positions: Sequence[float],
+    imputer: Imputer,
+    params: ImputationParams,
+    rng: np.random.Generator,
+) -> tuple[SyntheticSlices, Choice | None]:
+    """Impute a stack; blend in cubic interpolation where the scan says that it pays."""
+    made = imputer.method(stack, positions, rng)
+    if not (params.choose and positions and imputer.kind in (PRETRAINED, ADAPTED)):
+        return made, None
+    choice = choose(stack, lambda sparse: imputer.method(sparse, [0.5], rng))
+    return blend(choice, made, stack, positions), choice
 
 
 def slices_per_interval(spacing: Array, axis: int, params: ImputationParams) -> int:
@@ -197,10 +214,12 @@ def _maps(synthetic: SyntheticSlices, grid: DenseGrid) -> dict[str, Volume]:
     }
 
 
-def _samples(image: Volume, synthetic: SyntheticSlices, grid: DenseGrid) -> dict[str, Volume]:
+def _samples(
+    image: Volume, synthetic: SyntheticSlices, grid: DenseGrid, background: Background
+) -> dict[str, Volume]:
     """Put the samples of the synthetic slices between the acquired ones, each as a volume."""
     return {
-        f"sample_{number}": grid.interleave(image, grid.as_stored(sample))
+        f"sample_{number}": grid.interleave(image, grid.as_stored(sample), background.held)
         for number, sample in enumerate(synthetic.samples, start=1)
     }
 
@@ -217,7 +236,6 @@ def _record(
         "model_sha256": imputer.model,
         "model_version": imputer.version,
         "adaptation": imputer.adaptation,
-        "domain": _domain(stack, imputer, grid),
         "window_shown": stack.window,
         "window": imputer.window.model_dump(),
         "slice_spacing_mm": float(case.image.spacing[grid.axis]) / (grid.count + 1),
@@ -225,16 +243,6 @@ def _record(
         "versions": {"slicefill": __version__, "torch": version("torch"), "numpy": np.__version__},
         "source": dict(case.record),
     }
-
-
-def _domain(stack: Stack, imputer: Imputer, grid: DenseGrid) -> dict[str, Any] | None:
-    """Hold the channel that guides the motion against what the weights have seen."""
-    from slicefill.imputation.uncertainty.domain import check_domain
-
-    if imputer.domain is None:
-        return None
-    interval = anisotropy(grid.source.spacing, grid.axis)
-    return check_domain(stack.normalised()[:, 0], interval, imputer.domain)
 
 
 _DIGITS = 5

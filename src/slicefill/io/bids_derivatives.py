@@ -135,7 +135,7 @@ def _describe(imputed: Case, sources: Sequence[str], fingerprint: str) -> dict[s
             "SyntheticSlicesPerInterval": record["count"],
             "ThroughPlaneAxis": record["axis"],
             "AcquiredSlices": record["acquired_slices"],
-            "UnlikeTraining": list((record["domain"] or {}).get("outside", ())),
+            "Choice": record["choice"],
         },
     }
 

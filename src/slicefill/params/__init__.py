@@ -30,7 +30,7 @@ from slicefill.params.imputation import (
     ImputationParams,
 )
 from slicefill.params.ingestion import IngestionParams, LabelParams, SplitParams
-from slicefill.params.pretraining import CalibrationParams, DomainParams, PretrainingParams
+from slicefill.params.pretraining import CalibrationParams, PretrainingParams
 from slicefill.params.segmentation import (
     AugmentationParams,
     InferenceParams,

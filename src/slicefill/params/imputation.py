@@ -115,6 +115,11 @@ class ImputationParams(Params):
     ensemble: bool = Field(
         False, description="average a model's motion over mirrored slices: 4 × slower"
     )
+    choose: bool = Field(
+        True,
+        description="predict acquired slices from their neighbours, and blend the shipped or "
+        "adapted weights with cubic interpolation where that pays on the scan",
+    )
     restore_acquired: bool = Field(
         False, description="super-resolution changes acquired slices: put them back"
     )

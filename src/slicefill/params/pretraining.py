@@ -1,4 +1,4 @@
-"""Parameters of pretraining: the volumes of the shipped weights, their calibration and domain."""
+"""Parameters of pretraining: the volumes of the shipped weights, and their calibration."""
 
 from typing import Annotated
 
@@ -23,18 +23,6 @@ class CalibrationParams(Params):
     hardware: HardwareParams = HardwareParams()
 
 
-class DomainParams(Params):
-    """How training volumes are summarised, so that other scans can be compared with them."""
-
-    bins: Annotated[int, Field(ge=2)] = Field(description="of the histogram over the window")
-    usual: Annotated[float, Field(gt=0.5, lt=1)] = Field(
-        description="share of the training volumes that count as usual; the rest is outside"
-    )
-    factors: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = Field(
-        description="smallest and largest interval that was trained, pixels"
-    )
-
-
 class PretrainingParams(Params):
     """Procedural volumes; how the network learns from them is in `synthesis`."""
 
@@ -45,4 +33,3 @@ class PretrainingParams(Params):
     calibration: Count = Field(description="volumes that confidence is calibrated on")
     seed: int = Field(description="of the first volume; the others count on from it")
     confidence: CalibrationParams
-    domain: DomainParams

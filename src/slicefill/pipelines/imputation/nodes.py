@@ -70,7 +70,7 @@ def promise_imputed(
         models: Those that are trained.
         params: How it imputes.
         parameters: All parameters.
-        advice: Of a scan unlike what the weights have seen, by its number of slices: what to do
+        advice: Of a scan on which the weights do not pay, by its number of slices: what to do
             besides looking at the result.
 
     Raises:
@@ -114,15 +114,15 @@ def _impute(
     params: ImputationParams,
     advice: Callable[[int], str] | None,
 ) -> Case:
+    from slicefill.imputation.choice import doubt
     from slicefill.imputation.impute import impute_case
 
     rng = np.random.default_rng([params.seed, *name.encode()])  # whatever the order of the cases
     imputed = impute_case(promise.make(), prepared(imputer), params, rng)
     depth = sum("acquired" in one for one in imputed.record["slices"])
     remedy = advice(depth) if advice else ""
-    for difference in (imputed.record["domain"] or {}).get("outside", ()):
-        said = "%s is unlike what the shipped weights have seen: %s; look at the result%s"
-        logger.warning(said, name, difference, remedy)
+    if found := doubt(imputed.record["choice"]):
+        logger.warning("%s: %s; look at the result%s", name, found, remedy)
     return imputed
 
 

@@ -38,14 +38,13 @@ def train_on_procedural(
 
 
 def release_weights(models: Models, variant: str, volumes: PretrainingParams) -> Checkpoint:
-    """Add to the trained model its error calibration and what it has seen.
+    """Add to the trained model its error calibration.
 
     Raises:
         ValueError: If its training failed.
     """
     from slicefill.imputation.methods.pretrained import PRETRAINED
     from slicefill.imputation.uncertainty.calibration import calibrate
-    from slicefill.imputation.uncertainty.domain import summarise_domain
     from slicefill.simulation.procedural import procedural_volume
 
     if variant not in models:
@@ -56,7 +55,7 @@ def release_weights(models: Models, variant: str, volumes: PretrainingParams) ->
     make = partial(procedural_volume, size=volumes.size, brain_fraction=volumes.brain_fraction)
     checkpoint = calibrate(models[variant](), map(make, unseen), volumes.confidence)
     checkpoint["kind"] = PRETRAINED
-    return {**checkpoint, "domain": summarise_domain(map(make, unseen), volumes.domain)}
+    return checkpoint
 
 
 def create_pipeline(**_: object) -> Pipeline:

@@ -51,7 +51,7 @@ def load_pretrained() -> Checkpoint:
     """Read the shipped weights.
 
     Returns:
-        A checkpoint of Slice Imputation with its calibration and domain, tuples turned into lists.
+        A checkpoint of Slice Imputation with its calibration, tuples turned into lists.
 
     Raises:
         FileNotFoundError: If the package was installed without them.

@@ -1,0 +1,98 @@
+"""Acquired slices predicted from their neighbours: what a scan says of the methods.
+
+Errors are of intensities of which the window is [0, 1], in the body, in all channels.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from slicefill.imputation.methods.classical import slice_weights
+from slicefill.types import Array, Floats, Stack, SyntheticSlices
+
+_PART, _FEW, _MANY = 0.1, 3, 10  # of the slices are tried, at least and at most
+_BODY = 0.1  # of the window: above it, a voxel counts
+_BEYOND = 1.0  # widths of the window: metal counts for no more than this beyond it
+_FOUR = (4 / 6, -1 / 6)  # the cubic through the four nearest slices, at the one between them
+_TINY = 1e-12  # a millionth of the window, squared: rounding
+
+Predict = Callable[[Stack], SyntheticSlices]
+"""Imputes a stack half-way between its slices."""
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Mean squared errors of acquired slices predicted from two and from four neighbours."""
+
+    two: float
+    four: float
+
+    @property
+    def smoothness(self) -> float:
+        """By how much four neighbours predict better than two, dB."""
+        return 10 * float(np.log10(self.two / self.four))
+
+
+def tried_slices(depth: int) -> int:
+    """Number of acquired slices that both methods try to predict."""
+    return min(int(np.clip(round(_PART * depth), _FEW, _MANY)), (depth - 1) // 2)
+
+
+def try_both(stack: Stack, predict: Predict) -> tuple[Floats, Floats]:
+    """Errors of the network and of the cubic on some slices of the body, in widths of the window.
+
+    The slices lie in the middle of the scan; each is predicted from those beside it.
+    """
+    count = tried_slices(len(stack.image))
+    start = (len(stack.image) - 1 - 2 * count) // 2
+    kept = stack.image[start % 2 :: 2]
+    run = slice(start // 2, start // 2 + count)
+    sparse = Stack(np.ascontiguousarray(kept[run.start : run.stop + 1]), stack.window)
+    truth = _scaled(stack.image[start + 1 : start + 2 * count : 2], stack)
+    network = _scaled(predict(sparse).image[:, 0], stack)
+    cubic = _scaled(interpolate_cubic(kept, [0.5])[run, 0], stack)
+    shown = stack.normalised()[start : start + 2 * count + 1]
+    body = _body(shown[:-1:2], shown[1::2], shown[2::2])
+    return (network - truth)[body], (cubic - truth)[body]
+
+
+def predict_acquired(stack: Stack) -> Neighbours | None:
+    """Predict slices from their two and four neighbours; None without a body."""
+    shown = _scaled(stack.image, stack)
+    two, four, voxels = 0.0, 0.0, 0
+    for k in range(2, len(shown) - 2):
+        near, far = shown[k - 1] + shown[k + 1], shown[k - 2] + shown[k + 2]
+        body = _body(shown[k - 1], shown[k], shown[k + 1])
+        two += float(np.square((shown[k] - near / 2)[body]).sum(dtype=np.float64))
+        cubic = _FOUR[0] * near + _FOUR[1] * far
+        four += float(np.square((shown[k] - cubic)[body]).sum(dtype=np.float64))
+        voxels += int(body.sum())
+    if voxels == 0:
+        return None
+    return Neighbours(max(two / voxels, _TINY), max(four / voxels, _TINY))
+
+
+def _scaled(intensities: Floats, stack: Stack) -> Floats:
+    """Scale `(n, C, H, W)` so that the window is [0, 1]; metal counts a width beyond it."""
+    low, width = window_of(stack)
+    scaled: Floats = np.clip((intensities - low) / width, -_BEYOND, 1 + _BEYOND)
+    return scaled
+
+
+def window_of(stack: Stack) -> tuple[Floats, Floats]:
+    """Low end and width of the window, `(C, 1, 1)`."""
+    low, high = stack.window.astype(np.float32).T[:, :, None, None]
+    return low, high - low
+
+
+def _body(*slices: Array) -> Array:
+    """Where any of some slices in [0, 1] shows more than background."""
+    return np.asarray(np.maximum.reduce(slices) > _BODY)
+
+
+def interpolate_cubic(slices: Floats, positions: Sequence[float]) -> Floats:
+    """Interpolate `(D, C, H, W)` by the cubic through all slices, `(D - 1, N, C, H, W)`."""
+    weights = slice_weights("cubic", len(slices), positions)
+    made: Floats = weights @ slices.reshape(len(slices), -1)
+    return made.reshape(len(slices) - 1, len(positions), *slices.shape[1:])

@@ -1,0 +1,186 @@
+"""Every scan gets the method, or the blend, that its own acquired slices speak for."""
+
+from dataclasses import replace
+
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from slicefill.imputation.choice import Choice, blend, choose
+from slicefill.imputation.impute import classical_imputer, impute_case, learned_imputer
+from slicefill.imputation.methods.classical import impute_classically
+from slicefill.imputation.methods.pretrained import load_pretrained
+from slicefill.imputation.neighbours import predict_acquired, tried_slices
+from slicefill.types import Case, Stack, SyntheticSlices, Volume
+
+
+def blobs(blur, depth=41, size=40):
+    """Overlapping blobs of one value each, blurred as said, `(size, size, depth)`, 0 to 1000."""
+    rng = np.random.default_rng(0)
+    values = 300 + 20 * rng.normal(size=(size, size, depth))
+    for scale in (6, 5, 4):
+        values += 150 * np.sign(gaussian_filter(rng.normal(size=values.shape), scale))
+    return gaussian_filter(values, blur).clip(0, 1000)
+
+
+def thinned(values, dtype="f4"):
+    stored = np.ascontiguousarray(values[..., ::2].astype(dtype))
+    return Case(Volume(stored, nib.Nifti1Image(stored, np.diag([1.0, 1, 2, 1])).header))
+
+
+@pytest.fixture(scope="module")
+def impute(imputation_params):
+    def by(method, values, **changes):
+        params = imputation_params(through_plane="auto", count=1, **changes)
+        learned = method == "pretrained"
+        imputer = (
+            learned_imputer(method, load_pretrained(), params)
+            if learned
+            else classical_imputer(method, params)
+        )
+        return impute_case(thinned(values), imputer, params)
+
+    return by
+
+
+def psnr(imputed, values):
+    error = imputed.image.stored[..., 1::2] - values[..., 1:-1:2]
+    return 10 * np.log10(1000**2 / np.square(error).mean())
+
+
+@pytest.mark.parametrize("blur", [1.5, 2.0, (0.7, 0.7, 2.0), (0, 0, 1.5), (2.0, 2.0, 1.5)])
+def test_a_smooth_scan_loses_nothing_to_cubic(impute, blur):
+    values = blobs(blur)
+    chosen, cubic = impute("pretrained", values), impute("cubic", values)
+    network = impute("pretrained", values, choose=False)
+    assert psnr(cubic, values) > psnr(network, values) + 1
+    assert psnr(chosen, values) > psnr(cubic, values) - 0.05
+    assert chosen.record["choice"]["cubic"] > 0.5
+    assert chosen.record["choice"]["smoothness"] > 1
+
+
+def test_a_scan_between_rough_and_smooth_is_better_than_either(impute):
+    values = blobs((0, 0, 1))
+    chosen = impute("pretrained", values)
+    assert chosen.record["choice"]["image"] == "blend"
+    best = max(
+        psnr(impute("cubic", values), values),
+        psnr(impute("pretrained", values, choose=False), values),
+    )
+    assert psnr(chosen, values) > best - 0.05
+
+
+def test_a_scan_without_a_choice_is_the_networks_to_the_bit(impute):
+    i, j, k = np.indices((40, 40, 41))
+    rng = np.random.default_rng(0)
+    discs = np.hypot(i - 20 - 0.3 * (k - 20), j - 20) < 10
+    values = 100 + 700.0 * discs + rng.normal(0, 20, discs.shape)
+    chosen, network = impute("pretrained", values), impute("pretrained", values, choose=False)
+    assert chosen.record["choice"]["image"] == "network"
+    assert chosen.image.stored.tobytes() == network.image.stored.tobytes()
+    confidence = [one.maps["confidence"].stored for one in (chosen, network)]
+    assert np.array_equal(*confidence)
+    assert network.record["choice"] is None
+
+
+def test_only_weights_that_were_shipped_or_adapted_are_questioned(impute, imputation_params):
+    assert impute("cubic", blobs(2)).record["choice"] is None
+    params = imputation_params(through_plane="auto", count=1)
+    own = {**load_pretrained(), "kind": "slice_imputation"}
+    imputer = learned_imputer("slice_imputation", own, params)
+    assert impute_case(thinned(blobs(2)), imputer, params).record["choice"] is None
+    adapted = learned_imputer("adapted", {**own, "kind": "adapted"}, params)
+    assert impute_case(thinned(blobs(2)), adapted, params).record["choice"]["cubic"] > 0.5
+
+
+@pytest.mark.parametrize("depth", [3, 7])
+def test_too_few_slices_tell_nothing(impute, depth):
+    chosen = impute("pretrained", blobs(2, depth))
+    assert (chosen.record["choice"]["image"], chosen.record["choice"]["tried"]) == ("network", 0)
+    assert "fewer than 5" in chosen.record["choice"]["why"]
+
+
+# --- the parts, with methods whose errors are known -----------------------------------------------
+
+
+def stack_of(values):
+    slices = np.moveaxis(values.astype(np.float32), 2, 0)[:, None]
+    return Stack(slices, np.array([[0.0, 1000.0]]))
+
+
+def network_that(alters):
+    """A method that knows the truth half-way between slices two apart, and alters it."""
+
+    def predict_in(values):
+        whole = stack_of(values).image
+
+        def predict(sparse):
+            places = [int(np.abs(whole - one).sum((1, 2, 3)).argmin()) for one in sparse.image]
+            image = whole[np.array(places[:-1]) + 1][:, None]
+            return SyntheticSlices(alters(image), np.ones_like(image[:, :, 0]))
+
+        return predict
+
+    return predict_in
+
+
+def test_a_network_that_is_right_is_left_alone_and_one_that_is_wrong_is_not_followed():
+    rng = np.random.default_rng(0)
+    values = blobs(0.4)
+    stack = stack_of(values)
+    right = network_that(lambda image: image)(values)
+    wrong = network_that(lambda image: image + rng.normal(0, 1e4, image.shape))(values)
+    assert choose(stack, right).best_there == pytest.approx(0, abs=1e-3)
+    assert choose(stack, right).cubic < 0.2
+    assert choose(stack, wrong).best_there > 0.9
+    assert choose(stack, wrong).cubic > 0.9
+
+
+def test_a_handful_of_slices_is_tried():
+    assert [tried_slices(depth) for depth in (5, 7, 40, 80, 300)] == [2, 3, 4, 8, 10]
+    values = blobs(1.0, 61)
+    seen = []
+
+    def predict(sparse):
+        seen.append(len(sparse.image))
+        return impute_classically("linear", sparse, [0.5])
+
+    stack = stack_of(values)
+    choice = choose(stack, predict)
+    assert seen == [choice.tried + 1] == [7]
+
+
+def test_smoothness_is_that_of_a_wave_by_hand():
+    """Of cos(w k), two neighbours are off by 1 - cos w, four by 1 - 4/3 cos w + 1/3 cos 2w."""
+    w = 2 * np.pi / 5
+    wave = 500 + 400 * np.cos(w * np.arange(100))
+    found = predict_acquired(stack_of(np.broadcast_to(wave, (2, 2, 100))))
+    two, four = 1 - np.cos(w), 1 - 4 / 3 * np.cos(w) + 1 / 3 * np.cos(2 * w)
+    assert found.smoothness == pytest.approx(20 * np.log10(two / four), abs=0.05)
+
+
+def test_a_blend_is_the_mean_by_share_and_is_trusted_by_its_error():
+    stack = stack_of(blobs(1.0, 9))
+    made = impute_classically("nearest", stack, [0.5])
+    cubic = impute_classically("cubic", stack, [0.5])
+    mixed = blend(Choice(0.25, error=0.5), made, stack, [0.5])
+    np.testing.assert_allclose(mixed.image, 0.75 * made.image + 0.25 * cubic.image, rtol=1e-4)
+    np.testing.assert_allclose(1 - mixed.confidence, 0.5 * (1 - made.confidence), atol=1e-6)
+    assert blend(Choice(), made, stack, [0.5]) is made
+
+
+def test_a_cubic_does_not_ring_beside_metal():
+    values = blobs(1.0, 9)
+    values[10:14, 10:14, 4] = 30000
+    stack = stack_of(values)
+    made = impute_classically("linear", stack, [0.5])
+    mixed = blend(Choice(1.0), made, stack, [0.5])
+    assert impute_classically("cubic", stack, [0.5]).image.min() < -1000
+    lowest = np.minimum(stack.image[:-1], stack.image[1:])[:, None] - 200
+    assert (mixed.image >= lowest - 1e-3).all()
+
+
+def test_what_has_no_body_or_no_error_is_the_networks():
+    empty = replace(stack_of(blobs(1.0, 9)), window=np.array([[2000.0, 3000.0]]))
+    assert choose(empty, lambda s: impute_classically("linear", s, [0.5])) == Choice()
