@@ -114,19 +114,20 @@ def raise_to_area(scores: Floats, area: int) -> Floats:
     if area <= 0:
         return np.full_like(scores, -np.inf)
     rank = scores.size - area
-    return scores - np.partition(scores, rank, axis=None)[rank]
+    shifted: Floats = scores - np.partition(scores, rank, axis=None)[rank]
+    return shifted
 
 
 def _add_up(
-    areas: Mapping[int, Floats], filled: Floats, shown: Mapping[int, Floats], t: Array
-) -> dict[int, Floats]:
+    areas: Mapping[int, Array], filled: Array, shown: Mapping[int, Array], t: Array
+) -> dict[int, Array]:
     """Let the areas of all labels add up to what they fill together, `(D - 1, N)` each."""
     linear = {i: (1 - t) * area[:-1, None] + t * area[1:, None] for i, area in shown.items()}
     missing, total = filled - _sum(areas, filled.shape), np.maximum(_sum(linear, filled.shape), 1)
     return {i: area + missing * linear[i] / total for i, area in areas.items()}
 
 
-def _sum(areas: Mapping[int, Floats], shape: int | tuple[int, ...]) -> Floats:
+def _sum(areas: Mapping[int, Array], shape: int | tuple[int, ...]) -> Array:
     return sum(areas.values(), np.zeros(shape))
 
 

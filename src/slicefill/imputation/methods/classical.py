@@ -175,7 +175,8 @@ def _score_by(
 def _votes(operator: Floats, mask: Array) -> Floats:
     """Interpolated mask, `(M, H, W)`; half-way, where slices differ, the 3 × 3 around decide."""
     votes = _apply(operator, mask)
-    return votes + _SMOOTH * uniform_filter(votes, (0, 3, 3), mode="nearest")
+    smoothed: Floats = votes + _SMOOTH * uniform_filter(votes, (0, 3, 3), mode="nearest")
+    return smoothed
 
 
 def _shape_score(positions: Sequence[float], mask: Array, distances: Floats) -> Floats:
