@@ -4,14 +4,15 @@ import nibabel as nib
 import numpy as np
 
 from slicefill.geometry import through_plane_axis
-from slicefill.imputation.impute import slices_per_interval
+from slicefill.imputation.grids import refuse_too_much, wanted_grid
+from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.layouts import RawCase
 from slicefill.ingestion.reading import read_raw_case
 from slicefill.params import ImputationParams
 from slicefill.params.ingestion import own_scans
 from slicefill.types import Case, Volume
 
-_THICK = 2.0  # ratio of spacings from which there is something to impute
+_THICK = 2.0  # ratio of spacings below which imputing gains little
 _CUBE = 1.1  # ratio up to which voxels are cubes
 _MANY = 10.0  # ratio beyond which slices share little
 _SKEW = 1e-3
@@ -29,7 +30,6 @@ def describe_scan(raw: RawCase) -> dict[str, str]:
     case = read_raw_case(raw, own_scans())
     image, params = case.image, ImputationParams()
     axis = through_plane_axis(image.affine, params.through_plane)
-    count = slices_per_interval(image.spacing, axis, params)
     described = {
         "file": str(raw.place),
         "shape": " × ".join(map(str, image.stored.shape)),
@@ -39,7 +39,7 @@ def describe_scan(raw: RawCase) -> dict[str, str]:
         "slices": f"across axis {axis} ({'LAS'[_world_axis(image, axis)]}), "
         f"{image.spacing[axis]:.3g} mm apart",
         "label": "none" if case.label is None else f"ids {_ids(case.label)}",
-        "would be": _outcome(image, axis, count),
+        "would be": _outcome(case, params),
     }
     odd = _oddities(case, axis)
     return {**described, "odd": "; ".join(odd) or "nothing"}
@@ -61,14 +61,18 @@ def _ids(label: Volume) -> str:
     return ", ".join(map(str, ids[:12])) + (" …" if len(ids) > 12 else "")
 
 
-def _outcome(image: Volume, axis: int, count: int) -> str:
-    depth = image.stored.shape[axis]
-    if count == 0:
+def _outcome(case: Case, params: ImputationParams) -> str:
+    image, grid = case.image, wanted_grid(case.image, params)
+    if grid.dense:
         return "left as it is: the slices are dense enough already"
-    spacing = image.spacing.copy()
-    spacing[axis] /= count + 1
-    dense = (depth - 1) * (count + 1) + 1
-    return f"{depth} → {dense} slices, {count} in every interval, {_times(spacing)} mm"
+    depth, spacing = image.stored.shape[grid.axis], image.spacing.copy()
+    spacing[grid.axis] = grid.spacing
+    count = (grid.slices - 1) // (depth - 1) - 1
+    try:
+        refuse_too_much(case, params)
+    except BadCase as error:
+        return f"refused: {error}"
+    return f"{depth} → {grid.slices} slices, {count} in every interval, {_times(spacing)} mm"
 
 
 def _oddities(case: Case, axis: int) -> list[str]:

@@ -106,7 +106,8 @@ def _make(
     imputer: "Lazy[Imputer]", order: Order, known: Mapping[str, Row], name: str, task: Task
 ) -> _Made:
     """Read and impute a scan; or say why there is nothing to write."""
-    from slicefill.ingestion.checks import BadCase
+    from slicefill.imputation.grids import refuse_too_much
+    from slicefill.ingestion.checks import BadCase, about
     from slicefill.ingestion.reading import read_raw_case
     from slicefill.params.ingestion import own_scans
 
@@ -122,6 +123,8 @@ def _make(
             reason = f"{stale[0]} exists and was made otherwise; {REMEDY}"
             return _Made(task, None, replace(row, status="refused", reason=reason))
         case = read_raw_case(task.raw, own_scans())
+        with about(name, task.raw.place):
+            refuse_too_much(case, order.params)
     except BadCase as error:
         return _Made(task, None, replace(row, status="refused", reason=str(error)))
     row = replace(row, fingerprint=own, output=task.outputs["image"].name)
@@ -135,7 +138,8 @@ def impute_scan(
 ) -> tuple[Case | None, Row]:
     """Impute one case; None where there is nothing to impute."""
     from slicefill.geometry import through_plane_axis
-    from slicefill.imputation.impute import impute_case, slices_per_interval
+    from slicefill.imputation.grids import is_dense
+    from slicefill.imputation.impute import impute_case
 
     axis = through_plane_axis(case.image.affine, params.through_plane)
     described = replace(
@@ -144,7 +148,7 @@ def impute_scan(
         spacing_in=_times(case.image.spacing),
         slices_in=case.image.stored.shape[axis],
     )
-    if slices_per_interval(case.image.spacing, axis, params) == 0:
+    if is_dense(case.image.spacing, axis, params):
         reason = f"slices {case.image.spacing[axis]:.3g} mm apart are dense enough already"
         return None, replace(described, status="dense already", output="", reason=reason)
     rng = np.random.default_rng([params.seed, *row.case.encode()])

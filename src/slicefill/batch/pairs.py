@@ -1,10 +1,12 @@
 """Imputed cases and what they were imputed from, in whatever form either lies on disk."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from slicefill.batch.find import find_scans
 from slicefill.batch.table import read_table
@@ -38,11 +40,11 @@ def list_outputs(output: Path) -> list[Output]:
         ValueError: If there are none.
     """
     if output.is_file():
-        return [Output(output.name, None, partial(_read_files, output))]
+        return [Output(output.name, None, partial(read_files, output))]
     if (output / TABLE).exists():
         rows = read_table(output / TABLE).values()
         return [
-            Output(row.output, row.case, partial(_read_files, output / row.output))
+            Output(row.output, row.case, partial(read_files, output / row.output))
             for row in rows
             if row.output
         ]
@@ -102,8 +104,8 @@ def _read_case(folder: Path) -> Case:
     return read_case(folder)
 
 
-def _read_files(image: Path) -> Case:
-    """Read a single file, with the label map and the mask that lie beside it."""
+def read_files(image: Path) -> Case:
+    """Read an output, with the label map, the mask and the record that lie beside it."""
     from slicefill.api import read
 
     suffix = written_suffix(image.name)
@@ -111,7 +113,12 @@ def _read_files(image: Path) -> Case:
     label, mask = (image.with_name(f"{stem}_{what}{suffix}") for what in ("label", "mask"))
     case = read(image, label if label.exists() else None)
     maps = {"synthetic_mask": read(mask).image} if mask.exists() else {}
-    return replace(case, maps=maps)
+    return replace(case, maps=maps, record=_read_record(image.with_name(f"{stem}.json")))
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    """Read what `--record` wrote; empty where it was not asked for."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
 def _read_scan(raw: object) -> Case:

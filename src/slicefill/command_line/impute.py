@@ -40,6 +40,7 @@ exit status: 0 all is well, 2 wrong usage, 3 some scans were refused or failed (
 examples:
   slicefill impute brain.nii.gz
   slicefill impute brain.nii.gz brain_1mm.nii.gz --spacing 1.0 --label brain_seg.nii.gz
+  slicefill impute scans/ --spacing 1.0 --exact   # 1 mm, no matter where acquired slices lie
   slicefill impute dicom_folder/ out/ --mask --confidence --record
   slicefill impute scans/ --jobs 4 --method cubic
   slicefill impute scans/ --dry-run
@@ -114,6 +115,7 @@ def _plan(arguments: argparse.Namespace, found: "Found") -> "Plan":
         told = "; ".join(f"{each.path.name}: {each.reason}" for each in found.left_aside[:5])
         msg = f"{arguments.source}: expected a scan, found none ({told or 'nothing'})"
         raise UsageError(msg)
+    arguments.record |= arguments.exact  # nothing else says which slices are acquired
     further = [name for name in FURTHER if getattr(arguments, name)]
     return make_plan(arguments.source, arguments.out, found.cases, further)
 

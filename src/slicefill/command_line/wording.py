@@ -66,7 +66,26 @@ def add_method_options(command: argparse.ArgumentParser) -> None:
         "--spacing",
         type=positive,
         metavar="MM",
-        help="distance of slices that is wanted, mm; the nearest one that keeps acquired slices",
+        help="distance of slices that is wanted, mm; the nearest one that keeps acquired slices. "
+        "Without it and --count: the grid nearest to isotropic",
+    )
+    command.add_argument(
+        "--exact",
+        action="store_true",
+        help="exactly --spacing: acquired slices stay only where they fall on the grid; the record "
+        "says which, and is written",
+    )
+    command.add_argument(
+        "--most-slices",
+        type=int,
+        metavar="N",
+        help="refuse scans that would have more slices; default 2000",
+    )
+    command.add_argument(
+        "--most-gb",
+        type=positive,
+        metavar="GB",
+        help="refuse scans whose outputs would be larger before compression; default 4",
     )
     command.add_argument(
         "--axis",
@@ -100,8 +119,11 @@ def rule_of(arguments: argparse.Namespace) -> "ImputationParams":
     """
     from slicefill.api import imputation_params
 
+    limits = {name: getattr(arguments, name) for name in ("most_slices", "most_gb")}
     try:
         return imputation_params(
+            **{name: limit for name, limit in limits.items() if limit is not None},
+            exact=arguments.exact,
             spacing=arguments.spacing,
             count=arguments.count,
             axis=arguments.axis,

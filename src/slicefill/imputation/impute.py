@@ -1,7 +1,8 @@
 """Imputation of one case: acquired slices stay as they are, synthetic ones lie between them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,10 @@ import numpy as np
 
 from slicefill import __version__
 from slicefill.fingerprint import fingerprint, weights_fingerprint
-from slicefill.geometry import (
-    adaptive_count,
-    anisotropy,
-    spacing_count,
-    through_plane_axis,
-)
+from slicefill.geometry import anisotropy, through_plane_axis
 from slicefill.imputation.dense_grid import DenseGrid, stack_case
+from slicefill.imputation.exact_grid import impute_exactly, mean_abstained
+from slicefill.imputation.grids import refuse_too_much, slices_per_interval
 from slicefill.imputation.methods import FOLDER
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
 from slicefill.imputation.orientation import Turn
@@ -135,7 +133,8 @@ def impute_case(
         case: Image `(I, J, K)` or `(I, J, K, C)`, label or none.
         imputer: The method.
         params: Through-plane axis, number of slices per interval, and whether acquired slices that
-            the method changes are put back.
+            the method changes are put back. With `exact`, acquired slices stay only where they fall
+            on the grid (`slicefill.imputation.exact_grid`).
         rng: For methods that draw samples; seeded by `params.seed` if omitted.
 
     Returns:
@@ -147,7 +146,13 @@ def impute_case(
         says of what: `confidence`: `agreement` or `expected_error`); a record with the origin of
         every slice. Of a method that draws several samples, `image` is as the method says and the
         maps `sample_1`, `sample_2`, … hold the samples, in the stored dtype.
+
+    Raises:
+        BadCase: If the result would have more slices or bytes than `params` allow.
     """
+    refuse_too_much(case, params)
+    if params.exact:
+        return impute_exactly(case, partial(_impute_by, imputer, rng), imputer.method, params)
     axis = through_plane_axis(case.image.affine, params.through_plane)
     count = slices_per_interval(case.image.spacing, axis, params)
     positions = [n / (count + 1) for n in range(1, count + 1)]
@@ -170,13 +175,14 @@ def impute_case(
     return Case(image, label, maps, record)
 
 
-def slices_per_interval(spacing: Array, axis: int, params: ImputationParams) -> int:
-    """Number of synthetic slices per interval by the configured rule."""
-    if params.target_spacing is not None:
-        return spacing_count(float(spacing[axis]), params.target_spacing)
-    if params.count == "N_A":
-        return adaptive_count(spacing, axis)
-    return int(params.count or 0)
+def _impute_by(
+    imputer: Imputer,
+    rng: np.random.Generator | None,
+    case: Case,
+    method: Method,
+    params: ImputationParams,
+) -> Case:
+    return impute_case(case, replace(imputer, method=method), params, rng)
 
 
 def _maps(synthetic: SyntheticSlices, grid: DenseGrid) -> dict[str, Volume]:
@@ -246,9 +252,11 @@ def confidence_record(stack: Stack, synthetic: SyntheticSlices) -> dict[str, Any
         of the two shows more than background; None where there is none.
     """
     slices = _trace(stack, synthetic)
-    shares = [one["abstained"] for one in slices if one.get("abstained") is not None]
-    abstained = round(float(np.mean(shares)), _DIGITS) if shares else None
-    return {"confidence": synthetic.measure, "abstained": abstained, "slices": slices}
+    return {
+        "confidence": synthetic.measure,
+        "abstained": mean_abstained(slices),
+        "slices": slices,
+    }
 
 
 def _trace(stack: Stack, synthetic: SyntheticSlices) -> list[dict[str, Any]]:

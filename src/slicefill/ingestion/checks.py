@@ -223,7 +223,8 @@ class BadCase(ValueError):  # noqa: N818 - it names a case, not a slip of ours
     def __str__(self) -> str:
         name = self.file and printable(self.file.name)
         where = ": ".join(part for part in (self.case, name) if part)
-        return f"{where}: expected {self.expected}, found {self.found}; {self.remedy}"
+        told = f"expected {self.expected}, found {self.found}; {self.remedy}"
+        return f"{where}: {told}" if where else told
 
 
 def printable(name: str) -> str:
