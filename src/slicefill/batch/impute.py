@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slicefill.batch.left_over import REMEDY, rows_beside, table_row
 from slicefill.batch.table import Row, append_row, read_table, write_table
 from slicefill.batch.tasks import TABLE, Plan, Task
 from slicefill.execution.each import prepared, run_each
@@ -21,7 +22,6 @@ from slicefill.types import Case, Lazy
 if TYPE_CHECKING:
     from slicefill.imputation.impute import Imputer
 
-REMEDY = "name another output, or --overwrite"
 Report = Callable[[Row], None]
 
 
@@ -70,7 +70,8 @@ def impute_scans(
             `slicefill.csv`.
         order: How.
         executor: Whether one after the other or in several processes.
-        report: Called with the row of every scan as soon as it is known.
+        report: Called with the row of every scan as soon as it is known, then with those of scans
+            that an earlier call imputed into the folder and this one did not find.
 
     Returns:
         The rows, in the order of the plan.
@@ -85,20 +86,26 @@ def impute_scans(
     known = {} if table is None else read_table(table)
     work = MakeThenWrite(partial(_make, imputer, order, known), _write)
     rows: dict[str, Row] = {}
+    entries: dict[str, Row] = {}
 
     def note(name: str, outcome: Any) -> None:
         task = plan.tasks[name]
         row = outcome if isinstance(outcome, Row) else _failed(task, outcome)
-        rows[name] = row
-        if table is not None and not _stays(row, known):
-            append_row(table, row)
-        report(row)
+        entries[name] = table_row(row, known)
+        stays = row.status == "kept" or row.reason.endswith(REMEDY)
+        rows[name] = row if stays else entries[name]
+        if table is not None and entries[name] != known.get(name):
+            append_row(table, entries[name])
+        report(rows[name])
 
     run_each(work, plan.tasks, executor, "impute", note=note)
     ordered = {name: rows[name] for name in plan.tasks}
     if table is not None:
-        fresh = {name: row for name, row in ordered.items() if not _stays(row, known)}
-        write_table(table, {**known, **fresh}.values())
+        beside = rows_beside(plan, known)
+        write_table(table, {**known, **{n: entries[n] for n in ordered}, **beside}.values())
+        for row in beside.values():
+            if row.status == "left over":
+                report(row)
     return ordered
 
 
@@ -118,11 +125,11 @@ def _make(
         same = name in known and known[name].fingerprint == own
         if same and all(path.exists() for path in task.outputs.values()):
             return _Made(task, None, replace(known[name], status="kept"))
+        case = read_raw_case(task.raw, own_scans())
         stale = [] if same else [p for p in (*task.outputs.values(), *task.others) if p.exists()]
         if stale and not order.overwrite:
             reason = f"{stale[0]} exists and was made otherwise; {REMEDY}"
             return _Made(task, None, replace(row, status="refused", reason=reason))
-        case = read_raw_case(task.raw, own_scans())
         with about(name, task.raw.place):
             refuse_too_much(case, order.params)
     except BadCase as error:
@@ -217,11 +224,6 @@ def _failed(task: Task, failure: Any) -> Row:
         str(task.raw.label or ""),
         reason=failure.reason,
     )
-
-
-def _stays(row: Row, known: Mapping[str, Row]) -> bool:
-    """Whether the table keeps the row of an earlier call, whose outputs are still there."""
-    return row.case in known and (row.status == "kept" or row.reason.endswith(REMEDY))
 
 
 def _times(spacing: Any) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from slicefill.batch.find import find_scans
-from slicefill.batch.table import read_table
+from slicefill.batch.table import MADE, read_table
 from slicefill.batch.tasks import TABLE
+from slicefill.io.case_folder import LEFT_OVER
 from slicefill.io.scan_files import written_suffix
 from slicefill.types import Case
 
@@ -46,7 +47,7 @@ def list_outputs(output: Path) -> list[Output]:
         return [
             Output(row.output, row.case, partial(read_files, output / row.output))
             for row in rows
-            if row.output
+            if row.output and row.status in MADE
         ]
     folders = _case_folders(output)
     if not folders:
@@ -58,7 +59,27 @@ def list_outputs(output: Path) -> list[Output]:
     return [
         Output(str(folder.relative_to(output.parent)), folder.name, partial(_read_output, folder))
         for folder in folders
+        if not (folder / LEFT_OVER).exists()
     ]
+
+
+def list_left_over(output: Path) -> dict[str, str]:
+    """Return what an earlier call or run made of cases that the last one did not, with the reason.
+
+    Args:
+        output: As for `list_outputs`.
+    """
+    if output.is_file():
+        return {}
+    if (output / TABLE).exists():
+        rows = read_table(output / TABLE).values()
+        left = [row for row in rows if row.output and row.status not in MADE]
+        return {row.output: row.reason for row in left if (output / row.output).exists()}
+    return {
+        str(folder.relative_to(output.parent)): f"see {LEFT_OVER} in it"
+        for folder in _case_folders(output)
+        if (folder / LEFT_OVER).exists()
+    }
 
 
 @contextmanager
@@ -69,7 +90,8 @@ def open_sources(against: Path, label: Path | None) -> Iterator[Mapping[str, Rea
         ValueError: If label maps cannot be paired with scans.
         FileNotFoundError: If there is no scan.
     """
-    folders = [path.parent for path in sorted(against.glob(f"*/{_IMAGE}"))]
+    cases = [path.parent for path in sorted(against.glob(f"*/{_IMAGE}"))]
+    folders = [folder for folder in cases if not (folder / LEFT_OVER).exists()]
     if label is not None and (folders or (against / _IMAGE).exists()):
         msg = f"--label belongs to scans after --against, but {against} holds cases with their own"
         raise ValueError(msg)

@@ -9,7 +9,9 @@ from typing import Literal
 
 from slicefill.io.storage import replace_file
 
-Status = Literal["imputed", "kept", "dense already", "refused", "failed"]
+Status = Literal["imputed", "kept", "dense already", "refused", "failed", "left over"]
+MADE: tuple[Status, ...] = ("imputed", "kept")
+"""What a scan's status is where its output is of the last call."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +21,12 @@ class Row:
     Attributes:
         case: Its id.
         status: `imputed`; `kept`, imputed by an earlier call; `dense already`, nothing to do;
-            `refused`, its files are at fault; `failed`, anything else.
+            `refused`, its files are at fault; `failed`, anything else; `left over`, imputed by an
+            earlier call from a scan that the last one did not find.
         input: The file, or the folder of a DICOM series.
         input_label: Its label map, or "".
-        output: The imputed image, a name in the folder of the table.
+        output: The imputed image, a name in the folder of the table. Where `status` is not
+            `imputed` or `kept`, an earlier call made it.
         method: Which imputed.
         spacing_in: Of its voxels along the three axes, mm, as `0.9 × 0.9 × 6`.
         spacing_out: The same of the output.

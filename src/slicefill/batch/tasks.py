@@ -1,7 +1,7 @@
 """Where the outputs of a scan go: one file in, one file out; a folder in, a folder out."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from slicefill.ingestion.layouts import RawCase
@@ -41,10 +41,16 @@ class Plan:
     Attributes:
         tasks: By case id.
         folder: Where the outputs and their table are; None for one file beside its input.
+        source: What was asked to be imputed.
+        of_source_alone: Whether the folder is named after the source: no other fills it.
+        refused: Why scans were refused before they were read, by case id.
     """
 
     tasks: Mapping[str, Task]
     folder: Path | None
+    source: Path | None = None
+    of_source_alone: bool = False
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def place(self) -> Path:
@@ -75,7 +81,7 @@ def make_plan(
     _refuse_inputs(cases, [path for task in tasks.values() for path in task.outputs.values()])
     many = (out is not None and not _names_a_file(out)) or _is_folder(source, cases)
     folder = next(iter(images.values())).parent if many and images else None
-    return Plan(tasks, folder)
+    return Plan(tasks, folder, source, of_source_alone=folder is not None and out is None)
 
 
 def name_outputs(

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -117,7 +118,8 @@ def _plan(arguments: argparse.Namespace, found: "Found") -> "Plan":
         raise UsageError(msg)
     arguments.record |= arguments.exact  # nothing else says which slices are acquired
     further = [name for name in FURTHER if getattr(arguments, name)]
-    return make_plan(arguments.source, arguments.out, found.cases, further)
+    plan = make_plan(arguments.source, arguments.out, found.cases, further)
+    return replace(plan, refused={error.case: str(error) for error in found.refused})
 
 
 def _order(arguments: argparse.Namespace, plan: "Plan") -> "Order":
@@ -174,7 +176,8 @@ def _line(row: "Row") -> str:
         )
     if row.status == "kept":
         return f"{row.case}: there already → {row.output}"
-    return f"{row.case}: {row.status}: {row.reason}"
+    stale = f"; {row.output} of an earlier call is left over" if row.output else ""
+    return f"{row.case}: {row.status}: {row.reason}{stale}"
 
 
 def _conclude(

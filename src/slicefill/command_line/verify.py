@@ -18,6 +18,8 @@ Compare imputed scans with those that they were made from: every acquired slice 
 (SHA-256 of the stored numbers), its place in the world, the intensity scale, the label ids and
 the mask of synthetic slices. Nothing is written.
 
+Checked are the cases of the last call or run; what an earlier one left over is named.
+
 OUTPUT is a file or a folder that `slicefill impute` wrote, or case folders of a Kedro run. INPUT is
 what was imputed, as it was given: files of any format, a DICOM folder, a folder; or case folders.
 """
@@ -70,11 +72,11 @@ def _run(verify: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
 
 def _verify(output: Path, against: Path, label: Path | None) -> int:
     """Print a line per case and a summary; the exit status."""
-    from slicefill.batch.pairs import list_outputs, open_sources
+    from slicefill.batch.pairs import list_left_over, list_outputs, open_sources
 
     passed = image_only = 0
     try:
-        outputs = list_outputs(output)
+        outputs, left = list_outputs(output), list_left_over(output)
         with open_sources(against, label) as sources:
             readers = _match(outputs, sources, output, against)
             for each in outputs:
@@ -84,9 +86,12 @@ def _verify(output: Path, against: Path, label: Path | None) -> int:
                 image_only += alone
     except (ValueError, FileNotFoundError) as error:
         raise UsageError(str(error)) from error
+    for name, reason in left.items():
+        print(f"left over {name}: {reason}; not compared, remove it if it is of no use")
     ignored = f" ({image_only} image only: INPUT has no label map)" if image_only else ""
-    print(f"{passed} of {len(outputs)} cases ok{ignored}")
-    return int(passed < len(outputs))
+    stale = f", {len(left)} left over from an earlier run" if left else ""
+    print(f"{passed} of {len(outputs)} cases ok{stale}{ignored}")
+    return int(passed < len(outputs) or not outputs)
 
 
 def _match(
@@ -96,6 +101,8 @@ def _match(
     against: Path,
 ) -> dict[str, Callable[[], Any] | None]:
     """Return the reader of the source of each output, by the output's name."""
+    if not outputs:  # all are left over
+        return {}
     if len(sources) == 1 and len(outputs) == 1:
         return {outputs[0].name: next(iter(sources.values()))}
     if len(sources) == 1:
