@@ -11,19 +11,27 @@ from slicefill.params.ingestion import own_scans
 
 
 @contextmanager
-def find_scans(source: Path, label: Path | None = None) -> Iterator[Found]:
+def find_scans(
+    source: Path, label: Path | None = None, *, labelled: bool = True
+) -> Iterator[Found]:
     """Find the scans; what a zip holds is there while the block runs.
 
     Args:
         source: A file, a folder or a zip.
         label: The label map of a single scan, or a folder of label maps of the same names; None:
             those that the layout of the source pairs.
+        labelled: Whether label maps are read at all.
 
     Raises:
         ValueError: If label maps cannot be paired with scans.
     """
     with layouts.find_scans(source, own_scans()) as found:
-        yield found if label is None else replace(found, cases=_pair(found.cases, label))
+        cases = found.cases
+        if label is not None:
+            cases = _pair(cases, label)
+        elif not labelled:
+            cases = [replace(each, label=None) for each in cases]
+        yield replace(found, cases=cases)
 
 
 def _pair(cases: list[RawCase], label: Path) -> list[RawCase]:

@@ -11,12 +11,15 @@ from typing import Any
 from slicefill.batch.find import find_scans
 from slicefill.batch.table import MADE, read_table
 from slicefill.batch.tasks import TABLE
+from slicefill.ingestion.found import RawCase
 from slicefill.io.case_folder import LEFT_OVER
 from slicefill.io.scan_files import written_suffix
 from slicefill.types import Case
 
 _IMAGE, _RECORD = "image.nii.gz", "record.json"
 Reader = Callable[[], Case]
+SourceReader = Callable[[bool], Case]
+"""Reads a case before imputing, with its label map or without."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,13 @@ class Output:
         name: For messages.
         case: Its id; None for a single file, which may be named as one likes.
         read: Reads it.
+        labelled: Whether it was imputed with a label map.
     """
 
     name: str
     case: str | None
     read: Reader
+    labelled: bool = True
 
 
 def list_outputs(output: Path) -> list[Output]:
@@ -41,11 +46,17 @@ def list_outputs(output: Path) -> list[Output]:
         ValueError: If there are none.
     """
     if output.is_file():
-        return [Output(output.name, None, partial(read_files, output))]
+        labelled = _beside(output, "label").exists()
+        return [Output(output.name, None, partial(read_files, output), labelled)]
     if (output / TABLE).exists():
         rows = read_table(output / TABLE).values()
         return [
-            Output(row.output, row.case, partial(read_files, output / row.output))
+            Output(
+                row.output,
+                row.case,
+                partial(read_files, output / row.output),
+                bool(row.input_label),
+            )
             for row in rows
             if row.output and row.status in MADE
         ]
@@ -83,7 +94,7 @@ def list_left_over(output: Path) -> dict[str, str]:
 
 
 @contextmanager
-def open_sources(against: Path, label: Path | None) -> Iterator[Mapping[str, Reader]]:
+def open_sources(against: Path, label: Path | None) -> Iterator[Mapping[str, SourceReader]]:
     """Find the cases before imputing: case folders, or scans of any format; readers by case id.
 
     Raises:
@@ -96,9 +107,9 @@ def open_sources(against: Path, label: Path | None) -> Iterator[Mapping[str, Rea
         msg = f"--label belongs to scans after --against, but {against} holds cases with their own"
         raise ValueError(msg)
     if (against / _IMAGE).exists():
-        yield {against.name: partial(_read_case, against)}
+        yield {against.name: partial(_read_source, against)}
     elif folders:
-        yield {folder.name: partial(_read_case, folder) for folder in folders}
+        yield {folder.name: partial(_read_source, folder) for folder in folders}
     else:
         with find_scans(against, label) as found:
             yield {raw.id: partial(_read_scan, raw) for raw in found.cases}
@@ -130,21 +141,30 @@ def read_files(image: Path) -> Case:
     """Read an output, with the label map, the mask and the record that lie beside it."""
     from slicefill.api import read
 
-    suffix = written_suffix(image.name)
-    stem = image.name[: -len(suffix)]
-    label, mask = (image.with_name(f"{stem}_{what}{suffix}") for what in ("label", "mask"))
+    label, mask = (_beside(image, what) for what in ("label", "mask"))
     case = read(image, label if label.exists() else None)
     maps = {"synthetic_mask": read(mask).image} if mask.exists() else {}
-    return replace(case, maps=maps, record=_read_record(image.with_name(f"{stem}.json")))
+    return replace(case, maps=maps, record=_read_record(image))
 
 
-def _read_record(path: Path) -> dict[str, Any]:
+def _beside(image: Path, what: str) -> Path:
+    """Path of a further output of an image."""
+    suffix = written_suffix(image.name)
+    return image.with_name(f"{image.name[: -len(suffix)]}_{what}{suffix}")
+
+
+def _read_record(image: Path) -> dict[str, Any]:
     """Read what `--record` wrote; empty where it was not asked for."""
+    path = image.with_name(f"{image.name[: -len(written_suffix(image.name))]}.json")
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
-def _read_scan(raw: object) -> Case:
+def _read_source(folder: Path, _: bool) -> Case:
+    return _read_case(folder)
+
+
+def _read_scan(raw: RawCase, labelled: bool) -> Case:
     from slicefill.ingestion.reading import read_raw_case
     from slicefill.params.ingestion import own_scans
 
-    return read_raw_case(raw, own_scans())  # type: ignore[arg-type]
+    return read_raw_case(raw if labelled else replace(raw, label=None), own_scans())

@@ -61,7 +61,11 @@ def add_impute(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     impute.add_argument(
         "out", metavar="OUT", nargs="?", type=Path, help="file or folder; never over the input"
     )
-    impute.add_argument(
+    labels = impute.add_mutually_exclusive_group()
+    labels.add_argument(
+        "--no-label", action="store_true", help="impute images alone, whatever lies beside them"
+    )
+    labels.add_argument(
         "--label",
         metavar="FILE",
         type=existing,
@@ -101,7 +105,9 @@ def _impute(arguments: argparse.Namespace) -> int:
 
     began = time.monotonic()
     try:
-        with find_scans(arguments.source, arguments.label) as found:
+        with find_scans(
+            arguments.source, arguments.label, labelled=not arguments.no_label
+        ) as found:
             plan = _plan(arguments, found)
             rows = _rehearse(arguments, plan) if arguments.dry_run else _work(arguments, plan)
             return _conclude(arguments, plan, found, rows, time.monotonic() - began)

@@ -96,10 +96,10 @@ def _verify(output: Path, against: Path, label: Path | None) -> int:
 
 def _match(
     outputs: "list[Output]",
-    sources: Mapping[str, Callable[[], Any]],
+    sources: Mapping[str, Callable[[bool], Any]],
     output: Path,
     against: Path,
-) -> dict[str, Callable[[], Any] | None]:
+) -> dict[str, Callable[[bool], Any] | None]:
     """Return the reader of the source of each output, by the output's name."""
     if not outputs:  # all are left over
         return {}
@@ -124,7 +124,7 @@ def _print_verdict(name: str, differences: list[str]) -> None:
         print(f"{'':<9}... and {len(differences) - _SHOWN} more")
 
 
-def _differences(output: "Output", read: Callable[[], Any] | None) -> tuple[list[str], bool]:
+def _differences(output: "Output", read: Callable[[bool], Any] | None) -> tuple[list[str], bool]:
     """Return what differs, and whether only the image could be compared."""
     from dataclasses import replace
 
@@ -133,7 +133,7 @@ def _differences(output: "Output", read: Callable[[], Any] | None) -> tuple[list
     if read is None:
         return [f"cannot be compared: INPUT has no scan {output.case}"], False
     try:
-        imputed, source = output.read(), read()
+        imputed, source = output.read(), read(output.labelled)
     except Exception as error:  # a damaged case must not hide the verdict on the others
         return [f"cannot be read: {error}"], False
     alone = source.label is None and imputed.label is not None
