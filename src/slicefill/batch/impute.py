@@ -16,6 +16,7 @@ from slicefill.batch.tasks import TABLE, Plan, Task
 from slicefill.execution.each import prepared, run_each
 from slicefill.execution.serial import MakeThenWrite
 from slicefill.fingerprint import fingerprint
+from slicefill.ingestion.checks import printable
 from slicefill.params import ExecutorParams, ImputationParams
 from slicefill.types import Case, Lazy
 
@@ -119,9 +120,9 @@ def _make(
     from slicefill.params.ingestion import own_scans
 
     began = time.monotonic()
-    row = Row(name, "failed", str(task.raw.place), str(task.raw.label or ""))
+    row = Row(name, "failed", *task.inputs)
     try:
-        own = _fingerprint(task, imputer)
+        own = _fingerprint_of(task, imputer)
         same = name in known and known[name].fingerprint == own
         if same and all(path.exists() for path in task.outputs.values()):
             return _Made(task, None, replace(known[name], status="kept"))
@@ -207,6 +208,17 @@ def _write_dicom(case: Case, task: Task, folder: Path) -> None:
         write_seg(case.label, series, task.outputs["seg"])
 
 
+def _fingerprint_of(task: Task, imputer: "Lazy[Imputer]") -> str:
+    from slicefill.ingestion.reading import read_raw_case
+    from slicefill.params.ingestion import own_scans
+
+    try:
+        return _fingerprint(task, imputer)
+    except OSError:  # the reader says what is wrong with the file
+        read_raw_case(task.raw, own_scans())
+        raise
+
+
 def _fingerprint(task: Task, imputer: "Lazy[Imputer]") -> str:
     from slicefill.ingestion.companions import source_files
     from slicefill.ingestion.integrity import checksum
@@ -217,13 +229,7 @@ def _fingerprint(task: Task, imputer: "Lazy[Imputer]") -> str:
 
 
 def _failed(task: Task, failure: Any) -> Row:
-    return Row(
-        task.raw.id,
-        "failed",
-        str(task.raw.place),
-        str(task.raw.label or ""),
-        reason=failure.reason,
-    )
+    return Row(task.raw.id, "failed", *task.inputs, reason=printable(failure.reason))
 
 
 def _times(spacing: Any) -> str:

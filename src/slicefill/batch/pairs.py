@@ -101,12 +101,12 @@ def open_sources(against: Path, label: Path | None) -> Iterator[Mapping[str, Sou
         ValueError: If label maps cannot be paired with scans.
         FileNotFoundError: If there is no scan.
     """
-    cases = [path.parent for path in sorted(against.glob(f"*/{_IMAGE}"))]
+    cases = [path.parent for path in sorted(against.glob(f"*/{_RECORD}"))]  # an image has any name
     folders = [folder for folder in cases if not (folder / LEFT_OVER).exists()]
-    if label is not None and (folders or (against / _IMAGE).exists()):
+    if label is not None and (folders or (against / _RECORD).exists()):
         msg = f"--label belongs to scans after --against, but {against} holds cases with their own"
         raise ValueError(msg)
-    if (against / _IMAGE).exists():
+    if (against / _RECORD).exists():
         yield {against.name: partial(_read_source, against)}
     elif folders:
         yield {folder.name: partial(_read_source, folder) for folder in folders}

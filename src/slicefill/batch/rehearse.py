@@ -30,7 +30,7 @@ def _rehearse(task: Task, imputer: Imputer, order: Order, say: Callable[[str], N
     from slicefill.ingestion.reading import read_raw_case
     from slicefill.params.ingestion import own_scans
 
-    row = Row(task.raw.id, "refused", str(task.raw.place), str(task.raw.label or ""))
+    row = Row(task.raw.id, "refused", *task.inputs)
     try:
         case = read_raw_case(task.raw, own_scans())
         with about(task.raw.id, task.raw.place):

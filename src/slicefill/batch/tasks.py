@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from slicefill.ingestion.checks import printable
 from slicefill.ingestion.layouts import RawCase
 from slicefill.io.scan_files import WRITTEN, check_suffix, written_suffix
 
@@ -26,6 +27,11 @@ class Task:
 
     raw: RawCase
     outputs: Mapping[str, Path]
+
+    @property
+    def inputs(self) -> tuple[str, str]:
+        """Image and label map ("" without one), as text that a table can hold."""
+        return printable(str(self.raw.place)), printable(str(self.raw.label or ""))
 
     @property
     def others(self) -> list[Path]:
