@@ -40,6 +40,17 @@ def anisotropy(spacing: Array, axis: int) -> float:
     return float(spacing[axis] / np.delete(spacing, axis).mean())
 
 
+def shear(affine: Array) -> float:
+    """Largest cosine between two axes of a grid, 0 where they are at right angles.
+
+    Example:
+        >>> shear(np.diag([1.0, 2.0, 4.0, 1.0]))
+        0.0
+    """
+    unit = affine[:3, :3] / nib.affines.voxel_sizes(affine)
+    return float(np.abs(unit.T @ unit - np.eye(3)).max())
+
+
 def adaptive_count(spacing: Array, axis: int) -> int:
     """Count the synthetic slices per interval that make the grid nearly isotropic: N_A, eq. (20).
 

@@ -5,6 +5,7 @@ import numpy as np
 
 from slicefill.geometry import through_plane_axis
 from slicefill.imputation.grids import refuse_too_much, wanted_grid
+from slicefill.imputation.orthogonal import SHEARED, is_refused_by_itk
 from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.layouts import RawCase
 from slicefill.ingestion.reading import read_raw_case
@@ -15,7 +16,6 @@ from slicefill.types import Case, Volume
 _THICK = 2.0  # ratio of spacings below which imputing gains little
 _CUBE = 1.1  # ratio up to which voxels are cubes
 _MANY = 10.0  # ratio beyond which slices share little
-_SKEW = 1e-3
 
 
 def describe_scan(raw: RawCase) -> dict[str, str]:
@@ -80,8 +80,6 @@ def _oddities(case: Case, axis: int) -> list[str]:
     image = case.image
     across, in_plane = image.spacing[axis], np.delete(image.spacing, axis)
     ratio = across / in_plane.mean()
-    unit = image.affine[:3, :3] / image.spacing
-    skew = np.abs(unit.T @ unit - np.eye(3)).max()
     odd = []
     if _CUBE < ratio < _THICK:
         odd.append(f"slices are only {ratio:.2f} pixels apart")
@@ -89,8 +87,8 @@ def _oddities(case: Case, axis: int) -> list[str]:
         odd.append(f"slices are {ratio:.1f} pixels apart and share little")
     if in_plane.max() > 1.05 * in_plane.min():
         odd.append(f"pixels are not square: {_times(in_plane)} mm")
-    if skew > _SKEW:
-        odd.append("the grid is sheared (a tilted gantry?): ITK may refuse such a file")
+    if is_refused_by_itk(image):
+        odd.append(SHEARED)
     if image.stored.ndim == 4:
         odd.append(f"{image.stored.shape[3]} channels: all are imputed by the motion of the first")
     if image.stored.shape[axis] < 4:

@@ -148,6 +148,7 @@ def impute_scan(
     from slicefill.geometry import through_plane_axis
     from slicefill.imputation.grids import is_dense
     from slicefill.imputation.impute import impute_case
+    from slicefill.imputation.orthogonal import SHEARED, is_refused_by_itk
 
     axis = through_plane_axis(case.image.affine, params.through_plane)
     described = replace(
@@ -169,6 +170,7 @@ def impute_scan(
         spacing_out=_times(made.image.spacing),
         slices_out=made.image.stored.shape[axis],
         confidence=f"{np.mean(means):.3f}" if means else "",
+        reason=SHEARED if is_refused_by_itk(made.image) else "",
     )
 
 

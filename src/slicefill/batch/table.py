@@ -35,7 +35,7 @@ class Row:
         confidence: Mean over the synthetic slices.
         seconds: From reading to writing.
         fingerprint: Of all that determines the output.
-        reason: Why there is none.
+        reason: Why there is none; of an output, what to mind about it.
     """
 
     case: str

@@ -122,7 +122,8 @@ def _plan(arguments: argparse.Namespace, found: "Found") -> "Plan":
         told = "; ".join(f"{each.path.name}: {each.reason}" for each in found.left_aside[:5])
         msg = f"{arguments.source}: expected a scan, found none ({told or 'nothing'})"
         raise UsageError(msg)
-    arguments.record |= arguments.exact  # nothing else says which slices are acquired
+    # Nothing else says which slices are acquired, or that none is.
+    arguments.record |= arguments.exact or arguments.orthogonal
     further = [name for name in FURTHER if getattr(arguments, name)]
     plan = make_plan(arguments.source, arguments.out, found.cases, further)
     return replace(plan, refused={error.case: str(error) for error in found.refused})
@@ -175,10 +176,11 @@ def _say(arguments: argparse.Namespace, text: str) -> None:
 def _line(row: "Row") -> str:
     """One line on what became of a scan."""
     if row.status == "imputed":
+        mind = f"; {row.reason}" if row.reason else ""
         confident = f", confidence {row.confidence}" if row.confidence else ""
         return (
             f"{row.case}: {row.spacing_in} → {row.spacing_out} mm, {row.slices_in} → "
-            f"{row.slices_out} slices{confident}, {row.seconds:.1f} s → {row.output}"
+            f"{row.slices_out} slices{confident}, {row.seconds:.1f} s → {row.output}{mind}"
         )
     if row.status == "kept":
         return f"{row.case}: there already → {row.output}"

@@ -1,16 +1,18 @@
 """`slicefill verify` proves that imputing left every acquired slice untouched."""
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slicefill.command_line.wording import UsageError, existing
 
 if TYPE_CHECKING:
     from slicefill.batch.pairs import Output
 
+_OK, _DIFFERS, _NONE_KEPT = "ok", "DIFFERS", "changed"
 _SHOWN = 5  # differences printed per case
 
 _VERIFY = """\
@@ -18,7 +20,9 @@ Compare imputed scans with those that they were made from: every acquired slice 
 (SHA-256 of the stored numbers), its place in the world, the intensity scale, the label ids and
 the mask of synthetic slices. Nothing is written.
 
-Checked are the cases of the last call or run; what an earlier one left over is named.
+What --orthogonal resampled, and what super-resolution replaced, has no acquired voxel to compare:
+its record says so, and it is counted apart. Checked are the cases of the last call or run; what an
+earlier one left over is named.
 
 OUTPUT is a file or a folder that `slicefill impute` wrote, or case folders of a Kedro run. INPUT is
 what was imputed, as it was given: files of any format, a DICOM folder, a folder; or case folders.
@@ -74,24 +78,25 @@ def _verify(output: Path, against: Path, label: Path | None) -> int:
     """Print a line per case and a summary; the exit status."""
     from slicefill.batch.pairs import list_left_over, list_outputs, open_sources
 
-    passed = image_only = 0
+    verdicts = []
     try:
         outputs, left = list_outputs(output), list_left_over(output)
         with open_sources(against, label) as sources:
             readers = _match(outputs, sources, output, against)
             for each in outputs:
-                differences, alone = _differences(each, readers[each.name])
-                _print_verdict(each.name, differences)
-                passed += not differences
-                image_only += alone
+                verdicts.append(_compare(each, readers[each.name]))
+                _print_verdict(each.name, verdicts[-1])
     except (ValueError, FileNotFoundError) as error:
         raise UsageError(str(error)) from error
     for name, reason in left.items():
         print(f"left over {name}: {reason}; not compared, remove it if it is of no use")
+    counts = Counter(verdict.kind for verdict in verdicts)
+    image_only = sum(verdict.image_only for verdict in verdicts)
     ignored = f" ({image_only} image only: INPUT has no label map)" if image_only else ""
+    changed = f", {counts[_NONE_KEPT]} not comparable" if counts[_NONE_KEPT] else ""
     stale = f", {len(left)} left over from an earlier run" if left else ""
-    print(f"{passed} of {len(outputs)} cases ok{stale}{ignored}")
-    return int(passed < len(outputs) or not outputs)
+    print(f"{counts[_OK]} of {len(outputs)} cases ok{changed}{stale}{ignored}")
+    return int(counts[_DIFFERS] > 0 or not outputs)
 
 
 def _match(
@@ -116,27 +121,39 @@ def _match(
     return matched
 
 
-def _print_verdict(name: str, differences: list[str]) -> None:
-    print(f"{'DIFFERS' if differences else 'ok':<8} {name}")
-    for text in differences[:_SHOWN]:
+class _Verdict(NamedTuple):
+    """What came of comparing a case; whether it had to leave out the label map."""
+
+    kind: str
+    texts: Sequence[str] = ()
+    image_only: bool = False
+
+
+def _print_verdict(name: str, verdict: _Verdict) -> None:
+    print(f"{verdict.kind:<8} {name}")
+    for text in verdict.texts[:_SHOWN]:
         print(f"{'':<9}{text}")
-    if len(differences) > _SHOWN:
-        print(f"{'':<9}... and {len(differences) - _SHOWN} more")
+    if len(verdict.texts) > _SHOWN:
+        print(f"{'':<9}... and {len(verdict.texts) - _SHOWN} more")
 
 
-def _differences(output: "Output", read: Callable[[bool], Any] | None) -> tuple[list[str], bool]:
-    """Return what differs, and whether only the image could be compared."""
+def _compare(output: "Output", read: Callable[[bool], Any] | None) -> _Verdict:
+    """Compare an output with its source, as far as its record claims to keep it."""
     from dataclasses import replace
 
     from slicefill.imputation.verification import verify_imputed_case, with_grid
 
     if read is None:
-        return [f"cannot be compared: INPUT has no scan {output.case}"], False
+        return _Verdict(_DIFFERS, [f"cannot be compared: INPUT has no scan {output.case}"])
     try:
         imputed, source = output.read(), read(output.labelled)
     except Exception as error:  # a damaged case must not hide the verdict on the others
-        return [f"cannot be read: {error}"], False
+        return _Verdict(_DIFFERS, [f"cannot be read: {error}"])
+    kept = imputed.record.get("acquired_slices", "kept")
+    if kept != "kept":
+        return _Verdict(_NONE_KEPT, [f"its record says that acquired slices were {kept}"])
     alone = source.label is None and imputed.label is not None
     if alone:
         imputed = replace(imputed, label=None)
-    return verify_imputed_case(with_grid(imputed, source), source), alone
+    differences = verify_imputed_case(with_grid(imputed, source), source)
+    return _Verdict(_DIFFERS if differences else _OK, differences, alone)

@@ -76,6 +76,12 @@ def add_method_options(command: argparse.ArgumentParser) -> None:
         "says which, and is written",
     )
     command.add_argument(
+        "--orthogonal",
+        action="store_true",
+        help="resample sheared grids (a tilted gantry), which ITK cannot open, onto axes at right "
+        "angles: their acquired voxels change; the record says so, and is written",
+    )
+    command.add_argument(
         "--most-slices",
         type=int,
         metavar="N",
@@ -124,6 +130,7 @@ def rule_of(arguments: argparse.Namespace) -> "ImputationParams":
         return imputation_params(
             **{name: limit for name, limit in limits.items() if limit is not None},
             exact=arguments.exact,
+            orthogonal=arguments.orthogonal,
             spacing=arguments.spacing,
             count=arguments.count,
             axis=arguments.axis,

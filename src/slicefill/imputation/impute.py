@@ -18,6 +18,7 @@ from slicefill.imputation.grids import refuse_too_much, slices_per_interval
 from slicefill.imputation.methods import FOLDER
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
 from slicefill.imputation.orientation import Turn
+from slicefill.imputation.orthogonal import orthogonalise
 from slicefill.io.checkpoints import read_checkpoint
 from slicefill.params import ImputationParams, WindowParams
 from slicefill.plugins import System, find_kind, find_system, list_kinds
@@ -140,8 +141,8 @@ def impute_case(
     Returns:
         Image and label on the denser grid, in the stored dtype, intensity scale and world of
         the input, every acquired slice bit-identical unless the method replaces it (the record
-        says `acquired_slices`: `kept` or `replaced`); no label where the method imputes none (the
-        record says `labels`: `imputed` or `none`); maps
+        says `acquired_slices`: `kept`, `replaced`, or with `orthogonal` perhaps `resampled`); no
+        label where the method imputes none (the record says `labels`: `imputed` or `none`); maps
         `synthetic_mask` (1 = synthetic) and `confidence` ([0, 1], acquired slices 1; the record
         says of what: `confidence`: `agreement` or `expected_error`); a record with the origin of
         every slice. Of a method that draws several samples, `image` is as the method says and the
@@ -151,8 +152,20 @@ def impute_case(
         BadCase: If the result would have more slices or bytes than `params` allow.
     """
     refuse_too_much(case, params)
+    if params.orthogonal and (straight := orthogonalise(case, params.through_plane)) is not case:
+        made = impute_case(straight, imputer, params.model_copy(update={"orthogonal": False}), rng)
+        asked = {**made.record["parameters"], "orthogonal": True}
+        changed = {"acquired_slices": "resampled", "parameters": asked}
+        return replace(made, record={**made.record, **changed})
     if params.exact:
         return impute_exactly(case, partial(_impute_by, imputer, rng), imputer.method, params)
+    return _impute_intervals(case, imputer, params, rng)
+
+
+def _impute_intervals(
+    case: Case, imputer: Imputer, params: ImputationParams, rng: np.random.Generator | None
+) -> Case:
+    """Impute as many slices in every interval."""
     axis = through_plane_axis(case.image.affine, params.through_plane)
     count = slices_per_interval(case.image.spacing, axis, params)
     positions = [n / (count + 1) for n in range(1, count + 1)]

@@ -96,6 +96,11 @@ class ImputationParams(Params):
         False,
         description="exactly target_spacing: acquired slices stay only where they fall on the grid",
     )
+    orthogonal: bool = Field(
+        False,
+        description="sheared grids (a tilted gantry) are first resampled onto axes at right "
+        "angles: no acquired voxel stays bit-identical",
+    )
     most_slices: Count = Field(2000, description="a case that would have more is refused")
     most_gb: Positive = Field(
         4.0, description="a case whose volumes would take more, before compression, is refused"
