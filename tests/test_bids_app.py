@@ -176,7 +176,7 @@ def test_two_scans_never_write_the_same_output(bids, tmp_path, capsys):
     [
         (["--participant-label", "09"], "expected one of sub-01, sub-02, got sub-09"),
         (["--suffix", "FLAIR"], "found scans with the suffixes T1w, T2w; name one with --suffix"),
-        (["--method", "lineer"], "expected one of"),
+        (["--method", "lineer"], "method: expected pretrained"),
         (["--spacing", "-1"], "greater than 0"),
         (["--spacing", "1", "--count", "2"], "not allowed with"),
     ],

@@ -131,6 +131,18 @@ def test_a_case_left_half_written_is_not_a_case(folders, capsys):
     assert "2 of 2" in capsys.readouterr().out
 
 
+def test_what_an_earlier_run_left_over_is_named_and_not_counted(folders, capsys):
+    for place in ("imputed/linear", "acquired"):
+        (folders / place / "case_b" / "LEFT_OVER.txt").write_text("by an earlier run")
+    assert run(folders / "imputed" / "linear", "--against", folders / "acquired") == 0
+    out = capsys.readouterr().out
+    assert "left over linear/case_b: see LEFT_OVER.txt" in out
+    assert "1 of 1 cases ok, 1 left over from an earlier run" in out
+    (folders / "imputed" / "linear" / "case_a" / "LEFT_OVER.txt").write_text("as well")
+    assert run(folders / "imputed" / "linear", "--against", folders / "acquired") == 1
+    assert "0 of 0 cases ok, 2 left over" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from slicefill.geometry import (
     adaptive_count,
     anisotropy,
+    nearest_count,
     slices_back,
     slices_first,
     spacing_count,
@@ -83,6 +84,27 @@ def test_no_other_count_comes_nearer_to_the_target_in_steps(slice_spacing, targe
     assert count >= 0
     if steps >= 1:
         assert abs(count + 1 - steps) <= 0.5
+
+
+@given(st.floats(0.2, 40), st.floats(0.2, 4), st.floats(0.2, 4))
+def test_no_other_count_brings_the_grid_nearer_to_isotropic(across, rows, columns):
+    spacing = np.array([across, rows, columns])
+    ratio = across / ((rows + columns) / 2)
+
+    def distance(count):
+        return abs(np.log(ratio / (count + 1)))
+
+    count = nearest_count(spacing, axis=0)
+    others = [distance(other) for other in (count - 1, count + 1) if other >= 0]
+    assert distance(count) <= min(others) + 1e-5
+
+
+@pytest.mark.parametrize(
+    ("across", "count"), [(3.3, 2), (1.125, 0), (1.5, 0), (1.6, 1), (0.3, 0), (5.6, 4), (5.1, 4)]
+)
+def test_nearest_count_by_hand_at_pixels_of_1_125_mm(across, count):
+    # √2 × 1.125 = 1.59 and √20 × 1.125 = 5.03 lie between one and two, four and five steps
+    assert nearest_count(np.array([1.125, 1.125, across]), axis=2) == count
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ LEFT_OUT = (
     "slicefill.hooks",
     "slicefill.imputation.uncertainty.calibration",
     "slicefill.ingestion.manifest",
+    "slicefill.io.case_result",
     "slicefill.ingestion.splits",
     "slicefill.pipeline_registry",
     "slicefill.pipelines",

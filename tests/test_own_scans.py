@@ -16,8 +16,8 @@ from .conftest import ROOT, TURNED
 RUN = ("run", "--env=scans", "--pipelines=imputation")
 
 
-def design(project, grid="", name="raw"):
-    """Where results are, below a layer: named after the folder of scans."""
+def design(project, grid="_nearest", name="raw"):
+    """Where what is imputed is, below a layer: named after the folder of scans and the grid."""
     return f"{name_scans(str(project / name))}/auto_x1{grid}"
 
 
@@ -90,7 +90,7 @@ def test_scans_are_imputed_at_once_and_a_broken_one_stops_no_other(scans, projec
                 "verify",
                 imputed,
                 "--against",
-                str(data / "03_primary" / design(project) / "acquired"),
+                str(data / "03_primary" / design(project, "") / "acquired"),
             ]
         )
         == 0
@@ -124,6 +124,33 @@ def test_neither_another_folder_nor_another_count_replaces_what_is_there(scans, 
     depths = {path: nib.load(path).shape[2] for path in found}
     assert {depth for path, depth in depths.items() if "_count1" in str(path)} == {13}  # 7 and 6
     assert min(depth for path, depth in depths.items() if "_count1" not in str(path)) > 13
+
+
+def test_a_scan_that_is_dense_already_is_named_and_not_imputed(scans, project, kedro):
+    raw = scans(thick=False)
+    stored = np.asarray(nib.load(raw / "images" / "thick.nii.gz").dataobj)
+    cubes = TURNED @ np.diag([1, 1, 0.75 / 4, 1])
+    nib.save(nib.Nifti1Image(stored, cubes), raw / "images" / "cubes.nii.gz")
+    done = kedro(project, *RUN, "--params=imputation.methods=[linear]", SLICEFILL_RAW=str(raw))
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert "dense already, not imputed: cubes: slices 0.8 mm apart" in said
+    assert "1 case needs no imputing, its slices are dense already: cubes" in done.stdout
+    made = project / "data" / "07_model_output" / design(project)
+    assert [path.name for path in (made / "imputed" / "linear").iterdir()] == ["thick"]
+    assert list(json.loads((made / "dense_cases.json").read_text())) == ["cubes"]
+
+
+def test_scans_that_are_all_dense_already_end_well(scans, project, kedro):
+    raw = scans(cubes=True)
+    for kind in ("images", "labels"):
+        path = raw / kind / "cubes.nii.gz"
+        stored = np.asarray(nib.load(path).dataobj)
+        nib.save(nib.Nifti1Image(stored, np.diag([1.0, 1.0, 1.0, 1.0])), path)
+    run = ("run", "--env=scans", "--pipelines=imputation,evaluation")
+    done = kedro(project, *run, "--params=imputation.methods=[linear]", SLICEFILL_RAW=str(raw))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 case needs no imputing" in done.stdout
 
 
 @pytest.mark.server

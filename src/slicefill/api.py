@@ -89,9 +89,10 @@ def impute(
             checkpoint; or an entry as in `methods` of `conf/`.
         voxel_spacing: Of an array: the pitch of its voxels along its axes, mm.
         params: `spacing`, mm between slices wanted; or `count`, synthetic slices per interval;
-            without both, as many as make voxels nearly cubic. `axis` across the slices: S, A, L,
-            or auto, the one with the largest spacing. `device`: auto, cpu, gpu or mps. And the
-            fields of `ImputationParams`.
+            without both, as many as come nearest to cubic voxels. `exact=True`: exactly `spacing`,
+            where acquired slices stay only if they fall on the grid. `axis` across the slices: S,
+            A, L, or auto, the one with the largest spacing. `device`: auto, cpu, gpu or mps. And
+            the fields of `ImputationParams`, such as `most_slices` and `most_gb`.
 
     Returns:
         The kind that went in (a nibabel image for a path; arrays are of a subclass), on the denser
@@ -100,7 +101,8 @@ def impute(
         how each slice came about. Of a `Case`, as `slicefill.imputation.impute.impute_case`.
 
     Raises:
-        BadCase: If a file is damaged or odd, or image and label do not fit; says what to do.
+        BadCase: If a file is damaged or odd, image and label do not fit, or the result would be too
+            large; says what to do.
         ValueError: If there is no such method, or a parameter does not fit.
 
     Example:
@@ -132,7 +134,7 @@ def imputation_params(
     if spacing is not None and count is not None:
         msg = f"spacing, count: expected one of them, got {spacing} and {count}"
         raise ValueError(msg)
-    grid: dict[str, Any] = {"count": "N_A" if count is None else count, "target_spacing": None}
+    grid: dict[str, Any] = {"count": "nearest" if count is None else count, "target_spacing": None}
     if spacing is not None:
         grid = {"count": None, "target_spacing": spacing}
     given = {"through_plane": axis, "hardware": {"accelerator": device}, **grid, **params}
@@ -153,10 +155,14 @@ def verify(imputed: Any, source: Any, *, voxel_spacing: Sequence[float] | None =
     Returns:
         What differs. Where the source comes without labels, only the image is compared.
     """
+    from slicefill.batch.pairs import read_files
     from slicefill.imputation.verification import verify_imputed_case, with_grid
 
     original = _open(source, None, voxel_spacing)[0]
-    output = _open(imputed, None, None)[0]
+    on_disk = isinstance(imputed, str | Path)
+    output = read_files(Path(imputed)) if on_disk else _open(imputed, None, None)[0]
+    if record := getattr(imputed, "record", None):  # of what `impute` returned
+        output = replace(output, record=record)
     if output.label is None or original.label is None:
         original, output = replace(original, label=None), replace(output, label=None)
     return verify_imputed_case(with_grid(output, original), original)

@@ -28,17 +28,25 @@ def name_scans(raw: str | None) -> str:
     return f"{name}_{hashlib.sha256(path.encode()).hexdigest()[:_DIGITS]}"
 
 
-def name_grid(count: int | str | None, spacing: float | None) -> str:
-    """Name the grid that is imputed, behind axis and factor: `${grid_name:${count},${spacing}}`.
+def name_grid(count: int | str | None, spacing: float | None, exact: bool) -> str:
+    """Name the grid that is imputed, behind axis and factor.
+
+    In a catalog: `${grid_name:${count},${spacing},${exact}}`.
 
     Args:
-        count: Synthetic slices per interval, or N_A, the usual, which needs no name.
+        count: Synthetic slices per interval; `nearest`; or N_A, the usual of experiments, which
+            needs no name.
         spacing: Of the imputed slices, mm, where there is no count.
+        exact: Whether the slices are exactly that far apart.
 
     Example:
-        >>> name_grid("N_A", None), name_grid(1, None), name_grid(None, 1.0)
-        ('', '_count1', '_1mm')
+        >>> [name_grid(count, None, False) for count in ("N_A", "nearest", 1)]
+        ['', '_nearest', '_count1']
+        >>> name_grid(None, 1.0, False), name_grid(None, 1.0, True)
+        ('_1mm', '_1mm_exact')
     """
     if count is None:
-        return "" if spacing is None else f"_{float(spacing):g}mm"
-    return "" if count == "N_A" else f"_count{count}"
+        return "" if spacing is None else f"_{float(spacing):g}mm{'_exact' if exact else ''}"
+    if isinstance(count, str):
+        return "" if count == "N_A" else f"_{count}"
+    return f"_count{count}"

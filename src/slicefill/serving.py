@@ -45,7 +45,7 @@ def array_imputer(name: str, path: str | Path, params: dict[str, Any]) -> Callab
 
     def impute(volume: Floats, spacing: Sequence[float], axis: int = -1, count: int = -1) -> Floats:
         case = _case(volume, spacing)
-        wanted = {"count": "N_A" if count < 0 else count, "target_spacing": None}
+        wanted = {"count": "nearest" if count < 0 else count, "target_spacing": None}
         own = base.model_copy(update={**wanted, "through_plane": axis_name(axis)})
         imputed = impute_case(case, imputer, own)
         if imputed.record["count"] == 0:

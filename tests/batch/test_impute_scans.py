@@ -6,6 +6,7 @@ import pytest
 from slicefill.api import imputation_params, read, verify
 from slicefill.batch.find import find_scans
 from slicefill.batch.impute import Order, impute_scans
+from slicefill.batch.pairs import list_left_over, list_outputs
 from slicefill.batch.table import append_row, read_table
 from slicefill.batch.tasks import TABLE, make_plan
 from slicefill.imputation.impute import classical_imputer
@@ -32,7 +33,7 @@ def run(source, out, order=LINEAR, further=()):
     with find_scans(source) as found:
         plan = make_plan(source, out, found.cases, further)
         rows = impute_scans(plan, order, SERIAL, told.append)
-    assert {row.case for row in told} == set(rows)
+    assert {row.case for row in told if row.status != "left over"} == set(rows)
     return rows
 
 
@@ -174,3 +175,43 @@ def test_methods_that_draw_do_so_by_the_name_of_the_case_not_by_the_order(scans,
     first, second = tmp_path / "out" / "two_isotropic.nii.gz", tmp_path / "single" / "two.nii.gz"
     assert both["two"].status == alone["two"].status == "imputed"
     np.testing.assert_array_equal(read(first).image.stored, read(second).image.stored)
+
+
+def statuses(out):
+    return {name: row.status for name, row in read_table(out / TABLE).items()}
+
+
+def test_what_is_no_longer_found_or_refused_is_marked_and_comes_back(scans, tmp_path):
+    out = tmp_path / "out"
+    (scans / "images" / "broken.nii.gz").unlink()
+    run(scans, out)
+    assert statuses(out) == {"one": "imputed", "two": "imputed"}
+    one, two = (scans / "images" / f"{name}.nii.gz" for name in ("one", "two"))
+    whole = one.read_bytes()
+    one.write_bytes(whole[:-20])
+    two.rename(tmp_path / "two.nii.gz")
+    rows = run(scans, out)
+    assert statuses(out) == {"one": "refused", "two": "left over"}
+    assert rows["one"].output == "one_isotropic.nii.gz"
+    assert list_outputs(out) == []
+    assert set(list_left_over(out)) == {"one_isotropic.nii.gz", "two_isotropic.nii.gz"}
+    one.write_bytes(whole)
+    (tmp_path / "two.nii.gz").rename(two)
+    assert {row.status for row in run(scans, out).values()} == {"kept"}
+    assert statuses(out) == {"one": "imputed", "two": "imputed"}
+    assert list_left_over(out) == {}
+
+
+def test_scans_of_another_folder_are_not_left_over(scans, tmp_path):
+    run(scans, tmp_path / "out")
+    write_volume(read(scans / "images" / "two.nii.gz").image, tmp_path / "more" / "three.nii.gz")
+    run(tmp_path / "more", tmp_path / "out")
+    assert statuses(tmp_path / "out")["two"] == "imputed"
+
+
+def test_a_scan_that_would_become_too_large_is_refused(scans, tmp_path):
+    order = Order(LINEAR.load, imputation_params(count=999, most_slices=500))
+    rows = run(scans, tmp_path / "out", order)
+    assert rows["two"].status == "refused"
+    assert rows["two"].reason.startswith("two: two.nii.gz: expected at most 500 slices")
+    assert not list((tmp_path / "out").glob("*.nii.gz"))

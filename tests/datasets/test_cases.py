@@ -157,6 +157,24 @@ def test_cases_of_an_earlier_list_are_no_longer_loaded(dataset, promise):
     assert list(dataset.load()) == ["b"]
 
 
+def test_cases_of_an_earlier_list_are_marked_until_they_are_promised_again(
+    dataset, promise, tmp_path
+):
+    def marked():
+        folder = tmp_path / "cases"
+        found = folder.rglob("LEFT_OVER.txt")
+        return [path.parent.relative_to(folder).as_posix() for path in found]
+
+    kept = {name: promise(name) for name in ("linear/a", "linear/b", "cubic/b")}
+    dataset.save(kept)
+    for _ in range(2):  # another method's cases are of another run
+        dataset.save({"linear/a": kept["linear/a"]})
+        assert marked() == ["linear/b"]
+    dataset.save(kept)
+    assert marked() == []
+    assert dataset.made == 0
+
+
 def test_a_case_whose_folder_was_deleted_is_told_left_out_and_made_again(dataset, promise, caplog):
     both = {name: promise(name) for name in ("linear/a", "cubic/a")}
     dataset.save(both)

@@ -31,11 +31,13 @@ def params() -> Callable[..., IngestionParams]:
             "through_plane": "auto",
             "affine_tolerance": 0.01,
             "step_tolerance": 0.01,
+            "not_finite": "refuse",
             "labels": {
                 "need": "optional",
                 "names": {0: "background", 1: "one", 2: "two"},
                 "groups": None,
                 "unlisted": "refuse",
+                "sparse": "refuse",
             },
             "strict": False,
             "limit": None,

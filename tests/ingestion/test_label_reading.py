@@ -161,7 +161,7 @@ def test_a_label_fits_a_4d_image_but_has_one_channel_itself(write, read):
     label = write("label.nii.gz", block([1])[..., None])
     assert read(image, label, channel="all").label.stored.shape == (6, 5, 4)
     label = write("label.nii.gz", np.stack([block([1])] * 2, axis=-1))
-    with pytest.raises(BadCase, match="one channel"):
+    with pytest.raises(BadCase, match="one label id per voxel"):
         read(image, label, channel="all")
 
 

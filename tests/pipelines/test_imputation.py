@@ -25,7 +25,7 @@ def fill(splits, tiny_parameters):
 
     def promise(acquired_case, params, models=None):
         return impute_cases(
-            acquired_case, splits, models or {}, params.methods, params, tiny_parameters
+            acquired_case, splits, models or {}, params.methods, params, tiny_parameters, {}
         )
 
     return promise

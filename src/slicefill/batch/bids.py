@@ -10,7 +10,8 @@ import numpy as np
 from slicefill.fingerprint import fingerprint
 from slicefill.geometry import through_plane_axis
 from slicefill.imputation.choice import doubt
-from slicefill.imputation.impute import Imputer, impute_case, slices_per_interval
+from slicefill.imputation.grids import is_dense
+from slicefill.imputation.impute import Imputer, impute_case
 from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.found import RawCase
 from slicefill.ingestion.integrity import checksum
@@ -97,7 +98,7 @@ def _impute(derivative: Derivative, imputer: Imputer, params: ImputationParams) 
         return Outcome(image, "unchanged")
     case = read_raw_case(RawCase(image.name, image, label), own_scans())
     axis = through_plane_axis(case.image.affine, params.through_plane)
-    if slices_per_interval(case.image.spacing, axis, params) == 0:
+    if is_dense(case.image.spacing, axis, params):
         apart = f"its slices are {case.image.spacing[axis]:.3g} mm apart, which is as asked for"
         return Outcome(image, "left aside", apart)
     rng = np.random.default_rng([params.seed, *image.name.encode()])  # whatever the order

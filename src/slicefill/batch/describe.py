@@ -4,17 +4,18 @@ import nibabel as nib
 import numpy as np
 
 from slicefill.geometry import through_plane_axis
-from slicefill.imputation.impute import slices_per_interval
+from slicefill.imputation.grids import refuse_too_much, wanted_grid
+from slicefill.imputation.orthogonal import SHEARED, is_refused_by_itk
+from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.layouts import RawCase
 from slicefill.ingestion.reading import read_raw_case
 from slicefill.params import ImputationParams
 from slicefill.params.ingestion import own_scans
 from slicefill.types import Case, Volume
 
-_THICK = 2.0  # ratio of spacings from which there is something to impute
+_THICK = 2.0  # ratio of spacings below which imputing gains little
 _CUBE = 1.1  # ratio up to which voxels are cubes
 _MANY = 10.0  # ratio beyond which slices share little
-_SKEW = 1e-3
 
 
 def describe_scan(raw: RawCase) -> dict[str, str]:
@@ -29,7 +30,6 @@ def describe_scan(raw: RawCase) -> dict[str, str]:
     case = read_raw_case(raw, own_scans())
     image, params = case.image, ImputationParams()
     axis = through_plane_axis(image.affine, params.through_plane)
-    count = slices_per_interval(image.spacing, axis, params)
     described = {
         "file": str(raw.place),
         "shape": " × ".join(map(str, image.stored.shape)),
@@ -39,7 +39,7 @@ def describe_scan(raw: RawCase) -> dict[str, str]:
         "slices": f"across axis {axis} ({'LAS'[_world_axis(image, axis)]}), "
         f"{image.spacing[axis]:.3g} mm apart",
         "label": "none" if case.label is None else f"ids {_ids(case.label)}",
-        "would be": _outcome(image, axis, count),
+        "would be": _outcome(case, params),
     }
     odd = _oddities(case, axis)
     return {**described, "odd": "; ".join(odd) or "nothing"}
@@ -61,14 +61,18 @@ def _ids(label: Volume) -> str:
     return ", ".join(map(str, ids[:12])) + (" …" if len(ids) > 12 else "")
 
 
-def _outcome(image: Volume, axis: int, count: int) -> str:
-    depth = image.stored.shape[axis]
-    if count == 0:
+def _outcome(case: Case, params: ImputationParams) -> str:
+    image, grid = case.image, wanted_grid(case.image, params)
+    if grid.dense:
         return "left as it is: the slices are dense enough already"
-    spacing = image.spacing.copy()
-    spacing[axis] /= count + 1
-    dense = (depth - 1) * (count + 1) + 1
-    return f"{depth} → {dense} slices, {count} in every interval, {_times(spacing)} mm"
+    depth, spacing = image.stored.shape[grid.axis], image.spacing.copy()
+    spacing[grid.axis] = grid.spacing
+    count = (grid.slices - 1) // (depth - 1) - 1
+    try:
+        refuse_too_much(case, params)
+    except BadCase as error:
+        return f"refused: {error}"
+    return f"{depth} → {grid.slices} slices, {count} in every interval, {_times(spacing)} mm"
 
 
 def _oddities(case: Case, axis: int) -> list[str]:
@@ -76,8 +80,6 @@ def _oddities(case: Case, axis: int) -> list[str]:
     image = case.image
     across, in_plane = image.spacing[axis], np.delete(image.spacing, axis)
     ratio = across / in_plane.mean()
-    unit = image.affine[:3, :3] / image.spacing
-    skew = np.abs(unit.T @ unit - np.eye(3)).max()
     odd = []
     if _CUBE < ratio < _THICK:
         odd.append(f"slices are only {ratio:.2f} pixels apart")
@@ -85,8 +87,8 @@ def _oddities(case: Case, axis: int) -> list[str]:
         odd.append(f"slices are {ratio:.1f} pixels apart and share little")
     if in_plane.max() > 1.05 * in_plane.min():
         odd.append(f"pixels are not square: {_times(in_plane)} mm")
-    if skew > _SKEW:
-        odd.append("the grid is sheared (a tilted gantry?): ITK may refuse such a file")
+    if is_refused_by_itk(image):
+        odd.append(SHEARED)
     if image.stored.ndim == 4:
         odd.append(f"{image.stored.shape[3]} channels: all are imputed by the motion of the first")
     if image.stored.shape[axis] < 4:

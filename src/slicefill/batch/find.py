@@ -11,13 +11,20 @@ from slicefill.params.ingestion import own_scans
 
 
 @contextmanager
-def find_scans(source: Path, label: Path | None = None, out: Path | None = None) -> Iterator[Found]:
+def find_scans(
+    source: Path,
+    label: Path | None = None,
+    *,
+    labelled: bool = True,
+    out: Path | None = None,
+) -> Iterator[Found]:
     """Find the scans; what a zip holds is there while the block runs.
 
     Args:
         source: A file, a folder or a zip.
         label: The label map of a single scan, or a folder of label maps of the same names; None:
             those that the layout of the source pairs.
+        labelled: Whether label maps are read at all.
         out: A folder of outputs; what lies in it is no scan, though it lies in the source.
 
     Raises:
@@ -26,7 +33,12 @@ def find_scans(source: Path, label: Path | None = None, out: Path | None = None)
     with layouts.find_scans(source, own_scans()) as found:
         if out is not None and out.is_dir() and out.resolve().is_relative_to(source.resolve()):
             _leave_out(found, source, out)
-        yield found if label is None else replace(found, cases=_pair(found.cases, label))
+        cases = found.cases
+        if label is not None:
+            cases = _pair(cases, label)
+        elif not labelled:
+            cases = [replace(each, label=None) for each in cases]
+        yield replace(found, cases=cases)
 
 
 def _leave_out(found: Found, source: Path, out: Path) -> None:

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slicefill.batch.left_over import REMEDY, rows_beside, table_row
 from slicefill.batch.table import Row, append_row, read_table
 from slicefill.batch.tasks import TABLE, Plan, Task
 from slicefill.execution.each import prepared, run_each
 from slicefill.execution.serial import MakeThenWrite
 from slicefill.fingerprint import fingerprint
+from slicefill.ingestion.checks import printable
 from slicefill.params import ExecutorParams, ImputationParams
 from slicefill.types import Case, Lazy
 
 if TYPE_CHECKING:
     from slicefill.imputation.impute import Imputer
 
-REMEDY = "name another output, or --overwrite"
 Report = Callable[[Row], None]
 
 
@@ -70,7 +71,8 @@ def impute_scans(
             `slicefill.csv`.
         order: How.
         executor: Whether one after the other or in several processes.
-        report: Called with the row of every scan as soon as it is known.
+        report: Called with the row of every scan as soon as it is known, then with those of scans
+            that an earlier call imputed into the folder and this one did not find.
 
     Returns:
         The rows, in the order of the plan.
@@ -85,16 +87,25 @@ def impute_scans(
     known = {} if table is None else read_table(table)
     work = MakeThenWrite(partial(_make, imputer, order, known), partial(_write, table))
     rows: dict[str, Row] = {}
+    entries: dict[str, Row] = {}
 
     def note(name: str, outcome: Any) -> None:
         task = plan.tasks[name]
         row = outcome if isinstance(outcome, Row) else _failed(task, outcome)
-        rows[name] = row
-        if table is not None and row.status != "kept" and not row.reason.endswith(REMEDY):
-            append_row(table, row)
-        report(row)
+        entries[name] = table_row(row, known)
+        stays = row.status == "kept" or row.reason.endswith(REMEDY)
+        rows[name] = row if stays else entries[name]
+        if table is not None and entries[name] != known.get(name):
+            append_row(table, entries[name])
+        report(rows[name])
 
     run_each(work, plan.tasks, executor, "impute", note=note)
+    if table is not None:
+        for case, row in rows_beside(plan, known).items():
+            if row != known.get(case):
+                append_row(table, row)
+            if row.status == "left over":
+                report(row)
     return {name: rows[name] for name in plan.tasks}
 
 
@@ -115,12 +126,13 @@ def find_made(
     """
     name, before = task.raw.id, known.get(task.raw.id)
     if before is not None and before.fingerprint == own:
-        complete = before.status == "imputed" and all(p.exists() for p in task.outputs.values())
-        return (replace(before, status="kept") if complete else None), []
+        finished = before.status != "begun" and bool(before.output)
+        complete = finished and all(path.exists() for path in task.outputs.values())
+        return (replace(before, status="kept", reason="") if complete else None), []
     there = [path for path in task.outputs.values() if path.exists()]
     if there and not overwrite:
         reason = f"{there[0]} exists already; {REMEDY}"
-        return Row(name, "refused", str(task.raw.place), reason=reason), []
+        return Row(name, "refused", *task.inputs, reason=reason), []
     return None, [] if before is None else [path for path in task.others if path.exists()]
 
 
@@ -128,18 +140,23 @@ def _make(
     imputer: "Lazy[Imputer]", order: Order, known: Mapping[str, Row], name: str, task: Task
 ) -> _Made:
     """Read and impute a scan; or say why there is nothing to write."""
-    from slicefill.ingestion.checks import BadCase
+    from slicefill.imputation.grids import refuse_too_much
+    from slicefill.ingestion.checks import BadCase, about
     from slicefill.ingestion.reading import read_raw_case
     from slicefill.params.ingestion import own_scans
 
     began = time.monotonic()
-    row = Row(name, "failed", str(task.raw.place), str(task.raw.label or ""))
+    row = Row(name, "failed", *task.inputs)
     try:
         own = scan_fingerprint(task, imputer.fingerprint)
         settled, stale = find_made(task, own, known, overwrite=order.overwrite)
+        if settled is not None and settled.status == "kept":
+            return _Made(task, None, settled)
+        case = read_raw_case(task.raw, own_scans())  # a damaged scan is refused for that
         if settled is not None:
             return _Made(task, None, settled)
-        case = read_raw_case(task.raw, own_scans())
+        with about(name, task.raw.place):
+            refuse_too_much(case, order.params)
     except BadCase as error:
         return _Made(task, None, replace(row, status="refused", reason=str(error)))
     row = replace(row, fingerprint=own, output=task.outputs["image"].name)
@@ -152,7 +169,9 @@ def impute_scan(
 ) -> tuple[Case | None, Row]:
     """Impute one case; None where there is nothing to impute."""
     from slicefill.geometry import through_plane_axis
-    from slicefill.imputation.impute import impute_case, slices_per_interval
+    from slicefill.imputation.grids import is_dense
+    from slicefill.imputation.impute import impute_case
+    from slicefill.imputation.orthogonal import SHEARED, is_refused_by_itk
 
     axis = through_plane_axis(case.image.affine, params.through_plane)
     described = replace(
@@ -161,7 +180,7 @@ def impute_scan(
         spacing_in=_times(case.image.spacing),
         slices_in=case.image.stored.shape[axis],
     )
-    if slices_per_interval(case.image.spacing, axis, params) == 0:
+    if is_dense(case.image.spacing, axis, params):
         reason = f"slices {case.image.spacing[axis]:.3g} mm apart are dense enough already"
         return None, replace(described, status="dense already", output="", reason=reason)
     rng = np.random.default_rng([params.seed, *row.case.encode()])
@@ -174,6 +193,7 @@ def impute_scan(
         spacing_out=_times(made.image.spacing),
         slices_out=made.image.stored.shape[axis],
         confidence=f"{np.mean(means):.3f}" if means else "",
+        reason=SHEARED if is_refused_by_itk(made.image) else "",
     )
 
 
@@ -219,20 +239,20 @@ def scan_fingerprint(task: Task, rule: str) -> str:
     """Return the fingerprint of what is made of a scan: its files, the method, the parameters."""
     from slicefill.ingestion.companions import source_files
     from slicefill.ingestion.integrity import checksum
+    from slicefill.ingestion.reading import read_raw_case
+    from slicefill.params.ingestion import own_scans
 
     raw = task.raw
-    label = checksum(source_files(raw.label)) if raw.label else ""
-    return fingerprint(checksum(source_files(raw.image)), label, rule)
+    try:
+        label = checksum(source_files(raw.label)) if raw.label else ""
+        return fingerprint(checksum(source_files(raw.image)), label, rule)
+    except OSError:  # the reader says what is wrong with the file
+        read_raw_case(raw, own_scans())
+        raise
 
 
 def _failed(task: Task, failure: Any) -> Row:
-    return Row(
-        task.raw.id,
-        "failed",
-        str(task.raw.place),
-        str(task.raw.label or ""),
-        reason=failure.reason,
-    )
+    return Row(task.raw.id, "failed", *task.inputs, reason=printable(failure.reason))
 
 
 def _times(spacing: Any) -> str:

@@ -1,19 +1,25 @@
 """Imputed cases and what they were imputed from, in whatever form either lies on disk."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from slicefill.batch.find import find_scans
-from slicefill.batch.table import read_table
+from slicefill.batch.table import MADE, read_table
 from slicefill.batch.tasks import TABLE
+from slicefill.ingestion.found import RawCase
+from slicefill.io.case_folder import LEFT_OVER
 from slicefill.io.scan_files import written_suffix
 from slicefill.types import Case
 
 _IMAGE, _RECORD = "image.nii.gz", "record.json"
 Reader = Callable[[], Case]
+SourceReader = Callable[[bool], Case]
+"""Reads a case before imputing, with its label map or without."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +30,13 @@ class Output:
         name: For messages.
         case: Its id; None for a single file, which may be named as one likes.
         read: Reads it.
+        labelled: Whether it was imputed with a label map.
     """
 
     name: str
     case: str | None
     read: Reader
+    labelled: bool = True
 
 
 def list_outputs(output: Path) -> list[Output]:
@@ -38,13 +46,19 @@ def list_outputs(output: Path) -> list[Output]:
         ValueError: If there are none.
     """
     if output.is_file():
-        return [Output(output.name, None, partial(_read_files, output))]
+        labelled = _beside(output, "label").exists()
+        return [Output(output.name, None, partial(read_files, output), labelled)]
     if (output / TABLE).exists():
         rows = read_table(output / TABLE).values()
         return [
-            Output(row.output, row.case, partial(_read_files, output / row.output))
+            Output(
+                row.output,
+                row.case,
+                partial(read_files, output / row.output),
+                bool(row.input_label),
+            )
             for row in rows
-            if row.output
+            if row.output and row.status in MADE
         ]
     folders = _case_folders(output)
     if not folders:
@@ -56,25 +70,46 @@ def list_outputs(output: Path) -> list[Output]:
     return [
         Output(str(folder.relative_to(output.parent)), folder.name, partial(_read_output, folder))
         for folder in folders
+        if not (folder / LEFT_OVER).exists()
     ]
 
 
+def list_left_over(output: Path) -> dict[str, str]:
+    """Return what an earlier call or run made of cases that the last one did not, with the reason.
+
+    Args:
+        output: As for `list_outputs`.
+    """
+    if output.is_file():
+        return {}
+    if (output / TABLE).exists():
+        rows = read_table(output / TABLE).values()
+        left = [row for row in rows if row.output and row.status not in MADE]
+        return {row.output: row.reason for row in left if (output / row.output).exists()}
+    return {
+        str(folder.relative_to(output.parent)): f"see {LEFT_OVER} in it"
+        for folder in _case_folders(output)
+        if (folder / LEFT_OVER).exists()
+    }
+
+
 @contextmanager
-def open_sources(against: Path, label: Path | None) -> Iterator[Mapping[str, Reader]]:
+def open_sources(against: Path, label: Path | None) -> Iterator[Mapping[str, SourceReader]]:
     """Find the cases before imputing: case folders, or scans of any format; readers by case id.
 
     Raises:
         ValueError: If label maps cannot be paired with scans.
         FileNotFoundError: If there is no scan.
     """
-    folders = [path.parent for path in sorted(against.glob(f"*/{_IMAGE}"))]
-    if label is not None and (folders or (against / _IMAGE).exists()):
+    cases = [path.parent for path in sorted(against.glob(f"*/{_RECORD}"))]  # an image has any name
+    folders = [folder for folder in cases if not (folder / LEFT_OVER).exists()]
+    if label is not None and (folders or (against / _RECORD).exists()):
         msg = f"--label belongs to scans after --against, but {against} holds cases with their own"
         raise ValueError(msg)
-    if (against / _IMAGE).exists():
-        yield {against.name: partial(_read_case, against)}
+    if (against / _RECORD).exists():
+        yield {against.name: partial(_read_source, against)}
     elif folders:
-        yield {folder.name: partial(_read_case, folder) for folder in folders}
+        yield {folder.name: partial(_read_source, folder) for folder in folders}
     else:
         with find_scans(against, label) as found:
             yield {raw.id: partial(_read_scan, raw) for raw in found.cases}
@@ -102,20 +137,34 @@ def _read_case(folder: Path) -> Case:
     return read_case(folder)
 
 
-def _read_files(image: Path) -> Case:
-    """Read a single file, with the label map and the mask that lie beside it."""
+def read_files(image: Path) -> Case:
+    """Read an output, with the label map, the mask and the record that lie beside it."""
     from slicefill.api import read
 
-    suffix = written_suffix(image.name)
-    stem = image.name[: -len(suffix)]
-    label, mask = (image.with_name(f"{stem}_{what}{suffix}") for what in ("label", "mask"))
+    label, mask = (_beside(image, what) for what in ("label", "mask"))
     case = read(image, label if label.exists() else None)
     maps = {"synthetic_mask": read(mask).image} if mask.exists() else {}
-    return replace(case, maps=maps)
+    return replace(case, maps=maps, record=_read_record(image))
 
 
-def _read_scan(raw: object) -> Case:
+def _beside(image: Path, what: str) -> Path:
+    """Path of a further output of an image."""
+    suffix = written_suffix(image.name)
+    return image.with_name(f"{image.name[: -len(suffix)]}_{what}{suffix}")
+
+
+def _read_record(image: Path) -> dict[str, Any]:
+    """Read what `--record` wrote; empty where it was not asked for."""
+    path = image.with_name(f"{image.name[: -len(written_suffix(image.name))]}.json")
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def _read_source(folder: Path, _: bool) -> Case:
+    return _read_case(folder)
+
+
+def _read_scan(raw: RawCase, labelled: bool) -> Case:
     from slicefill.ingestion.reading import read_raw_case
     from slicefill.params.ingestion import own_scans
 
-    return read_raw_case(raw, own_scans())  # type: ignore[arg-type]
+    return read_raw_case(raw if labelled else replace(raw, label=None), own_scans())

@@ -9,7 +9,8 @@ from slicefill.batch.table import Row, read_table
 from slicefill.batch.tasks import TABLE, Plan, Task
 from slicefill.fingerprint import fingerprint
 from slicefill.geometry import slices_back, slices_first, through_plane_axis
-from slicefill.imputation.impute import Imputer, slices_per_interval
+from slicefill.imputation.grids import refuse_too_much, wanted_grid
+from slicefill.imputation.impute import Imputer
 from slicefill.types import Case, Volume
 
 _SLICES = 5  # so many are imputed to measure how long all take
@@ -34,12 +35,15 @@ def rehearse_scans(plan: Plan, order: Order, say: Callable[[str], None]) -> Mapp
 
 
 def _rehearse(task: Task, imputer: Imputer, order: Order, say: Callable[[str], None]) -> Row:
+    from slicefill.ingestion.checks import about
     from slicefill.ingestion.reading import read_raw_case
     from slicefill.params.ingestion import own_scans
 
-    row = Row(task.raw.id, "refused", str(task.raw.place), str(task.raw.label or ""))
+    row = Row(task.raw.id, "refused", *task.inputs)
     try:
         case = read_raw_case(task.raw, own_scans())
+        with about(task.raw.id, task.raw.place):
+            refuse_too_much(case, order.params)
         axis = through_plane_axis(case.image.affine, order.params.through_plane)
         few = Case(_middle(case.image, axis), case.label and _middle(case.label, axis))
         began = time.monotonic()
@@ -50,11 +54,7 @@ def _rehearse(task: Task, imputer: Imputer, order: Order, say: Callable[[str], N
     if row.status != "imputed":
         say(f"{row.case}: {row.status}: {row.reason}")
         return row
-    depth, step = (
-        case.image.stored.shape[axis],
-        slices_per_interval(case.image.spacing, axis, order.params),
-    )
-    dense = (depth - 1) * (step + 1) + 1
+    depth, dense = case.image.stored.shape[axis], wanted_grid(case.image, order.params).slices
     megabytes = case.image.stored.nbytes / depth * dense / 1e6
     scaled = seconds * (depth - 1) / max(row.slices_in - 1, 1)
     say(

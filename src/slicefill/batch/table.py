@@ -9,7 +9,9 @@ from typing import Literal
 
 from slicefill.ingestion.checks import printable
 
-Status = Literal["begun", "imputed", "kept", "dense already", "refused", "failed"]
+Status = Literal["begun", "imputed", "kept", "dense already", "refused", "failed", "left over"]
+MADE: tuple[Status, ...] = ("imputed", "kept")
+"""What a scan's status is where its output is of the last call."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +21,12 @@ class Row:
     Attributes:
         case: Its id.
         status: `begun`, and not finished; `imputed`; `kept`, imputed by an earlier call; `dense
-            already`, nothing to do; `refused`, its files are at fault; `failed`, anything else.
+            already`, nothing to do; `refused`, its files are at fault; `failed`, anything else;
+            `left over`, imputed by an earlier call from a scan that the last one did not find.
         input: The file, or the folder of a DICOM series.
         input_label: Its label map, or "".
-        output: The imputed image, a name in the folder of the table.
+        output: The imputed image, a name in the folder of the table. Where `status` is not
+            `imputed` or `kept`, an earlier call made it.
         method: Which imputed.
         spacing_in: Of its voxels along the three axes, mm, as `0.9 × 0.9 × 6`.
         spacing_out: The same of the output.
@@ -31,7 +35,7 @@ class Row:
         confidence: Mean over the synthetic slices.
         seconds: From reading to writing.
         fingerprint: Of all that determines the output.
-        reason: Why there is none.
+        reason: Why there is none; of an output, what to mind about it.
     """
 
     case: str

@@ -1,9 +1,10 @@
 """Where the outputs of a scan go: one file in, one file out; a folder in, a folder out."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from slicefill.ingestion.checks import printable
 from slicefill.ingestion.layouts import RawCase
 from slicefill.ingestion.suffixes import suffix_of
 from slicefill.io.scan_files import check_suffix, written_suffix
@@ -29,6 +30,11 @@ class Task:
     outputs: Mapping[str, Path]
 
     @property
+    def inputs(self) -> tuple[str, str]:
+        """Image and label map ("" without one), as text that a table can hold."""
+        return printable(str(self.raw.place)), printable(str(self.raw.label or ""))
+
+    @property
     def others(self) -> list[Path]:
         """Files that an earlier call may have written of this scan, and this one does not."""
         all_of_them = _name(self.outputs["image"], self.raw, ("label", *FURTHER))
@@ -48,10 +54,16 @@ class Plan:
     Attributes:
         tasks: By case id.
         folder: Where the outputs and their table are; None for one file beside its input.
+        source: What was asked to be imputed.
+        of_source_alone: Whether the folder is named after the source: no other fills it.
+        refused: Why scans were refused before they were read, by case id.
     """
 
     tasks: Mapping[str, Task]
     folder: Path | None
+    source: Path | None = None
+    of_source_alone: bool = False
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def place(self) -> Path:
@@ -82,7 +94,7 @@ def make_plan(
     _refuse_inputs(cases, [path for task in tasks.values() for path in task.outputs.values()])
     many = (out is not None and not _names_a_file(out)) or _is_folder(source, cases)
     folder = next(iter(images.values())).parent if many and images else None
-    return Plan(tasks, folder)
+    return Plan(tasks, folder, source, of_source_alone=folder is not None and out is None)
 
 
 def name_outputs(

@@ -75,7 +75,7 @@ def _score(
                 if read is None:
                     failed[output.name] = f"TRUTH has no scan {output.case}"
                     continue
-                scores[output.name] = score_against_truth(output.read(), read())
+                scores[output.name] = score_against_truth(output.read(), read(True))
             except Exception as error:  # a scan that fails must not stop the others
                 failed[output.name] = f"{type(error).__name__}: {error}"
     return scores, failed

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ exit status: 0 all is well, 2 wrong usage, 3 some scans were refused or failed (
 examples:
   slicefill impute brain.nii.gz
   slicefill impute brain.nii.gz brain_1mm.nii.gz --spacing 1.0 --label brain_seg.nii.gz
+  slicefill impute scans/ --spacing 1.0 --exact   # 1 mm, no matter where acquired slices lie
   slicefill impute dicom_folder/ out/ --mask --confidence --record
   slicefill impute scans/ --jobs 4 --method cubic
   slicefill impute scans/ --dry-run
@@ -60,7 +62,11 @@ def add_impute(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     impute.add_argument(
         "out", metavar="OUT", nargs="?", type=named, help="file or folder; never over the input"
     )
-    impute.add_argument(
+    labels = impute.add_mutually_exclusive_group()
+    labels.add_argument(
+        "--no-label", action="store_true", help="impute images alone, whatever lies beside them"
+    )
+    labels.add_argument(
         "--label",
         metavar="FILE",
         type=existing,
@@ -102,7 +108,12 @@ def _impute(arguments: argparse.Namespace) -> int:
 
     began = time.monotonic()
     try:
-        with find_scans(arguments.source, arguments.label, arguments.out) as found:
+        with find_scans(
+            arguments.source,
+            arguments.label,
+            labelled=not arguments.no_label,
+            out=arguments.out,
+        ) as found:
             plan = _plan(arguments, found)
             rows = _rehearse(arguments, plan) if arguments.dry_run else _work(arguments, plan)
             return _conclude(arguments, plan, found, rows, time.monotonic() - began)
@@ -117,8 +128,11 @@ def _plan(arguments: argparse.Namespace, found: "Found") -> "Plan":
         told = "; ".join(f"{each.path.name}: {each.reason}" for each in found.left_aside[:5])
         msg = f"{arguments.source}: expected a scan, found none ({told or 'nothing'})"
         raise UsageError(msg)
+    # Nothing else says which slices are acquired, or that none is.
+    arguments.record |= arguments.exact or arguments.orthogonal
     further = [name for name in FURTHER if getattr(arguments, name)]
-    return make_plan(arguments.source, arguments.out, found.cases, further)
+    plan = make_plan(arguments.source, arguments.out, found.cases, further)
+    return replace(plan, refused={error.case: str(error) for error in found.refused})
 
 
 def _order(arguments: argparse.Namespace, plan: "Plan") -> "Order":
@@ -171,14 +185,16 @@ def _say(arguments: argparse.Namespace, text: str) -> None:
 def _line(row: "Row") -> str:
     """One line on what became of a scan."""
     if row.status == "imputed":
+        mind = f"; {row.reason}" if row.reason else ""
         confident = f", confidence {row.confidence}" if row.confidence else ""
         return (
             f"{row.case}: {row.spacing_in} → {row.spacing_out} mm, {row.slices_in} → "
-            f"{row.slices_out} slices{confident}, {row.seconds:.1f} s → {row.output}"
+            f"{row.slices_out} slices{confident}, {row.seconds:.1f} s → {row.output}{mind}"
         )
     if row.status == "kept":
         return f"{row.case}: there already → {row.output}"
-    return f"{row.case}: {row.status}: {row.reason}"
+    stale = f"; {row.output} of an earlier call is left over" if row.output else ""
+    return f"{row.case}: {row.status}: {row.reason}{stale}"
 
 
 def _conclude(

@@ -1,22 +1,28 @@
 """`slicefill verify` proves that imputing left every acquired slice untouched."""
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slicefill.command_line.wording import UsageError, existing
 
 if TYPE_CHECKING:
     from slicefill.batch.pairs import Output
 
+_OK, _DIFFERS, _NONE_KEPT = "ok", "DIFFERS", "changed"
 _SHOWN = 5  # differences printed per case
 
 _VERIFY = """\
 Compare imputed scans with those that they were made from: every acquired slice bit for bit
 (SHA-256 of the stored numbers), its place in the world, the intensity scale, the label ids and
 the mask of synthetic slices. Nothing is written.
+
+What --orthogonal resampled, and what super-resolution replaced, has no acquired voxel to compare:
+its record says so, and it is counted apart. Checked are the cases of the last call or run; what an
+earlier one left over is named.
 
 OUTPUT is a file or a folder that `slicefill impute` wrote, or case folders of a Kedro run. INPUT is
 what was imputed, as it was given: files of any format, a DICOM folder, a folder; or case folders.
@@ -70,35 +76,41 @@ def _run(verify: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
 
 def _verify(output: Path, against: Path, label: Path | None) -> int:
     """Print a line per case and a summary; the exit status."""
-    from slicefill.batch.pairs import list_outputs, open_sources
+    from slicefill.batch.pairs import list_left_over, list_outputs, open_sources
 
-    passed = image_only = 0
+    verdicts = []
     try:
-        outputs = list_outputs(output)
+        outputs, left = list_outputs(output), list_left_over(output)
         with open_sources(against, label) as sources:
             readers = _match(outputs, sources, output, against)
             for each in outputs:
-                differences, alone = _differences(each, readers[each.name])
-                _print_verdict(each.name, differences)
-                passed += not differences
-                image_only += alone
+                verdicts.append(_compare(each, readers[each.name]))
+                _print_verdict(each.name, verdicts[-1])
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     without = sources.keys() - {each.case for each in outputs}
     if len(sources) > 1 and without:
         print(f"{len(without)} of INPUT have no output: {', '.join(sorted(without)[:5])}")
+    for name, reason in left.items():
+        print(f"left over {name}: {reason}; not compared, remove it if it is of no use")
+    counts = Counter(verdict.kind for verdict in verdicts)
+    image_only = sum(verdict.image_only for verdict in verdicts)
     ignored = f" ({image_only} image only: INPUT has no label map)" if image_only else ""
-    print(f"{passed} of {len(outputs)} cases ok{ignored}")
-    return int(passed < len(outputs))
+    changed = f", {counts[_NONE_KEPT]} not comparable" if counts[_NONE_KEPT] else ""
+    stale = f", {len(left)} left over from an earlier run" if left else ""
+    print(f"{counts[_OK]} of {len(outputs)} cases ok{changed}{stale}{ignored}")
+    return int(counts[_DIFFERS] > 0 or not outputs)
 
 
 def _match(
     outputs: "list[Output]",
-    sources: Mapping[str, Callable[[], Any]],
+    sources: Mapping[str, Callable[[bool], Any]],
     output: Path,
     against: Path,
-) -> dict[str, Callable[[], Any] | None]:
+) -> dict[str, Callable[[bool], Any] | None]:
     """Return the reader of the source of each output, by the output's name."""
+    if not outputs:  # all are left over
+        return {}
     if len(sources) == 1 and len(outputs) == 1:
         return {outputs[0].name: next(iter(sources.values()))}
     if len(sources) == 1:
@@ -112,27 +124,39 @@ def _match(
     return matched
 
 
-def _print_verdict(name: str, differences: list[str]) -> None:
-    print(f"{'DIFFERS' if differences else 'ok':<8} {name}")
-    for text in differences[:_SHOWN]:
+class _Verdict(NamedTuple):
+    """What came of comparing a case; whether it had to leave out the label map."""
+
+    kind: str
+    texts: Sequence[str] = ()
+    image_only: bool = False
+
+
+def _print_verdict(name: str, verdict: _Verdict) -> None:
+    print(f"{verdict.kind:<8} {name}")
+    for text in verdict.texts[:_SHOWN]:
         print(f"{'':<9}{text}")
-    if len(differences) > _SHOWN:
-        print(f"{'':<9}... and {len(differences) - _SHOWN} more")
+    if len(verdict.texts) > _SHOWN:
+        print(f"{'':<9}... and {len(verdict.texts) - _SHOWN} more")
 
 
-def _differences(output: "Output", read: Callable[[], Any] | None) -> tuple[list[str], bool]:
-    """Return what differs, and whether only the image could be compared."""
+def _compare(output: "Output", read: Callable[[bool], Any] | None) -> _Verdict:
+    """Compare an output with its source, as far as its record claims to keep it."""
     from dataclasses import replace
 
     from slicefill.imputation.verification import verify_imputed_case, with_grid
 
     if read is None:
-        return [f"cannot be compared: INPUT has no scan {output.case}"], False
+        return _Verdict(_DIFFERS, [f"cannot be compared: INPUT has no scan {output.case}"])
     try:
-        imputed, source = output.read(), read()
+        imputed, source = output.read(), read(output.labelled)
     except Exception as error:  # a damaged case must not hide the verdict on the others
-        return [f"cannot be read: {error}"], False
+        return _Verdict(_DIFFERS, [f"cannot be read: {error}"])
+    kept = imputed.record.get("acquired_slices", "kept")
+    if kept != "kept":
+        return _Verdict(_NONE_KEPT, [f"its record says that acquired slices were {kept}"])
     alone = source.label is None and imputed.label is not None
     if alone:
         imputed = replace(imputed, label=None)
-    return verify_imputed_case(with_grid(imputed, source), source), alone
+    differences = verify_imputed_case(with_grid(imputed, source), source)
+    return _Verdict(_DIFFERS if differences else _OK, differences, alone)

@@ -79,14 +79,7 @@ def add_method_options(command: argparse.ArgumentParser) -> None:
         help="pretrained: the shipped weights (default); nearest, linear, cubic, shape_based; or a "
         "checkpoint, a file that ends in .pt",
     )
-    grid = command.add_mutually_exclusive_group()
-    grid.add_argument("--count", type=whole, metavar="N", help="synthetic slices in every interval")
-    grid.add_argument(
-        "--spacing",
-        type=positive,
-        metavar="MM",
-        help="distance of slices that is wanted, mm; the nearest one that keeps acquired slices",
-    )
+    _add_grid_options(command)
     command.add_argument(
         "--axis",
         choices=("auto", "S", "A", "L"),
@@ -101,6 +94,43 @@ def add_method_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--device", choices=("auto", "cpu", "gpu", "mps"), default="auto", help="where it runs"
+    )
+
+
+def _add_grid_options(command: argparse.ArgumentParser) -> None:
+    """Add which slices are wanted, and how many are too many."""
+    grid = command.add_mutually_exclusive_group()
+    grid.add_argument("--count", type=whole, metavar="N", help="synthetic slices in every interval")
+    grid.add_argument(
+        "--spacing",
+        type=positive,
+        metavar="MM",
+        help="distance of slices that is wanted, mm; the nearest one that keeps acquired slices. "
+        "Without it and --count: the grid nearest to isotropic",
+    )
+    command.add_argument(
+        "--exact",
+        action="store_true",
+        help="exactly --spacing: acquired slices stay only where they fall on the grid; the record "
+        "says which, and is written",
+    )
+    command.add_argument(
+        "--orthogonal",
+        action="store_true",
+        help="resample sheared grids (a tilted gantry), which ITK cannot open, onto axes at right "
+        "angles: their acquired voxels change; the record says so, and is written",
+    )
+    command.add_argument(
+        "--most-slices",
+        type=int,
+        metavar="N",
+        help="refuse scans that would have more slices; default 2000",
+    )
+    command.add_argument(
+        "--most-gb",
+        type=positive,
+        metavar="GB",
+        help="refuse scans whose outputs would be larger before compression; default 4",
     )
 
 
@@ -119,8 +149,12 @@ def rule_of(arguments: argparse.Namespace) -> "ImputationParams":
     """
     from slicefill.api import imputation_params
 
+    limits = {name: getattr(arguments, name) for name in ("most_slices", "most_gb")}
     try:
         return imputation_params(
+            **{name: limit for name, limit in limits.items() if limit is not None},
+            exact=arguments.exact,
+            orthogonal=arguments.orthogonal,
             spacing=arguments.spacing,
             count=arguments.count,
             axis=arguments.axis,

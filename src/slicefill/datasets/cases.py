@@ -12,6 +12,7 @@ from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import ImagePreview
 
 from slicefill.advice import kedro_run
+from slicefill.datasets.left_over import mark_left_over
 from slicefill.datasets.previews import preview_case, preview_figures, preview_prediction
 from slicefill.datasets.promises import (
     FAILED,
@@ -71,7 +72,8 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
     Saving takes promises: each is made and written by a worker of the executor, which has one
     case in memory at a time; the serial executor writes one while it makes the next. A case on
     disk with the promise's fingerprint is skipped; any other is made again. A case that fails is
-    listed in `_failed.json` and the others go on. The dataset exists for
+    listed in `_failed.json` and the others go on. A case of an earlier save that is no longer
+    promised stays, marked (`datasets.left_over`). The dataset exists for
     `kedro run --only-missing-outputs` once all cases are there. Several runs may each make a shard
     of the cases in one folder; the last run marks it complete.
 
@@ -151,6 +153,7 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
     def save(self, data: Mapping[str, Lazy[Any]]) -> None:
         """Make and write what is not there yet."""
         others = self._other_groups(data)
+        mark_left_over(self._path, [case for case in self._ids() if case not in others], data)
         (self._path / _COMPLETE).unlink(missing_ok=True)
         if others:
             replace_json(self._path / _COMPLETE, others)

@@ -13,7 +13,7 @@ from slicefill import tracking
 from slicefill.params import TrackingParams, as_plain
 from slicefill.plugins import check_entries, check_names
 
-_IN_GLOBALS = ("count", "target_spacing")  # of imputation: they name the folder of the results
+_IN_GLOBALS = ("count", "target_spacing", "exact")  # of imputation: they name its results
 _REFERENCE = re.compile(r"\$\{runtime_params:(\w+)\s*[,}]")  # a shortcut, as files of conf/ use it
 
 

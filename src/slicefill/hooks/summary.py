@@ -99,6 +99,7 @@ class _Results:
 def _entries(results: _Results) -> Mapping[str, list[str]]:
     return {
         "Imputed": _imputed(results),
+        "Dense": _dense(results),
         "Models": [_place(each) for each in results.places(_MODELS)],
         "Left out": _left_out(results),
         "Verified": _verified(results),
@@ -116,6 +117,11 @@ def _imputed(results: _Results) -> list[str]:
         return []
     counted = told.tell_volumes(names, dataset.made)
     return [counted, _place(dataset), "NIfTI: any viewer opens them, as ITK-SNAP or 3D Slicer"]
+
+
+def _dense(results: _Results) -> list[str]:
+    dense = results.load("dense_cases", {})
+    return [told.tell_dense(dense)] if dense else []
 
 
 def _left_out(results: _Results) -> list[str]:

@@ -1,7 +1,8 @@
 """Imputation of one case: acquired slices stay as they are, synthetic ones lie between them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,22 +11,22 @@ import numpy as np
 
 from slicefill import __version__
 from slicefill.fingerprint import fingerprint, weights_fingerprint
-from slicefill.geometry import (
-    adaptive_count,
-    spacing_count,
-    through_plane_axis,
-)
+from slicefill.geometry import through_plane_axis
 from slicefill.imputation.background import Background
 from slicefill.imputation.choice import Choice, blend, choose
 from slicefill.imputation.dense_grid import DenseGrid, channels_second, stack_case
+from slicefill.imputation.exact_grid import impute_exactly
+from slicefill.imputation.grids import refuse_too_much, slices_per_interval
 from slicefill.imputation.methods import FOLDER
 from slicefill.imputation.methods.classical import RULES
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
 from slicefill.imputation.orientation import Turn
+from slicefill.imputation.orthogonal import orthogonalise
+from slicefill.imputation.trace import confidence_record
 from slicefill.io.checkpoints import read_checkpoint
 from slicefill.params import ImputationParams, WindowParams
 from slicefill.plugins import System, find_kind, find_system
-from slicefill.types import Array, Case, Checkpoint, Method, Stack, SyntheticSlices, Volume
+from slicefill.types import Case, Checkpoint, Method, Stack, SyntheticSlices, Volume
 
 _CONFIDENCE_STEPS = 1000  # errors of a hundredth matter: the 255 steps of a byte are too coarse
 
@@ -140,19 +141,38 @@ def impute_case(
         case: Image `(I, J, K)` or `(I, J, K, C)`, label or none.
         imputer: The method.
         params: Through-plane axis, number of slices per interval, and whether acquired slices that
-            the method changes are put back.
+            the method changes are put back. With `exact`, acquired slices stay only where they fall
+            on the grid (`slicefill.imputation.exact_grid`).
         rng: For methods that draw samples; seeded by `params.seed` if omitted.
 
     Returns:
         Image and label on the denser grid, in the stored dtype, intensity scale and world of
         the input, every acquired slice bit-identical unless the method replaces it (the record
-        says `acquired_slices`: `kept` or `replaced`); no label where the method imputes none (the
-        record says `labels`: `imputed` or `none`); maps
+        says `acquired_slices`: `kept`, `replaced`, or with `orthogonal` perhaps `resampled`); no
+        label where the method imputes none (the record says `labels`: `imputed` or `none`); maps
         `synthetic_mask` (1 = synthetic) and `confidence` ([0, 1], acquired slices 1; the record
         says of what: `confidence`: `agreement` or `expected_error`); a record with the origin of
         every slice. Of a method that draws several samples, `image` is as the method says and the
         maps `sample_1`, `sample_2`, … hold the samples, in the stored dtype.
+
+    Raises:
+        BadCase: If the result would have more slices or bytes than `params` allow.
     """
+    refuse_too_much(case, params)
+    if params.orthogonal and (straight := orthogonalise(case, params.through_plane)) is not case:
+        made = impute_case(straight, imputer, params.model_copy(update={"orthogonal": False}), rng)
+        asked = {**made.record["parameters"], "orthogonal": True}
+        changed = {"acquired_slices": "resampled", "parameters": asked}
+        return replace(made, record={**made.record, **changed})
+    if params.exact:
+        return impute_exactly(case, partial(_impute_by, imputer, rng), imputer.method, params)
+    return _impute_intervals(case, imputer, params, rng)
+
+
+def _impute_intervals(
+    case: Case, imputer: Imputer, params: ImputationParams, rng: np.random.Generator | None
+) -> Case:
+    """Impute as many slices in every interval."""
     axis = through_plane_axis(case.image.affine, params.through_plane)
     count = slices_per_interval(case.image.spacing, axis, params)
     positions = [n / (count + 1) for n in range(1, count + 1)]
@@ -193,13 +213,14 @@ def _impute(
     return blend(choice, made, stack, positions), choice
 
 
-def slices_per_interval(spacing: Array, axis: int, params: ImputationParams) -> int:
-    """Number of synthetic slices per interval by the configured rule."""
-    if params.target_spacing is not None:
-        return spacing_count(float(spacing[axis]), params.target_spacing)
-    if params.count == "N_A":
-        return adaptive_count(spacing, axis)
-    return int(params.count or 0)
+def _impute_by(
+    imputer: Imputer,
+    rng: np.random.Generator | None,
+    case: Case,
+    method: Method,
+    params: ImputationParams,
+) -> Case:
+    return impute_case(case, replace(imputer, method=method), params, rng)
 
 
 def _maps(synthetic: SyntheticSlices, grid: DenseGrid) -> dict[str, Volume]:
@@ -243,52 +264,3 @@ def _record(
         "versions": {"slicefill": __version__, "torch": version("torch"), "numpy": np.__version__},
         "source": dict(case.record),
     }
-
-
-_DIGITS = 5
-
-
-def confidence_record(stack: Stack, synthetic: SyntheticSlices) -> dict[str, Any]:
-    """Say what confidence means, and how much of it there is.
-
-    Returns:
-        `confidence`, which measure it is (see `SyntheticSlices`); `abstained`, the mean share of a
-        synthetic slice at which a classical method was believed, None where the method cannot
-        abstain; and `slices`, in the order of the dense grid: of each its `index`; of an acquired
-        one the index in the stack, `acquired`; of a synthetic one the two it lies `between`, its
-        position `t`, mean `confidence`, and `abstained`. Means are over the voxels at which either
-        of the two shows more than background; None where there is none.
-    """
-    slices = _trace(stack, synthetic)
-    shares = [one["abstained"] for one in slices if one.get("abstained") is not None]
-    abstained = round(float(np.mean(shares)), _DIGITS) if shares else None
-    return {"confidence": synthetic.measure, "abstained": abstained, "slices": slices}
-
-
-def _trace(stack: Stack, synthetic: SyntheticSlices) -> list[dict[str, Any]]:
-    step = synthetic.confidence.shape[1] + 1
-    shows: Array = np.any(stack.normalised() > 0, axis=1)
-    slices: list[dict[str, Any]] = []
-    for interval in range(len(stack.image) - 1):
-        slices.append({"index": interval * step, "acquired": interval})
-        there = shows[interval] | shows[interval + 1]
-        for n in range(step - 1):
-            place = {
-                "index": interval * step + n + 1,
-                "between": [interval, interval + 1],
-                "t": (n + 1) / step,
-            }
-            slices.append({**place, **_belief(synthetic, (interval, n), there)})
-    return [*slices, {"index": len(slices), "acquired": len(stack.image) - 1}]
-
-
-def _belief(
-    synthetic: SyntheticSlices, place: tuple[int, int], there: Array
-) -> dict[str, float | None]:
-    """Mean confidence and abstained fraction of one synthetic slice where it shows something."""
-    maps = {"confidence": synthetic.confidence, "abstained": synthetic.abstained}
-    return {name: _mean(each[place], there) for name, each in maps.items() if each is not None}
-
-
-def _mean(values: Array, where: Array) -> float | None:
-    return round(float(values[where].mean(dtype=np.float64)), _DIGITS) if where.any() else None

@@ -110,14 +110,20 @@ def _turning_error(header: nib.Nifti1Header, affine: Array, shape: tuple[int, ..
     return angle * float(np.linalg.norm(nib.affines.voxel_sizes(affine) * shape[:3]))
 
 
-def check_finite(volume: Volume) -> None:
+_REPLACE = (
+    "replace them by the value of the background (numpy.nan_to_num does), or in a Kedro run: "
+    "--params ingestion.not_finite=background"
+)
+
+
+def check_finite(volume: Volume, remedy: str = _REPLACE) -> None:
     """Refuse NaN and infinite voxels."""
     broken = volume.stored.size - np.count_nonzero(np.isfinite(volume.stored))
     if broken:
         raise BadCase(
             expected="finite voxels",
             found=f"{broken} that are NaN or infinite",
-            remedy="replace them by a value that means background",
+            remedy=remedy,
         )
 
 
@@ -129,7 +135,7 @@ def check_slices(volume: Volume, name: AxisName) -> None:
         raise BadCase(
             expected=f"2 slices or more along the through-plane axis ({name}: array axis {axis})",
             found=f"{count}",
-            remedy="set through_plane to the axis across slices, or leave the case out",
+            remedy="leave the case out; a Kedro run takes the axis across slices: --params axis=S",
         )
 
 
@@ -223,7 +229,8 @@ class BadCase(ValueError):  # noqa: N818 - it names a case, not a slip of ours
     def __str__(self) -> str:
         name = self.file and printable(self.file.name)
         where = ": ".join(part for part in (self.case, name) if part)
-        return f"{where}: expected {self.expected}, found {self.found}; {self.remedy}"
+        told = f"expected {self.expected}, found {self.found}; {self.remedy}"
+        return f"{where}: {told}" if where else told
 
 
 def printable(name: str) -> str:

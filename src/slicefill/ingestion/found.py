@@ -11,7 +11,9 @@ from pathlib import Path
 from slicefill.ingestion.checks import BadCase, printable
 
 _LONGEST = 160  # bytes of an id: with what is put around it, it must fit into a file name of 255
-_RESERVED = re.compile(r"_complete|_failed.*\.json", re.IGNORECASE)  # markers beside the cases
+_RESERVED = re.compile(
+    r"_complete|_left_over\.json|_failed.*\.json", re.IGNORECASE
+)  # markers beside the cases
 _SHOWN = 3  # files named for a reason
 
 

@@ -38,9 +38,12 @@ def merge_labels(label: Volume, params: LabelParams) -> Volume:
         raise BadCase(
             expected=f"label ids {_listed(sorted(known))}",
             found=f"also {_listed(unlisted)}",
-            remedy="add them to labels.names or labels.groups, or set labels.unlisted: background",
+            remedy="add them to ingestion.labels.names or groups, or set "
+            "ingestion.labels.unlisted=background (or keep)",
         )
-    base = ids if params.unlisted == "keep" else np.zeros_like(ids)
+    merged_ids = list(chain.from_iterable(sources.values()))
+    kept = ~np.isin(ids, merged_ids) if params.unlisted == "keep" else False
+    base = np.where(kept, ids, 0)
     merged = base.astype(_smallest_type([*sources, int(base.min()), int(base.max())]))
     for new, old in sources.items():
         merged[np.isin(ids, old)] = new
@@ -94,7 +97,8 @@ def _smallest_type(ids: list[int]) -> type[np.unsignedinteger[Any]]:
         raise BadCase(
             expected=f"label ids in 0 … {_LARGEST}",
             found=f"{min(ids)} … {max(ids)}",
-            remedy="map them with labels.groups",
+            remedy="give them such numbers in the file, or by ingestion.labels.groups (new id: "
+            "[ids in the file]) and ingestion.labels.names",
         )
     return np.uint8 if max(ids) < 256 else np.uint16
 

@@ -18,6 +18,7 @@ from slicefill.ingestion.labels import merge_labels
 from slicefill.ingestion.mgh import read_mgh
 from slicefill.ingestion.nifti import read_nifti
 from slicefill.ingestion.sniffing import check_content
+from slicefill.ingestion.sparse_labels import check_annotation
 from slicefill.ingestion.suffixes import MGH, NIFTI, VOLUMES, suffix_of
 from slicefill.params import IngestionParams
 from slicefill.types import Case, Volume
@@ -39,7 +40,7 @@ def read_raw_case(raw: RawCase, params: IngestionParams) -> Case:
     with about(raw.id, raw.place):
         image = _read_volume(raw.image, params)
         image = choose_channel(image, params.channel)
-        checks.check_finite(image)
+        image = _finite(image, params)
         checks.check_slices(image, params.through_plane)
     label = None if params.labels.need == "ignored" else _read_label(raw, image, params)
     return Case(image, label)
@@ -59,9 +60,21 @@ def checked_case(image: Volume, label: Volume | None, params: IngestionParams) -
     checks.check_affine(image.affine)
     image = choose_channel(image, params.channel)
     checks.check_voxel_type(image.stored.dtype)
-    checks.check_finite(image)
+    image = _finite(image, params)
     checks.check_slices(image, params.through_plane)
     return Case(image, None if label is None else _checked_label(label, image, params))
+
+
+def _finite(image: Volume, params: IngestionParams) -> Volume:
+    if params.not_finite == "refuse":
+        checks.check_finite(image)
+        return image
+    finite = np.isfinite(image.stored)
+    if finite.all() or not finite.any():
+        checks.check_finite(image)
+        return image
+    lowest = image.stored[finite].min()
+    return image.with_stored(np.where(finite, image.stored, lowest).astype(image.stored.dtype))
 
 
 def choose_channel(volume: Volume, channel: int | Literal["all"] | None) -> Volume:
@@ -79,17 +92,19 @@ def choose_channel(volume: Volume, channel: int | Literal["all"] | None) -> Volu
     stored = np.squeeze(volume.stored, axis=single)
     count = stored.shape[3] if stored.ndim > 3 else 1
     if stored.ndim > 4 or (channel is None and count > 1):
-        expected = "one channel" if channel is None else "one axis of channels"
+        many = stored.ndim > 4
         raise BadCase(
-            expected=expected,
+            expected="one axis of channels or time points" if many else "one channel",
             found=f"shape {'x'.join(map(str, shape))}",
-            remedy="set channel to an index or to all; split 5D files first",
+            remedy="write a file for every index of the last axis, (x, y, z, channel) each"
+            if many
+            else "set ingestion.channel to an index or to all",
         )
     if isinstance(channel, int) and channel >= count:
         raise BadCase(
             expected=f"channel {channel} (counted from 0)",
             found=f"{count} channels",
-            remedy="set channel to one that every case has",
+            remedy="set ingestion.channel to one that every case has, or to all",
         )
     if isinstance(channel, int) and stored.ndim == 4:
         stored = stored[..., channel]
@@ -150,7 +165,7 @@ def _read_label(raw: RawCase, image: Volume, params: IngestionParams) -> Volume 
             raise BadCase(
                 expected="a label map",
                 found="none",
-                remedy="add it, leave the case out, or set labels.need: optional",
+                remedy="add it, leave the case out, or set ingestion.labels.need=optional",
                 case=raw.id,
                 file=raw.place,
             )
@@ -160,7 +175,22 @@ def _read_label(raw: RawCase, image: Volume, params: IngestionParams) -> Volume 
 
 
 def _checked_label(label: Volume, image: Volume, params: IngestionParams) -> Volume:
-    label = choose_channel(label, channel=None)
-    checks.check_finite(label)
+    label = _single_label(label)
+    checks.check_finite(label, remedy="store 0 there, or the id that is meant")
     checks.check_same_grid(image, label, params.affine_tolerance)
-    return merge_labels(label, params.labels)
+    merged = merge_labels(label, params.labels)
+    if params.labels.sparse == "refuse":
+        check_annotation(merged, params.through_plane)
+    return merged
+
+
+def _single_label(label: Volume) -> Volume:
+    """Drop axes of length 1; a label map has one id per voxel."""
+    try:
+        return choose_channel(label, channel=None)
+    except BadCase as error:
+        raise BadCase(
+            expected="one label id per voxel",
+            found=error.found,
+            remedy="give one map of ids: of masks in channels, one id each",
+        ) from error

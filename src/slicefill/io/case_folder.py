@@ -17,6 +17,8 @@ from slicefill.io.storage import Location, read_file, replace_file, replace_fold
 from slicefill.types import Case, Prediction, Volume
 
 RECORD = "record.json"
+LEFT_OVER = "LEFT_OVER.txt"
+"""Marks a case that the last run did not make: an earlier one did."""
 _SUFFIX = ".nii.gz"
 _GZIP = b"\x1f\x8b"  # how such a file begins
 _COMPRESSION = 1  # nibabel's; more takes several times as long for a few percent

@@ -36,6 +36,7 @@ def merit(metric: str, values: pd.Series) -> pd.Series:
         ValueError: If there is no such metric.
 
     Example:
+        >>> import pandas as pd
         >>> merit("gradient_ratio", pd.Series([0.75, 1.5])).tolist()
         [-0.25, -0.5]
     """
@@ -159,6 +160,7 @@ def tested_columns(columns: Iterable[str], compared: Iterable[str]) -> list[str]
         compared: Those that were tested.
 
     Example:
+        >>> import pandas as pd
         >>> tested_columns(["psnr_body", "volume_bias_mean"], ["volume_bias_abs_mean", "psnr_body"])
         ['psnr_body', 'volume_bias_abs_mean']
     """

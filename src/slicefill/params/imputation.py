@@ -80,7 +80,7 @@ class ConfidenceParams(Params):
 class ImputationParams(Params):
     """How the intervals are imputed.
 
-    Without a word: by the shipped weights, every case, onto the nearest isotropic grid of eq. (20).
+    Without a word: by the shipped weights, every case, onto the grid nearest to isotropic.
     """
 
     methods: list[str] = Field(
@@ -94,12 +94,26 @@ class ImputationParams(Params):
         "all", description="which are imputed: those of the test subjects, or all"
     )
     through_plane: AxisName = "auto"
-    count: Annotated[int, Field(ge=0)] | Literal["N_A"] | None = Field(
-        "N_A",
-        description="synthetic slices per interval: fixed, or eq. (20); null: use target_spacing",
+    count: Annotated[int, Field(ge=0)] | Literal["nearest", "N_A"] | None = Field(
+        "nearest",
+        description="synthetic slices per interval: fixed; nearest: as many as come nearest to "
+        "isotropic; N_A: eq. (20), which rounds down; null: use target_spacing",
     )
     target_spacing: Positive | None = Field(
         None, description="mm; the nearest grid that keeps slices"
+    )
+    exact: bool = Field(
+        False,
+        description="exactly target_spacing: acquired slices stay only where they fall on the grid",
+    )
+    orthogonal: bool = Field(
+        False,
+        description="sheared grids (a tilted gantry) are first resampled onto axes at right "
+        "angles: no acquired voxel stays bit-identical",
+    )
+    most_slices: Count = Field(2000, description="a case that would have more is refused")
+    most_gb: Positive = Field(
+        4.0, description="a case whose volumes would take more, before compression, is refused"
     )
     batch_pixels: Count = Field(
         2**19, description="most pixels (pairs × rows × columns) in one batch: bounds memory"
@@ -135,11 +149,15 @@ class ImputationParams(Params):
     def decisive(self) -> dict[str, Any]:
         """What determines an imputed case, besides the method's own fingerprint."""
         others = {"methods", "weights", "cases", "batch_pixels", "confidence"}
+        others |= {"most_slices", "most_gb"}
         return self.model_dump(exclude=others)
 
     @model_validator(mode="after")
     def _one_rule(self) -> Self:
         if (self.count is None) == (self.target_spacing is None):
             msg = f"set one of count and target_spacing, got {self.count}, {self.target_spacing}"
+            raise ValueError(msg)
+        if self.exact and self.target_spacing is None:
+            msg = "exact: expected a spacing in mm (target_spacing, --spacing), got none"
             raise ValueError(msg)
         return self

@@ -6,7 +6,6 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from slicefill.params.base import AxisName, Count, Fraction, Params, Positive
-from slicefill.plugins import find_kind
 
 
 class SplitParams(Params):
@@ -38,6 +37,9 @@ class LabelParams(Params):
     names: dict[int, str] = Field(description="id after merging → name; 0 is the background")
     groups: dict[int, list[int]] | None = Field(description="new id → ids in the file; null: as is")
     unlisted: Literal["refuse", "background", "keep"] = Field(description="ids in no group or name")
+    sparse: Literal["refuse", "background"] = Field(
+        description="if only every n-th slice is labelled: refuse, or the others are background"
+    )
 
 
 class IngestionParams(Params):
@@ -55,6 +57,9 @@ class IngestionParams(Params):
         description="sform against qform, image against label: fraction of the smallest spacing"
     )
     step_tolerance: Positive = Field(description="uneven DICOM slice steps, fraction of the step")
+    not_finite: Literal["refuse", "background"] = Field(
+        description="NaN and infinite voxels: refused, or given the lowest finite value"
+    )
     labels: LabelParams
     strict: bool = Field(description="stop at the first bad case instead of quarantining it")
     limit: Count | None = Field(description="at most so many cases, drawn by split.seed; null: all")
@@ -63,6 +68,8 @@ class IngestionParams(Params):
     @field_validator("layout")
     @classmethod
     def _layout_exists(cls, layout: str) -> str:
+        from slicefill.plugins import find_kind  # which explains errors as these models do
+
         find_kind("slicefill.ingestion.layouts", layout)
         return layout
 
@@ -79,7 +86,14 @@ def own_scans() -> IngestionParams:
         through_plane="auto",
         affine_tolerance=0.1,
         step_tolerance=0.05,
-        labels=LabelParams(need="optional", names={0: "background"}, groups=None, unlisted="keep"),
+        not_finite="refuse",
+        labels=LabelParams(
+            need="optional",
+            names={0: "background"},
+            groups=None,
+            unlisted="keep",
+            sparse="refuse",
+        ),
         strict=False,
         limit=None,
         split=SplitParams(

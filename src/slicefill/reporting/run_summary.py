@@ -51,6 +51,21 @@ def tell_scores(summary: pd.DataFrame, method: str) -> str:
     return f"{method}: {', '.join(told)}" if told else ""
 
 
+def tell_dense(cases: Iterable[str]) -> str:
+    """Write how many cases there was nothing to impute in, and which.
+
+    Example:
+        >>> tell_dense(["a", "b"])
+        '2 cases need no imputing, their slices are dense already: a, b'
+    """
+    names = list(cases)
+    what = "1 case needs" if len(names) == 1 else f"{len(names)} cases need"
+    more = ", …" if len(names) > _LISTED else ""
+    whose = "its" if len(names) == 1 else "their"
+    listed = ", ".join(names[:_LISTED])
+    return f"{what} no imputing, {whose} slices are dense already: {listed}{more}"
+
+
 def tell_volumes(names: Iterable[str], new: int) -> str:
     """Write how many volumes there are, of what, and how many of them are new.
 

@@ -47,7 +47,7 @@ def subsample(case: Case, params: AnisotropizationParams) -> Case:
     Returns:
         The anisotropic case. Its record gains `axis` (of the array), `factor`, `profile`, `fwhm_mm`
         and the source slices `kept`, `removed` (between kept ones: the reference for scores)
-        and `excluded` (after the last kept one, which cannot be bracketed: never scored);
+        and `excluded` (after the last kept one, which cannot be bracketed: never scored), `affine`;
         `removed_origins_mm` is the world position of the first voxel of each removed slice.
 
     Raises:
@@ -79,6 +79,7 @@ def _record(image: Volume, axis: int, params: AnisotropizationParams) -> dict[st
     origins = np.outer(removed, np.eye(3)[axis])
     return {
         "axis": axis,
+        "affine": (image.affine @ step_map(axis, factor)).tolist(),
         "factor": factor,
         "profile": params.profile,
         "fwhm_mm": params.fwhm,

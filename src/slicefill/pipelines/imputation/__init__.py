@@ -3,7 +3,11 @@
 from kedro.pipeline import Node, Pipeline
 
 from slicefill.pipelines import anisotropization, ingestion, stage
-from slicefill.pipelines.imputation.nodes import impute_cases, verify_imputed
+from slicefill.pipelines.imputation.nodes import (
+    find_dense_cases,
+    impute_cases,
+    verify_imputed,
+)
 
 
 def create_pipeline(*, names: str = "params:imputation.methods", **_: object) -> Pipeline:
@@ -14,7 +18,7 @@ def create_pipeline(*, names: str = "params:imputation.methods", **_: object) ->
     Args:
         names: The dataset with the names of the methods.
     """
-    imputation = [_impute(names), _verify()]
+    imputation = [_find_dense(), _impute(names), _verify()]
     return (
         ingestion.create_pipeline()
         + anisotropization.create_pipeline()
@@ -22,10 +26,27 @@ def create_pipeline(*, names: str = "params:imputation.methods", **_: object) ->
     )
 
 
+def _find_dense() -> Node:
+    return Node(
+        find_dense_cases,
+        inputs=["acquired_cases", "splits", "params:imputation"],
+        outputs="dense_cases",
+        name="find_dense_cases",
+    )
+
+
 def _impute(names: str) -> Node:
     return Node(
         impute_cases,
-        inputs=["acquired_cases", "splits", "models", names, "params:imputation", "parameters"],
+        inputs=[
+            "acquired_cases",
+            "splits",
+            "models",
+            names,
+            "params:imputation",
+            "parameters",
+            "dense_cases",
+        ],
         outputs=["imputed_cases", "imputing_methods"],
         name="impute_cases",
     )

@@ -33,7 +33,8 @@ def import_cases(
     raw = {case.id: case for case in find_cases(raw_folder, params).cases}
     promises = {}
     for row in manifest.fillna("").itertuples():
-        own = fingerprint(row.image_sha256, row.label_sha256, params.channel, params.labels)
+        read = (params.channel, params.not_finite, params.labels)
+        own = fingerprint(row.image_sha256, row.label_sha256, *read)
         promises[str(row.case)] = Promise(partial(read_raw_case, raw[str(row.case)], params), own)
     return promises
 
