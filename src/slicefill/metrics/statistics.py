@@ -160,9 +160,8 @@ def tested_columns(columns: Iterable[str], compared: Iterable[str]) -> list[str]
         compared: Those that were tested.
 
     Example:
-        >>> import pandas as pd
-        >>> tested_columns(["psnr_body", "volume_bias_mean"], ["volume_bias_abs_mean", "psnr_body"])
-        ['psnr_body', 'volume_bias_abs_mean']
+        >>> tested_columns(["psnr_body", "ravd_mean"], ["ravd_abs_mean", "psnr_body"])
+        ['psnr_body', 'ravd_abs_mean']
     """
     known = set(compared)
     named = [each for column in columns for each in (column, _magnitude(column)) if each in known]
