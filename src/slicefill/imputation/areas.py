@@ -5,7 +5,7 @@ So the area of every label is interpolated, too, and the score of a label is rai
 it holds where it should.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -18,24 +18,26 @@ from slicefill.types import Array, Floats
 _HALF_WAY = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabelAreas:
     """Area of every label on every slice of a stack.
 
     Attributes:
-        shown: By id, ascending, `(D,)`, pixels; 0 is the background.
+        ids: K of them, ascending; 0 is the background.
+        shown: `(K, D)`, pixels.
         pixels: Of a slice.
     """
 
-    shown: Mapping[int, Floats]
+    ids: tuple[int, ...]
+    shown: Floats
     pixels: int
 
     @classmethod
     def count(cls, label: Array) -> Self:
         """Count the pixels of every id of a stack, `(D, H, W)`."""
-        ids = np.unique(label).tolist()
-        shown = {i: np.count_nonzero(label == i, axis=(1, 2)).astype(np.float64) for i in ids}
-        return cls(shown, label[0].size)
+        ids = np.unique(label)
+        shown = [np.count_nonzero(label == i, axis=(1, 2)) for i in ids]
+        return cls(tuple(ids.tolist()), np.array(shown, dtype=np.float64), label[0].size)
 
     def interpolate(
         self, positions: Sequence[float], ends: EndParams
@@ -62,16 +64,20 @@ class LabelAreas:
             {0: 2, 1: 3}
         """
         t = np.asarray(positions, dtype=np.float64)
-        labels = {i: area for i, area in self.shown.items() if i}
-        together = _sum(labels, len(next(iter(self.shown.values()))))
-        filled = np.minimum(interpolate_areas(together, t, ends), self.pixels)
-        apart = {i: interpolate_areas(area, t, ends) for i, area in labels.items()}
-        areas = {0: self.pixels - filled, **_add_up(apart, filled, labels, t)}
-        return {i: np.rint(np.maximum(areas[i], 0)).astype(int) for i in self.shown}
+        labels = self.shown[np.array(self.ids) != 0]
+        together, apart = np.split(
+            interpolate_areas(np.vstack([labels.sum(axis=0), labels]), t, ends), [1]
+        )
+        filled = np.minimum(together[0], self.pixels)
+        linear = _line(labels[:, :-1, None], labels[:, 1:, None], t)
+        share = linear / np.maximum(linear.sum(axis=0), 1)
+        areas = iter(np.rint(np.maximum(apart + (filled - apart.sum(axis=0)) * share, 0)))
+        rest = self.pixels - np.rint(filled)
+        return {i: (next(areas) if i else rest).astype(int) for i in self.ids}
 
 
 def interpolate_areas(areas: Floats, positions: Array, ends: EndParams) -> Floats:
-    """Interpolate the area of one label across every interval of a stack.
+    """Interpolate areas of labels across every interval of a stack.
 
     Where both neighbours show the label: the cubic through four slices (Catmull-Rom; a line
     beyond the ends of the stack), never below 0. Where one does, the area falls linearly to 0: a
@@ -80,12 +86,12 @@ def interpolate_areas(areas: Floats, positions: Array, ends: EndParams) -> Float
     off and ends half-way.
 
     Args:
-        areas: On every slice, `(D,)`.
+        areas: On every slice, `(..., D)`.
         positions: N values of t in (0, 1).
         ends: How ends are estimated.
 
     Returns:
-        `(D - 1, N)`, at least 0.
+        `(..., D - 1, N)`, at least 0.
 
     Example:
         What lost 12 of 18 pixels and has 6 ends half-way, what lost 6 and has 6 at the latest:
@@ -96,9 +102,9 @@ def interpolate_areas(areas: Floats, positions: Array, ends: EndParams) -> Float
         >>> interpolate_areas(np.array([12.0, 6, 0]), t, ends)[1].tolist()
         [4.0, 2.0]
     """
-    first, last = areas[:-1, None], areas[1:, None]
-    ahead, behind = np.full((2, len(areas) - 1, 1), np.nan)
-    behind[1:], ahead[:-1] = areas[:-2, None], areas[2:, None]
+    first, last = areas[..., :-1, None], areas[..., 1:, None]
+    behind, ahead = np.full((2, *first.shape), np.nan)
+    behind[..., 1:, :], ahead[..., :-1, :] = first[..., :-1, :], last[..., 1:, :]
     made = _cubic(behind, first, last, ahead, positions)
     made = np.where(last == 0, first * _remaining(behind, first, positions, ends), made)
     return np.where(first == 0, last * _remaining(ahead, last, 1 - positions, ends), made)
@@ -114,30 +120,19 @@ def raise_to_area(scores: Floats, area: int) -> Floats:
     if area <= 0:
         return np.full_like(scores, -np.inf)
     rank = scores.size - area
-    shifted: Floats = scores - np.partition(scores, rank, axis=None)[rank]
-    return shifted
+    return np.asarray(scores - np.partition(scores, rank, axis=None)[rank])
 
 
-def _add_up(
-    areas: Mapping[int, Array], filled: Array, shown: Mapping[int, Array], t: Array
-) -> dict[int, Array]:
-    """Let the areas of all labels add up to what they fill together, `(D - 1, N)` each."""
-    linear = {i: (1 - t) * area[:-1, None] + t * area[1:, None] for i, area in shown.items()}
-    missing, total = filled - _sum(areas, filled.shape), np.maximum(_sum(linear, filled.shape), 1)
-    return {i: area + missing * linear[i] / total for i, area in areas.items()}
-
-
-def _sum(areas: Mapping[int, Array], shape: int | tuple[int, ...]) -> Array:
-    return sum(areas.values(), np.zeros(shape))
+def _line(first: Floats, last: Floats, t: Array) -> Floats:
+    return np.asarray((1 - t) * first + t * last)
 
 
 def _cubic(before: Floats, first: Floats, last: Floats, after: Floats, t: Array) -> Floats:
     """Catmull-Rom; a slice that does not exist (nan) continues the line through the two."""
     before = np.where(np.isnan(before), 2 * first - last, before)
     after = np.where(np.isnan(after), 2 * last - first, after)
-    bent = (1 - t) * (before - 2 * first + last) + t * (first - 2 * last + after)
-    line = (1 - t) * first + t * last
-    return np.asarray(np.maximum(line - 0.5 * t * (1 - t) * bent, 0))
+    bent = _line(before - 2 * first + last, first - 2 * last + after, t)
+    return np.asarray(np.maximum(_line(first, last, t) - 0.5 * t * (1 - t) * bent, 0))
 
 
 def _remaining(before: Floats, last: Floats, t: Array, ends: EndParams) -> Floats:

@@ -40,7 +40,8 @@ def carry(ids, motion, rule, *, t=0.5, shown=None, intervals=slice(0, 1)):
     first, last = shown[intervals], shown[far_side(intervals)]
     labels = Labels.around(intervals, ids, (first, last), rule)
     made = (first + last) / 2
-    return labels.impute(motion, made, t)
+    areas = {label: area[intervals, 0] for label, area in rule.areas(ids, [t]).items()}
+    return labels.impute(motion, made, t, areas)
 
 
 def still(size, t=0.5, count=1):
@@ -91,7 +92,7 @@ def test_equal_slices_stay_as_they_are(t, field, seeded):
 
 def test_one_hot_fields_are_those_of_eq_5():
     first, last = torch.tensor([[[0, 1], [3, 3]]]), torch.tensor([[[0, 0], [1, 3]]])
-    fields = label_fields(torch.cat([first, last]).numpy(), slice(0, 1), "one_hot")
+    fields = label_fields(torch.cat([first, last]), slice(0, 1), "one_hot")
     assert set(fields) == {0, 1, 3}
     for label, field in fields.items():
         assert torch.equal(field.first, (first == label)[:, None].float())
@@ -200,11 +201,14 @@ def test_intensities_decide_where_outlines_leave_it_open():
     for side, left in enumerate((8, 12)):
         ids[side, :, left : left + 10] = shown[side, ..., left : left + 10] = 1
     both = shown[:1], shown[1:]
-    labels = Labels.around(slice(0, 1), ids, both, with_caution(appearance=0.5))
+    rule = with_caution(appearance=0.5)
+    labels = Labels.around(slice(0, 1), ids, both, rule)
+    areas = {label: area[0] for label, area in rule.areas(ids, [0.5]).items()}
     for left in (9, 10, 11):
         made = torch.zeros(1, 1, 16, 32)
         made[..., left : left + 10] = 1
-        assert torch.equal(labels.impute(still((16, 32)), made, 0.5), made[:, 0].long())
+        found = labels.impute(still((16, 32)), made, 0.5, areas)
+        assert torch.equal(found, made[:, 0].long())
 
 
 def test_of_equal_slices_caution_leaves_the_labels_as_they_are(seeded):

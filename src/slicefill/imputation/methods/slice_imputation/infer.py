@@ -71,6 +71,7 @@ def impute_by_flow(
     shown = torch.from_numpy(stack.normalised()[:, : model.channels])
     intensities = torch.from_numpy(stack.image)
     ids = None if stack.label is None else torch.from_numpy(stack.label.astype(np.int64))
+    areas = {} if ids is None else imputer.labels.areas(ids, positions)
     synthetic = _allocate(stack, len(positions), model.parts.error)
     window = torch.from_numpy(stack.window.astype(np.float32)).to(device)
     for intervals, box in batches(shown, imputer.batch_pixels):
@@ -86,7 +87,9 @@ def impute_by_flow(
             if synthetic.label is not None and whole.labels is not None:
                 guiding = image[:, : model.channels]
                 made = through_window(guiding, window[: model.channels]).clamp(0, 1)
-                synthetic.label[intervals, n] = whole.labels.impute(motion, made, t).cpu().numpy()
+                due = {label: area[intervals, n] for label, area in areas.items()}
+                found_ids = whole.labels.impute(motion, made, t, due)
+                synthetic.label[intervals, n] = found_ids.cpu().numpy()
     return synthetic
 
 

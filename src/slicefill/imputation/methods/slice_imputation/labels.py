@@ -89,6 +89,12 @@ class LabelRule:
             return cls("signed_distance", params.label_caution, params.label_ends)
         return cls(params.label_field)
 
+    def areas(self, ids: Tensor, positions: Sequence[float]) -> dict[int, Array]:
+        """With caution, areas of every id of a stack, `(D, H, W)`, at each t: `(D - 1, N)`."""
+        if self.caution is None:
+            return {}
+        return {**LabelAreas.count(ids.numpy()).interpolate(positions, self.ends)}
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -98,15 +104,11 @@ class Labels:
         fields: By id.
         looks: What they look like, by id; none where intensities have no say.
         rule: How they follow the image.
-        areas: On the slices of the intervals and one beyond on either side, where there is one.
-        inside: The intervals among those of `areas`.
     """
 
     fields: Mapping[int, Field]
     looks: Mapping[int, Look]
     rule: LabelRule
-    areas: LabelAreas
-    inside: slice
 
     @classmethod
     def around(
@@ -128,27 +130,26 @@ class Labels:
                 (ids[far_side(intervals)].to(device), shown[1]),
             )
             looks = look_at_labels(*both, rule.caution.nearby)
-        around, inside = _surroundings(ids, intervals)
-        fields = label_fields(around, inside, rule.field, rule.caution)
-        moved = {label: field.to(device) for label, field in fields.items()}
-        return cls(moved, looks, rule, LabelAreas.count(around), inside)
+        fields = label_fields(ids, intervals, rule.field, rule.caution)
+        return cls({label: field.to(device) for label, field in fields.items()}, looks, rule)
 
-    def impute(self, motion: Motion, made: Tensor, t: float) -> Tensor:
+    def impute(
+        self, motion: Motion, made: Tensor, t: float, areas: Mapping[int, Array] = _NOTHING
+    ) -> Tensor:
         """Impute the labels at t, `(B, H, W)`.
 
         Args:
             motion: Of the image.
             made: Synthetic slices in [0, 1], `(B, C, H, W)`.
             t: In (0, 1).
+            areas: Of every label on the B slices, `LabelRule.areas`.
         """
         caution = self.rule.caution
         if caution is None:
             return vote(motion, self.fields, t)
         likely = log_likelihoods(made, self.looks)
         evidence = {label: caution.appearance * value for label, value in likely.items()}
-        areas = self.areas.interpolate([t], self.rule.ends)
-        due = {label: area[self.inside, 0].tolist() for label, area in areas.items()}
-        return vote(follow_with_caution(motion, caution), self.fields, t, evidence, due)
+        return vote(follow_with_caution(motion, caution), self.fields, t, evidence, areas)
 
 
 def vote(
@@ -156,7 +157,7 @@ def vote(
     fields: Mapping[int, Field],
     t: float,
     evidence: Mapping[int, Tensor] = _NOTHING,
-    areas: Mapping[int, Sequence[int]] = _NOTHING,
+    areas: Mapping[int, Array] = _NOTHING,
 ) -> Tensor:
     """Warp and blend the fields of all labels and take the highest, `(B, H, W)`.
 
@@ -179,7 +180,7 @@ def vote(
         score = (decisive.blend(field.first, field.last) + field.bend(t))[:, 0]
         score = score + evidence.get(label, 0.0)
         if label in areas:
-            score = _raise_to_areas(score, areas[label])
+            score = _raise_to_areas(score, areas[label].tolist())
         best = torch.where(score > highest, label, best)
         highest = torch.maximum(score, highest)
     return best
@@ -213,12 +214,12 @@ def follow_with_caution(motion: Motion, caution: CautionParams) -> Motion:
 
 
 def label_fields(
-    ids: Array, intervals: slice, kind: str, caution: CautionParams | None = None
+    ids: Tensor, intervals: slice, kind: str, caution: CautionParams | None = None
 ) -> dict[int, Field]:
     """Turn the label ids around some intervals into one field per id that is there.
 
     Args:
-        ids: Of a stack, `(D, H, W)`.
+        ids: Of a whole stack, `(D, H, W)`, on the CPU.
         intervals: Consecutive ones: interval `g` lies between slices `g` and `g + 1`.
         kind: `one_hot` is the paper's (eq. 5). `signed_distance` is the distance to the outline in
             pixels, positive inside, so that what motion leaves unexplained is interpolated by
@@ -229,21 +230,17 @@ def label_fields(
         By id, ascending, `(B, 1, H, W)` for B intervals; ids that none of their slices shows are
         absent.
     """
-    fields = {}
-    for label in np.unique(ids[intervals.start : intervals.stop + 1]).tolist():
-        masks = ids == label
-        if kind == "one_hot":
-            fields[label] = _as_field(*_ends(masks.astype(np.float32), intervals))
-        else:
-            fields[label] = _by_distance(masks, intervals, caution)
-    return fields
-
-
-def _surroundings(ids: Tensor, intervals: slice) -> tuple[Array, slice]:
-    """Slices of some intervals and one beyond on either side, and the intervals among them."""
     start = max(intervals.start - 1, 0)
+    around = ids[start : intervals.stop + 2].numpy()
     inside = slice(intervals.start - start, intervals.stop - start)
-    return ids[start : intervals.stop + 2].numpy(), inside
+    fields = {}
+    for label in np.unique(around[inside.start : inside.stop + 1]).tolist():
+        masks = around == label
+        if kind == "one_hot":
+            fields[label] = _as_field(*_ends(masks.astype(np.float32), inside))
+        else:
+            fields[label] = _by_distance(masks, inside, caution)
+    return fields
 
 
 def _by_distance(masks: Array, intervals: slice, caution: CautionParams | None) -> Field:
