@@ -1,7 +1,7 @@
 """The formats of volumes by the end of their file names, in any case."""
 
 import unicodedata
-from pathlib import PurePath
+from pathlib import Path, PurePath, PurePosixPath
 
 NIFTI = (".nii.gz", ".nii.bz2", ".nii", ".hdr")
 MGH = (".mgz", ".mgh")
@@ -26,6 +26,14 @@ def stem_of(path: PurePath) -> str:
     """Return a name without the format's end, composed (NFC): macOS writes it decomposed."""
     name = path.name[: len(path.name) - len(suffix_of(path))]
     return unicodedata.normalize("NFC", name)
+
+
+def stem_below(path: Path, folder: Path) -> str:
+    """Return the path of a volume below a folder, with `/`, without the format's end.
+
+    In an object store, too, where `.` and a name make `./name`.
+    """
+    return PurePosixPath(path.relative_to(folder).as_posix()).with_name(stem_of(path)).as_posix()
 
 
 def is_hidden(path: PurePath) -> bool:

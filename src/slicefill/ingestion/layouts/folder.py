@@ -7,7 +7,7 @@ from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.found import Found, LeftAside, RawCase
 from slicefill.ingestion.label_names import pair_names
 from slicefill.ingestion.raw_files import list_files, volumes
-from slicefill.ingestion.suffixes import VOLUMES, stem_of
+from slicefill.ingestion.suffixes import VOLUMES, stem_below
 from slicefill.params import IngestionParams
 
 EXPECTED = f"images/ with {' '.join(VOLUMES)} files"
@@ -41,10 +41,7 @@ def find(folder: Path, params: IngestionParams) -> Found:
 def _named(folder: Path) -> _Named:
     if not folder.is_dir():
         return []
-    return [
-        ((path.parent.relative_to(folder) / stem_of(path)).as_posix(), path)
-        for path in volumes(list_files(folder)[0])
-    ]
+    return [(stem_below(path, folder), path) for path in volumes(list_files(folder)[0])]
 
 
 def _told_by_name(images: _Named) -> tuple[_Named, _Named]:

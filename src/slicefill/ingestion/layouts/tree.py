@@ -6,7 +6,7 @@ from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.found import Found, LeftAside, RawCase
 from slicefill.ingestion.label_names import Pairs, pair_names
 from slicefill.ingestion.raw_files import list_files, volumes
-from slicefill.ingestion.suffixes import stem_of
+from slicefill.ingestion.suffixes import stem_below
 from slicefill.params import IngestionParams
 
 EXPECTED = "volume files or DICOM series"
@@ -46,7 +46,7 @@ def _sort_name(
 
 
 def _name(path: Path, folder: Path) -> str:
-    return (path.parent.relative_to(folder) / stem_of(path)).as_posix()
+    return stem_below(path, folder)
 
 
 def _orphan(name: str, path: Path, problem: str) -> BadCase:
