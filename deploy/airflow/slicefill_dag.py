@@ -33,17 +33,17 @@ with DAG(
         for namespace in (
             "ingestion",
             "anisotropization",
+            "imputation",
             "synthesis",
             "evaluation",
-            "imputation",
         )
     }
     tasks["ingestion"] >> tasks["anisotropization"]
+    tasks["anisotropization"] >> tasks["imputation"]
+    tasks["ingestion"] >> tasks["imputation"]
+    tasks["synthesis"] >> tasks["imputation"]
     tasks["anisotropization"] >> tasks["synthesis"]
     tasks["ingestion"] >> tasks["synthesis"]
     tasks["imputation"] >> tasks["evaluation"]
     tasks["ingestion"] >> tasks["evaluation"]
     tasks["synthesis"] >> tasks["evaluation"]
-    tasks["anisotropization"] >> tasks["imputation"]
-    tasks["ingestion"] >> tasks["imputation"]
-    tasks["synthesis"] >> tasks["imputation"]
