@@ -12,8 +12,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tabulate import tabulate
-
 from slicefill.api import imputation_params
 from slicefill.batch.find import find_scans
 from slicefill.batch.impute import Order, impute_scans
@@ -101,7 +99,8 @@ def render(lines: Sequence[Line]) -> str:
     counts = Counter(outcome for _, _, outcome, _ in lines)
     told = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
     escaped = [[cell.replace("|", r"\|") for cell in line] for line in lines]
-    table = tabulate(escaped, _COLUMNS, tablefmt="pipe", disable_numparse=True)
+    rows = [_COLUMNS, ["---"] * len(_COLUMNS), *escaped]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)  # without the padding of tabulate
     return f"{_HEAD.format(command=command)}{len(lines)} lines: {told}.\n\n{table}\n"
 
 

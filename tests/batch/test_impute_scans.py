@@ -6,8 +6,10 @@ import pytest
 from slicefill.api import imputation_params, read, verify
 from slicefill.batch.find import find_scans
 from slicefill.batch.impute import Order, impute_scans
+from slicefill.batch.left_over import table_row
 from slicefill.batch.pairs import list_left_over, list_outputs
-from slicefill.batch.table import append_row, read_table
+from slicefill.batch.rehearse import rehearse_scans
+from slicefill.batch.table import Row, append_row, read_table
 from slicefill.batch.tasks import TABLE, make_plan
 from slicefill.imputation.impute import classical_imputer
 from slicefill.io.case_folder import write_volume
@@ -215,3 +217,23 @@ def test_a_scan_that_would_become_too_large_is_refused(scans, tmp_path):
     assert rows["two"].status == "refused"
     assert rows["two"].reason.startswith("two: two.nii.gz: expected at most 500 slices")
     assert not list((tmp_path / "out").glob("*.nii.gz"))
+
+
+def test_what_failed_is_not_taken_for_the_output_of_an_earlier_call():
+    """Its files may have been written in part."""
+    before = Row("one", "imputed", output="one.nii.gz", fingerprint="f")
+    known = {"one": before}
+    failed = table_row(Row("one", "failed", reason="disk full"), known)
+    assert (failed.output, failed.fingerprint) == ("one.nii.gz", "")
+    refused = table_row(Row("one", "refused", reason="damaged"), known)
+    assert (refused.output, refused.fingerprint) == ("one.nii.gz", "f")
+
+
+def test_a_rehearsal_names_a_link_to_nothing_as_a_call_does(scans, tmp_path):
+    (scans / "images" / "gone.nii.gz").symlink_to(tmp_path / "nowhere.nii.gz")
+    with find_scans(scans) as found:
+        plan = make_plan(scans, tmp_path / "out", found.cases, [])
+        rows = rehearse_scans(plan, LINEAR, lambda _: None)
+    assert rows["gone"].status == "refused"
+    assert "a link to nothing" in rows["gone"].reason
+    assert "a link to nothing" in run(scans, tmp_path / "out")["gone"].reason

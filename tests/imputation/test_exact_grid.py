@@ -5,6 +5,8 @@ import pytest
 
 from slicefill.api import impute, verify
 from slicefill.geometry import slices_first
+from slicefill.imputation import impute as impute_module
+from slicefill.imputation.choice import Choice
 from slicefill.imputation.impute import classical_imputer, impute_case
 from slicefill.imputation.verification import verify_imputed_case, with_grid
 from slicefill.ingestion.checks import BadCase
@@ -133,3 +135,15 @@ def test_python_callers_get_an_exact_grid_that_verifies(case):
     made = impute(image, method="linear", spacing=1.5, exact=True)
     assert made.header.get_zooms()[2] == pytest.approx(1.5)
     assert verify(made, image) == []
+
+
+@pytest.mark.parametrize("share", [0.4, 1.0])
+def test_what_is_blended_in_lies_on_the_exact_grid_too(volume, monkeypatch, share):
+    """A ramp stays one only where network and cubic are asked for the same places."""
+    monkeypatch.setattr(impute_module, "choose", lambda stack, predict: Choice(cubic=share))
+    source, rule = ramp(volume, 3.3), params(1.0)
+    imputer = replace(classical_imputer("linear", rule), kind="pretrained")
+    made = impute_case(source, imputer, rule)
+    values = made.image.stored[2, 3]
+    np.testing.assert_allclose(values, 100 * np.arange(len(values)), rtol=1e-4, atol=0.1)
+    assert made.record["choice"]["cubic"] == share

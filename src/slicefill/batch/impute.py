@@ -87,26 +87,30 @@ def impute_scans(
     known = {} if table is None else read_table(table)
     work = MakeThenWrite(partial(_make, imputer, order, known), partial(_write, table))
     rows: dict[str, Row] = {}
-    entries: dict[str, Row] = {}
 
     def note(name: str, outcome: Any) -> None:
         task = plan.tasks[name]
         row = outcome if isinstance(outcome, Row) else _failed(task, outcome)
-        entries[name] = table_row(row, known)
-        stays = row.status == "kept" or row.reason.endswith(REMEDY)
-        rows[name] = row if stays else entries[name]
-        if table is not None and entries[name] != known.get(name):
-            append_row(table, entries[name])
+        entry = table_row(row, known)
+        there = row.status == "kept" or row.reason.endswith(REMEDY)
+        rows[name] = row if there else entry
+        if table is not None and entry != known.get(name) and not row.reason.endswith(REMEDY):
+            append_row(table, entry)
         report(rows[name])
 
     run_each(work, plan.tasks, executor, "impute", note=note)
     if table is not None:
-        for case, row in rows_beside(plan, known).items():
-            if row != known.get(case):
-                append_row(table, row)
-            if row.status == "left over":
-                report(row)
+        _note_others(plan, table, known, report)
     return {name: rows[name] for name in plan.tasks}
+
+
+def _note_others(plan: Plan, table: Path, known: Mapping[str, Row], report: Report) -> None:
+    """Note in the table what became of scans that were refused at once or not found any more."""
+    for row in rows_beside(plan, known).values():
+        if row != known.get(row.case):
+            append_row(table, row)
+        if row.status == "left over":
+            report(row)
 
 
 def find_made(
@@ -126,9 +130,10 @@ def find_made(
     """
     name, before = task.raw.id, known.get(task.raw.id)
     if before is not None and before.fingerprint == own:
-        finished = before.status != "begun" and bool(before.output)
-        complete = finished and all(path.exists() for path in task.outputs.values())
-        return (replace(before, status="kept", reason="") if complete else None), []
+        whole = before.output and before.status in ("imputed", "refused", "left over")
+        complete = whole and all(path.exists() for path in task.outputs.values())
+        minded = before.reason if before.status == "imputed" else ""
+        return (replace(before, status="kept", reason=minded) if complete else None), []
     there = [path for path in task.outputs.values() if path.exists()]
     if there and not overwrite:
         reason = f"{there[0]} exists already; {REMEDY}"
@@ -236,19 +241,19 @@ def _write_dicom(case: Case, task: Task, folder: Path) -> None:
 
 
 def scan_fingerprint(task: Task, rule: str) -> str:
-    """Return the fingerprint of what is made of a scan: its files, the method, the parameters."""
+    """Return the fingerprint of what is made of a scan: its files, the method, the parameters.
+
+    Of files that cannot be read it is "": their reader says why.
+    """
     from slicefill.ingestion.companions import source_files
     from slicefill.ingestion.integrity import checksum
-    from slicefill.ingestion.reading import read_raw_case
-    from slicefill.params.ingestion import own_scans
 
     raw = task.raw
     try:
         label = checksum(source_files(raw.label)) if raw.label else ""
         return fingerprint(checksum(source_files(raw.image)), label, rule)
-    except OSError:  # the reader says what is wrong with the file
-        read_raw_case(raw, own_scans())
-        raise
+    except OSError:
+        return ""
 
 
 def _failed(task: Task, failure: Any) -> Row:

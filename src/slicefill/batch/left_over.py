@@ -26,7 +26,9 @@ def table_row(row: Row, known: Mapping[str, Row]) -> Row:
         return row
     if row.reason.endswith(REMEDY):
         return before
-    return replace(row, output=before.output, fingerprint=before.fingerprint)
+    # What failed may have been written in part.
+    own = "" if row.status == "failed" else before.fingerprint
+    return replace(row, output=before.output, fingerprint=own)
 
 
 def rows_beside(plan: Plan, known: Mapping[str, Row]) -> dict[str, Row]:

@@ -85,7 +85,8 @@ def list_left_over(output: Path) -> dict[str, str]:
     if (output / TABLE).exists():
         rows = read_table(output / TABLE).values()
         left = [row for row in rows if row.output and row.status not in MADE]
-        return {row.output: row.reason for row in left if (output / row.output).exists()}
+        there = [row for row in left if (output / row.output).exists()]
+        return {row.output: row.reason or row.status for row in there}
     return {
         str(folder.relative_to(output.parent)): f"see {LEFT_OVER} in it"
         for folder in _case_folders(output)

@@ -90,6 +90,11 @@ class _Results:
         """Name the method that the experiment is about."""
         return str(self._catalog.load("params:variant"))
 
+    def exact(self) -> bool:
+        """Whether slices are imputed exactly so far apart, where acquired ones need not lie."""
+        name = "params:imputation.exact"
+        return name in self._catalog and bool(self._catalog.load(name))
+
     def failures(self) -> int:
         """Count the cases and models that failed."""
         made: list[Any] = [self._catalog.get(name) for name in self._names]
@@ -137,7 +142,8 @@ def _left_out(results: _Results) -> list[str]:
 def _verified(results: _Results) -> list[str]:
     table = results.load("verification", pd.DataFrame({"passed": []}))
     passed = int(table["passed"].sum())
-    return [f"{passed} of {len(table)} keep every acquired slice bit for bit"] if passed else []
+    kept = "every acquired slice" + (" that falls on the grid" if results.exact() else "")
+    return [f"{passed} of {len(table)} keep {kept} bit for bit"] if passed else []
 
 
 def _scores(results: _Results) -> list[str]:

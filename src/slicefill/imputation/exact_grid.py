@@ -1,6 +1,5 @@
 """Imputation onto slices of exactly the distance that is asked for, wherever they fall."""
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,10 +23,13 @@ _DIGITS = 6  # of positions: a millionth of an interval
 _COARSE = 2.0  # slices so many intervals apart would leave out what was acquired between them
 
 
+Placing = Callable[[Method], Method]
+"""Makes of a method that imputes evenly spaced slices one that imputes them elsewhere."""
+
+
 def impute_exactly(
     case: Case,
-    impute: Callable[[Case, Method, ImputationParams], Case],
-    method: Method,
+    impute: Callable[[Case, ImputationParams, Placing], Case],
     params: ImputationParams,
 ) -> Case:
     """Impute a case onto slices `target_spacing` apart, from its first acquired slice on.
@@ -39,8 +41,7 @@ def impute_exactly(
 
     Args:
         case: Image `(I, J, K)` or `(I, J, K, C)`, label or none.
-        impute: Imputes a case by a method, so many slices in every interval.
-        method: Imputes the intervals of a stack.
+        impute: Imputes a case, so many slices in every interval, by its method as it is placed.
         params: With `target_spacing`.
 
     Returns:
@@ -61,11 +62,10 @@ def impute_exactly(
     places = exact_places(case.image.stored.shape[axis], target / spacing)
     grid = _Places(places, case.image.stored.shape[axis])
     counted = {"exact": False, "target_spacing": None, "count": grid.most}
-    unlimited = {"most_slices": sys.maxsize, "most_gb": np.inf}  # the caller has checked
     flipped = Turn.of(case.image.affine, axis).flips[0]
-    own = _AtPlaces(method, grid.positions, flipped)
-    made = impute(case, own, params.model_copy(update={**counted, **unlimited}))
-    asked = {name: getattr(params, name) for name in (*counted, *unlimited)}
+    placing = partial(_AtPlaces, positions=grid.positions, flipped=flipped)
+    made = impute(case, params.model_copy(update=counted), placing)
+    asked = {name: getattr(params, name) for name in counted}
     picked = _pick(made, case, grid, axis, target)
     parameters = {**made.record["parameters"], **asked}
     return replace(picked, record={**picked.record, "parameters": parameters})

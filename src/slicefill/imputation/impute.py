@@ -15,7 +15,7 @@ from slicefill.geometry import through_plane_axis
 from slicefill.imputation.background import Background
 from slicefill.imputation.choice import Choice, blend, choose
 from slicefill.imputation.dense_grid import DenseGrid, channels_second, stack_case
-from slicefill.imputation.exact_grid import impute_exactly
+from slicefill.imputation.exact_grid import Placing, impute_exactly
 from slicefill.imputation.grids import refuse_too_much, slices_per_interval
 from slicefill.imputation.methods import FOLDER
 from slicefill.imputation.methods.classical import RULES
@@ -165,14 +165,18 @@ def impute_case(
         changed = {"acquired_slices": "resampled", "parameters": asked}
         return replace(made, record={**made.record, **changed})
     if params.exact:
-        return impute_exactly(case, partial(_impute_by, imputer, rng), imputer.method, params)
-    return _impute_intervals(case, imputer, params, rng)
+        return impute_exactly(case, partial(_impute_intervals, imputer, rng), params)
+    return _impute_intervals(imputer, rng, case, params)
 
 
 def _impute_intervals(
-    case: Case, imputer: Imputer, params: ImputationParams, rng: np.random.Generator | None
+    imputer: Imputer,
+    rng: np.random.Generator | None,
+    case: Case,
+    params: ImputationParams,
+    placing: Placing | None = None,
 ) -> Case:
-    """Impute as many slices in every interval."""
+    """Impute as many slices in every interval, evenly spaced but for what `placing` changes."""
     axis = through_plane_axis(case.image.affine, params.through_plane)
     count = slices_per_interval(case.image.spacing, axis, params)
     positions = [n / (count + 1) for n in range(1, count + 1)]
@@ -180,7 +184,7 @@ def _impute_intervals(
     turn = Turn.of(case.image.affine, axis)
     rng = rng or np.random.default_rng(params.seed)
     background = Background.of(channels_second(case.image, axis), stack.padding)
-    made, choice = _impute(turn.stack(stack), positions, imputer, params, rng)
+    made, choice = _impute(turn.stack(stack), positions, imputer, params, rng, placing)
     synthetic = background.keep(turn.back(made))
     grid = DenseGrid(case.image, axis, count)
     replaced = None if params.restore_acquired else synthetic.acquired
@@ -204,23 +208,24 @@ def _impute(
     imputer: Imputer,
     params: ImputationParams,
     rng: np.random.Generator,
+    placing: Placing | None,
 ) -> tuple[SyntheticSlices, Choice | None]:
     """Impute a stack; blend in cubic interpolation where the scan says that it pays."""
-    made = imputer.method(stack, positions, rng)
-    if not (params.choose and positions and imputer.kind in (PRETRAINED, ADAPTED)):
-        return made, None
-    choice = choose(stack, lambda sparse: imputer.method(sparse, [0.5], rng))
-    return blend(choice, made, stack, positions), choice
+    method, choice = imputer.method, None
+    if params.choose and positions and imputer.kind in (PRETRAINED, ADAPTED):
+        choice = choose(stack, lambda sparse: imputer.method(sparse, [0.5], rng))
+        method = partial(_impute_blended, imputer.method, choice)
+    return (placing(method) if placing else method)(stack, positions, rng), choice
 
 
-def _impute_by(
-    imputer: Imputer,
-    rng: np.random.Generator | None,
-    case: Case,
+def _impute_blended(
     method: Method,
-    params: ImputationParams,
-) -> Case:
-    return impute_case(case, replace(imputer, method=method), params, rng)
+    choice: Choice,
+    stack: Stack,
+    positions: Sequence[float],
+    rng: np.random.Generator,
+) -> SyntheticSlices:
+    return blend(choice, method(stack, positions, rng), stack, positions)
 
 
 def _maps(synthetic: SyntheticSlices, grid: DenseGrid) -> dict[str, Volume]:
