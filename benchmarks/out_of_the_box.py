@@ -43,6 +43,7 @@ SHOWN = {
     "ssim_body": "SSIM",
     "dice_mean": "Dice",
     "volume_bias_mean": "volume bias",
+    "background_changed": "background changed",
     "confidence_mean": "confidence",
     "confidence_due": "confidence due",
     "confidence_rank": "confidence rank",
@@ -181,6 +182,8 @@ def render(measured: list[Measured], half: str, absent: list[str]) -> str:
     """Write all tables as Markdown: one per set and factor, then the targets."""
     note = (
         "Synthetic slices only, inside the body; mean ± standard deviation over subjects. "
+        "*Background changed*: share of synthetic voxels that differ from the constant background "
+        "of both acquired neighbours. "
         "*Confidence due*: what the mean confidence should be, 1 - mean absolute error / "
         "width of the window. "
         "*Confidence rank*: Spearman's correlation of 1 - confidence with the absolute error."

@@ -212,3 +212,18 @@ def test_confidence_is_held_against_the_true_error(sets, data, volume, sign):
     assert scores["confidence_rank"] == pytest.approx(sign, abs=0.01)
     due = scores["confidence_due"] if sign > 0 else 1 - scores["confidence_due"]
     assert scores["confidence_mean"] == pytest.approx(due, abs=1 / 255)
+
+
+def test_changed_background_is_counted_between_background_alone(sets, volume):
+    """Background fills 10 rows of 12; one synthetic voxel of it is changed, and one of the body."""
+    stored, _ = scan(0)
+    stored[:10] = -5
+    truth = Case(volume(stored, np.eye(4)))
+    changed = stored.copy()
+    changed[3, 4, 1] = changed[11, 4, 1] = 900
+    slices = sets.Correspondence(2, np.arange(9), np.arange(9), np.arange(9) % 2 == 1)
+    for made, share in ((stored, 0.0), (changed, 1 / (10 * 13 * 4))):
+        imputed = Case(volume(made, np.eye(4)), record={"count": 1})
+        assert sets.background_changed(imputed, truth, slices) == pytest.approx(share)
+    noise = Case(volume(scan(0)[0], np.eye(4)), record={"count": 1})
+    assert np.isnan(sets.background_changed(noise, noise, slices))
