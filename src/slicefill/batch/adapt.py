@@ -1,6 +1,6 @@
 """The shipped weights learn from the scans of a plan before they impute them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 from slicefill.batch.tasks import Plan, Task
@@ -34,7 +34,7 @@ def adapted_loader(
     from slicefill.imputation.methods.adapted.holding_out import Scans
     from slicefill.imputation.methods.adapted.params import default_params
     from slicefill.imputation.methods.pretrained import load_pretrained
-    from slicefill.training.fit import Run
+    from slicefill.training.fit import Run, Stateless, ignore
 
     rule = default_params(params.through_plane, params.hardware).within(minutes)
     start = load_pretrained()
@@ -45,27 +45,12 @@ def adapted_loader(
     own = adaptation_fingerprint(scans, start, rule)
     checkpoint = kept.load() if kept else None
     if checkpoint is None or checkpoint["fingerprint"] != own:
-        store = Nothing() if folder is None else StateFile(folder / "adapting.pt")
-        checkpoint = adapt(scans, start, rule, Run(store, _ignore))
+        store = Stateless() if folder is None else StateFile(folder / "adapting.pt")
+        checkpoint = adapt(scans, start, rule, Run(store, ignore))
         if kept:
             kept.save(checkpoint)
     say(_told(checkpoint))
     return partial(learned_imputer, checkpoint["kind"], checkpoint)
-
-
-class Nothing:
-    """Keeps no state: a single scan has no folder for it (`fit.StateStore`)."""
-
-    def load(self) -> Checkpoint | None:
-        """Return None."""
-        return None
-
-    def save(self, state: Checkpoint) -> None:
-        """Do nothing."""
-
-
-def _ignore(values: Mapping[str, float], epoch: int) -> None:
-    """Report nothing."""
 
 
 def _promise(task: Task) -> Promise:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slicefill import __version__
+from slicefill.command_line.wording import CASES_LEFT_OUT, UsageError
 
 if TYPE_CHECKING:
     from slicefill.batch.bids import Outcome
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from slicefill.params import ImputationParams
 
 REFUSED = "refused"
-_SOME_REFUSED = 3  # exit code: finished, but not for every scan
 _DESCRIPTION = """\
 Impute the slices between the acquired slices of the scans of a BIDS data set, and their label maps
 in derivatives/. Outputs are a BIDS derivative data set: *_desc-imputed_<suffix>.nii.gz and
@@ -28,10 +28,6 @@ examples:
   slicefill-bids /data /data/derivatives/slicefill participant
   slicefill-bids /data /out participant --participant-label 01 02 --suffix T2w FLAIR --spacing 1
 """
-
-
-class _UsageError(Exception):
-    """The arguments do not fit what is on disk."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         return _participants(arguments)
-    except (_UsageError, FileExistsError, FileNotFoundError) as error:
+    except (UsageError, FileExistsError, FileNotFoundError) as error:
         parser.error(str(error))
 
 
@@ -91,13 +87,13 @@ def _participants(arguments: argparse.Namespace) -> int:
     if bids == out:
         msg = f"{bids}: expected a folder of their own for the outputs, such as "
         msg += f"{bids}/derivatives/slicefill"
-        raise _UsageError(msg)
+        raise UsageError(msg)
     images, rule = _images(bids, arguments), _rule(arguments)
     write_description(bids, out)
     counts = _show(impute_scans(images, bids, out, *rule), bids)
     told = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
     print(f"{told}; results: {out}")
-    return _SOME_REFUSED if counts[REFUSED] else 0
+    return CASES_LEFT_OUT if counts[REFUSED] else 0
 
 
 def _rule(arguments: argparse.Namespace) -> tuple["Imputer", "ImputationParams"]:
@@ -109,28 +105,28 @@ def _rule(arguments: argparse.Namespace) -> tuple["Imputer", "ImputationParams"]
         params = imputation_params(**given)
         return load_named(arguments.method, params), params
     except ValueError as error:
-        raise _UsageError(str(error)) from error
+        raise UsageError(str(error)) from error
 
 
 def _images(bids: Path, arguments: argparse.Namespace) -> list[Path]:
     """List the scans that are asked for.
 
     Raises:
-        _UsageError: If there is none, or a subject that was named is not there.
+        UsageError: If there is none, or a subject that was named is not there.
     """
     found = [*bids.glob("sub-*/anat/*.nii*"), *bids.glob("sub-*/ses-*/anat/*.nii*")]
     subjects = {path.relative_to(bids).parts[0] for path in found}
     missing = sorted(_prefixed(arguments.participant_label, "sub-") - subjects)
     if missing:
         msg = f"--participant-label: expected one of {_listed(subjects)}, got {_listed(missing)}"
-        raise _UsageError(msg)
+        raise UsageError(msg)
     chosen = [path for path in sorted(found) if _is_chosen(path, arguments)]
     images = [path for path in chosen if _suffix(path) in arguments.suffix]
     if not images:
         wanted = f"sub-*/[ses-*/]anat/*_{{{','.join(arguments.suffix)}}}.nii[.gz]"
         msg = f"{bids}: expected {wanted}, found scans with the suffixes "
         msg += f"{_listed({_suffix(path) for path in chosen})}; name one with --suffix"
-        raise _UsageError(msg)
+        raise UsageError(msg)
     return images
 
 

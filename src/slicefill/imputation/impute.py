@@ -111,13 +111,12 @@ def load_named(method: str | Mapping[str, Any], params: ImputationParams) -> Imp
     if isinstance(method, str) and method.endswith(".pt"):
         return learned_imputer(Path(method).stem, read_checkpoint(Path(method)), params)
     if isinstance(method, str):
-        if method in RULES:
-            method = {"kind": "classical", "rule": method}
-        elif method in (names := [PRETRAINED, *RULES]):
-            method = {"kind": method}
-        else:
+        names = (PRETRAINED, *RULES)
+        if method not in names:
             msg = f"method: expected {', '.join(names)} or a checkpoint (.pt), got {method!r}"
             raise ValueError(msg)
+        shipped = method == PRETRAINED
+        method = {"kind": method} if shipped else {"kind": "classical", "rule": method}
     name = str(method.get("rule", method.get("kind")))
     return load_imputer(find_system(FOLDER, name, method), None, params)
 

@@ -43,12 +43,12 @@ def read_itk(path: Path) -> Volume:
         elif reader == "MetaImageIO":
             check_metaimage(plain)
         image = SimpleITK.ReadImage(str(plain), imageIO=reader)
-        stored = _channels_last(image)
+        stored = channels_last(image)
         if reader == "GiplImageIO":
             check_length(plain.stat().st_size, _GIPL_HEADER + stored.nbytes)
     checks.check_voxel_type(stored.dtype)
     checks.check_shape(stored.shape)
-    return Volume(stored, new_header(stored, _affine(image)))
+    return Volume(stored, new_header(stored, affine_of(image)))
 
 
 @contextmanager
@@ -64,7 +64,7 @@ def _plain(path: Path, suffix: str) -> Iterator[Path]:
         yield plain
 
 
-def _channels_last(image: Any) -> Array:
+def channels_last(image: Any) -> Array:
     """Voxels as `(I, J, K)` or `(I, J, K, C)`; ITK hands out `(K, J, I)` or `(K, J, I, C)`."""
     array = SimpleITK.GetArrayFromImage(image)
     if image.GetNumberOfComponentsPerPixel() > 1:
@@ -72,7 +72,8 @@ def _channels_last(image: Any) -> Array:
     return array.T
 
 
-def _affine(image: Any) -> NDArray[np.float64]:
+def affine_of(image: Any) -> NDArray[np.float64]:
+    """Voxel to world of an image, `(4, 4)`, mm; from ITK's LPS to RAS."""
     dimension = image.GetDimension()
     direction = np.reshape(image.GetDirection(), (dimension, dimension))[:3, :3]
     affine = np.eye(4)

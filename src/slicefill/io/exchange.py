@@ -169,20 +169,11 @@ def to_nibabel(volume: Volume) -> Any:
 
 def from_itk(image: Any) -> Volume:
     """Wrap a SimpleITK image; its geometry goes from ITK's LPS to RAS."""
-    import SimpleITK
-
-    from slicefill.ingestion.itk import LPS_TO_RAS
+    from slicefill.ingestion.itk import affine_of, channels_last
     from slicefill.ingestion.nifti import new_header
 
-    stored = SimpleITK.GetArrayFromImage(image)  # (K, J, I) or (K, J, I, C)
-    if image.GetNumberOfComponentsPerPixel() > 1:
-        stored = np.moveaxis(stored, -1, 0)
-    dimension = image.GetDimension()
-    direction = np.reshape(image.GetDirection(), (dimension, dimension))[:3, :3]
-    affine = np.eye(4)
-    affine[:3, :3] = direction * image.GetSpacing()[:3]
-    affine[:3, 3] = image.GetOrigin()[:3]
-    return Volume(stored.T, new_header(stored.T, LPS_TO_RAS @ affine))
+    stored = channels_last(image)
+    return Volume(stored, new_header(stored, affine_of(image)))
 
 
 def to_itk(volume: Volume) -> Any:

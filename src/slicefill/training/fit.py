@@ -53,6 +53,17 @@ class StateStore(Protocol):
         """Replace the state, whole or not at all."""
 
 
+class Stateless:
+    """Store of a training that is not continued, and for which there is no place."""
+
+    def load(self) -> State | None:
+        """Return None."""
+        return None
+
+    def save(self, state: State) -> None:
+        """Do nothing."""
+
+
 @dataclass(frozen=True)
 class Run:
     """Connections of a training to the outside.
@@ -70,7 +81,7 @@ def share_run(fabric: Fabric, run: Run) -> Run:
     """Share a run among the processes of a training: rank 0 reads for all, writes and reports."""
     if fabric.world_size == 1:
         return run
-    return Run(_SharedStore(fabric, run.store), run.report if fabric.is_global_zero else _ignore)
+    return Run(_SharedStore(fabric, run.store), run.report if fabric.is_global_zero else ignore)
 
 
 @dataclass(frozen=True)
@@ -86,8 +97,8 @@ class _SharedStore:
             self.store.save(state)
 
 
-def _ignore(values: Mapping[str, float], epoch: int) -> None:
-    """Stand in for the reporter of rank 0."""
+def ignore(values: Mapping[str, float], epoch: int) -> None:
+    """Report nothing (`Run.report`)."""
 
 
 class Learner(Protocol):

@@ -20,7 +20,7 @@ from slicefill.segmentation.engines import find_engine
 from slicefill.segmentation.interface import SegmentationData, Setting
 from slicefill.segmentation.scans import Scan, ScanPromise, describe_slices, make_scan
 from slicefill.simulation.subsampling import AnisotropizationParams, subsample
-from slicefill.training.fit import Run, State
+from slicefill.training.fit import Run, Stateless
 from slicefill.tuning.folds import Fold
 from slicefill.types import Checkpoint, Lazy, Promise
 
@@ -180,14 +180,3 @@ def require_objectives(names: Sequence[str]) -> None:
     if unknown:
         msg = f"tuning.objectives: expected {', '.join(OBJECTIVES)}, got {', '.join(unknown)}"
         raise ValueError(msg)
-
-
-class Stateless:
-    """Store of a training too short to be continued; it keeps nothing (`fit.StateStore`)."""
-
-    def load(self) -> State | None:
-        """Return None."""
-        return None
-
-    def save(self, state: State) -> None:
-        """Do nothing."""

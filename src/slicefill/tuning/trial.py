@@ -20,9 +20,9 @@ from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.imputation.methods.slice_imputation.training import train_on
 from slicefill.imputation.methods.slice_imputation.training_set import TrainingSet
 from slicefill.params.tuning import TuningParams
-from slicefill.training.fit import Run
+from slicefill.training.fit import Run, Stateless
 from slicefill.tuning.folds import Fold
-from slicefill.tuning.objectives import OBJECTIVES, Stateless, TrialScorer
+from slicefill.tuning.objectives import OBJECTIVES, TrialScorer
 from slicefill.tuning.space import apply_values, suggest
 
 Report = Callable[[Mapping[str, float], int], None]

@@ -17,7 +17,7 @@ def find(folder: Path, params: IngestionParams) -> Found:
     from slicefill.ingestion.dicom_sorting import sort_dicom
 
     files, _ = list_files(folder)
-    scans = {path: _name(path, folder) for path in volumes(files)}
+    scans = {path: stem_below(path, folder) for path in volumes(files)}
     found = sort_dicom([path for path in files if path not in scans], folder)
     pairs = pair_names(sorted(set(scans.values())))
     by_name: dict[str, list[Path]] = {}
@@ -43,10 +43,6 @@ def _sort_name(
     else:
         label = by_name[pairs.label_of[name]][0] if name in pairs.label_of else None
         found.cases += [RawCase(name, path, label) for path in paths]
-
-
-def _name(path: Path, folder: Path) -> str:
-    return stem_below(path, folder)
 
 
 def _orphan(name: str, path: Path, problem: str) -> BadCase:
