@@ -90,7 +90,8 @@ def _gains(adaptation: pd.DataFrame) -> list[ReportTable]:
     if adaptation.empty:
         return []
     note = (
-        "PSNR of inner slices that were held out, pair by pair; better: fraction of the groups; "
+        "PSNR and SSIM of inner slices that were held out, and Dice of labels predicted for them, "
+        "pair by pair; better: fraction of the groups; "
         f"used: the weights that impute, {ADAPTED} or {PRETRAINED} (the shipped ones). "
         f"{adaptation['reason'].iloc[0]}."
     )

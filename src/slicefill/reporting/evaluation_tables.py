@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from slicefill.execution.serial import Failure
-from slicefill.imputation.methods.adapted.params import GAINS
+from slicefill.imputation.methods.adapted.params import DICE_GAINS, GAINS
 from slicefill.imputation.methods.pretrained import ADAPTED
 from slicefill.metrics.evaluation import CaseResult, MethodResult
 from slicefill.metrics.scoring import score_set
@@ -129,11 +129,15 @@ def tabulate_adaptation(models: Models) -> pd.DataFrame:
     """Tabulate what adaptation gained on held-out slices, as the model records it.
 
     Returns:
-        A row per kind of group, with `used`, the weights that impute (`adapted` or `pretrained`),
-        and the `reason`; none where nothing was adapted.
+        A row per kind of group and one, `labels`, of labelled slices where there are any, with
+        `used`, the weights that impute (`adapted` or `pretrained`), and the `reason`; none where
+        nothing was adapted.
     """
     model = models[ADAPTED]() if ADAPTED in models else {}
     found = model.get("adaptation", {"kinds": {}})
     shared = {name: found.get(name) for name in ("used", "steps", "reason")}
     rows = [{"slices": kind, **own, **shared} for kind, own in found["kinds"].items()]
-    return pd.DataFrame(rows, columns=["slices", *GAINS, *shared])
+    if labels := found.get("labels"):
+        dice = {name: labels[name] for name in DICE_GAINS}
+        rows.append({"slices": "labels", "groups": labels["slices"], **dice, **shared})
+    return pd.DataFrame(rows, columns=["slices", *GAINS, *DICE_GAINS, *shared])

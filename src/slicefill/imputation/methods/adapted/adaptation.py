@@ -9,7 +9,11 @@ import torch
 from torch import Tensor
 
 from slicefill.fingerprint import fingerprint, weights_fingerprint
-from slicefill.imputation.methods.adapted.acceptance import compare_weights, is_accepted
+from slicefill.imputation.methods.adapted.acceptance import (
+    compare_labels,
+    compare_weights,
+    list_objections,
+)
 from slicefill.imputation.methods.adapted.holding_out import Divided, Scans, divide
 from slicefill.imputation.methods.adapted.params import GAINS, AdaptationParams
 from slicefill.imputation.methods.adapted.sufficiency import (
@@ -31,6 +35,7 @@ from slicefill.training.fit import Run
 from slicefill.types import Checkpoint
 
 logger = logging.getLogger(__name__)
+_UNTRAINED = {"steps": 0, "best_epoch": 0}
 
 
 def adaptation_fingerprint(scans: Scans, start: Checkpoint, params: AdaptationParams) -> str:
@@ -63,8 +68,9 @@ def adapt(scans: Scans, start: Checkpoint, params: AdaptationParams, run: Run) -
     Returns:
         A checkpoint whose entry `adaptation` says what was found. Its `kind` is `adapted`, or
         `pretrained` where it holds the given weights: because the others are not better on every
-        kind of group, by `least_gain` and with a p of at most `largest_p`, or because so little can
-        be held out that no gain would have such a p; then nothing is trained.
+        kind of group, by `least_gain` and with a p of at most `largest_p`, or lower SSIM or Dice
+        of labels, or because so little can be held out that no gain would have such a p; then
+        nothing is trained.
 
     Raises:
         ValueError: If nothing can be held out, no group can be drawn, or a λ has no loss term.
@@ -105,7 +111,7 @@ def _undecided(
         "; or ".join([*(f"--params {each}" for each in remedies), "more scans"]),
     )
     kinds = {kind: {**dict.fromkeys(GAINS), "groups": count} for kind, count in counts.items()}
-    return {"reason": reason, "gain_db": None, "kinds": kinds, "steps": 0, "best_epoch": 0}
+    return {"reason": reason, "gain_db": None, "kinds": kinds, "labels": None, **_UNTRAINED}
 
 
 def _count_under(scans: Scans, start: Checkpoint, params: AdaptationParams) -> Counts:
@@ -125,18 +131,28 @@ def _learn(
     steps = [row["value"] for row in trained["history"] if row["term"] == "train/steps"]
     trained["weights"] = between(start["weights"], trained["weights"], params.fraction)
     gains = compare_weights(start, trained, training_set, synthesis)
-    accepted = is_accepted(gains["kinds"], params) and trained["epoch"] > 0
-    asked = f"a gain of at least {params.least_gain:g} dB with p <= {params.largest_p:g}"
+    labels = compare_labels(start, trained, divided.held_out, synthesis)
+    objections = list_objections(gains["kinds"], labels, params)
     found = {
-        "reason": f"{'every' if accepted else 'not every'} kind of held-out slices has {asked}",
+        "reason": "; ".join(objections) or _praise(labels, params),
         **gains,
+        "labels": labels,
         "steps": int(max(steps, default=0)),
         "best_epoch": trained["epoch"],
     }
-    _log(found, accepted, params)
+    accepted = not objections and trained["epoch"] > 0
+    _log(found, accepted)
     if accepted:
         return {**start, **trained, "kind": ADAPTED}, found
     return {**start, "kind": PRETRAINED, "history": trained["history"]}, found
+
+
+def _praise(labels: Mapping[str, Any] | None, params: AdaptationParams) -> str:
+    neither = "SSIM does not fall" if labels is None else "neither SSIM nor Dice of labels falls"
+    return (
+        f"every kind of held-out slices has a gain of at least {params.least_gain:g} dB with "
+        f"p <= {params.largest_p:g}, and {neither}"
+    )
 
 
 def between(
@@ -167,19 +183,22 @@ def training_params(start: Checkpoint, params: AdaptationParams) -> SynthesisPar
     )
 
 
-def _log(found: Mapping[str, Any], accepted: bool, params: AdaptationParams) -> None:
+def _log(found: Mapping[str, Any], accepted: bool) -> None:
     kinds = ", ".join(_told(name, kind) for name, kind in found["kinds"].items())
-    gain = found["gain_db"], kinds, found["steps"]
-    said = "adaptation: %+.2f dB on held-out inner slices (%s) after %d steps: "
+    labels = found["labels"]
+    dice = (
+        "" if labels is None else f", labels Dice {labels['dice_gain']:+.4f} of {labels['slices']}"
+    )
+    gain = found["gain_db"], kinds, dice, found["steps"]
+    said = "adaptation: %+.2f dB on held-out inner slices (%s%s) after %d steps: "
     if accepted:
         logger.info(said + "the adapted weights are used", *gain)
     else:
-        kept = "expected %g dB (adaptation.least_gain) and p <= %g (largest_p) of each; "
-        asked = params.least_gain, params.largest_p
-        logger.warning(said + kept + "the shipped weights are kept", *gain, *asked)
+        logger.warning(said + "%s; the shipped weights are kept", *gain, found["reason"])
 
 
 def _told(name: str, kind: Mapping[str, Any]) -> str:
     error = kind["standard_error"]
     spread = "" if error is None else f" ± {error:.2f}"
-    return f"{name} {kind['gain_db']:+.2f}{spread} of {kind['groups']}, p = {kind['p']:.2g}"
+    told = f"{name} {kind['gain_db']:+.2f}{spread} of {kind['groups']}, p = {kind['p']:.2g}"
+    return f"{told}, SSIM {kind['ssim_gain']:+.4f}"

@@ -11,8 +11,10 @@ from slicefill.imputation.methods.slice_imputation.params import (
 )
 from slicefill.params.base import AxisName, Count, HardwareParams, Params, Weight
 
-GAINS = ("gain_db", "standard_error", "groups", "better", "p")
+GAINS = ("gain_db", "standard_error", "groups", "better", "p", "ssim_gain", "ssim_fall_p")
 """What is known of the gain on held-out groups of one kind."""
+DICE_GAINS = ("dice_gain", "dice_fall_p")
+"""What is known of the labels of held-out slices."""
 
 
 class AdaptationParams(Params):
