@@ -9,6 +9,7 @@ from scipy.ndimage import gaussian_filter
 
 from slicefill.fingerprint import fingerprint
 from slicefill.params import PretrainingParams
+from slicefill.simulation.bodies import body_volume
 from slicefill.simulation.random_fields import smooth_field
 from slicefill.simulation.shapes import Shape3, random_labels
 from slicefill.simulation.virtual_subjects import virtual_brain
@@ -22,36 +23,42 @@ def procedural_cases(params: PretrainingParams, first: int, count: int) -> dict[
 
 
 def _made(params: PretrainingParams, seed: int) -> tuple[Callable[[], Case], str]:
-    recipe = (params.size, params.brain_fraction)
+    recipe = (params.size, params.brain_fraction, params.body_fraction)
     return partial(procedural_case, seed, *recipe), fingerprint("procedural", seed, *recipe)
 
 
-def procedural_case(seed: int, size: int, brain_fraction: float) -> Case:
+def procedural_case(
+    seed: int, size: int, brain_fraction: float, body_fraction: float = 0.0
+) -> Case:
     """Make a case of a procedural volume: float32, 1 mm, no label."""
     header = nib.Nifti1Header()
     header.set_data_shape((size,) * 3)
     header.set_data_dtype(np.float32)
     header.set_sform(np.eye(4), "scanner")
-    return Case(
-        Volume(procedural_volume(seed, size, brain_fraction), header), record={"seed": seed}
-    )
+    made = procedural_volume(seed, size, brain_fraction, body_fraction)
+    return Case(Volume(made, header), record={"seed": seed})
 
 
-def procedural_volume(seed: int, size: int, brain_fraction: float) -> Floats:
+def procedural_volume(
+    seed: int, size: int, brain_fraction: float, body_fraction: float = 0.0
+) -> Floats:
     """Make an isotropic volume that looks like a scan, but shows no real anatomy.
 
     Args:
         seed: The same gives the same volume.
         size: Voxels along each axis.
         brain_fraction: How many of the volumes are deformed average brains (MNI152) of random
-            contrast; the others are random shapes.
+            contrast.
+        body_fraction: How many are bodies in air; the others are random shapes.
 
     Returns:
         `(size, size, size)`, intensities in [0, 1].
     """
     rng = np.random.default_rng(seed)
-    shape = (size, size, size)
-    signal = _brain(shape, rng) if rng.random() < brain_fraction else _shapes(shape, rng)
+    shape, kind = (size, size, size), rng.random()
+    if kind >= 1 - body_fraction:
+        return scan(np.moveaxis(body_volume(shape, rng), 0, 2), rng)
+    signal = _brain(shape, rng) if kind < brain_fraction else _shapes(shape, rng)
     axes = rng.permutation(3)
     return scan(signal.transpose(axes), rng)
 

@@ -129,6 +129,12 @@ def _linear(depth: int, where: Array) -> Floats:
     return np.asarray(np.maximum(hats, 0), dtype=np.float32)
 
 
+def _bspline(depth: int, where: Array) -> Floats:
+    # mirrored ends: the spline is even about the first and the last slice, so it is level there
+    spline = CubicSpline(np.arange(depth), np.eye(depth), bc_type="clamped")
+    return np.asarray(spline(where), dtype=np.float32)
+
+
 def _cubic(depth: int, where: Array) -> Floats:
     spline = CubicSpline(np.arange(depth), np.eye(depth), bc_type="not-a-knot")
     return np.asarray(spline(where), dtype=np.float32)
@@ -138,6 +144,7 @@ _OPERATORS: dict[str, Callable[[int, Array], Floats]] = {
     "nearest": _nearest,
     "linear": _linear,
     "cubic": _cubic,
+    "bspline": _bspline,
     "shape_based": _linear,
     "shape_matched": _linear,
 }
@@ -165,7 +172,7 @@ def _score_by(
         return lambda identity, mask: (
             _shape_score(positions, mask, signed_distances(mask)) - _YIELDS * (identity == 0)
         )
-    if rule == "shape_matched":
+    if rule in ("bspline", "shape_matched"):
         areas = LabelAreas.count(label).interpolate(positions, ends)
         return lambda identity, mask: _matched_score(positions, mask, areas[identity])
     operator = slice_weights(rule, len(label), positions)
