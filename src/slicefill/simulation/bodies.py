@@ -1,4 +1,4 @@
-"""Bodies in air: outlines that move fast from slice to slice, skin, fat, muscle, organs and bones."""
+"""Bodies in air, with skin, fat, muscle, organs and bones; outlines move fast between slices."""
 
 import numpy as np
 

@@ -1,6 +1,7 @@
 """What a synthetic slice may be, before a network has learned which is best where."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,8 +18,7 @@ Flows = tuple[Floats, Floats]
 
 def find_flows(slices: Floats) -> list[Flows]:
     """Find the motion in every interval of slices in [0, 1], `(D, H, W)`."""
-    pairs = zip(slices[:-1], slices[1:], strict=True)
-    return [(dis_flow(first, last), dis_flow(last, first)) for first, last in pairs]
+    return [(dis_flow(a, b), dis_flow(b, a)) for a, b in pairwise(slices)]
 
 
 def fixed_candidates(

@@ -1,4 +1,4 @@
-"""Layers: a U-Net that sees many slices at once, and the head that fuses candidates at a position."""
+"""Layers: a U-Net that sees many slices at once, and the head that fuses candidates."""
 
 from collections.abc import Callable
 
@@ -73,7 +73,7 @@ class VolumeUNet(nn.Module):
 
 
 class FusionHead(nn.Module):
-    """From the features of both neighbours and the candidates at a position to what is made of them.
+    """From features of both neighbours and candidates of a position to the maps that fuse them.
 
     Args:
         features: Channels of a neighbour.

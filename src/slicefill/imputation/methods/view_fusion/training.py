@@ -1,7 +1,5 @@
 """Training of view fusion on volumes whose every slice is known."""
 
-
-
 from slicefill import __version__
 from slicefill.fingerprint import fingerprint, weights_fingerprint
 from slicefill.imputation.methods.view_fusion.learner import FusionData, FusionLearner

@@ -99,10 +99,11 @@ def _cut(
 ) -> Floats:
     """Cut a window from any volume, mirrored and turned at random."""
     volume = volumes[int(rng.integers(len(volumes)))]
-    span = (min(params.slices, (min(map(len, volumes)) - 1) // factor + 1) - 1) * factor + 1
-    starts = [rng.integers(0, max(1, n - m + 1)) for n, m in zip(volume.shape, (span, crop, crop))]
-    ranges = zip(starts, (span, crop, crop), strict=True)
-    window = volume[tuple(slice(start, start + size) for start, size in ranges)]
+    seen = min(params.slices, (len(volume) - 1) // factor + 1)
+    sizes = (seen - 1) * factor + 1, crop, crop
+    starts = [rng.integers(0, max(1, n - m + 1)) for n, m in zip(volume.shape, sizes, strict=True)]
+    places = [slice(start, start + m) for start, m in zip(starts, sizes, strict=True)]
+    window = volume[tuple(places)]
     for axis in range(3):
         if rng.random() < 0.5:
             window = np.flip(window, axis)
