@@ -69,7 +69,7 @@ class FusionLearner:
         mean = get_ema_multi_avg_fn(options.average)
         self._mean = AveragedModel(model, multi_avg_fn=mean)
         self._pool = VolumePool(data.training, params)
-        self._held_out = _held_out(data.validation, params)
+        self._held_out = _held_out(data.validation, params, model.multiple)
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """Train for one epoch and return the mean of every logged term."""
@@ -81,7 +81,7 @@ class FusionLearner:
             spent = 0.0 if self._timer is None else self._timer.spent()
             if spent >= 1:
                 break
-            rate = options.learning_rate * self._schedule(spent)
+            rate = options.learning_rate * self.schedule(spent)
             self._trained.set_learning_rate(rate)
             batch = draw_batch(volumes, self._params.windows, rng)
             for name, value in self._train_step(batch).items():
@@ -130,7 +130,7 @@ class FusionLearner:
         terms = {"rec": error.mean(), "error": likelihood, "linear": linear}
         return {f"train/{name}": float(term.detach()) for name, term in terms.items()}
 
-    def _schedule(self, spent: float) -> float:
+    def schedule(self, spent: float) -> float:
         """Factor on the learning rate: warm-up, constant, and down at the end of the time."""
         options = self._params.optimisation
         warm = min(1.0, (self._step + 1) / (options.warmup_steps + 1))
@@ -145,16 +145,17 @@ def _unwrapped(network: OptimisedNetwork) -> torch.nn.Module:
 
 
 def _held_out(
-    cases: Mapping[str, Promise], params: ViewFusionParams
+    cases: Mapping[str, Promise], params: ViewFusionParams, multiple: int
 ) -> list[tuple[int, WindowBatch]]:
-    """Cut a window from the middle of every held-out volume at every scored factor."""
+    """Cut held-out volumes at every scored factor, and to rows and columns of the multiple."""
     rng = np.random.default_rng(params.optimisation.seed)
     batches = []
     for name in sorted(cases):
         volume = read_volume(cases[name], params).astype(np.float32)
+        height, width = (size - size % multiple for size in volume.shape[1:3])
         for factor in _SCORED:
             span = ((len(volume) - 1) // factor) * factor + 1
-            batches.append((factor, cut_batch([volume[:span]], factor, rng)))
+            batches.append((factor, cut_batch([volume[:span, :height, :width]], factor, rng)))
     return batches
 
 

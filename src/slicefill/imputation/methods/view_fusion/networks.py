@@ -7,6 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _SLOPE = 0.1  # leaky ReLU
+_BRANCH = 0.5  # scale of what a block adds before it has learned
+_CENTRE, _SPREAD = 0.5, 3.0  # of intensities in [0, 1], so that their variance is about 1
+_APART = 3.0  # the same of differences between candidates
 _POSITION = 3  # t, 1 - t, 4 t (1 - t)
 
 
@@ -15,20 +18,22 @@ class PlanesBlock(nn.Module):
 
     Args:
         inputs: Channels in.
-        outputs: Channels out; where they are as many, the input is added.
+        outputs: Channels out; where they differ, what is added is a mixture of those in.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
+        self.mixed = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
         self.across = nn.Conv3d(inputs, outputs, 3, padding=1)
         self.within = nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.residual = inputs == outputs
+        keep_variance(self)
+        with torch.no_grad():
+            self.within.weight.mul_(_BRANCH)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, inputs, D, H, W)` → `(B, outputs, D, H, W)`."""
-        made = F.leaky_relu(self.across(x), _SLOPE)
-        made = by_slice(self.within, made)
-        return F.leaky_relu(made + x if self.residual else made, _SLOPE)
+        made = by_slice(self.within, F.leaky_relu(self.across(x), _SLOPE))
+        return F.leaky_relu(by_slice(self.mixed, x) + made, _SLOPE)
 
 
 class VolumeUNet(nn.Module):
@@ -57,9 +62,11 @@ class VolumeUNet(nn.Module):
         )
         steps = zip(widths[:0:-1], widths[-2::-1], strict=True)
         self.merge = nn.ModuleList(nn.Conv2d(i + o, o, 3, padding=1) for i, o in steps)
+        keep_variance(self.merge)
 
     def forward(self, stack: Tensor) -> Tensor:
         """`(B, C, D, H, W)` → features of blocks of pixels, `(B, widths[0], D, H/b, W/b)`."""
+        stack = _SPREAD * (stack - _CENTRE)
         x = by_slice(lambda s: F.pixel_unshuffle(s, self.block), stack)
         skips: list[Tensor] = []
         for level, blocks in enumerate(self.down):
@@ -93,6 +100,7 @@ class FusionHead(nn.Module):
         self.see = nn.Conv2d(width + candidates * block**2, width, 3, padding=1)
         self.think = nn.Conv2d(width, width, 3, padding=1)
         self.out = nn.Conv2d(width, outputs * block**2, 3, padding=1)
+        keep_variance(self)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]  # Conv2d has a bias by default
 
@@ -107,11 +115,21 @@ class FusionHead(nn.Module):
         at = torch.stack([t, 1 - t, 4 * t * (1 - t)], 1)
         scale, shift = self.position(at)[:, :, None, None].chunk(2, 1)
         x = F.leaky_relu(between * (1 + scale) + shift, _SLOPE)
-        x = torch.cat([x, F.pixel_unshuffle(candidates, self.block)], 1)
+        first = candidates[:, :1]
+        apart = torch.cat([first - _CENTRE, _APART * (candidates[:, 1:] - first)], 1)
+        x = torch.cat([x, F.pixel_unshuffle(_SPREAD * apart, self.block)], 1)
         x = F.leaky_relu(self.see(x), _SLOPE)
         x = x + F.leaky_relu(self.think(x), _SLOPE)
         made: Tensor = F.pixel_shuffle(self.out(x), self.block)
         return made
+
+
+def keep_variance(layers: nn.Module) -> None:
+    """Start convolutions so that features are as large behind a leaky ReLU as before it."""
+    for layer in layers.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Conv3d)):
+            nn.init.kaiming_normal_(layer.weight, _SLOPE)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # it has a bias by default
 
 
 def by_slice(function: Callable[[Tensor], Tensor], stack: Tensor) -> Tensor:
