@@ -56,8 +56,9 @@ def test_the_truth_of_a_window_lies_where_it_says():
 
 def test_what_is_to_be_made_is_the_volume_without_noise(params):
     case = procedural_case(10002, 40, 0.0)
-    seen, wanted = np.moveaxis(read_volume(Promise(lambda: case, "5"), params()), -1, 0)
-    assert np.abs(seen - wanted.astype(np.float32)).mean() > 0.01
+    volume = read_volume(Promise(lambda: case, "5"), params()).astype(np.float32)
+    seen, wanted = np.moveaxis(volume, -1, 0)
+    assert np.abs(seen - wanted).mean() > 0.01
     shown = np.moveaxis(case.maps["noiseless"].stored, 2, 0)
     assert np.corrcoef(wanted.ravel(), shown.ravel())[0, 1] > 0.999
     batch = cut_batch([np.stack([seen, wanted], -1)[:3, :32, :32]], 2, np.random.default_rng(0))
