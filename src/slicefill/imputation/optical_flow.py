@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from functools import cache
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slicefill.types import Floats, Stack
+from slicefill.types import Array, Floats, Stack
 
 _SMALLEST = 32  # pixels a side: DIS has no scale at which smaller slices could be searched
 Flow = Callable[[Floats, Floats], Floats]
@@ -44,12 +45,13 @@ def demons_flow(first: Floats, last: Floats, iterations: int, smoothing: float) 
     """
     import SimpleITK
 
-    demons = SimpleITK.FastSymmetricForcesDemonsRegistrationFilter()
+    itk: Any = SimpleITK  # its functions have no types
+    demons = itk.FastSymmetricForcesDemonsRegistrationFilter()
     demons.SetNumberOfIterations(iterations)
     demons.SetStandardDeviations(smoothing)
     demons.SetNumberOfThreads(1)
-    field = demons.Execute(*(SimpleITK.GetImageFromArray(each) for each in (first, last)))
-    flow = SimpleITK.GetArrayFromImage(field)[..., ::-1].transpose(2, 0, 1)
+    field = demons.Execute(*(itk.GetImageFromArray(each) for each in (first, last)))
+    flow = itk.GetArrayFromImage(field)[..., ::-1].transpose(2, 0, 1)
     found: Floats = np.ascontiguousarray(flow, np.float32)
     return found
 
@@ -77,10 +79,10 @@ def blend_along(first: Floats, last: Floats, flows: tuple[Floats, Floats], t: fl
         t: Position in (0, 1).
     """
     forward, backward = flows
-    to_first = t * (t * backward - (1 - t) * forward)
-    to_last = (1 - t) * ((1 - t) * forward - t * backward)
-    blended: Floats = (1 - t) * warp_slice(first, to_first) + t * warp_slice(last, to_last)
-    return np.asarray(blended, np.float32)
+    to_first: Floats = t * (t * backward - (1 - t) * forward)
+    to_last: Floats = (1 - t) * ((1 - t) * forward - t * backward)
+    from_first: Array = (1 - t) * warp_slice(first, to_first)
+    return np.asarray(from_first + t * warp_slice(last, to_last), np.float32)
 
 
 def impute_along(flow: Flow, stack: Stack, positions: Sequence[float]) -> Floats:

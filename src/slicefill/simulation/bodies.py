@@ -35,7 +35,7 @@ def _tissues(shape: Shape3, rng: np.random.Generator) -> Array:
     squeeze = np.exp(rng.uniform(0, np.log(4)))  # voxels across slices stand for so many
     scales = np.exp(rng.uniform(np.log(12), np.log(45))) * np.array([1 / squeeze, 1, 1])
     body = distance_to_zero(smooth_field(shape, scales, rng) + rng.uniform(-0.4, 1.0))
-    labels = np.where(body > 0, _SKIN, _AIR).astype(np.int16)
+    labels: Array = np.where(body > 0, _SKIN, _AIR).astype(np.int16)
     skin, fat = rng.uniform(0.5, 2.5), rng.uniform(0, 8)
     labels[body > skin] = _FAT
     labels[body > skin + fat] = _MUSCLE
@@ -47,7 +47,8 @@ def _tissues(shape: Shape3, rng: np.random.Generator) -> Array:
     for _ in range(rng.integers(0, 4)):
         _put_bone(labels, scales, rng)
     deviation = rng.uniform(0, 0.1) * 16
-    return sample(labels, displaced_grid(shape, deviation, 16.0, rng), order=0)
+    moved: Array = sample(labels, displaced_grid(shape, deviation, 16.0, rng), order=0)
+    return moved
 
 
 def _put_bone(labels: Array, scales: Array, rng: np.random.Generator) -> None:

@@ -150,7 +150,8 @@ def scan(signal: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
 
     def shown(values: Floats) -> Floats:
         scaled = (values - low) / max(high - low, 1e-3)
-        return np.clip(scaled, 0, 1, dtype=np.float32)
+        clipped: Floats = np.clip(scaled, 0, 1, dtype=np.float32)
+        return clipped
 
     return shown(seen), shown(mean)
 

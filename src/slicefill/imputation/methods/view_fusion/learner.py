@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -66,7 +66,7 @@ class FusionLearner:
         self._trained = optimise_network(
             fabric, model, options.learning_rate, options.gradient_clip
         )
-        mean = get_ema_multi_avg_fn(options.average)
+        mean = get_ema_multi_avg_fn(options.average)  # type: ignore[no-untyped-call]
         self._mean = AveragedModel(model, multi_avg_fn=mean)
         self._pool = VolumePool(data.training, params)
         self._held_out = _held_out(data.validation, params, model.multiple)
@@ -140,8 +140,7 @@ class FusionLearner:
 
 
 def _unwrapped(network: OptimisedNetwork) -> torch.nn.Module:
-    module: torch.nn.Module = network.network.module
-    return module
+    return cast(torch.nn.Module, network.network.module)
 
 
 def _held_out(

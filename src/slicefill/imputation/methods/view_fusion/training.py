@@ -1,10 +1,12 @@
 """Training of view fusion on volumes whose every slice is known."""
 
+from typing import Any
+
 from slicefill import __version__
 from slicefill.fingerprint import fingerprint, weights_fingerprint
 from slicefill.imputation.methods.view_fusion.learner import FusionData, FusionLearner
 from slicefill.imputation.methods.view_fusion.params import ViewFusionParams
-from slicefill.training.fit import Run, Schedule, Timer, fit
+from slicefill.training.fit import Run, Schedule, State, Timer, fit
 from slicefill.training.hardware import launch_fabric
 from slicefill.types import Checkpoint
 
@@ -47,7 +49,7 @@ def train(data: FusionData, params: ViewFusionParams, run: Run) -> Checkpoint:
 
 
 def make_checkpoint(
-    best: dict, history: list, motion: Checkpoint, params: ViewFusionParams, own: str
+    best: State, history: list[Any], motion: Checkpoint, params: ViewFusionParams, own: str
 ) -> Checkpoint:
     """Make the checkpoint of the best epoch of a training, with the entries of `train`."""
     return {

@@ -94,7 +94,7 @@ def cut_batch(windows: Sequence[Floats], factor: int, rng: np.random.Generator) 
         stacks.append(acquired[None])
         places.append(removed / factor)
         truth.append(window[np.arange(len(removed)) * factor + removed, None, ..., 1])
-        fixed.append(fixed_candidates(acquired, removed / factor, find_flows(acquired)))
+        fixed.append(fixed_candidates(acquired, (removed / factor).tolist(), find_flows(acquired)))
     parts = (np.stack(stacks), *(np.concatenate(part) for part in (fixed, places, truth)))
     return WindowBatch(*(torch.from_numpy(np.asarray(part, np.float32)) for part in parts))
 
