@@ -79,10 +79,10 @@ def blend_along(first: Floats, last: Floats, flows: tuple[Floats, Floats], t: fl
         t: Position in (0, 1).
     """
     forward, backward = flows
-    to_first: Floats = t * (t * backward - (1 - t) * forward)
-    to_last: Floats = (1 - t) * ((1 - t) * forward - t * backward)
-    from_first: Array = (1 - t) * warp_slice(first, to_first)
-    return np.asarray(from_first + t * warp_slice(last, to_last), np.float32)
+    to_first = t * (t * backward - (1 - t) * forward)
+    to_last = (1 - t) * ((1 - t) * forward - t * backward)
+    from_first: Array = (1 - t) * warp_slice(first, to_first.astype(np.float32))
+    return np.asarray(from_first + t * warp_slice(last, to_last.astype(np.float32)), np.float32)
 
 
 def impute_along(flow: Flow, stack: Stack, positions: Sequence[float]) -> Floats:

@@ -53,6 +53,7 @@ def _tissues(shape: Shape3, rng: np.random.Generator) -> Array:
 
 def _put_bone(labels: Array, scales: Array, rng: np.random.Generator) -> None:
     """Put a shaft or a plate with a bright cortex into what is not air or skin."""
+    depth: Array
     if rng.random() < 0.5:
         first, second = (smooth_field(labels.shape, scales, rng) for _ in range(2))
         depth = rng.uniform(2, 8) - np.hypot(distance_to_zero(first), distance_to_zero(second))
