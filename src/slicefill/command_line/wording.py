@@ -77,7 +77,7 @@ def add_method_options(command: argparse.ArgumentParser) -> None:
         "--method",
         default="pretrained",
         help="pretrained: the shipped weights (default); nearest, linear, cubic, "
-        "shape_based, shape_matched; or a checkpoint, a file that ends in .pt",
+        "bspline, shape_based, shape_matched; or a checkpoint, a file that ends in .pt",
     )
     _add_grid_options(command)
     command.add_argument(

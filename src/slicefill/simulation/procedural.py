@@ -9,10 +9,14 @@ from scipy.ndimage import gaussian_filter
 
 from slicefill.fingerprint import fingerprint
 from slicefill.params import PretrainingParams
+from slicefill.simulation.bodies import body_volume
 from slicefill.simulation.random_fields import smooth_field
 from slicefill.simulation.shapes import Shape3, random_labels
 from slicefill.simulation.virtual_subjects import virtual_brain
 from slicefill.types import Array, Case, Floats, Promise, Volume
+
+NOISELESS = "noiseless"
+"""Map of a made case: the volume without noise."""
 
 
 def procedural_cases(params: PretrainingParams, first: int, count: int) -> dict[str, Promise]:
@@ -22,36 +26,56 @@ def procedural_cases(params: PretrainingParams, first: int, count: int) -> dict[
 
 
 def _made(params: PretrainingParams, seed: int) -> tuple[Callable[[], Case], str]:
-    recipe = (params.size, params.brain_fraction)
+    recipe = (params.size, params.brain_fraction, params.body_fraction)
     return partial(procedural_case, seed, *recipe), fingerprint("procedural", seed, *recipe)
 
 
-def procedural_case(seed: int, size: int, brain_fraction: float) -> Case:
-    """Make a case of a procedural volume: float32, 1 mm, no label."""
+def procedural_case(
+    seed: int, size: int, brain_fraction: float, body_fraction: float = 0.0
+) -> Case:
+    """Make a case of a procedural volume: float32, 1 mm, no label.
+
+    Its map `noiseless` is what the mean of many such scans would show.
+    """
     header = nib.Nifti1Header()
     header.set_data_shape((size,) * 3)
     header.set_data_dtype(np.float32)
     header.set_sform(np.eye(4), "scanner")
+    seen, noiseless = _scanned(seed, size, brain_fraction, body_fraction)
     return Case(
-        Volume(procedural_volume(seed, size, brain_fraction), header), record={"seed": seed}
+        Volume(seen, header),
+        maps={NOISELESS: Volume(noiseless, header)},
+        record={"seed": seed},
     )
 
 
-def procedural_volume(seed: int, size: int, brain_fraction: float) -> Floats:
+def procedural_volume(
+    seed: int, size: int, brain_fraction: float, body_fraction: float = 0.0
+) -> Floats:
     """Make an isotropic volume that looks like a scan, but shows no real anatomy.
 
     Args:
         seed: The same gives the same volume.
         size: Voxels along each axis.
         brain_fraction: How many of the volumes are deformed average brains (MNI152) of random
-            contrast; the others are random shapes.
+            contrast.
+        body_fraction: How many are bodies in air; the others are random shapes.
 
     Returns:
         `(size, size, size)`, intensities in [0, 1].
     """
+    return _scanned(seed, size, brain_fraction, body_fraction)[0]
+
+
+def _scanned(
+    seed: int, size: int, brain_fraction: float, body_fraction: float
+) -> tuple[Floats, Floats]:
+    """Make a volume as it is seen, and the same without noise."""
     rng = np.random.default_rng(seed)
-    shape = (size, size, size)
-    signal = _brain(shape, rng) if rng.random() < brain_fraction else _shapes(shape, rng)
+    shape, kind = (size, size, size), rng.random()
+    if kind >= 1 - body_fraction:
+        return scan(np.moveaxis(body_volume(shape, rng), 0, 2), rng)
+    signal = _brain(shape, rng) if kind < brain_fraction else _shapes(shape, rng)
     axes = rng.permutation(3)
     return scan(signal.transpose(axes), rng)
 
@@ -105,7 +129,7 @@ def recolour(intensity: Floats, rng: np.random.Generator) -> Floats:
     return curve
 
 
-def scan(signal: Floats, rng: np.random.Generator) -> Floats:
+def scan(signal: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Scan a signal: bias field, partial volume, slice profile, noise; then its window.
 
     Args:
@@ -113,26 +137,39 @@ def scan(signal: Floats, rng: np.random.Generator) -> Floats:
         rng: Draws everything.
 
     Returns:
-        Intensities, of which the percentiles 0.5 and 99.5 are 0 and 1, clipped.
+        Intensities, of which the percentiles 0.5 and 99.5 are 0 and 1, clipped; and the mean of
+        what such scans would show, on the same scale.
     """
     bias = rng.uniform(0, 0.25) * smooth_field(signal.shape, rng.uniform(25, 60), rng)
     sigmas = rng.uniform(0.2, 0.9, 3)
     if rng.random() < 0.3:
         sigmas[rng.integers(3)] += rng.uniform(0, 1.5)  # a thick slice, or a coarse acquisition
-    seen = gaussian_filter(np.maximum(signal, 0) * np.exp(bias), sigmas)
-    seen = _with_noise(seen, rng)
+    noiseless = gaussian_filter(np.maximum(signal, 0) * np.exp(bias), sigmas)
+    seen, mean = _with_noise(noiseless, rng)
     low, high = np.percentile(seen, [0.5, 99.5])
-    shown: Floats = np.clip((seen - low) / max(high - low, 1e-3), 0, 1, dtype=np.float32)
-    return shown
+
+    def shown(values: Floats) -> Floats:
+        scaled = (values - low) / max(high - low, 1e-3)
+        clipped: Floats = np.clip(scaled, 0, 1, dtype=np.float32)
+        return clipped
+
+    return shown(seen), shown(mean)
 
 
-def _with_noise(seen: Floats, rng: np.random.Generator) -> Floats:
-    """Add Gaussian or Rician noise, white or as smooth as an interpolated image has it."""
+def _with_noise(seen: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Add Gaussian or Rician noise, white or as smooth as an interpolated image has it.
+
+    Returns:
+        With noise; and its mean, which lies above the signal where noise is Rician.
+    """
     deviation = rng.uniform(0, 0.06) if rng.random() < 0.8 else 0.0
     noise = rng.standard_normal((2, *seen.shape), np.float32)
     if rng.random() < 0.4:
         noise = gaussian_filter(noise, (0, *rng.uniform(0.2, 0.8, 3)))
         noise /= max(float(noise.std()), 1e-6)
     noise *= deviation
-    noisy: Floats = np.hypot(seen + noise[0], noise[1]) if rng.random() < 0.5 else seen + noise[0]
-    return noisy
+    if rng.random() < 0.5:
+        # right without signal and far above the noise, and within a few per cent between
+        mean = np.sqrt(seen**2 + np.float32(np.pi / 2 * deviation**2))
+        return np.hypot(seen + noise[0], noise[1]), mean
+    return seen + noise[0], seen

@@ -9,7 +9,7 @@ from slicefill.types import Array, Floats
 
 
 def smooth_field(
-    shape: Sequence[int], scale: float | Sequence[float], rng: np.random.Generator
+    shape: Sequence[int], scale: float | Sequence[float] | Array, rng: np.random.Generator
 ) -> Floats:
     """Random field of unit variance: Gaussians of sigma `scale` on a grid of that pitch.
 

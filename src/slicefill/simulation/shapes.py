@@ -48,7 +48,7 @@ def _blobs(shape: Shape3, rng: np.random.Generator) -> Array:
 
 def _shells(shape: Shape3, rng: np.random.Generator) -> Array:
     """Layers around blobs: skull, vessel walls, cortex."""
-    depth = _distance(smooth_field(shape, _scales(rng, 6, 20), rng) - rng.uniform(-0.5, 1.5))
+    depth = distance_to_zero(smooth_field(shape, _scales(rng, 6, 20), rng) - rng.uniform(-0.5, 1.5))
     inner = rng.uniform(0, 4)
     layer: Array = (depth > inner) & (depth < inner + rng.uniform(1, 5))
     return layer
@@ -56,7 +56,7 @@ def _shells(shape: Shape3, rng: np.random.Generator) -> Array:
 
 def _sheets(shape: Shape3, rng: np.random.Generator) -> Array:
     """Folded sheets: where a field is near zero."""
-    depth = np.abs(_distance(smooth_field(shape, _scales(rng, 3, 14), rng)))
+    depth = np.abs(distance_to_zero(smooth_field(shape, _scales(rng, 3, 14), rng)))
     sheet: Array = depth < rng.uniform(0.5, 2)
     return sheet
 
@@ -64,7 +64,7 @@ def _sheets(shape: Shape3, rng: np.random.Generator) -> Array:
 def _tubes(shape: Shape3, rng: np.random.Generator) -> Array:
     """Where two sheets meet: long tubes."""
     scale = _scales(rng, 5, 20)
-    first, second = (_distance(smooth_field(shape, scale, rng)) for _ in range(2))
+    first, second = (distance_to_zero(smooth_field(shape, scale, rng)) for _ in range(2))
     tube: Array = np.hypot(first, second) < rng.uniform(0.8, 4)
     return tube
 
@@ -116,7 +116,7 @@ def _scales(rng: np.random.Generator, low: float, high: float) -> list[float]:
     return [float(scale * np.exp(stretch)) for stretch in rng.uniform(-0.5, 0.5, 3)]
 
 
-def _distance(field: Floats) -> Floats:
+def distance_to_zero(field: Floats) -> Floats:
     """Approximate distance to where a field is zero, voxels: its value by its slope."""
     slope = np.sqrt(sum(np.square(g) for g in np.gradient(field)))
     distance: Floats = field / np.maximum(slope, 1e-3)

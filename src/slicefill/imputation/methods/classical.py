@@ -28,7 +28,7 @@ _ENDS = EndParams()
 class Params(BaseParams):
     """Which rule of interpolation."""
 
-    rule: str = Field(description="nearest, linear, cubic, shape_based or shape_matched")
+    rule: str = Field(description="nearest, linear, cubic, bspline, shape_based or shape_matched")
 
     @field_validator("rule")
     @classmethod
@@ -56,8 +56,9 @@ def impute_classically(
     """Impute every interval without motion.
 
     Images: `nearest` copies the nearer slice, `linear` blends two, `cubic` is the not-a-knot
-    spline through all slices (fewer than four: the parabola or line through them), and
-    `shape_based` and `shape_matched` are `linear`.
+    spline through all slices (fewer than four: the parabola or line through them), `bspline` the
+    cubic spline of slices that are mirrored at both ends, and `shape_based` and `shape_matched` are
+    `linear`.
 
     Labels: `nearest` copies. `linear` and `cubic` interpolate the mask of each id and take the
     id with most votes, as thresholding at 0.5 would; where votes are tied half-way, those of the
@@ -68,7 +69,7 @@ def impute_classically(
     first slice), save that by `shape_based` the background yields to any label.
 
     Args:
-        rule: `nearest`, `linear`, `cubic`, `shape_based` or `shape_matched`.
+        rule: `nearest`, `linear`, `cubic`, `bspline`, `shape_based` or `shape_matched`.
         stack: At least two slices.
         positions: t of the synthetic slices of each interval, in (0, 1); 0 is the first slice.
         ends: Where objects end, of `shape_matched`.
@@ -129,6 +130,12 @@ def _linear(depth: int, where: Array) -> Floats:
     return np.asarray(np.maximum(hats, 0), dtype=np.float32)
 
 
+def _bspline(depth: int, where: Array) -> Floats:
+    # mirrored ends: the spline is even about the first and the last slice, so it is level there
+    spline = CubicSpline(np.arange(depth), np.eye(depth), bc_type="clamped")
+    return np.asarray(spline(where), dtype=np.float32)
+
+
 def _cubic(depth: int, where: Array) -> Floats:
     spline = CubicSpline(np.arange(depth), np.eye(depth), bc_type="not-a-knot")
     return np.asarray(spline(where), dtype=np.float32)
@@ -138,6 +145,7 @@ _OPERATORS: dict[str, Callable[[int, Array], Floats]] = {
     "nearest": _nearest,
     "linear": _linear,
     "cubic": _cubic,
+    "bspline": _bspline,
     "shape_based": _linear,
     "shape_matched": _linear,
 }
@@ -165,7 +173,7 @@ def _score_by(
         return lambda identity, mask: (
             _shape_score(positions, mask, signed_distances(mask)) - _YIELDS * (identity == 0)
         )
-    if rule == "shape_matched":
+    if rule in ("bspline", "shape_matched"):
         areas = LabelAreas.count(label).interpolate(positions, ends)
         return lambda identity, mask: _matched_score(positions, mask, areas[identity])
     operator = slice_weights(rule, len(label), positions)

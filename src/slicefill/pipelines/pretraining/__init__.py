@@ -52,7 +52,12 @@ def release_weights(models: Models, variant: str, volumes: PretrainingParams) ->
         raise ValueError(msg)
     first = volumes.seed + volumes.training + volumes.validation
     unseen = range(first, first + volumes.calibration)
-    make = partial(procedural_volume, size=volumes.size, brain_fraction=volumes.brain_fraction)
+    make = partial(
+        procedural_volume,
+        size=volumes.size,
+        brain_fraction=volumes.brain_fraction,
+        body_fraction=volumes.body_fraction,
+    )
     checkpoint = calibrate(models[variant](), map(make, unseen), volumes.confidence)
     checkpoint["kind"] = PRETRAINED
     return checkpoint

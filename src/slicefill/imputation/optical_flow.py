@@ -1,0 +1,121 @@
+"""Motion between two slices without weights, and what lies between them by it."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slicefill.types import Array, Floats, Stack
+
+_SMALLEST = 32  # pixels a side: DIS has no scale at which smaller slices could be searched
+Flow = Callable[[Floats, Floats], Floats]
+"""From two slices in [0, 1], `(H, W)`, where the pixels of the first lie in the other, in pixels,
+`(2, H, W)`, row and column."""
+
+
+def dis_flow(first: Floats, last: Floats) -> Floats:
+    """Find motion by dense inverse search, on 256 steps of intensity (`Flow`).
+
+    Reference:
+        Kroeger et al., Fast optical flow using dense inverse search, ECCV 2016.
+    """
+    height, width = first.shape
+    missing = (0, max(0, _SMALLEST - height)), (0, max(0, _SMALLEST - width))
+    seen = [np.pad(_as_bytes(each), missing, mode="edge") for each in (first, last)]
+    cv2 = _opencv()
+    found = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*seen, None)
+    flow: Floats = np.ascontiguousarray(found[:height, :width, ::-1].transpose(2, 0, 1))
+    return flow
+
+
+def demons_flow(first: Floats, last: Floats, iterations: int, smoothing: float) -> Floats:
+    """Find motion by demons with symmetric forces (`Flow`).
+
+    Args:
+        first: In [0, 1], `(H, W)`.
+        last: The same of the other slice.
+        iterations: Of the registration.
+        smoothing: Sigma of the displacement after every iteration, pixels.
+
+    Reference:
+        Vercauteren et al., Diffeomorphic demons, NeuroImage 2009.
+    """
+    import SimpleITK
+
+    itk: Any = SimpleITK  # its functions have no types
+    demons = itk.FastSymmetricForcesDemonsRegistrationFilter()
+    demons.SetNumberOfIterations(iterations)
+    demons.SetStandardDeviations(smoothing)
+    demons.SetNumberOfThreads(1)
+    field = demons.Execute(*(itk.GetImageFromArray(each) for each in (first, last)))
+    flow = itk.GetArrayFromImage(field)[..., ::-1].transpose(2, 0, 1)
+    found: Floats = np.ascontiguousarray(flow, np.float32)
+    return found
+
+
+def warp_slice(slices: Floats, flow: Floats) -> Floats:
+    """Sample slices `(C, H, W)` where a flow `(2, H, W)` points, bilinear, clamped at the border.
+
+    Places are rounded to 1/32 pixel.
+    """
+    cv2 = _opencv()
+    rows, columns = (np.indices(flow.shape[1:]) + flow).astype(np.float32)
+    border, linear = cv2.BORDER_REPLICATE, cv2.INTER_LINEAR
+    warped = [cv2.remap(each, columns, rows, linear, borderMode=border) for each in slices]
+    found: Floats = np.stack(warped)
+    return found
+
+
+def blend_along(first: Floats, last: Floats, flows: tuple[Floats, Floats], t: float) -> Floats:
+    """Make the slice at t: both neighbours `(C, H, W)` moved there and blended, eq. (1) to (3).
+
+    Args:
+        first: Any intensities.
+        last: The same of the other slice.
+        flows: Between both, forth and back.
+        t: Position in (0, 1).
+    """
+    forward, backward = flows
+    to_first = t * (t * backward - (1 - t) * forward)
+    to_last = (1 - t) * ((1 - t) * forward - t * backward)
+    from_first: Array = (1 - t) * warp_slice(first, to_first.astype(np.float32))
+    return np.asarray(from_first + t * warp_slice(last, to_last.astype(np.float32)), np.float32)
+
+
+def impute_along(flow: Flow, stack: Stack, positions: Sequence[float]) -> Floats:
+    """Impute the image of every interval along the motion of its first channel.
+
+    Returns:
+        `(D - 1, N, C, H, W)`, intensities.
+    """
+    seen, slices = stack.normalised()[:, 0], stack.image
+    made = np.empty((len(slices) - 1, len(positions), *slices.shape[1:]), np.float32)
+    for k in range(len(made)):
+        flows = flow(seen[k], seen[k + 1]), flow(seen[k + 1], seen[k])
+        for n, t in enumerate(positions):
+            made[k, n] = blend_along(slices[k], slices[k + 1], flows, t)
+    return made
+
+
+def _as_bytes(shown: Floats) -> NDArray[np.uint8]:
+    return np.rint(np.clip(shown, 0, 1) * 255).astype(np.uint8)
+
+
+@cache
+def _opencv() -> ModuleType:
+    """Import OpenCV; slices are too small for its threads.
+
+    Raises:
+        ImportError: If it is not installed.
+    """
+    try:
+        import cv2
+    except ImportError as error:
+        msg = "optical flow needs OpenCV: pip install 'slicefill[flow]'"
+        raise ImportError(msg) from error
+
+    cv2.setNumThreads(1)
+    return cv2
