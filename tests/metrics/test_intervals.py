@@ -15,7 +15,7 @@ from slicefill.metrics.intervals import (
 from slicefill.metrics.statistics import average_seeds, compare_methods, summarise_scores
 
 SUBJECT, TRAINING, REST = 0.05, 0.003, 0.006  # standard deviations of Dice, as on hippocampus ×4
-REPETITIONS = 60
+REPETITIONS = 40
 
 
 def trained(rng, trainings, subjects=41, gain=0.0, sd=TRAINING):
