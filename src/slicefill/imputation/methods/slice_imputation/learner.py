@@ -35,6 +35,8 @@ from slicefill.training.fit import State, Timer
 from slicefill.training.hardware import first_for_all, mean_over_processes
 from slicefill.training.optimised_network import OptimisedNetwork, optimise_network
 
+_SHARED_EVERY = 50  # steps between two measurements of the gradient shares; the first is measured
+
 
 class SynthesisLearner:
     """Training of the synthesis network and its critics (`slicefill.training.fit.Learner`).
@@ -90,7 +92,7 @@ class SynthesisLearner:
         title = f"epoch {epoch + 1}/{params.pretraining_epochs + options.epochs}"
         quiet = not fabric.is_global_zero
         with tqdm(batches, desc=title, unit="batch", mininterval=1, disable=quiet) as bar:
-            for members in bar:
+            for number, members in enumerate(bar):
                 spent = 0.0 if self._timer is None else self._timer.spent()
                 if spent >= 1:
                     break
@@ -98,7 +100,8 @@ class SynthesisLearner:
                 self._set_learning_rates(max(spent, steps))
                 whole = load_batch(members, self._set.cache, params.groups, rng).to(fabric.device)
                 batch = take_rank_batch(whole, fabric)
-                for name, value in self._train_step(batch, apart).items():
+                shared = number % _SHARED_EVERY == 0
+                for name, value in self._train_step(batch, apart, shared=shared).items():
                     logged[name].append(value)
                 shown = {name: f"{v[-1]:.3g}" for name, v in logged.items() if "raw" in name}
                 bar.set_postfix(shown)
@@ -162,7 +165,7 @@ class SynthesisLearner:
         self.critics.network = self._fabric.setup_module(network)
         return apart
 
-    def _train_step(self, rank_batch: RankBatch, apart: bool) -> dict[str, float]:
+    def _train_step(self, rank_batch: RankBatch, apart: bool, *, shared: bool) -> dict[str, float]:
         if apart:
             critics = cast(OptimisedNetwork, self.critics)
             return classifier_step(self._fabric, critics, rank_batch)
@@ -173,7 +176,9 @@ class SynthesisLearner:
             made = replace(made, critics=self._criticise)
         made, lambdas = replace(made, features=self._features), self._params.lambdas
         weighed = rank_batch.weigh(synthesis_terms(made, lambdas))
-        return logged | synthesis_step(self._fabric, self.synthesis, weighed, lambdas)
+        return logged | synthesis_step(
+            self._fabric, self.synthesis, weighed, lambdas, shared=shared
+        )
 
     def _criticise(self, slices: Tensor) -> dict[str, Tensor]:
         """Return the critics' logits; they do not learn, so that no gradients are averaged."""
