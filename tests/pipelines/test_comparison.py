@@ -24,8 +24,8 @@ def acquired_case(case):
 
 
 def test_every_method_of_the_rows_is_named_once(comparison):
-    chosen = comparison("none", "si_n1", "slice_imputation", "pretrained", "none_untransformed")
-    assert list_methods(chosen) == ["slice_imputation", "pretrained"]
+    chosen = comparison("none", "si_na", "si", "pretrained", "none_untransformed")
+    assert list_methods(chosen) == ["si", "pretrained"]
 
 
 def test_a_row_without_a_word_is_imputed_by_the_method_of_its_name(comparison):

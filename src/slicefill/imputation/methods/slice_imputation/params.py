@@ -78,7 +78,9 @@ class NetworkParams(BaseParams):
 class GroupParams(BaseParams):
     """How training groups of N + 2 slices are drawn."""
 
-    inner: tuple[Count, Count] = Field(description="smallest and largest N, through-plane")
+    inner: tuple[Count, Count] | Literal["N_A"] = Field(
+        description="smallest and largest N, through-plane; N_A: of each case, eq. (20)"
+    )
     through_plane: Weight = Field(description="share of groups across acquired slices (paper)")
     in_plane: Weight = Field(
         description="share of groups from rows and columns, at the interval of use"
