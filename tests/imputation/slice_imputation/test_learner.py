@@ -188,7 +188,7 @@ def test_measuring_shares_changes_nothing_that_is_learned(start, monkeypatch):
     learner = start()
     logged = learner.train_epoch(0)
     monkeypatch.setattr(
-        "slicefill.imputation.methods.slice_imputation.steps.gradient_shares", lambda *_: {}
+        "slicefill.imputation.methods.slice_imputation.learner.gradient_shares", lambda *_: {}
     )
     unmeasured = start()
     plain = unmeasured.train_epoch(0)

@@ -53,8 +53,8 @@ def draw_groups(
     """Draw the groups of one epoch, in random order.
 
     Every possible start of every view is a candidate; N is drawn per group across slices, or N_A of
-    the case, and is factor - 1 in-plane. Groups that show only background are subsampled to `background_keep`.
-    With a limit, the two kinds share it as their weights say.
+    the case, and is factor - 1 in-plane. Groups that show only background are subsampled to
+    `background_keep`. With a limit, the two kinds share it as their weights say.
     """
     through_plane: list[Group] = []
     in_plane: list[Group] = []

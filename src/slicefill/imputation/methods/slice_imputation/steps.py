@@ -93,34 +93,25 @@ def synthesis_step(
     synthesis: OptimisedNetwork,
     terms: Mapping[str, Tensor],
     lambdas: Mapping[str, float],
-    *,
-    shared: bool = False,
 ) -> dict[str, float]:
-    """Optimise the synthesis network on the weighted sum of the terms, eq. (6).
-
-    Args:
-        fabric: Device, precision and processes.
-        synthesis: The network.
-        terms: By name, not weighted.
-        lambdas: Their weights.
-        shared: Whether the share of each term in the gradients is measured and logged, which
-            takes a backward pass per term.
-    """
+    """Optimise the synthesis network on the weighted sum of the terms, eq. (6)."""
     require_finite(terms)
     weighted = {name: lambdas[name] * term for name, term in terms.items()}
     total = torch.stack(list(weighted.values())).sum()
-    shares = gradient_shares(weighted, synthesis.network) if shared else {}
     synthesis.update(fabric, total)
     logged = {"train/total": total, **{f"train/raw/{n}": t for n, t in terms.items()}}
     logged |= {f"train/weighted/{name}": term for name, term in weighted.items()}
-    values = {name: float(value.detach()) for name, value in logged.items()}
-    return values | {f"train/share/{name}": share for name, share in shares.items()}
+    return {name: float(value.detach()) for name, value in logged.items()}
 
 
 def gradient_shares(weighted: Mapping[str, Tensor], network: nn.Module) -> dict[str, float]:
     """Norm of the gradient of each weighted term, as a fraction of the sum of these norms.
 
-    The graph is kept for the step that follows. Where no term has a gradient, all are 0.
+    It takes a backward pass per term. Where no term has a gradient, all are 0.
+
+    Args:
+        weighted: Computed with the network itself, not with what Fabric wraps around it.
+        network: Those of its weights count that learn.
 
     Example:
         >>> layer = nn.Linear(1, 1, bias=False)
