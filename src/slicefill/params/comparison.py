@@ -1,6 +1,6 @@
 """Parameters of a comparison: which methods, how scored, which table."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -102,6 +102,30 @@ class ComparisonParams(Params):
             name: method.model_copy(update={"engine": method.engine or preset.engine})
             for name, method in named.items()
         }
+
+    def repeated(
+        self, imputing: Collection[str], seeds: Sequence[int]
+    ) -> dict[str, tuple[ComparedMethod, tuple[int, ...]]]:
+        """Divide the rows by who sees what: a synthesis training of its own for every network.
+
+        Args:
+            imputing: Names of the methods that impute, repetitions of their trainings included.
+            seeds: Of the segmentation networks of a row.
+
+        Returns:
+            By name: a row and the seeds of the networks that see what it imputes. A row whose
+            method is trained again for every network is there once for each, `<row>_repeat1`, ...
+        """
+        made: dict[str, tuple[ComparedMethod, tuple[int, ...]]] = {}
+        for name, row in self.chosen.items():
+            if f"{row.imputed_by}_repeat1" not in imputing:
+                made[name] = row, tuple(seeds)
+                continue
+            for number, seed in enumerate(seeds):
+                end = f"_repeat{number}" if number else ""
+                own = row.model_copy(update={"imputed_by": f"{row.imputed_by}{end}"})
+                made[f"{name}{end}"] = own, (seed,)
+        return made
 
 
 class ScoringParams(StatisticsParams):

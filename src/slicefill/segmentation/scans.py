@@ -48,6 +48,8 @@ class ScanSet:
         validation: Cases of other subjects that choose the best epoch.
         test: Cases that take no part in either.
         grids: The case on whose grid each test scan lies.
+        row: Of the table: networks of several sets may stand in one row.
+        seeds: Of the networks that see these scans; empty: of all.
     """
 
     engine: str
@@ -56,6 +58,8 @@ class ScanSet:
     validation: Mapping[str, ScanPromise]
     test: Mapping[str, ScanPromise]
     grids: Mapping[str, Promise]
+    row: str = ""
+    seeds: tuple[int, ...] = ()
 
 
 def make_scan(

@@ -21,10 +21,18 @@ from slicefill.types import Lazy, Models, Prediction, Promise
 _MOST_REGIONS = 4  # classes and mean side by side, in what is read; the CSV has all
 
 
-def list_methods(comparison: ComparisonParams) -> list[str]:
-    """Name the methods that the rows of the table impute with, each once."""
-    named = (row.imputed_by for row in comparison.chosen.values())
-    return [name for name in dict.fromkeys(named) if name != ACQUIRED_ONLY]
+def list_methods(comparison: ComparisonParams, parameters: dict[str, Any]) -> list[str]:
+    """Name the methods that the rows of the table impute with, each once.
+
+    A method that is trained is trained anew, with another seed, for each seed of the segmentation
+    networks, so that the spread of these contains that of the synthesis.
+    """
+    from slicefill.imputation.methods import list_repeats
+
+    named = dict.fromkeys(row.imputed_by for row in comparison.chosen.values())
+    count = len(as_plain(parameters)["segmentation"]["seeds"])
+    repeats = [list_repeats(name, count, parameters) for name in named if name != ACQUIRED_ONLY]
+    return [name for own in repeats for name in own]
 
 
 def impute_for_methods(
@@ -39,7 +47,9 @@ def impute_for_methods(
     A method that cannot be prepared, because its training failed or its name is unknown, is one
     failure among the cases; the others go on.
     """
-    groups = {method.group: method for method in comparison.chosen.values() if method.group}
+    names = list_methods(comparison, parameters)
+    rows = comparison.repeated(names, as_plain(parameters)["segmentation"]["seeds"])
+    groups = {method.group: method for method, _ in rows.values() if method.group}
     promises: dict[str, Promise] = {}
     for group, method in groups.items():
         try:

@@ -38,7 +38,7 @@ def train_segmenters(
             augmentation if own.transforms else augmentation.model_copy(update={"transforms": []})
         )
         engine = find_engine(own.engine, params)
-        for seed in params.seeds:
+        for seed in own.seeds or params.seeds:
             setting = Setting(params, varied, seed)
             name = f"{method}/{own.engine}_{seed}"
             promises[name] = ModelPromise(
@@ -72,7 +72,7 @@ def record_learning(
     histories = [pd.DataFrame(columns=["method", "network", "epoch", "term", "value"])]
     for method, network in _networks(models, scans, params):
         history = pd.DataFrame(models[f"{method}/{network}"]()["history"])
-        history.insert(0, "method", method)
+        history.insert(0, "method", scans[method].row or method)
         history.insert(1, "network", network)
         histories.append(history)
     return pd.concat(histories[1:] or histories, ignore_index=True)
@@ -104,7 +104,8 @@ def predict_cases(
             make = partial(_predict, predictor, scan, own.grids[case], params)
             promises[name] = Lazy(make, mark)
             seed = network.rpartition("_")[2]
-            rows.append((name, method, own.engine, int(seed), case, subject[case]))
+            row = own.row or method
+            rows.append((name, row, own.engine, int(seed), case, subject[case]))
     columns = ["prediction", "method", "engine", "seed", "case", "subject"]
     return promises, pd.DataFrame(rows, columns=columns)
 
@@ -113,7 +114,11 @@ def _networks(
     models: Models, scans: dict[str, ScanSet], params: SegmentationParams
 ) -> list[tuple[str, str]]:
     """Method and network (`engine_seed`) of every training that did not fail."""
-    wanted = [(name, f"{own.engine}_{s}") for name, own in scans.items() for s in params.seeds]
+    wanted = [
+        (name, f"{own.engine}_{seed}")
+        for name, own in scans.items()
+        for seed in own.seeds or params.seeds
+    ]
     return [(method, network) for method, network in wanted if f"{method}/{network}" in models]
 
 

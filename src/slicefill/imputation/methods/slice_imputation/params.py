@@ -199,6 +199,12 @@ class SynthesisParams(BaseParams):
         """Whether the last epoch is kept, whatever its PSNR."""
         return self.optimisation.keep == "last" or "adv" in self.lambdas
 
+    def repeated(self, number: int) -> Self:
+        """Return the same for another training: with the seed that is so much larger."""
+        seed = self.optimisation.seed + number
+        options = self.optimisation.model_copy(update={"seed": seed})
+        return self.model_copy(update={"optimisation": options})
+
     @property
     def in_force(self) -> dict[str, Any]:
         """All that training depends on: presets that are not chosen are left out."""
