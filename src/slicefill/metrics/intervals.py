@@ -82,8 +82,9 @@ def _replicates(runs: Sequence[Runs], params: StatisticsParams) -> NDArray[np.fl
     )
     weights = drawn_subjects * np.isfinite(gains)
     counted = weights.sum(axis=1)
-    means: NDArray[np.float64] = (weights * np.nan_to_num(gains)).sum(axis=1)[counted > 0]
-    return means / counted[counted > 0]
+    weighed = (weights * np.nan_to_num(gains)).sum(axis=1)
+    means: NDArray[np.float64] = weighed[counted > 0] / counted[counted > 0]
+    return means
 
 
 def _draw(count: int, samples: int, rng: np.random.Generator) -> NDArray[np.int64]:
