@@ -8,7 +8,7 @@ nan or infinite could not be measured: it is left out and counted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -233,7 +233,7 @@ def _paired(
         merit=merit(metric, _finite(scores[metric])), run=scores.get("seed", 0)
     )
     by_case = oriented.pivot(index=["subject", "case"], columns=["method", "run"], values="merit")
-    methods = list(scores["method"].unique())
+    methods = [str(name) for name in scores["method"].unique()]
     present = [name for name in references if name in methods]
     if not present:
         msg = (
@@ -241,13 +241,16 @@ def _paired(
             "run one of them or name one of these"
         )
         raise ValueError(msg)
-    means = {name: by_case[name].mean(axis=1).groupby("subject").mean().mean() for name in present}
+    sides = {name: cast("pd.DataFrame", by_case[name]) for name in methods}
+    means = {
+        name: float(sides[name].mean(axis=1).groupby("subject").mean().mean()) for name in present
+    }
     if all(np.isnan(mean) for mean in means.values()):
         return
     best = max(present, key=lambda name: np.nan_to_num(means[name], nan=-np.inf))
     for method in methods:
         if method != best:
-            yield method, best, (by_case[method], by_case[best])
+            yield method, best, (sides[method], sides[best])
 
 
 def _compared(

@@ -54,7 +54,7 @@ def list_slices(
                 continue
             imputed = imputed_cases[key].make() if key else None
             row = name if name in comparison.chosen else name.rpartition("_repeat")[0]
-            common = {"method": name, "row": row, "seeds": " ".join(map(str, own))}
+            common: dict[str, Any] = {"method": name, "row": row, "seeds": " ".join(map(str, own))}
             common |= {"engine": method.engine, "transforms": method.transforms}
             common |= {"case": case, "split": split, "imputed": key}
             rows[name] += [common | row for row in describe_slices(acquired_case, imputed, params)]

@@ -136,7 +136,9 @@ def _warn_unless_better(
     progress: Progress, training_set: TrainingSet, params: SynthesisParams
 ) -> None:
     """Warn if training gained nothing on the held-out slices."""
-    psnr = {row["epoch"]: row["value"] for row in progress.history if row["term"] == _PSNR}
+    psnr = {
+        int(row["epoch"]): float(row["value"]) for row in progress.history if row["term"] == _PSNR
+    }
     kept = progress.best["epoch"]
     if kept > params.pretraining_epochs and psnr[kept] > psnr[0]:
         return
