@@ -17,7 +17,7 @@ from slicefill.command_line import main
 
 from .conftest import ROOT
 
-METHODS = ["nearest", "linear", "cubic", "shape_based", "slice_imputation"]
+METHODS = ["nearest", "linear", "cubic", "shape_based", "shape_matched", "slice_imputation"]
 CASE = "virtual-04"  # the one in the test split
 
 
