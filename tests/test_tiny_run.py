@@ -130,7 +130,7 @@ def test_the_run_says_last_what_it_made_and_where(tiny_run):
     assert len(summary.strip().splitlines()) <= 15
     imputed = folder / "data" / "07_model_output" / "tiny" / "S_x4" / "imputed"
     for words in (
-        "5 volumes, new: 1 case by nearest, linear",
+        "6 volumes, new: 1 case by nearest, linear",
         str(imputed),
         "5 of 5 keep every acquired slice",
         "slice_imputation: PSNR ",
