@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from slicefill import __version__
-from slicefill.geometry import slices_back, slices_first
+from slicefill.geometry import slices_back
 from slicefill.metrics.statistics import (
     average_seeds,
     compare_methods,
@@ -29,6 +29,7 @@ from slicefill.reporting.figures import (
 )
 from slicefill.reporting.report import ReportContent, ReportFigure, ReportTable
 from slicefill.reporting.tables import comparison_table, signed
+from slicefill.segmentation.prediction import acquired_labels
 from slicefill.types import Array, Case, Lazy, Prediction
 
 _CAPTIONS = {
@@ -234,7 +235,7 @@ def draw_case(
     ):
         prediction = predictions[row["prediction"]].make()
         axis = prediction.record["axis"]
-        kept = slices_first(prediction.label.stored, axis)[prediction.record["acquired"]]
+        kept = acquired_labels(prediction)
         title = comparison.chosen[row["method"]].title
         found[f"{title}\n{row['dice_mean']:.3f}"] = slices_back(kept, axis)
     truth = None if acquired_case.label is None else acquired_case.label.stored

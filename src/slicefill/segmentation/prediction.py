@@ -6,10 +6,10 @@ from slicefill.geometry import slices_back, slices_first, spacing_slices_first
 from slicefill.metrics.segmentation import score_segmentation
 from slicefill.params import PredictionParams, ScoringParams
 from slicefill.plugins import System
-from slicefill.segmentation.inference import wrap_all
+from slicefill.segmentation.inference import refinement, wrap_all
 from slicefill.segmentation.interface import Predictor
 from slicefill.segmentation.scans import Scan
-from slicefill.types import Case, Checkpoint, Prediction, Volume
+from slicefill.types import Array, Case, Checkpoint, Prediction, Volume
 
 
 def make_predictor(system: System, checkpoint: Checkpoint, params: PredictionParams) -> Predictor:
@@ -31,22 +31,27 @@ def make_prediction(
 
     Returns:
         Label ids, uint8 where they fit, and, if kept, probabilities `(I, J, K, classes)`, in the
-        world of the grid; a record that says which slices were acquired.
+        world of the grid, or of a finer one where a wrapper refines it; a record that says which
+        slices were acquired, and how many times finer the grid is along slices, rows and columns.
     """
     probabilities = predictor(scan)
+    finer = refinement(params.inference.wrappers)
     ids = np.array(sorted(params.label_names))
     dtype = np.uint8 if ids.max() < 256 else np.int16
     label = ids[probabilities.argmax(0)].astype(dtype)
     softmax = None
     if params.inference.softmax:
-        last = np.moveaxis(probabilities, 0, -1)
-        softmax = _on_grid(np.ascontiguousarray(slices_back(last, scan.axis)), grid)
+        last = np.ascontiguousarray(slices_back(np.moveaxis(probabilities, 0, -1), scan.axis))
+        softmax = _on_grid(last, grid, scan.axis, finer)
     record = {
         "axis": scan.axis,
-        "acquired": np.flatnonzero(scan.acquired).tolist(),
+        "acquired": (finer[0] * np.flatnonzero(scan.acquired)).tolist(),
+        "finer": list(finer),
         "label_names": {str(i): name for i, name in params.label_names.items()},
     }
-    return Prediction(_on_grid(slices_back(label, scan.axis), grid), softmax, record)
+    return Prediction(
+        _on_grid(slices_back(label, scan.axis), grid, scan.axis, finer), softmax, record
+    )
 
 
 def score_prediction(
@@ -55,15 +60,27 @@ def score_prediction(
     """Score a prediction on acquired slices: those that are synthetic are dropped.
 
     Args:
-        prediction: On the imputed grid.
+        prediction: On the imputed grid, or on one that is finer in the plane too.
         truth: Label map of the acquired slices.
         params: Classes, tolerance, policy for empty masks.
     """
     axis = prediction.record["axis"]
-    found = slices_first(prediction.label.stored, axis)[prediction.record["acquired"]]
     spacing = spacing_slices_first(truth.spacing, axis)
+    found = acquired_labels(prediction)
     return score_segmentation(found, slices_first(truth.stored, axis), spacing, params)
 
 
-def _on_grid(stored: np.ndarray, grid: Case) -> Volume:
-    return grid.image.with_stored(stored, slope_intercept=(1.0, 0.0))
+def acquired_labels(prediction: Prediction) -> Array:
+    """Return the labels at the voxel centres of the acquired slices, `(D, H, W)`."""
+    axis, (_, rows, columns) = prediction.record["axis"], prediction.record["finer"]
+    slices = slices_first(prediction.label.stored, axis)[prediction.record["acquired"]]
+    return np.asarray(slices[:, ::rows, ::columns])
+
+
+def _on_grid(stored: Array, grid: Case, axis: int, finer: tuple[int, int, int]) -> Volume:
+    """Put voxels in the world of a grid, or of one that is finer along slices, rows and columns."""
+    if finer == (1, 1, 1):
+        return grid.image.with_stored(stored, slope_intercept=(1.0, 0.0))
+    slices, *plane = finer
+    steps = 1 / np.insert(np.asarray(plane, float), axis, slices)
+    return grid.image.with_stored(stored, np.diag([*steps, 1.0]), (1.0, 0.0))
