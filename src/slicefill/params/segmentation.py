@@ -40,6 +40,11 @@ class InferenceParams(Params):
     overlap: Fraction = Field(0.5, description="of neighbouring windows, Gaussian weights")
     batch: Count = Field(16, description="windows or slices at once")
     softmax: bool = Field(False, description="keep the class probabilities as a file")
+    softness: Positive = Field(
+        1.0,
+        description="of imputed labels in a fusion: pixels by which one outline must lie nearer "
+        "than another for e times the probability",
+    )
     wrappers: list[dict[str, Any]] = Field(
         [], description="entries of kinds in segmentation/inference/, the first one innermost"
     )

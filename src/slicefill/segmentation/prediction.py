@@ -1,5 +1,7 @@
 """From a network to label maps in the world of the scan, and from those to scores."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from slicefill.geometry import slices_back, slices_first, spacing_slices_first
@@ -9,6 +11,7 @@ from slicefill.plugins import System
 from slicefill.segmentation.inference import refinement, wrap_all
 from slicefill.segmentation.interface import Predictor
 from slicefill.segmentation.scans import Scan
+from slicefill.segmentation.subvoxel import jump
 from slicefill.types import Array, Case, Checkpoint, Prediction, Volume
 
 
@@ -32,7 +35,8 @@ def make_prediction(
     Returns:
         Label ids, uint8 where they fit, and, if kept, probabilities `(I, J, K, classes)`, in the
         world of the grid, or of a finer one where a wrapper refines it; a record that says which
-        slices were acquired, and how many times finer the grid is along slices, rows and columns.
+        slices were acquired, how many times finer the grid is along slices, rows and columns, and
+        how unevenly labels change from slice to slice (`jump`).
     """
     probabilities = predictor(scan)
     finer = refinement(params.inference.wrappers)
@@ -47,11 +51,18 @@ def make_prediction(
         "axis": scan.axis,
         "acquired": (finer[0] * np.flatnonzero(scan.acquired)).tolist(),
         "finer": list(finer),
+        "jump": round(jump(label, _step(scan) * finer[0]), 3),
         "label_names": {str(i): name for i, name in params.label_names.items()},
     }
     return Prediction(
         _on_grid(slices_back(label, scan.axis), grid, scan.axis, finer), softmax, record
     )
+
+
+def _step(scan: Scan) -> int:
+    """Slices from one acquired one to the next."""
+    acquired = np.flatnonzero(scan.acquired)
+    return int(np.diff(acquired).max()) if len(acquired) > 1 else 1
 
 
 def score_prediction(
@@ -68,6 +79,39 @@ def score_prediction(
     spacing = spacing_slices_first(truth.spacing, axis)
     found = acquired_labels(prediction)
     return score_segmentation(found, slices_first(truth.stored, axis), spacing, params)
+
+
+def score_at_full_resolution(
+    prediction: Prediction, truth: Volume, kept: Sequence[int], params: ScoringParams
+) -> dict[str, float]:
+    """Score a prediction of a subsampled scan against the labels before slices were removed.
+
+    Overlap and volume on the removed slices; surfaces, and the `..._all_slices`, on all from the
+    first acquired one to the last.
+
+    Args:
+        prediction: On the fine grid.
+        truth: Label map of the isotropic case.
+        kept: Which of its slices were kept, in order.
+        params: Classes, tolerance, policy for empty masks.
+
+    Raises:
+        ValueError: If the prediction does not have just these slices.
+    """
+    axis, expected = prediction.record["axis"], kept[-1] + 1
+    found = slices_first(prediction.label.stored, axis)
+    if len(found) != expected:
+        msg = (
+            f"scoring.slices: all: expected {expected} slices, those of the isotropic scan from "
+            f"the first acquired one to the last, got {len(found)}: predict every one of them "
+            "(comparison.methods.<name>.predict), or set scoring.slices to acquired"
+        )
+        raise ValueError(msg)
+    removed = ~np.isin(np.arange(expected), kept)
+    real = slices_first(truth.stored, axis)[:expected]
+    spacing = spacing_slices_first(truth.spacing, axis)
+    _, rows, columns = prediction.record["finer"]
+    return score_segmentation(found[:, ::rows, ::columns], real, spacing, params, removed)
 
 
 def acquired_labels(prediction: Prediction) -> Array:

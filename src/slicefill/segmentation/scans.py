@@ -48,6 +48,8 @@ class ScanSet:
         validation: Cases of other subjects that choose the best epoch.
         test: Cases that take no part in either.
         grids: The case on whose grid each test scan lies.
+        network: The method under whose name its networks are trained: methods that learn from the
+            same share them.
     """
 
     engine: str
@@ -56,6 +58,7 @@ class ScanSet:
     validation: Mapping[str, ScanPromise]
     test: Mapping[str, ScanPromise]
     grids: Mapping[str, Promise]
+    network: str
 
 
 def make_scan(

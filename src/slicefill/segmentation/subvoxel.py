@@ -34,7 +34,8 @@ def lattice(factors: Triple) -> list[Triple]:
         >>> lattice((2, 1, 2))
         [(0, 0, 0), (0, 0, 1), (1, 0, 0), (1, 0, 1)]
     """
-    return list(product(*(range(k) for k in factors)))
+    slices, rows, columns = map(range, factors)
+    return list(product(slices, rows, columns))
 
 
 def subvoxel_shift(
@@ -106,8 +107,10 @@ def interleave(
             sizes = zip(part.shape[-3:], factors, strict=True)
             ends = [(d - 1) * k + 1 if border == "inside" else d * k for d, k in sizes]
             fine = np.empty((*part.shape[:-3], *ends), part.dtype)
-        target = fine[(..., *(slice(a, None, k) for a, k in zip(shift, factors, strict=True)))]
-        target[:] = part[(..., *map(slice, target.shape[-3:]))]
+        i, j, k = (slice(a, None, step) for a, step in zip(shift, factors, strict=True))
+        target = fine[..., i, j, k]
+        depth, height, width = target.shape[-3:]
+        target[:] = part[..., :depth, :height, :width]
     if fine is None:
         msg = "interleave: expected a prediction per shift, got none"
         raise ValueError(msg)

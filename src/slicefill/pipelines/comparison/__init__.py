@@ -56,6 +56,8 @@ def _imputation() -> list[Node]:
             impute_for_methods,
             inputs=[
                 "acquired_cases",
+                "cases",
+                "splits",
                 "models",
                 "params:imputation",
                 "params:comparison",

@@ -5,11 +5,11 @@ from kedro.pipeline import Node, Pipeline
 from slicefill.pipelines import stage
 from slicefill.pipelines.segmentation.nodes import (
     audit_predictions,
-    predict_cases,
     record_learning,
     score_predictions,
     train_segmenters,
 )
+from slicefill.pipelines.segmentation.prediction import predict_cases
 
 
 def create_pipeline(**_: object) -> Pipeline:
@@ -43,7 +43,16 @@ def _scoring() -> list[Node]:
     return [
         Node(
             predict_cases,
-            inputs=["segmentation_models", "scans", "splits", "params:segmentation"],
+            inputs=[
+                "segmentation_models",
+                "scans",
+                "splits",
+                "acquired_cases",
+                "models",
+                "params:segmentation",
+                "params:comparison",
+                "parameters",
+            ],
             outputs=["predictions", "prediction_index"],
             name="predict_cases",
         ),
@@ -53,6 +62,7 @@ def _scoring() -> list[Node]:
                 "predictions",
                 "prediction_index",
                 "acquired_cases",
+                "cases",
                 "params:scoring",
                 "params:executor",
             ],
