@@ -96,7 +96,9 @@ def predict(case, configuration, tmp_path):
     promise = Promise(lambda: made, "case")
     augmentation = AugmentationParams(**{**values["augmentation"], "through_plane": "auto"})
     scan = Lazy(partial(make_scan, made, None, None, augmentation), "scan")
-    scans = {"none": ScanSet("mine", True, {"a": scan}, {"a": scan}, {"a": scan}, {"a": promise}, "none")}
+    scans = {
+        "none": ScanSet("mine", True, {"a": scan}, {"a": scan}, {"a": scan}, {"a": promise}, "none")
+    }
     splits = pd.DataFrame({"case": ["a"], "subject": ["1"], "split": ["test"]})
 
     def run(*wrappers):

@@ -69,4 +69,4 @@ def test_nothing_is_replaced_and_one_bad_scan_does_not_stop_the_others(
 def test_a_checkpoint_of_another_kind_is_refused(tmp_path):
     write_checkpoint({"kind": "slice_imputation"}, tmp_path / "other.pt")
     with pytest.raises(ValueError, match="expected a segmentation network"):
-        case_segmenter(tmp_path / "other.pt")
+        case_segmenter(str(tmp_path / "other.pt"))

@@ -93,13 +93,25 @@ def fused(predictor: Predictor, move: Move, softness: float) -> Predictor:
     """
 
     def predict(scan: Scan) -> Floats:
-        acquired, step = _acquired(predictor, scan)
-        soft = soften(move(acquired.argmax(0)), len(acquired), softness)
-        soft[:, ::step] = acquired
-        mean: Floats = (predictor(scan) + soft) / np.float32(2)
-        return mean
+        acquired, _ = _acquired(predictor, scan)
+        return fuse_soft(predictor(scan), acquired, move(acquired.argmax(0)), softness)
 
     return predict
+
+
+def fuse_soft(fine: Floats, acquired: Floats, moved: Array, softness: float) -> Floats:
+    """Average probabilities at all slices and imputed labels made soft.
+
+    Args:
+        fine: What a network finds on all slices, `(K, M, H, W)`.
+        acquired: What it finds on acquired ones, `(K, D, H, W)`; it stands in for the labels there.
+        moved: The imputed labels, class indices, `(M, H, W)`.
+        softness: As in `soften`.
+    """
+    soft = soften(moved, len(fine), softness)
+    soft[:, :: max(1, (fine.shape[1] - 1) // max(1, acquired.shape[1] - 1))] = acquired
+    mean: Floats = (fine + soft) / np.float32(2)
+    return mean
 
 
 def soften(classes: Array, count: int, softness: float) -> Floats:

@@ -14,6 +14,8 @@ from slicefill.segmentation.scans import Scan
 from slicefill.segmentation.subvoxel import jump
 from slicefill.types import Array, Case, Checkpoint, Prediction, Volume
 
+_STEPS = 1000  # of a confidence from 0 to 1, as it is stored
+
 
 def make_predictor(system: System, checkpoint: Checkpoint, params: PredictionParams) -> Predictor:
     """Make a trained engine ready to predict, with the wrappers of `params.inference`."""
@@ -33,7 +35,8 @@ def make_prediction(
         params: Label ids in the order of the classes, and whether probabilities are kept.
 
     Returns:
-        Label ids, uint8 where they fit, and, if kept, probabilities `(I, J, K, classes)`, in the
+        Label ids, uint8 where they fit, and, if kept, probabilities `(I, J, K, classes)` and
+        confidence, the probability of the label, in the
         world of the grid, or of a finer one where a wrapper refines it; a record that says which
         slices were acquired, how many times finer the grid is along slices, rows and columns, and
         how unevenly labels change from slice to slice (`jump`).
@@ -47,6 +50,11 @@ def make_prediction(
     if params.inference.softmax:
         last = np.ascontiguousarray(slices_back(np.moveaxis(probabilities, 0, -1), scan.axis))
         softmax = _on_grid(last, grid, scan.axis, finer)
+    confidence = None
+    if params.inference.confidence:
+        steps = np.rint(_STEPS * probabilities.max(0)).astype(np.uint16)
+        stored = slices_back(steps, scan.axis)
+        confidence = _on_grid(stored, grid, scan.axis, finer, 1 / _STEPS)
     record = {
         "axis": scan.axis,
         "acquired": (finer[0] * np.flatnonzero(scan.acquired)).tolist(),
@@ -54,9 +62,8 @@ def make_prediction(
         "jump": round(jump(label, _step(scan) * finer[0]), 3),
         "label_names": {str(i): name for i, name in params.label_names.items()},
     }
-    return Prediction(
-        _on_grid(slices_back(label, scan.axis), grid, scan.axis, finer), softmax, record
-    )
+    where = _on_grid(slices_back(label, scan.axis), grid, scan.axis, finer)
+    return Prediction(where, softmax, record, confidence)
 
 
 def _step(scan: Scan) -> int:
@@ -121,10 +128,12 @@ def acquired_labels(prediction: Prediction) -> Array:
     return np.asarray(slices[:, ::rows, ::columns])
 
 
-def _on_grid(stored: Array, grid: Case, axis: int, finer: tuple[int, int, int]) -> Volume:
+def _on_grid(
+    stored: Array, grid: Case, axis: int, finer: tuple[int, int, int], slope: float = 1.0
+) -> Volume:
     """Put voxels in the world of a grid, or of one that is finer along slices, rows and columns."""
     if finer == (1, 1, 1):
-        return grid.image.with_stored(stored, slope_intercept=(1.0, 0.0))
+        return grid.image.with_stored(stored, slope_intercept=(slope, 0.0))
     slices, *plane = finer
     steps = 1 / np.insert(np.asarray(plane, float), axis, slices)
-    return grid.image.with_stored(stored, np.diag([*steps, 1.0]), (1.0, 0.0))
+    return grid.image.with_stored(stored, np.diag([*steps, 1.0]), (slope, 0.0))

@@ -71,6 +71,8 @@ def _train(
         made = engine.module.train(data, engine.params, setting, run)
         # With these it predicts without `conf/`: `slicefill segment`.
         seen = setting.augmentation.model_dump(include={"window", "through_plane"})
+        if data.training:
+            seen["spacing"] = data.training[min(data.training)].make().spacing.tolist()
         return {**made, **seen, "label_names": setting.params.label_names}
 
 
