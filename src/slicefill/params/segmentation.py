@@ -42,7 +42,7 @@ class InferenceParams(Params):
     softmax: bool = Field(False, description="keep the class probabilities as a file")
     confidence: bool = Field(False, description="keep the probability of the label as a file")
     softness: Positive = Field(
-        1.0,
+        0.4,
         description="of imputed labels in a fusion: pixels by which one outline must lie nearer "
         "than another for e times the probability",
     )

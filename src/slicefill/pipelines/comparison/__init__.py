@@ -34,7 +34,7 @@ def create_pipeline(**_: object) -> Pipeline:
             synthesis.create_pipeline(names="compared_methods"),
             stage("imputation", _imputation()),
             augmentation.create_pipeline(),
-            segmentation.create_pipeline(),
+            segmentation.create_compared(),
             stage("evaluation", _evaluation()),
         ),
         Pipeline([]),
