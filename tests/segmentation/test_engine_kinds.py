@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from slicefill.datasets.checkpoints import ModelsDataset, StateFiles
-from slicefill.params import AugmentationParams, SegmentationParams
-from slicefill.pipelines.segmentation.nodes import predict_cases, record_learning, train_segmenters
+from slicefill.params import AugmentationParams, ComparisonParams, SegmentationParams
+from slicefill.pipelines.segmentation.nodes import record_learning, train_segmenters
+from slicefill.pipelines.segmentation.prediction import predict_cases
 from slicefill.segmentation import engines, inference, transforms
 from slicefill.segmentation.inference import mirrored
 from slicefill.segmentation.interface import PatchBatch
@@ -111,7 +112,9 @@ def predict(case, configuration, tmp_path):
         models.save(train_segmenters(scans, StateFiles(tmp_path / "last"), params, augmentation))
         history = record_learning(models.load(), scans, params)
         assert history["value"].tolist() == [0.5]
-        promises, index = predict_cases(models.load(), scans, splits, params)
+        rows = ComparisonParams(**{**values["comparison"], "preset": "quick"})
+        read = (models.load(), scans, splits, {"a": promise}, {}, params, rows, values)
+        promises, index = predict_cases(*read)
         assert index["engine"].tolist() == ["mine"]
         (prediction,) = promises.values()
         return prediction.make().label.stored, scan.make(), prediction.fingerprint
