@@ -172,7 +172,8 @@ def _read_torchscript(path: str, segmentation: PredictionParams) -> Predictor:
     from slicefill.training.hardware import launch_fabric
 
     fabric = launch_fabric(segmentation.hardware.alone)
-    network = torch.jit.load(path, map_location=fabric.device).eval()
+    load = cast("Callable[..., torch.nn.Module]", torch.jit.load)  # it has no types
+    network = load(path, map_location=fabric.device).eval()
 
     @torch.no_grad()
     def predict(scan: Scan) -> Floats:
