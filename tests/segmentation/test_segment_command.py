@@ -161,3 +161,8 @@ def test_an_exact_grid_has_no_isotropic_segmentation(case, model):
     rule = imputation_params(spacing=1.5, exact=True)
     with pytest.raises(ValueError, match="exact: expected a grid that keeps the acquired slices"):
         isotropic_segmenter(str(model), "linear", rule)(case(shape=(20, 24, 5)))
+
+
+def test_a_scan_of_other_channels_is_refused(case, model):
+    with pytest.raises(ValueError, match=r"expected 1 channel\(s\), .* got 2"):
+        case_segmenter(str(model))(case(shape=(20, 24, 5, 2)))
