@@ -27,8 +27,9 @@ def list_slices(
     A case that a method could not impute is left out for that method.
 
     Returns:
-        One row per slice: `method`, `engine`, `transforms`, `case`, `split`, `imputed` (which
-        imputed case; empty for acquired slices alone), and what `describe_slices` says.
+        One row per slice: `method`, `engine`, `transforms`, `network` (the method that trains it),
+        `case`, `split`, `imputed` (which imputed case; empty for acquired slices alone: networks
+        may learn from others than they are tested on), and what `describe_slices` says.
 
     Raises:
         ValueError: If there is no case for any method.
@@ -43,11 +44,13 @@ def list_slices(
     for case, split in tqdm(listed.to_numpy().tolist(), desc="list", unit="case"):
         acquired_case = acquired_cases[case].make()
         for name, method in chosen.items():
-            key = f"{method.group}/{case}" if method.group else ""
+            group = method.group if split == "test" else method.learned_group
+            key = f"{group}/{case}" if group else ""
             if key and key not in imputed_cases:
                 continue
             imputed = imputed_cases[key].make() if key else None
             common = {"method": name, "engine": method.engine, "transforms": method.transforms}
+            common |= {"network": comparison.network(name)}
             common |= {"case": case, "split": split, "imputed": key}
             rows[name] += [common | row for row in describe_slices(acquired_case, imputed, params)]
     for name in sorted(name for name, own in rows.items() if not own):
@@ -75,9 +78,11 @@ def assemble_scans(
             weights = slices.sort_values("slice")["weight"].tolist()
             parts[split][case] = _promise_scan(acquired_case, imputed, weights, params)
             grids[case] = imputed or acquired_case
-        engine, transforms = str(own["engine"].iloc[0]), bool(own["transforms"].iloc[0])
+        engine, network = str(own["engine"].iloc[0]), str(own["network"].iloc[0])
         training, validation, test = (parts[x] for x in ("train", "validation", "test"))
-        sets[str(method)] = ScanSet(engine, transforms, training, validation, test, grids)
+        sets[str(method)] = ScanSet(
+            engine, bool(own["transforms"].iloc[0]), training, validation, test, grids, network
+        )
     return sets
 
 
