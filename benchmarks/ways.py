@@ -37,7 +37,7 @@ class Way:
 def list_ways() -> list[Way]:
     """Return every way that is available on this machine."""
     itk = ("SimpleITK linear", "SimpleITK B-spline", "SimpleITK demons")
-    classical = ("nearest", "linear", "cubic", "shape_based")
+    classical = ("nearest", "linear", "cubic", "shape_based", "shape_matched")
     return [
         Way(SCIPY, "other libraries", _scipy),
         *(Way(name, "other libraries", partial(_itk, name)) for name in itk),

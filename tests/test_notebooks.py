@@ -87,7 +87,8 @@ print(picture.value != before, [slider.value for slider in sliders] == places)
 
 def test_an_imputed_volume_is_drawn_moved_through_and_proven_untouched(studied):
     cells = execute(studied, VOLUME, MOVE, CHANGE_METHOD)
-    assert "5 methods: nearest linear cubic shape_based slice_imputation" in text(cells["cases"])
+    methods = "nearest linear cubic shape_based shape_matched slice_imputation"
+    assert f"6 methods: {methods}" in text(cells["cases"])
     assert len(pictures(cells["first-view"])) == 1
     assert "9 acquired slices, 17280 voxels: 0 differ" in text(cells["proof"])
     assert text(cells["proof"]).endswith("other differences:\n  none\n")

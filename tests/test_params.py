@@ -243,7 +243,10 @@ def test_names_of_entries_are_those_there_are(configuration, env):
         ("imputation.methods", "one of nearest, .*iia.*, got 'none_such'"),
         ("comparison.presets.table1.engine", "one of unet2d, .*, got 'none_such'"),
         ("comparison.methods.edsr.engine", "one of unet2d, .*, got 'none_such'"),
-        ("comparison.methods.si_n1.imputed_by", "one of none, nearest, .*, got 'none_such'"),
+        (
+            "comparison.methods.si_n1.imputed_by",
+            "one of none, oracle, nearest, .*, got 'none_such'",
+        ),
     ],
 )
 def test_a_name_without_an_entry_is_refused_with_its_place(configuration, place, expected):

@@ -17,7 +17,7 @@ from slicefill.command_line import main
 
 from .conftest import ROOT
 
-METHODS = ["nearest", "linear", "cubic", "shape_based", "slice_imputation"]
+METHODS = ["nearest", "linear", "cubic", "shape_based", "shape_matched", "slice_imputation"]
 CASE = "virtual-04"  # the one in the test split
 
 
@@ -130,9 +130,9 @@ def test_the_run_says_last_what_it_made_and_where(tiny_run):
     assert len(summary.strip().splitlines()) <= 15
     imputed = folder / "data" / "07_model_output" / "tiny" / "S_x4" / "imputed"
     for words in (
-        "5 volumes, new: 1 case by nearest, linear",
+        "6 volumes, new: 1 case by nearest, linear",
         str(imputed),
-        "5 of 5 keep every acquired slice",
+        "6 of 6 keep every acquired slice",
         "slice_imputation: PSNR ",
         (folder / "data" / "08_reporting" / "tiny" / "S_x4" / "report.html").as_uri(),
     ):
@@ -178,7 +178,7 @@ def test_a_second_run_scores_nothing_anew_and_is_not_tracked(rerun, kedro):
     assert {path for path in results if path.suffix == ".png"}
     assert results.items() <= scored().items()
     assert tracked() == before
-    assert "5 volumes, there already" in done.stdout
+    assert "6 volumes, there already" in done.stdout
     assert "no run: nothing was made anew" in done.stdout
     assert done.stdout.count("\n") < 40
 
@@ -207,7 +207,7 @@ def test_a_run_that_is_ended_from_outside_is_closed_as_killed(rerun):
 
 
 def test_only_missing_outputs_runs_what_is_missing(rerun, kedro):
-    """Two of five methods are gone: those are imputed, nothing is trained."""
+    """Two of six methods are gone: those are imputed, nothing is trained."""
     imputed = rerun / "data" / "07_model_output" / "tiny" / "S_x4" / "imputed"
     before, made = contents(imputed), ages(imputed)
     (imputed / "_COMPLETE").unlink()

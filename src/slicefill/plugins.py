@@ -140,7 +140,9 @@ def check_names(parameters: Mapping[str, Any]) -> None:
         _expect(preset["engine"], engines, f"comparison.presets.{name}.engine")
     for name, row in rows["methods"].items():
         _expect(
-            row.get("imputed_by", name), ["none", *methods], f"comparison.methods.{name}.imputed_by"
+            row.get("imputed_by", name),
+            ["none", "oracle", *methods],
+            f"comparison.methods.{name}.imputed_by",
         )
         _expect(row.get("engine") or engines[0], engines, f"comparison.methods.{name}.engine")
 

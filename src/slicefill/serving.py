@@ -3,24 +3,28 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from slicefill.geometry import AxisName
-from slicefill.imputation.impute import impute_case, learned_imputer
+from slicefill.imputation.impute import impute_case, learned_imputer, load_named
 from slicefill.io.checkpoints import read_checkpoint
 from slicefill.io.exchange import from_array
 from slicefill.params import (
     AugmentationParams,
     HardwareParams,
     ImputationParams,
+    InferenceParams,
     PredictionParams,
     SegmentationParams,
     ViewParams,
 )
 from slicefill.plugins import System, find_kind
-from slicefill.types import Array, Case, Checkpoint, Floats, Volume
+from slicefill.types import Array, Case, Checkpoint, Floats, Prediction, Volume
+
+if TYPE_CHECKING:  # brings torch
+    from slicefill.segmentation.opened import Opened
 
 _AXES: dict[int, AxisName] = {-1: "auto", 0: "L", 1: "A", 2: "S"}  # of an array that is not turned
 
@@ -84,28 +88,53 @@ def array_segmenter(path: str | Path, params: dict[str, Any]) -> Callable[..., A
     return segment
 
 
-def case_segmenter(path: str | Path, device: str = "auto") -> Callable[[Case], Volume]:
-    """Prepare a segmentation model with what its checkpoint says of labels and intensities.
+def case_segmenter(place: str, device: str = "auto") -> Callable[[Case], Prediction]:
+    """Prepare a trained network with what it says of labels and intensities.
 
     Args:
-        path: Its checkpoint.
+        place: As for `segmentation.opened.read_network`.
         device: auto, cpu, gpu or mps.
 
     Returns:
         A function from a case, as dense along its slices as those that the model learned from, to
-        its label map.
+        its label map and the confidence in it.
 
     Raises:
-        ValueError: If the file is no checkpoint of a segmentation network.
+        ValueError: If there is no segmentation network.
     """
-    checkpoint = read_checkpoint(Path(path))
-    if "engine" not in checkpoint:
-        msg = f"{path}: expected a segmentation network, got a checkpoint with {sorted(checkpoint)}"
-        raise ValueError(msg)
+    from slicefill.segmentation.isotropic import segment_acquired
+
+    return partial(segment_acquired, network=_open(place, device))
+
+
+def isotropic_segmenter(
+    place: str, method: str, params: ImputationParams
+) -> Callable[[Case], Prediction]:
+    """Prepare a trained network and a method: acquired slices in, isotropic labels out.
+
+    Args:
+        place: As for `segmentation.opened.read_network`; trained on acquired slices.
+        method: As for `imputation.impute.load_named`.
+        params: How it imputes, and where everything runs.
+
+    Returns:
+        A function from a case to labels on the grid that the method gives it, and the confidence.
+
+    Raises:
+        ValueError: If there is no segmentation network, or no such method.
+    """
+    from slicefill.segmentation.isotropic import segment_isotropically
+
+    imputer = load_named(method, params)
+    network = _open(place, params.hardware.accelerator)
+    return partial(segment_isotropically, network=network, imputer=imputer, params=params)
+
+
+def _open(place: str, device: str) -> "Opened":
+    from slicefill.segmentation.opened import open_network, read_network
+
     hardware = HardwareParams.model_validate({"accelerator": device})
-    rule = PredictionParams(label_names=checkpoint["label_names"], hardware=hardware)
-    view = ViewParams(through_plane=checkpoint["through_plane"], window=checkpoint["window"])
-    return partial(_segmenter(checkpoint, rule), params=view)
+    return open_network(read_network(place), InferenceParams(), hardware)
 
 
 def _segmenter(checkpoint: Checkpoint, rule: PredictionParams) -> Callable[..., Volume]:

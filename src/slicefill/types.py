@@ -108,11 +108,13 @@ class Prediction:
         softmax: Class probabilities, background first, `(I, J, K, classes)`, float32 in [0, 1];
             None where they are not kept.
         record: How the prediction came about (plain values; written as `record.json`).
+        confidence: Probability of the label, `(I, J, K)`, in [0, 1]; None where it is not kept.
     """
 
     label: Volume
     softmax: Volume | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
+    confidence: Volume | None = None
 
 
 T = TypeVar("T")

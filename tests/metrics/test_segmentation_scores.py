@@ -161,5 +161,5 @@ def test_every_score_has_a_direction_unless_it_is_a_volume_or_a_count():
 
 
 def test_other_slices_are_refused():
-    with pytest.raises(ValueError, match="drop the synthetic slices"):
+    with pytest.raises(ValueError, match="take the slices of the prediction"):
         score_segmentation(np.zeros((5, 3, 3)), np.zeros((2, 3, 3)), SPACING, params())

@@ -115,3 +115,22 @@ def test_networks_of_one_row_see_what_their_own_synthesis_training_imputed(
         "linear_repeat1": ("linear", (5,)),
     }
     assert sets["linear_repeat1"].grids["a"] is both["linear_repeat1/a"]
+
+
+def test_networks_may_learn_from_others_than_they_are_tested_on(
+    acquired_case, imputed, params, configuration
+):
+    base = configuration("tiny")["parameters"]["comparison"]
+    rows = ["linear_image", "linear", "cost_free"]
+    table = {"title": "", "engine": "unet2d", "methods": rows, "reference": "linear"}
+    comparison = ComparisonParams(**{**base, "preset": "own", "presets": {"own": table}})
+    manifest = list_slices(acquired_case, imputed, SPLITS, params(), comparison)
+    sets = assemble_scans(manifest, acquired_case, imputed, params())
+    depths = {
+        name: [len(part[case].make().image) for part, case in parts]
+        for name, own in sets.items()
+        for parts in [[(own.training, "a"), (own.validation, "b"), (own.test, "c")]]
+    }
+    assert depths == {"linear_image": [4, 4, 7], "linear": [7, 7, 7], "cost_free": [4, 4, 7]}
+    assert [own.network for own in sets.values()] == ["none", "linear", "none"]
+    assert sets["cost_free"].grids["c"] is imputed["linear/c"]

@@ -1,9 +1,15 @@
+import numpy as np
+import pandas as pd
 import pytest
 
 from slicefill.imputation.methods import find_method, pretrained
-from slicefill.params import ComparisonParams
+from slicefill.metrics.scoring import corresponding_slices
+from slicefill.params import ComparedMethod, ComparisonParams
 from slicefill.pipelines.comparison.nodes import impute_for_methods, list_methods
+from slicefill.simulation.subsampling import subsample
 from slicefill.types import Promise
+
+SPLITS = pd.DataFrame({"case": ["a", "b"], "subject": ["1", "2"], "split": ["train", "test"]})
 
 
 @pytest.fixture
@@ -72,9 +78,67 @@ def test_shipped_weights_impute_for_their_row_and_for_no_other(
     monkeypatch.setattr(pretrained, "load_pretrained", lambda: untrained)
     params = imputation_params(through_plane="auto", count=1)
     rows = comparison("pretrained", "iia")
-    imputed, groups = impute_for_methods(acquired_case, {}, params, rows, tiny_parameters)
+    imputed, groups = impute_for_methods(
+        acquired_case, {}, SPLITS, {}, params, rows, tiny_parameters
+    )
     assert list(imputed) == ["pretrained/a", "pretrained/b", "iia/every_case"]
     assert groups == ["pretrained", "iia"]
     assert imputed["pretrained/a"].make().record["weights"] == "pretrained"
     with pytest.raises(ValueError, match="'iia' is not trained"):
         imputed["iia/every_case"].make()
+
+
+def test_rows_that_learn_from_the_same_share_a_network(comparison):
+    """Five ways to the fine grid, one checkpoint; the paper's rows have their own."""
+    rows = comparison("shape_based_labels", "moved_labels", "cost_free", "linear_softmax", "fused")
+    assert {rows.network(name) for name in rows.chosen} == {"none"}
+    own = comparison("linear", "none_untransformed", "slice_imputation", "si_one_hot")
+    assert [own.network(name) for name in own.chosen] == list(own.chosen)
+
+
+@pytest.mark.parametrize("change", [{"predict": "phases"}, {"train_on": "acquired"}])
+def test_no_imputation_has_no_fine_grid(change):
+    with pytest.raises(ValueError, match="expected imputed_by, a method, beside predict"):
+        ComparedMethod(title="", imputed_by="none", **change)
+
+
+def test_only_test_cases_are_imputed_where_no_network_learns_from_them(
+    acquired_case, comparison, imputation_params, tiny_parameters
+):
+    params = imputation_params(through_plane="auto", count=1)
+    arguments = (acquired_case, {}, SPLITS, {}, params)
+    alone = comparison("shape_based_labels", "cost_free")
+    assert list(impute_for_methods(*arguments, alone, tiny_parameters)[0]) == [
+        "shape_based/b",
+        "linear/b",
+    ]
+    learned = comparison("linear", "cost_free")
+    assert list(impute_for_methods(*arguments, learned, tiny_parameters)[0]) == [
+        "linear/a",
+        "linear/b",
+    ]
+
+
+def test_the_oracle_puts_the_removed_slices_back(
+    case, comparison, imputation_params, tiny_parameters, subsampling
+):
+    true = case(shape=(12, 10, 11))
+    thin = subsample(true, subsampling(axis="S", factor=4))
+    acquired, isotropic = {"b": Promise(lambda: thin, "t")}, {"b": Promise(lambda: true, "i")}
+    params, rows = imputation_params(), comparison("true_image")
+    promised, groups = impute_for_methods(
+        acquired, isotropic, SPLITS, {}, params, rows, tiny_parameters
+    )
+    assert groups == ["oracle"]
+    made = promised["oracle/b"].make()
+    axis = made.record["axis"]
+    for found, real in ((made.image, true.image), (made.label, true.label)):
+        expected = np.moveaxis(real.stored, axis, 0)[:9]  # slices 9 and 10 lie in no interval
+        np.testing.assert_array_equal(np.moveaxis(found.stored, axis, 0), expected)
+        np.testing.assert_array_equal(found.affine, real.affine)
+    assert made.record["count"] == 3
+    assert corresponding_slices(made.record) is None  # nothing in it is imputed
+    same = {"b": Promise(lambda: true, "i")}
+    refused, _ = impute_for_methods(same, same, SPLITS, {}, params, rows, tiny_parameters)
+    with pytest.raises(ValueError, match="oracle: expected a scan whose slices were removed"):
+        refused["oracle/b"].make()

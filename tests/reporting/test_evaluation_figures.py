@@ -47,11 +47,11 @@ def unread():
     pytest.fail("the truth was read, though there is none")
 
 
-def test_own_labels_are_seen_without_names_and_beside_shape_based_ones(scan, impute, params):
+def test_own_labels_are_seen_without_names_and_beside_shape_matched_ones(scan, impute, params):
     linear, made = impute(scan, "linear"), learned(impute(scan, "linear"))
     figures = draw_case("a", {"linear": linear, "pretrained": made}, unread, params)
     assert set(figures) == {"imputed_a", "outlines_a"}
-    assert headings(figures["outlines_a"]) == ["shape based", "pretrained"]
+    assert headings(figures["outlines_a"]) == ["shape matched", "pretrained"]
     ids = sorted(set(np.unique(scan.label.stored)) - {0})
     (legend,) = figures["outlines_a"].legends
     named = [text.get_text() for text in legend.get_texts()]
@@ -65,13 +65,13 @@ def test_own_labels_are_seen_without_names_and_beside_shape_based_ones(scan, imp
         assert (tint[..., 3] > 0).any()
 
 
-def test_shape_based_labels_are_the_same_whether_or_not_they_were_imputed_before(
+def test_labels_of_the_baseline_are_the_same_whether_or_not_they_were_imputed_before(
     scan, impute, params
 ):
     made = learned(impute(scan, "linear"))
     drawn = [
         draw_case("a", {"pretrained": made, **more}, unread, params)["outlines_a"]
-        for more in ({}, {"shape_based": impute(scan, "shape_based")})
+        for more in ({}, {"shape_matched": impute(scan, "shape_matched")})
     ]
     without, with_it = ([image.get_array() for a in f.axes for image in a.images] for f in drawn)
     for one, other in zip(without, with_it, strict=True):
@@ -86,7 +86,7 @@ def test_without_a_truth_images_stand_beside_the_acquired_slices(scan, impute, p
 def test_labels_of_interpolation_alone_are_shown_too(scan, impute, params):
     nearest = {"nearest": impute(scan, "nearest")}
     assert headings(draw_case("a", nearest, unread, params)["outlines_a"]) == [
-        "shape based",
+        "shape matched",
         "nearest",
     ]
 
@@ -101,7 +101,7 @@ def test_where_the_truth_is_known_it_is_shown(impute, params, subsampling):
     imputed = {"linear": impute(subsample(truth, subsampling(axis="S", factor=4)), "linear")}
     figures = draw_case("a", imputed, lambda: truth, params)
     assert headings(figures["views_a"]) == ["truth", "linear", "|linear - truth|"]
-    assert headings(figures["labels_a"]) == ["truth", "shape based", "linear"]
+    assert headings(figures["labels_a"]) == ["truth", "shape matched", "linear"]
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_captions_say_what_is_seen(composed):
     assert [caption[:2] for caption in captions] == ["a:", "a:", "b:", "b:"]
     assert ["acquired slices, as thick" in caption for caption in captions] == [True, False] * 2
     assert not [caption for caption in captions if "truth" in caption or "difference" in caption]
-    assert "interpolation (shape based)" in captions[1]
+    assert "interpolation (shape matched)" in captions[1]
     assert [each.caption for each in made.folded] == [
         "Every test case (dots, joined per case) and its method."
     ]

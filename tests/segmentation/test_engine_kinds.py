@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from slicefill.datasets.checkpoints import ModelsDataset, StateFiles
-from slicefill.params import AugmentationParams, SegmentationParams
-from slicefill.pipelines.segmentation.nodes import predict_cases, record_learning, train_segmenters
+from slicefill.params import AugmentationParams, ComparisonParams, SegmentationParams
+from slicefill.pipelines.segmentation.nodes import record_learning, train_segmenters
+from slicefill.pipelines.segmentation.prediction import predict_cases
 from slicefill.segmentation import engines, inference, transforms
 from slicefill.segmentation.inference import mirrored
 from slicefill.segmentation.interface import PatchBatch
@@ -96,7 +97,9 @@ def predict(case, configuration, tmp_path):
     promise = Promise(lambda: made, "case")
     augmentation = AugmentationParams(**{**values["augmentation"], "through_plane": "auto"})
     scan = Lazy(partial(make_scan, made, None, None, augmentation), "scan")
-    scans = {"none": ScanSet("mine", True, {"a": scan}, {"a": scan}, {"a": scan}, {"a": promise})}
+    scans = {
+        "none": ScanSet("mine", True, {"a": scan}, {"a": scan}, {"a": scan}, {"a": promise}, "none")
+    }
     splits = pd.DataFrame({"case": ["a"], "subject": ["1"], "split": ["test"]})
 
     def run(*wrappers):
@@ -109,7 +112,9 @@ def predict(case, configuration, tmp_path):
         models.save(train_segmenters(scans, StateFiles(tmp_path / "last"), params, augmentation))
         history = record_learning(models.load(), scans, params)
         assert history["value"].tolist() == [0.5]
-        promises, index = predict_cases(models.load(), scans, splits, params)
+        rows = ComparisonParams(**{**values["comparison"], "preset": "quick"})
+        read = (models.load(), scans, splits, {"a": promise}, {}, params, rows, values)
+        promises, index = predict_cases(*read)
         assert index["engine"].tolist() == ["mine"]
         (prediction,) = promises.values()
         return prediction.make().label.stored, scan.make(), prediction.fingerprint
@@ -133,7 +138,7 @@ def test_wrappers_apply_in_order_and_count_in_the_fingerprint(predict):
 
 
 def test_an_unknown_wrapper_is_refused_with_its_place(predict):
-    with pytest.raises(ValueError, match=r"wrappers\[1\]\.kind: .*mirrored, swapped, got 'x'"):
+    with pytest.raises(ValueError, match=r"wrappers\[1\]\.kind: .*mirrored, .*swapped, got 'x'"):
         predict({"kind": "swapped", "times": 1}, {"kind": "x"})
 
 

@@ -8,7 +8,11 @@ import pytest
 
 from slicefill.imputation.impute import classical_imputer, impute_case
 from slicefill.params import AugmentationParams, ScoringParams, SegmentationParams
-from slicefill.segmentation.prediction import make_prediction, score_prediction
+from slicefill.segmentation.prediction import (
+    make_prediction,
+    score_at_full_resolution,
+    score_prediction,
+)
 from slicefill.segmentation.scans import make_scan
 from slicefill.types import Case
 
@@ -38,6 +42,13 @@ def score(base):
     names = {i: NAMES[i] for i in IDS.tolist()}
     params = ScoringParams(**{**base["scoring"], "label_names": names, "tolerance": 1.0})
     return lambda prediction, truth: score_prediction(prediction, truth, params)
+
+
+@pytest.fixture(scope="module")
+def score_whole(base):
+    names = {i: NAMES[i] for i in IDS.tolist()}
+    params = ScoringParams(**{**base["scoring"], "label_names": names, "tolerance": 1.0})
+    return lambda prediction, truth, kept: score_at_full_resolution(prediction, truth, kept, params)
 
 
 @pytest.fixture
@@ -163,3 +174,57 @@ def test_a_case_that_was_not_imputed_is_scored_whole(axis, acquired_case, base, 
     prediction = make_prediction(sure_of(indices(labels)), scan, case, params())
     assert prediction.record["acquired"] == [0, 1, 2, 3]
     assert score(prediction, case.label)["dice_mean"] == 1
+
+
+@AXES
+def test_at_full_resolution_removed_slices_are_judged_and_surfaces_on_all(
+    axis, acquired_case, fill, params, score_whole
+):
+    """Two synthetic slices lie between two acquired ones, as many as were removed."""
+    thick = acquired_case(axis)
+    imputed, scan = fill(thick)
+    truth = np.random.default_rng(2).choice(IDS, scan.label.shape)
+    kept = [0, 3, 6, 9]
+    right = make_prediction(sure_of(indices(truth)), scan, imputed, params())
+    volume = imputed.image.with_stored(
+        np.moveaxis(truth.astype(np.uint8), 0, axis), slope_intercept=(1.0, 0.0)
+    )
+    assert score_whole(right, volume, kept)["dice_mean"] == 1
+    wrong = indices(truth)
+    wrong[kept] = (wrong[kept] + 1) % 3  # where labels are known: not judged
+    scores = score_whole(make_prediction(sure_of(wrong), scan, imputed, params()), volume, kept)
+    assert scores["dice_mean"] == 1
+    assert scores["ravd_liver"] == 0
+    found, real = IDS[wrong] == 5, truth == 5
+    whole = 2 * (found & real).sum() / (found.sum() + real.sum())
+    assert scores["dice_liver_all_slices"] == pytest.approx(whole)
+    assert scores["assd_liver"] > 0
+    wrong = indices(truth)
+    removed = [k for k in range(10) if k not in kept]
+    wrong[removed] = 0
+    scores = score_whole(make_prediction(sure_of(wrong), scan, imputed, params()), volume, kept)
+    assert scores["dice_liver"] == 0
+    assert scores["ravd_liver"] == -1
+    assert scores["dice_liver_all_slices"] > 0
+
+
+def test_a_prediction_of_acquired_slices_has_no_score_at_full_resolution(
+    acquired_case, base, params, score_whole
+):
+    case = acquired_case(2)
+    seen = AugmentationParams(**{**base["augmentation"], "through_plane": "auto"})
+    scan = make_scan(case, None, None, seen)
+    made = make_prediction(sure_of(indices(scan.label)), scan, case, params())
+    with pytest.raises(ValueError, match=r"expected 10 slices.*got 4"):
+        score_whole(made, case.label, [0, 3, 6, 9])
+
+
+def test_confidence_is_the_probability_of_the_label(acquired_case, fill, params):
+    imputed, scan = fill(acquired_case(1))
+    classes = np.random.default_rng(1).integers(0, 3, scan.label.shape)
+    rule = params()
+    inference = rule.inference.model_copy(update={"confidence": True})
+    rule = rule.model_copy(update={"inference": inference})
+    made = make_prediction(sure_of(classes), scan, imputed, rule)
+    np.testing.assert_allclose(made.confidence.intensities(), 0.8, atol=1e-6)
+    np.testing.assert_array_equal(made.confidence.affine, made.label.affine)

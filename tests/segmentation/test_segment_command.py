@@ -1,15 +1,19 @@
 """`slicefill segment` needs nothing but a scan and a checkpoint."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 
-from slicefill.api import read
+from slicefill.api import imputation_params, read
 from slicefill.command_line import main
-from slicefill.io.checkpoints import write_checkpoint
+from slicefill.imputation.impute import impute_case, load_named
+from slicefill.io.checkpoints import read_checkpoint, write_checkpoint
 from slicefill.io.scan_files import write_scan
 from slicefill.segmentation.networks import build_network
-from slicefill.serving import array_segmenter, case_segmenter
+from slicefill.serving import array_segmenter, case_segmenter, isotropic_segmenter
+from slicefill.types import Case
 
 
 @pytest.fixture
@@ -69,4 +73,96 @@ def test_nothing_is_replaced_and_one_bad_scan_does_not_stop_the_others(
 def test_a_checkpoint_of_another_kind_is_refused(tmp_path):
     write_checkpoint({"kind": "slice_imputation"}, tmp_path / "other.pt")
     with pytest.raises(ValueError, match="expected a segmentation network"):
-        case_segmenter(tmp_path / "other.pt")
+        case_segmenter(str(tmp_path / "other.pt"))
+
+
+def test_isotropic_labels_lie_on_the_grid_of_the_imputed_scan_with_their_confidence(
+    case, model, tmp_path, capsys
+):
+    scan = case(shape=(20, 24, 5))
+    write_scan(scan.image, tmp_path / "scan.nii.gz")
+    command = ["segment", str(tmp_path / "scan.nii.gz"), "--model", str(model)]
+    isotropic = [*command, "--isotropic", "--method", "linear", "--count", "3"]
+    assert main(isotropic) == 0, capsys.readouterr().err
+    assert main(command) == 0
+    fine = read(tmp_path / "scan_isotropic_label.nii.gz").image
+    native = read(tmp_path / "scan_label.nii.gz").image
+    rule = imputation_params(count=3)
+    imputed = impute_case(Case(scan.image), load_named("linear", rule), rule).image
+    assert fine.stored.shape == imputed.stored.shape == (20, 24, 17)
+    np.testing.assert_allclose(fine.affine, imputed.affine, atol=1e-5)
+    # a network of slices finds on acquired ones what it finds without the others
+    agree = (fine.stored[..., ::4] == native.stored).mean()
+    assert agree > 0.99  # but for rounding where two classes are level
+    confidence = read(tmp_path / "scan_isotropic_label_confidence.nii.gz").image
+    np.testing.assert_allclose(confidence.affine, fine.affine, atol=1e-5)
+    assert confidence.intensities().min() >= 0.5
+    assert confidence.intensities().max() <= 1
+
+
+def test_a_dense_scan_is_segmented_as_it_is(case, model, tmp_path):
+    scan = case(shape=(20, 24, 6), affine=np.eye(4))
+    predict = isotropic_segmenter(str(model), "linear", imputation_params())
+    made, native = predict(scan), case_segmenter(str(model))(scan)
+    assert made.label.stored.shape == (20, 24, 6)
+    assert (made.label.stored == native.label.stored).mean() > 0.99
+
+
+def test_any_trained_network_segments_isotropically(case, tmp_path, monkeypatch):
+    """A function sees intensities as they are; its labels are the indices of its classes."""
+    (tmp_path / "foreign.py").write_text(
+        "import numpy as np\n\n\n"
+        "def threshold(scan):\n"
+        "    inside = (scan.image[:, 0] > 100).astype(np.float32)\n"
+        "    return np.stack([1 - inside, inside])\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    scan = case("f4", shape=(8, 9, 5))
+    rule = imputation_params(count=1)
+    made = isotropic_segmenter("foreign:threshold", "linear", rule)(scan)
+    np.testing.assert_array_equal(made.label.stored[..., ::2], scan.image.stored > 100)
+    assert made.record["predict"] == "fused"
+    assert made.record["imputed_by"] == "linear"
+    sys.modules.pop("foreign")
+
+
+def test_a_network_of_other_slices_is_used_with_a_warning(case, model, tmp_path, caplog):
+    trained = {**read_checkpoint(model), "spacing": [1.0, 1.0, 1.0]}
+    write_checkpoint(trained, tmp_path / "fine.pt")
+    case_segmenter(str(tmp_path / "fine.pt"))(case(shape=(20, 24, 5)))
+    assert "4 mm apart, those that the network learned from 1 mm" in caplog.text
+    caplog.clear()
+    write_checkpoint({**trained, "spacing": [3.0, 1.0, 1.0]}, tmp_path / "like.pt")
+    case_segmenter(str(tmp_path / "like.pt"))(case(shape=(20, 24, 5)))
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        (["--method", "linear"], "--method: expected --isotropic"),
+        (["--count", "3"], "--count: expected --isotropic"),
+        (["--isotropic", "--method", "nothing"], "expected pretrained"),
+    ],
+)
+def test_options_that_need_another_are_refused(case, model, tmp_path, capsys, more, reason):
+    write_scan(case(shape=(20, 24, 5)).image, tmp_path / "scan.nii.gz")
+    with pytest.raises(SystemExit):
+        main(["segment", str(tmp_path / "scan.nii.gz"), "--model", str(model), *more])
+    assert reason in capsys.readouterr().err
+
+
+def test_what_is_no_network_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"expected a network: a checkpoint \(\.pt\)"):
+        case_segmenter(str(tmp_path / "nothing"))
+
+
+def test_an_exact_grid_has_no_isotropic_segmentation(case, model):
+    rule = imputation_params(spacing=1.5, exact=True)
+    with pytest.raises(ValueError, match="exact: expected a grid that keeps the acquired slices"):
+        isotropic_segmenter(str(model), "linear", rule)(case(shape=(20, 24, 5)))
+
+
+def test_a_scan_of_other_channels_is_refused(case, model):
+    with pytest.raises(ValueError, match=r"expected 1 channel\(s\), .* got 2"):
+        case_segmenter(str(model))(case(shape=(20, 24, 5, 2)))

@@ -5,29 +5,51 @@ from pathlib import Path
 
 from slicefill.batch.tasks import name_outputs
 from slicefill.ingestion.layouts import RawCase
-from slicefill.types import Case, Volume
+from slicefill.io.scan_files import written_suffix
+from slicefill.types import Case, Prediction
 
-ENDING = "_label"
+_ENDING, _ISOTROPIC = "_label", "_isotropic_label"
+_CONFIDENCE = "_confidence.nii.gz"
 
 
-def name_labels(source: Path, out: Path | None, cases: Sequence[RawCase]) -> dict[str, Path]:
+def name_labels(
+    source: Path, out: Path | None, cases: Sequence[RawCase], *, isotropic: bool = False
+) -> dict[str, Path]:
     """Name the label map of every scan, by case id.
 
     Raises:
         ValueError: If many scans would go into one file, its format is not written, or an output
             would replace an input.
     """
-    return name_outputs(source, out, cases, ENDING)
+    return name_outputs(source, out, cases, _ISOTROPIC if isotropic else _ENDING)
+
+
+def name_confidence(label: Path) -> Path:
+    """Name the map of the confidence beside a label map.
+
+    Example:
+        >>> name_confidence(Path("knee_isotropic_label.nii.gz")).name
+        'knee_isotropic_label_confidence.nii.gz'
+    """
+    return label.with_name(label.name.removesuffix(written_suffix(label.name)) + _CONFIDENCE)
 
 
 def segment_scans(
     cases: Sequence[RawCase],
     names: Mapping[str, Path],
-    predict: Callable[[Case], Volume],
+    predict: Callable[[Case], Prediction],
     *,
     overwrite: bool,
+    confidence: bool = False,
 ) -> dict[str, str]:
     """Segment every scan and write its label map; one that fails does not stop the others.
+
+    Args:
+        cases: The scans.
+        names: Of the label maps, by case id.
+        predict: Segments one.
+        overwrite: Whether label maps that are there are replaced.
+        confidence: Whether the map of the confidence is written, too (`name_confidence`).
 
     Returns:
         The reason of each failure, by case id.
@@ -38,15 +60,20 @@ def segment_scans(
             if names[raw.id].exists() and not overwrite:
                 failed[raw.id] = f"{names[raw.id]} exists; name another output, or --overwrite"
                 continue
-            _segment(raw, names[raw.id], predict)
+            _segment(raw, names[raw.id], predict, confidence=confidence)
         except Exception as error:  # a scan that fails must not stop the others
             failed[raw.id] = f"{type(error).__name__}: {error}"
     return failed
 
 
-def _segment(raw: RawCase, path: Path, predict: Callable[[Case], Volume]) -> None:
+def _segment(
+    raw: RawCase, path: Path, predict: Callable[[Case], Prediction], *, confidence: bool
+) -> None:
     from slicefill.ingestion.reading import read_raw_case
     from slicefill.io.scan_files import write_scan
     from slicefill.params.ingestion import own_scans
 
-    write_scan(predict(read_raw_case(raw, own_scans())), path)
+    made = predict(read_raw_case(raw, own_scans()))
+    if confidence and made.confidence is not None:
+        write_scan(made.confidence, name_confidence(path))
+    write_scan(made.label, path)  # last: where it is, all is

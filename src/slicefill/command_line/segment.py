@@ -2,19 +2,39 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
-from slicefill.command_line.wording import CASES_LEFT_OUT, UsageError, existing, named
+from slicefill.command_line.wording import (
+    CASES_LEFT_OUT,
+    UsageError,
+    existing,
+    named,
+    positive,
+    whole,
+)
+
+if TYPE_CHECKING:
+    from slicefill.types import Case, Prediction
 
 _DESCRIPTION = """\
-Segment scans with a network that `kedro run --pipelines=comparison` has trained: a file that ends
-in .pt, below data/06_models. The scan must be as dense as those that it learned from.
+Segment scans with a trained network: a checkpoint of `kedro run --pipelines=segmentation` or
+`comparison` (a file that ends in .pt, below data/06_models), a folder of nnU-Net's results, a
+TorchScript file, or module:function. The slices of the scan must lie as far apart as those that it
+learned from.
+
+With --isotropic, labels lie on the isotropic grid of the scan: the network segments the imputed
+scan, and the acquired slices, whose labels move with the image; the mean of both is taken. Beside
+the labels, ..._confidence.nii.gz holds the probability of each.
 """
 _EXAMPLES = """\
 exit status: 0 all is well, 2 wrong usage, 3 some scans were refused or failed (each is named)
 
-example:
-  slicefill segment scan.nii.gz scan_label.nii.gz --model linear/unet2d_0.pt
+examples:
+  slicefill segment scan.nii.gz scan_label.nii.gz --model none/unet2d_0.pt
+  slicefill segment scan.nii.gz --model none/unet2d_0.pt --isotropic
+  slicefill segment scans/ --model nnUNetTrainer__nnUNetPlans__3d_fullres --isotropic --spacing 1
 """
 
 
@@ -22,14 +42,29 @@ def add_segment(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Add the command to those of the program."""
     segment = commands.add_parser(
         "segment",
-        help="label a scan by a trained segmentation network",
+        help="label a scan by a trained segmentation network, isotropically if asked",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     segment.add_argument("source", metavar="IN", type=existing, help="scan, folder or zip")
     segment.add_argument("out", metavar="OUT", nargs="?", type=named, help="file or folder")
-    segment.add_argument("--model", type=existing, required=True, help="the network's checkpoint")
+    segment.add_argument("--model", required=True, help="the network")
+    segment.add_argument(
+        "--isotropic", action="store_true", help="labels at every slice of the isotropic grid"
+    )
+    segment.add_argument(
+        "--method",
+        help="with --isotropic: pretrained (default), linear, shape_based, ... or a checkpoint, as "
+        "of slicefill impute",
+    )
+    grid = segment.add_mutually_exclusive_group()
+    grid.add_argument(
+        "--count", type=whole, metavar="N", help="with --isotropic: new slices in every interval"
+    )
+    grid.add_argument(
+        "--spacing", type=positive, metavar="MM", help="with --isotropic: of slices, as near as can"
+    )
     segment.add_argument("--device", choices=("auto", "cpu", "gpu", "mps"), default="auto")
     segment.add_argument("--overwrite", action="store_true", help="replace label maps")
     segment.set_defaults(run=partial(_run, segment))
@@ -39,14 +74,20 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     from slicefill.batch.find import find_scans
     from slicefill.batch.segment import name_labels, segment_scans
     from slicefill.ingestion.checks import BadCase
-    from slicefill.serving import case_segmenter
 
+    isotropic = arguments.isotropic
     try:
-        predict = case_segmenter(arguments.model, arguments.device)
+        predict = _segmenter(arguments)
         with find_scans(arguments.source) as found:
-            names = name_labels(arguments.source, arguments.out, found.cases)
-            failed = segment_scans(found.cases, names, predict, overwrite=arguments.overwrite)
-    except (UsageError, BadCase, ValueError, OSError) as error:
+            names = name_labels(arguments.source, arguments.out, found.cases, isotropic=isotropic)
+            failed = segment_scans(
+                found.cases,
+                names,
+                predict,
+                overwrite=arguments.overwrite,
+                confidence=isotropic,
+            )
+    except (UsageError, BadCase, ValueError, OSError, ModuleNotFoundError) as error:
         parser.error(str(error))
     for case, reason in failed.items():
         print(f"{case}: {reason}", file=sys.stderr)
@@ -54,3 +95,18 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
         print(f"{each.case}: refused: {each}", file=sys.stderr)
     print(f"{len(names) - len(failed)} of {len(names) + len(found.refused)} scans segmented")
     return CASES_LEFT_OUT if failed or found.refused else 0
+
+
+def _segmenter(arguments: argparse.Namespace) -> "Callable[[Case], Prediction]":
+    from slicefill.api import imputation_params
+    from slicefill.serving import case_segmenter, isotropic_segmenter
+
+    grid = {"count": arguments.count, "spacing": arguments.spacing}
+    if arguments.isotropic:
+        params = imputation_params(**grid, device=arguments.device)
+        return isotropic_segmenter(arguments.model, arguments.method or "pretrained", params)
+    given = [name for name, value in {**grid, "method": arguments.method}.items() if value]
+    if given:
+        msg = f"--{given[0]}: expected --isotropic beside it; labels lie on acquired slices"
+        raise UsageError(msg)
+    return case_segmenter(arguments.model, arguments.device)

@@ -105,6 +105,7 @@ def _entries(results: _Results) -> Mapping[str, list[str]]:
     return {
         "Imputed": _imputed(results),
         "Dense": _dense(results),
+        "Segmented": [_place(each) for each in results.places(["segmentations"])],
         "Models": [_place(each) for each in results.places(_MODELS)],
         "Left out": _left_out(results),
         "Verified": _verified(results),

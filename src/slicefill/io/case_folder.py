@@ -1,6 +1,7 @@
 """A case on disk: image.nii.gz, label.nii.gz, further maps and record.json in one folder.
 
-A predicted segmentation is laid out alike: prediction.nii.gz, softmax.nii.gz and record.json.
+A predicted segmentation is laid out alike: prediction.nii.gz, perhaps softmax.nii.gz and
+confidence.nii.gz, and record.json.
 """
 
 import gzip
@@ -36,8 +37,15 @@ def write_case(case: Case, folder: Location) -> None:
 
 
 def write_prediction(prediction: Prediction, folder: Location) -> None:
-    """Write prediction.nii.gz, softmax.nii.gz if there is one, and record.json, as `write_case`."""
-    volumes = {"prediction": prediction.label, "softmax": prediction.softmax}
+    """Write prediction.nii.gz, softmax and confidence if there are any, and record.json.
+
+    As `write_case`.
+    """
+    volumes = {
+        "prediction": prediction.label,
+        "softmax": prediction.softmax,
+        "confidence": prediction.confidence,
+    }
     _write_folder(volumes, prediction.record, folder)
 
 
@@ -59,7 +67,12 @@ def read_prediction(folder: Location) -> Prediction:
         FileNotFoundError: If the folder holds no prediction.
     """
     volumes = _read_volumes(folder, "prediction")
-    return Prediction(volumes["prediction"], volumes.get("softmax"), read_record(folder))
+    return Prediction(
+        volumes["prediction"],
+        volumes.get("softmax"),
+        read_record(folder),
+        volumes.get("confidence"),
+    )
 
 
 def write_volume(volume: Volume, path: Location) -> None:

@@ -11,7 +11,7 @@ from slicefill.geometry import slices_first, spacing_slices_first
 from slicefill.metrics import list_metrics
 from slicefill.metrics.image import ImagePair
 from slicefill.metrics.overlap import MaskPair
-from slicefill.params import ScoreParams
+from slicefill.params import ORACLE, ScoreParams
 from slicefill.types import Array, Case
 
 Indices = NDArray[np.int_]
@@ -233,11 +233,12 @@ def corresponding_slices(record: Mapping[str, Any]) -> Correspondence | None:
             which says by which `factor` it was subsampled.
 
     Returns:
-        The matching slices, or None where no slice was removed, so that nothing is known.
+        The matching slices, or None where no slice was removed, so that nothing is known, and of
+        the oracle, which has no synthetic slice.
     """
     source, step = record["source"], record["count"] + 1
     factor = source.get("factor", 1)
-    if factor == 1 or step == 1:
+    if factor == 1 or step == 1 or record.get("method") == ORACLE:
         return None
     imputed = np.arange((len(source["kept"]) - 1) * step + 1)
     on_grid = imputed[imputed * factor % step == 0]

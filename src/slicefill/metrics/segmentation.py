@@ -1,19 +1,25 @@
-"""Score predicted labels of one case against the true ones, on its acquired slices."""
+"""Score predicted labels of one case against the true ones."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from slicefill.metrics import list_metrics
+from slicefill.metrics import ALL_SLICES, list_metrics
 from slicefill.metrics.overlap import MaskPair
 from slicefill.params import ScoringParams
 from slicefill.types import Array
 
+_ON_SLICES = ("dice", "ravd")  # overlap and volume: measured on slices, not on surfaces
 _Masks = Mapping[str, tuple[Array, Array]]
 
 
 def score_segmentation(
-    prediction: Array, truth: Array, spacing: Array, params: ScoringParams
+    prediction: Array,
+    truth: Array,
+    spacing: Array,
+    params: ScoringParams,
+    judged: Array | None = None,
 ) -> dict[str, float]:
     """Score every class of one case, in 3D.
 
@@ -23,26 +29,27 @@ def score_segmentation(
     prediction is empty and nan, as it is undefined, where the truth is.
 
     Args:
-        prediction: Label ids of the acquired slices, `(D, H, W)`.
+        prediction: Label ids, `(D, H, W)`.
         truth: Same shape.
-        spacing: Slice, row and column pitch of the acquired slices, mm, `(3,)`.
+        spacing: Slice, row and column pitch, mm, `(3,)`.
         params: Classes, tolerance, policy for empty masks.
+        judged: The slices that overlap and volume are measured on, bool, `(D,)`; None: all.
+            Surfaces are measured in 3D on all of them.
 
     Returns:
         The metrics of predictions: `<metric>_<class>`, and `<metric>_mean` over the classes that
-        have a value. `ml_<class>` and `ml_truth_<class>`: volumes. `both_empty`,
+        have a value. Where not all slices are judged, also overlap and volume on all of them, as
+        `<metric>_<class>_all_slices`. `ml_<class>` and `ml_truth_<class>`: volumes. `both_empty`,
         `prediction_empty`, `truth_empty`: in how many classes that was so (the latter two: in that
         one alone).
 
     Raises:
         ValueError: If the shapes differ or are not three-dimensional.
     """
-    import pandas as pd
-
     if prediction.shape != truth.shape or truth.ndim != 3:
         msg = (
             f"prediction is {prediction.shape}, truth is {truth.shape}, expected the same "
-            "(D, H, W): drop the synthetic slices of the prediction first"
+            "(D, H, W): take the slices of the prediction that the truth has"
         )
         raise ValueError(msg)
     masks = {
@@ -50,26 +57,43 @@ def score_segmentation(
         for identity, name in params.label_names.items()
         if identity
     }
-    table = pd.DataFrame({name: _measure(*pair, spacing, params) for name, pair in masks.items()})
-    table["mean"] = table.mean(axis=1)  # of the classes that have a value
-    scores = {
+    everywhere = np.ones(len(truth), bool)
+    judged = everywhere if judged is None else np.asarray(judged, bool)
+    pairs = {
+        name: MaskPair(*pair, spacing, judged, params.tolerance) for name, pair in masks.items()
+    }
+    scores = _columns({name: _measure(pair, params) for name, pair in pairs.items()})
+    if not judged.all():
+        whole = {name: replace(pair, judged=everywhere) for name, pair in pairs.items()}
+        rows = {name: _measure(pair, params, _ON_SLICES) for name, pair in whole.items()}
+        scores |= {f"{column}{ALL_SLICES}": value for column, value in _columns(rows).items()}
+    return scores | _volumes(masks, spacing) | _count_empty(masks)
+
+
+def _columns(rows: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Name every value `<metric>_<class>`, and the mean over the classes that have one."""
+    import pandas as pd
+
+    table = pd.DataFrame(rows)
+    table["mean"] = table.mean(axis=1)
+    return {
         f"{metric}_{name}": float(value)
         for metric, row in table.iterrows()
         for name, value in row.items()
     }
-    return scores | _volumes(masks, spacing) | _count_empty(masks)
 
 
-def _measure(found: Array, real: Array, spacing: Array, params: ScoringParams) -> dict[str, float]:
-    """Measure one class by all metrics of predictions."""
-    metrics = list_metrics("predictions")
-    there = bool(found.any()), bool(real.any())
+def _measure(
+    pair: MaskPair, params: ScoringParams, names: Collection[str] | None = None
+) -> dict[str, float]:
+    """Measure one class by all metrics of predictions, or by some."""
+    metrics = [each for each in list_metrics("predictions") if names is None or each.name in names]
+    there = bool(pair.prediction.any()), bool(pair.truth.any())
     if not any(there) and params.both_empty == "perfect":
         return {metric.name: float(metric.ideal) for metric in metrics}
-    pair = MaskPair(found, real, spacing, np.ones(len(real), bool), params.tolerance)
     scores = {metric.name: metric.compute(pair) for metric in metrics}
     if any(there) and not all(there) and params.one_empty == "diagonal":
-        diagonal = float(np.linalg.norm(found.shape * spacing))
+        diagonal = float(np.linalg.norm(pair.truth.shape * pair.spacing))
         scores |= {metric.name: diagonal for metric in metrics if metric.unit == "mm"}
     return scores
 

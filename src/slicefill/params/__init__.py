@@ -18,10 +18,12 @@ from slicefill.params.base import (
 )
 from slicefill.params.comparison import (
     ACQUIRED_ONLY,
+    ORACLE,
     ComparedMethod,
     ComparisonParams,
     Preset,
     ScoringParams,
+    Way,
 )
 from slicefill.params.imputation import (
     CautionParams,
@@ -43,6 +45,7 @@ from slicefill.params.tuning import Choices, Range, TuningParams
 
 __all__ = [
     "ACQUIRED_ONLY",
+    "ORACLE",
     "SERIAL",
     "AugmentationParams",
     "AxisName",
@@ -74,6 +77,7 @@ __all__ = [
     "TrackingParams",
     "TuningParams",
     "ViewParams",
+    "Way",
     "WindowParams",
     "as_plain",
 ]

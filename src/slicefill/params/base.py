@@ -153,6 +153,6 @@ class EvaluationParams(ScoreParams, StatisticsParams):
     plotted: list[str] = Field(description="columns of scores in the box plots, if measured")
     figure_cases: Count = Field(description="cases drawn in full")
     figure_methods: list[str] = Field(description="drawn, beside the truth where it is known")
-    label_baseline: Literal["nearest", "linear", "cubic", "shape_based"] = Field(
+    label_baseline: Literal["nearest", "linear", "cubic", "shape_based", "shape_matched"] = Field(
         description="interpolation whose labels are drawn beside those of learned methods"
     )

@@ -6,9 +6,16 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from slicefill.params.base import Count, Fraction, Params, Positive, StatisticsParams
+from slicefill.params.imputation import ImputationParams
 
 ACQUIRED_ONLY = "none"
-"""The name in `ComparedMethod.impute` for no imputation at all."""
+"""The name in `ComparedMethod.imputed_by` for no imputation at all."""
+ORACLE = "oracle"
+"""The name for the true slices, where a scan was subsampled: what perfect imputation would give."""
+Way = Literal["grid", "phases", "labels", "probabilities", "fused"]
+"""How a network comes to the fine grid: it segments the imputed scan as a whole, or in phases, each
+with the spacing of the acquired one; or it segments acquired slices, and their labels, or their
+probabilities, are imputed; or the mean of the first and the third."""
 
 
 class ComparedMethod(Params):
@@ -30,6 +37,25 @@ class ComparedMethod(Params):
         False, description="super-resolution changes acquired slices: put them back"
     )
     transforms: bool = Field(True, description="conventional augmentation, as augmentation says")
+    predict: Way = Field("grid", description="how the network comes to the imputed slices")
+    train_on: Literal["acquired", "imputed"] | None = Field(
+        None,
+        description="slices that the network learns from; null: imputed ones where it predicts the "
+        "grid, else acquired ones",
+    )
+    logarithms: bool = Field(
+        False, description="of predict: probabilities: their logarithms are interpolated"
+    )
+
+    @model_validator(mode="after")
+    def _has_a_fine_grid(self) -> Self:
+        if self.imputed_by == ACQUIRED_ONLY and (self.predict, self.train_on) != ("grid", None):
+            msg = (
+                "expected imputed_by, a method, beside predict or train_on, got "
+                f"imputed_by: none, predict: {self.predict}, train_on: {self.train_on}"
+            )
+            raise ValueError(msg)
+        return self
 
     @property
     def group(self) -> str:
@@ -46,6 +72,21 @@ class ComparedMethod(Params):
         count = "" if self.count is None else f"_n{self.count}".replace("N_A", "a")
         labels = f"_{self.label_field}" if self.label_field else ""
         return f"{self.imputed_by}{count}{labels}{'_restored' if self.restore_acquired else ''}"
+
+    @property
+    def learned_group(self) -> str:
+        """Folder of the imputed cases that the network learns from; empty for acquired slices."""
+        usual = "imputed" if self.predict == "grid" else "acquired"
+        return self.group if (self.train_on or usual) == "imputed" else ""
+
+    def rule(self, params: ImputationParams) -> ImputationParams:
+        """Return the imputation parameters with what the method sets of its own."""
+        changes: dict[str, Any] = {"restore_acquired": self.restore_acquired}
+        if self.count is not None:
+            changes |= {"count": self.count, "target_spacing": None}
+        if self.label_field is not None:
+            changes["label_field"] = self.label_field
+        return params.model_copy(update=changes)
 
 
 class Preset(Params):
@@ -127,9 +168,35 @@ class ComparisonParams(Params):
                 made[f"{name}{end}"] = own, (seed,)
         return made
 
+    def row(self, name: str) -> str:
+        """Name the row that a repetition of `repeated` stands in."""
+        return name if name in self.methods else name.rpartition("_repeat")[0]
+
+    def network(self, name: str) -> str:
+        """Name the row whose network a row uses: the first one that learns from the same.
+
+        So rows that differ in nothing but the way to the fine grid share a training. Repetitions
+        (`repeated`) share one where they learn from acquired slices.
+        """
+        row = self.row(name)
+        own = self.methods[row]
+        learned = (own.learned_group, own.transforms)
+        first = next(
+            each
+            for each, other in self.methods.items()
+            if (other.learned_group, other.transforms) == learned
+        )
+        return f"{first}{name.removeprefix(row)}" if own.learned_group else first
+
 
 class ScoringParams(StatisticsParams):
-    """How predicted labels are scored, on acquired slices."""
+    """How predicted labels are scored."""
+
+    slices: Literal["acquired", "all"] = Field(
+        "acquired",
+        description="acquired ones; or, of a subsampled scan, all at full resolution: overlap and "
+        "volume on the removed slices, surfaces in 3D on all between the first and the last one",
+    )
 
     label_names: dict[int, str] = Field(description="id → name; 0, the background, is not scored")
     tolerance: Positive = Field(description="of the surface Dice (NSD), mm")

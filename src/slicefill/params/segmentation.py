@@ -1,6 +1,6 @@
 """Parameters of segmentation: engines, training, augmentation, inference."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -40,6 +40,12 @@ class InferenceParams(Params):
     overlap: Fraction = Field(0.5, description="of neighbouring windows, Gaussian weights")
     batch: Count = Field(16, description="windows or slices at once")
     softmax: bool = Field(False, description="keep the class probabilities as a file")
+    confidence: bool = Field(False, description="keep the probability of the label as a file")
+    softness: Positive = Field(
+        0.4,
+        description="of imputed labels in a fusion: pixels by which one outline must lie nearer "
+        "than another for e times the probability",
+    )
     wrappers: list[dict[str, Any]] = Field(
         [], description="entries of kinds in segmentation/inference/, the first one innermost"
     )
@@ -62,6 +68,19 @@ class SegmentationParams(PredictionParams):
     )
     optimisation: SegmentationOptimisation
     inference: InferenceParams
+    output: Literal["acquired", "isotropic"] = Field(
+        "acquired",
+        description="of the pipeline segmentation: labels of acquired slices, or fused isotropic "
+        "ones",
+    )
+    imputed_by: str = Field(
+        "pretrained", description="of output: isotropic: the entry of methods that imputes"
+    )
+    network: str | None = Field(
+        None,
+        description="of the pipeline segmentation: a trained network (.pt, a folder of nnU-Net's "
+        "results, TorchScript, module:function); null: the first seed, trained on acquired slices",
+    )
 
 
 class ViewParams(Params):
@@ -71,7 +90,10 @@ class ViewParams(Params):
         0.0, description="synthetic voxels below it give no loss"
     )
     through_plane: AxisName
-    window: WindowParams = Field(description="of the acquired slices, for every method the same")
+    window: WindowParams | None = Field(
+        description="of the acquired slices, for every method the same; null: the network sees "
+        "intensities as they are, and scales them itself"
+    )
 
 
 class AugmentationParams(ViewParams):

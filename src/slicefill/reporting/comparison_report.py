@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from slicefill import __version__
-from slicefill.geometry import slices_back, slices_first
+from slicefill.geometry import slices_back
 from slicefill.metrics.statistics import (
     average_seeds,
     compare_methods,
@@ -29,8 +29,15 @@ from slicefill.reporting.figures import (
 )
 from slicefill.reporting.report import ReportContent, ReportFigure, ReportTable
 from slicefill.reporting.tables import comparison_table, signed
+from slicefill.segmentation.prediction import acquired_labels
 from slicefill.types import Array, Case, Lazy, Prediction
 
+_FOOTNOTES = {
+    "acquired": "Networks see the test case imputed by the same method, unless the row says "
+    "otherwise; predictions of synthetic slices are dropped and acquired slices scored.",
+    "all": "Every method comes to the removed slices in its own way and is scored on them against "
+    "the labels of the isotropic scan; a method that stays on acquired slices has no score.",
+}
 _CAPTIONS = {
     "scores": "Every test case (dots, joined per case) and its method; seeds averaged.",
     "paired_dice": "Every test case under the reference method and under another.",
@@ -88,8 +95,7 @@ def compose_report(
         ],
         warnings=[f"Not run, or failed: {', '.join(missing)}."] if missing else [],
         footnotes=[
-            "Networks see the test case imputed by the same method; predictions of synthetic "
-            "slices are dropped and acquired slices scored.",
+            _FOOTNOTES[scoring.slices],
             "Every method had at most the same number of training steps.",
         ],
     )
@@ -190,9 +196,9 @@ def draw_methods(scores: pd.DataFrame, comparison: ComparisonParams) -> dict[str
 
 def draw_learning(history: pd.DataFrame, comparison: ComparisonParams) -> dict[str, Figure]:
     """Training loss and validation Dice of every network whose history has them."""
-    chosen = comparison.chosen
+    titles = {name: method.title for name, method in comparison.methods.items()}
     histories = {
-        f"{chosen[str(method)].title}/{network}": own
+        f"{titles[str(method)]}/{network}": own
         for (method, network), own in history.groupby(["method", "network"], sort=False)
         if {"train/loss", "validation/dice"} <= set(own["term"])
     }
@@ -234,7 +240,7 @@ def draw_case(
     ):
         prediction = predictions[row["prediction"]].make()
         axis = prediction.record["axis"]
-        kept = slices_first(prediction.label.stored, axis)[prediction.record["acquired"]]
+        kept = acquired_labels(prediction)
         title = comparison.chosen[row["method"]].title
         found[f"{title}\n{row['dice_mean']:.3f}"] = slices_back(kept, axis)
     truth = None if acquired_case.label is None else acquired_case.label.stored

@@ -14,6 +14,11 @@ NOT_RUN = "not run"
 
 
 _BOTH_EMPTY = {"drop": "left out", "perfect": "Dice and NSD 100%, RAVD and distances 0"}
+_SLICES = {
+    "acquired": "Acquired slices only.",
+    "all": "At full resolution: Dice and RAVD on the removed slices, surfaces on all between the "
+    "first acquired slice and the last.",
+}
 _ONE_EMPTY = {"drop": "left out", "diagonal": "the diagonal of the image"}
 _MARKDOWN = str.maketrans({character: f"\\{character}" for character in r"\|*_<"})
 _LATEX = str.maketrans(
@@ -163,7 +168,7 @@ def _note(
     return (
         f"Mean [{scoring.confidence_level:.0%} interval of the mean: {_noise(summary)}] over "
         f"{_span(scores, 'subject')}, {_span(scores, 'case')}, {_span(scores, 'seed')} per method. "
-        "Acquired slices only. "
+        f"{_SLICES[scoring.slices]} "
         "A class that neither truth nor prediction has: "
         f"{_BOTH_EMPTY[scoring.both_empty]}. One that only one of them has: Dice and NSD 0, "
         f"distances {_ONE_EMPTY[scoring.one_empty]}, RAVD -100% or, without a true volume, "

@@ -1,15 +1,20 @@
 """From a network to label maps in the world of the scan, and from those to scores."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from slicefill.geometry import slices_back, slices_first, spacing_slices_first
 from slicefill.metrics.segmentation import score_segmentation
 from slicefill.params import PredictionParams, ScoringParams
 from slicefill.plugins import System
-from slicefill.segmentation.inference import wrap_all
+from slicefill.segmentation.inference import refinement, wrap_all
 from slicefill.segmentation.interface import Predictor
 from slicefill.segmentation.scans import Scan
-from slicefill.types import Case, Checkpoint, Prediction, Volume
+from slicefill.segmentation.subvoxel import jump
+from slicefill.types import Array, Case, Checkpoint, Prediction, Volume
+
+_STEPS = 1000  # of a confidence from 0 to 1, as it is stored
 
 
 def make_predictor(system: System, checkpoint: Checkpoint, params: PredictionParams) -> Predictor:
@@ -30,23 +35,41 @@ def make_prediction(
         params: Label ids in the order of the classes, and whether probabilities are kept.
 
     Returns:
-        Label ids, uint8 where they fit, and, if kept, probabilities `(I, J, K, classes)`, in the
-        world of the grid; a record that says which slices were acquired.
+        Label ids, uint8 where they fit, and, if kept, probabilities `(I, J, K, classes)` and
+        confidence, the probability of the label, in the
+        world of the grid, or of a finer one where a wrapper refines it; a record that says which
+        slices were acquired, how many times finer the grid is along slices, rows and columns, and
+        how unevenly labels change from slice to slice (`jump`).
     """
     probabilities = predictor(scan)
+    finer = refinement(params.inference.wrappers)
     ids = np.array(sorted(params.label_names))
     dtype = np.uint8 if ids.max() < 256 else np.int16
     label = ids[probabilities.argmax(0)].astype(dtype)
     softmax = None
     if params.inference.softmax:
-        last = np.moveaxis(probabilities, 0, -1)
-        softmax = _on_grid(np.ascontiguousarray(slices_back(last, scan.axis)), grid)
+        last = np.ascontiguousarray(slices_back(np.moveaxis(probabilities, 0, -1), scan.axis))
+        softmax = _on_grid(last, grid, scan.axis, finer)
+    confidence = None
+    if params.inference.confidence:
+        steps = np.rint(_STEPS * probabilities.max(0)).astype(np.uint16)
+        stored = slices_back(steps, scan.axis)
+        confidence = _on_grid(stored, grid, scan.axis, finer, 1 / _STEPS)
     record = {
         "axis": scan.axis,
-        "acquired": np.flatnonzero(scan.acquired).tolist(),
+        "acquired": (finer[0] * np.flatnonzero(scan.acquired)).tolist(),
+        "finer": list(finer),
+        "jump": round(jump(label, _step(scan) * finer[0]), 3),
         "label_names": {str(i): name for i, name in params.label_names.items()},
     }
-    return Prediction(_on_grid(slices_back(label, scan.axis), grid), softmax, record)
+    where = _on_grid(slices_back(label, scan.axis), grid, scan.axis, finer)
+    return Prediction(where, softmax, record, confidence)
+
+
+def _step(scan: Scan) -> int:
+    """Slices from one acquired one to the next."""
+    acquired = np.flatnonzero(scan.acquired)
+    return int(np.diff(acquired).max()) if len(acquired) > 1 else 1
 
 
 def score_prediction(
@@ -55,15 +78,62 @@ def score_prediction(
     """Score a prediction on acquired slices: those that are synthetic are dropped.
 
     Args:
-        prediction: On the imputed grid.
+        prediction: On the imputed grid, or on one that is finer in the plane too.
         truth: Label map of the acquired slices.
         params: Classes, tolerance, policy for empty masks.
     """
     axis = prediction.record["axis"]
-    found = slices_first(prediction.label.stored, axis)[prediction.record["acquired"]]
     spacing = spacing_slices_first(truth.spacing, axis)
+    found = acquired_labels(prediction)
     return score_segmentation(found, slices_first(truth.stored, axis), spacing, params)
 
 
-def _on_grid(stored: np.ndarray, grid: Case) -> Volume:
-    return grid.image.with_stored(stored, slope_intercept=(1.0, 0.0))
+def score_at_full_resolution(
+    prediction: Prediction, truth: Volume, kept: Sequence[int], params: ScoringParams
+) -> dict[str, float]:
+    """Score a prediction of a subsampled scan against the labels before slices were removed.
+
+    Overlap and volume on the removed slices; surfaces, and the `..._all_slices`, on all from the
+    first acquired one to the last.
+
+    Args:
+        prediction: On the fine grid.
+        truth: Label map of the isotropic case.
+        kept: Which of its slices were kept, in order.
+        params: Classes, tolerance, policy for empty masks.
+
+    Raises:
+        ValueError: If the prediction does not have just these slices.
+    """
+    axis, expected = prediction.record["axis"], kept[-1] + 1
+    found = slices_first(prediction.label.stored, axis)
+    if len(found) != expected:
+        msg = (
+            f"scoring.slices: all: expected {expected} slices, those of the isotropic scan from "
+            f"the first acquired one to the last, got {len(found)}: predict every one of them "
+            "(comparison.methods.<name>.predict), or set scoring.slices to acquired"
+        )
+        raise ValueError(msg)
+    removed = ~np.isin(np.arange(expected), kept)
+    real = slices_first(truth.stored, axis)[:expected]
+    spacing = spacing_slices_first(truth.spacing, axis)
+    _, rows, columns = prediction.record["finer"]
+    return score_segmentation(found[:, ::rows, ::columns], real, spacing, params, removed)
+
+
+def acquired_labels(prediction: Prediction) -> Array:
+    """Return the labels at the voxel centres of the acquired slices, `(D, H, W)`."""
+    axis, (_, rows, columns) = prediction.record["axis"], prediction.record["finer"]
+    slices = slices_first(prediction.label.stored, axis)[prediction.record["acquired"]]
+    return np.asarray(slices[:, ::rows, ::columns])
+
+
+def _on_grid(
+    stored: Array, grid: Case, axis: int, finer: tuple[int, int, int], slope: float = 1.0
+) -> Volume:
+    """Put voxels in the world of a grid, or of one that is finer along slices, rows and columns."""
+    if finer == (1, 1, 1):
+        return grid.image.with_stored(stored, slope_intercept=(slope, 0.0))
+    slices, *plane = finer
+    steps = 1 / np.insert(np.asarray(plane, float), axis, slices)
+    return grid.image.with_stored(stored, np.diag([*steps, 1.0]), (slope, 0.0))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slicefill.geometry import slices_first, spacing_slices_first, through_plane_axis
-from slicefill.imputation.dense_grid import stack_case
+from slicefill.imputation.dense_grid import channels_second, stack_case
 from slicefill.params import AugmentationParams, ViewParams
 from slicefill.types import Case, Floats, Lazy, Promise
 
@@ -18,7 +18,7 @@ class Scan:
     """A case ready for a network, slices first.
 
     Attributes:
-        image: Intensities in [0, 1], `(D, C, H, W)`.
+        image: Intensities in [0, 1], or as they are where nothing is windowed, `(D, C, H, W)`.
         label: Class ids, 0 where unknown, `(D, H, W)`, int64.
         weight: Loss weight of every voxel, 0 where the label is unknown, `(D, H, W)`.
         acquired: Which slices were acquired, `(D,)`.
@@ -48,6 +48,8 @@ class ScanSet:
         validation: Cases of other subjects that choose the best epoch.
         test: Cases that take no part in either.
         grids: The case on whose grid each test scan lies.
+        network: The method under whose name its networks are trained: methods that learn from the
+            same share them.
         row: Of the table: networks of several sets may stand in one row.
         seeds: Of the networks that see these scans; empty: of all.
     """
@@ -58,8 +60,13 @@ class ScanSet:
     validation: Mapping[str, ScanPromise]
     test: Mapping[str, ScanPromise]
     grids: Mapping[str, Promise]
+    network: str
     row: str = ""
     seeds: tuple[int, ...] = ()
+
+    def repetition(self, method: str) -> str:
+        """Return what the name of a repeated method has after that of its row, or nothing."""
+        return method.removeprefix(self.row) if self.row else ""
 
 
 def make_scan(
@@ -83,10 +90,8 @@ def make_scan(
         ValueError: If there is not one weight per slice.
     """
     axis = through_plane_axis(acquired_case.image.affine, params.through_plane)
-    window = stack_case(acquired_case, axis, params.window).window  # the same for every method
     source = acquired_case if imputed is None else imputed
-    stack = stack_case(source, axis, params.window)
-    image = replace(stack, window=window).normalised()
+    image = _shown(acquired_case, source, axis, params)
     step = 1 if imputed is None else int(imputed.record["count"]) + 1
     label = np.zeros((len(image), *image.shape[2:]), np.int64)
     weight = np.zeros(label.shape, np.float32)
@@ -104,6 +109,14 @@ def make_scan(
         weight *= np.asarray(slice_weights, np.float32)[:, None, None]
     spacing = spacing_slices_first(source.image.spacing, axis)
     return Scan(image, label, weight, np.arange(len(image)) % step == 0, spacing, axis)
+
+
+def _shown(acquired_case: Case, source: Case, axis: int, params: ViewParams) -> Floats:
+    """Return what a network sees of a case, `(D, C, H, W)`."""
+    if params.window is None:
+        return channels_second(source.image, axis)
+    window = stack_case(acquired_case, axis, params.window).window  # the same for every method
+    return replace(stack_case(source, axis, params.window), window=window).normalised()
 
 
 def describe_slices(

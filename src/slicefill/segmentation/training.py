@@ -16,10 +16,11 @@ from slicefill.segmentation.learner import SegmentationLearner, Task
 from slicefill.segmentation.networks import Design, build_network
 from slicefill.segmentation.objectives import Drawer, Total
 from slicefill.segmentation.sampling import Drawing, Sampler
+from slicefill.segmentation.scans import Scan
 from slicefill.segmentation.sliding_window import make_predictor
 from slicefill.training.fit import Run, Schedule, fit, share_run
 from slicefill.training.hardware import launch, launch_fabric, sum_over_processes
-from slicefill.types import Checkpoint
+from slicefill.types import Checkpoint, Floats
 
 MakeDesign = Callable[[int, SegmentationData], Design]
 """Designs a network for so many image channels and for the data."""
@@ -81,13 +82,27 @@ def network_fingerprint(
 
 
 def load_network(checkpoint: Checkpoint, params: PredictionParams) -> Predictor:
-    """Rebuild a trained network on the device of `params.hardware`."""
+    """Rebuild a trained network on the device of `params.hardware`.
+
+    Its predictor refuses scans of other channels.
+    """
     fabric = launch_fabric(params.hardware.alone)
     design = checkpoint["design"]
     network = _channels_last(build_network(design), design)
     network.load_state_dict(checkpoint["weights"])
     patch = tuple(design["patch"])
-    return make_predictor(fabric, network.to(fabric.device), patch, params.inference)
+    predictor = make_predictor(fabric, network.to(fabric.device), patch, params.inference)
+
+    def predict(scan: Scan) -> Floats:
+        if scan.image.shape[1] != design["channels"]:
+            msg = (
+                f"expected {design['channels']} channel(s), as the network learned from, got "
+                f"{scan.image.shape[1]}: choose channels (ingestion.channel), or another network"
+            )
+            raise ValueError(msg)
+        return predictor(scan)
+
+    return predict
 
 
 def _train(

@@ -115,6 +115,18 @@ def slice_weights(rule: str, depth: int, positions: Sequence[float]) -> Floats:
     return _OPERATORS[rule](depth, _places(depth, positions))
 
 
+def sampling_weights(rule: str, depth: int, where: Array) -> Floats:
+    """Share of each of D slices at places in units of the slice index, `(M, D)`.
+
+    Before the first and beyond the last slice it is that slice.
+
+    Example:
+        >>> sampling_weights("linear", 2, np.array([0.25, 1.5])).tolist()
+        [[0.75, 0.25], [0.0, 1.0]]
+    """
+    return _OPERATORS[rule](depth, np.clip(where, 0, depth - 1))
+
+
 def _places(depth: int, positions: Sequence[float]) -> NDArray[np.float64]:
     """Positions of the synthetic slices in units of the slice index, `((D - 1) · N,)`."""
     return np.add.outer(np.arange(depth - 1), np.asarray(positions, dtype=np.float64)).ravel()

@@ -33,8 +33,9 @@ def list_slices(
     Returns:
         One row per slice: `method`, `row` (of the table; one of several where a method is
         repeated), `seeds` (of the networks that see it; empty: all), `engine`, `transforms`,
-        `case`, `split`, `imputed` (which imputed case; empty for acquired slices alone), and what
-        `describe_slices` says.
+        `network` (the method that trains it), `case`, `split`, `imputed` (which imputed case;
+        empty for acquired slices alone: networks may learn from others than they are tested on),
+        and what `describe_slices` says.
 
     Raises:
         ValueError: If there is no case for any method.
@@ -49,12 +50,13 @@ def list_slices(
     for case, split in tqdm(listed.to_numpy().tolist(), desc="list", unit="case"):
         acquired_case = acquired_cases[case].make()
         for name, (method, own) in chosen.items():
-            key = f"{method.group}/{case}" if method.group else ""
+            group = method.group if split == "test" else method.learned_group
+            key = f"{group}/{case}" if group else ""
             if key and key not in imputed_cases:
                 continue
             imputed = imputed_cases[key].make() if key else None
-            row = name if name in comparison.chosen else name.rpartition("_repeat")[0]
-            common: dict[str, Any] = {"method": name, "row": row, "seeds": " ".join(map(str, own))}
+            common: dict[str, Any] = {"method": name, "row": comparison.row(name)}
+            common |= {"seeds": " ".join(map(str, own)), "network": comparison.network(name)}
             common |= {"engine": method.engine, "transforms": method.transforms}
             common |= {"case": case, "split": split, "imputed": key}
             rows[name] += [common | row for row in describe_slices(acquired_case, imputed, params)]
@@ -83,16 +85,17 @@ def assemble_scans(
             weights = slices.sort_values("slice")["weight"].tolist()
             parts[split][case] = _promise_scan(acquired_case, imputed, weights, params)
             grids[case] = imputed or acquired_case
-        engine, transforms = str(own["engine"].iloc[0]), bool(own["transforms"].iloc[0])
+        engine, network = str(own["engine"].iloc[0]), str(own["network"].iloc[0])
         training, validation, test = (parts[x] for x in ("train", "validation", "test"))
         seeds = tuple(map(int, str(own["seeds"].iloc[0]).split()))
         sets[str(method)] = ScanSet(
             engine,
-            transforms,
+            bool(own["transforms"].iloc[0]),
             training,
             validation,
             test,
             grids,
+            network,
             row=str(own["row"].iloc[0]),
             seeds=seeds,
         )

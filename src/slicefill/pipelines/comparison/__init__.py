@@ -34,7 +34,7 @@ def create_pipeline(**_: object) -> Pipeline:
             synthesis.create_pipeline(names="compared_methods"),
             stage("imputation", _imputation()),
             augmentation.create_pipeline(),
-            segmentation.create_pipeline(),
+            segmentation.create_compared(),
             stage("evaluation", _evaluation()),
         ),
         Pipeline([]),
@@ -56,6 +56,8 @@ def _imputation() -> list[Node]:
             impute_for_methods,
             inputs=[
                 "acquired_cases",
+                "cases",
+                "splits",
                 "models",
                 "params:imputation",
                 "params:comparison",

@@ -7,16 +7,19 @@ from typing import Any, NoReturn
 import pandas as pd
 
 from slicefill import tracking
+from slicefill.fingerprint import fingerprint
+from slicefill.ingestion.splits import choose_cases
 from slicefill.params import (
     ACQUIRED_ONLY,
-    ComparedMethod,
+    ORACLE,
     ComparisonParams,
     ImputationParams,
     ScoringParams,
     as_plain,
 )
 from slicefill.pipelines.imputation.nodes import promise_imputed
-from slicefill.types import Lazy, Models, Prediction, Promise
+from slicefill.simulation.oracle import restore_slices
+from slicefill.types import Case, Lazy, Models, Prediction, Promise
 
 _MOST_REGIONS = 4  # classes and mean side by side, in what is read; the CSV has all
 
@@ -29,14 +32,17 @@ def list_methods(comparison: ComparisonParams, parameters: dict[str, Any]) -> li
     """
     from slicefill.imputation.methods import list_repeats
 
+    made = (ACQUIRED_ONLY, ORACLE)
     named = dict.fromkeys(row.imputed_by for row in comparison.chosen.values())
     count = len(as_plain(parameters)["segmentation"]["seeds"])
-    repeats = [list_repeats(name, count, parameters) for name in named if name != ACQUIRED_ONLY]
+    repeats = [list_repeats(name, count, parameters) for name in named if name not in made]
     return [name for own in repeats for name in own]
 
 
 def impute_for_methods(
     acquired_cases: dict[str, Promise],
+    cases: dict[str, Promise],
+    splits: pd.DataFrame,
     models: Models,
     params: ImputationParams,
     comparison: ComparisonParams,
@@ -44,36 +50,49 @@ def impute_for_methods(
 ) -> tuple[dict[str, Promise], list[str]]:
     """Promise every case, imputed for every chosen method, as `group/case`; name the groups.
 
-    A method that cannot be prepared, because its training failed or its name is unknown, is one
-    failure among the cases; the others go on.
+    Where no network learns from imputed cases, only those of the test are imputed. A method that
+    cannot be prepared, because its training failed or its name is unknown, is one failure among the
+    cases; the others go on.
     """
     names = list_methods(comparison, parameters)
-    rows = comparison.repeated(names, as_plain(parameters)["segmentation"]["seeds"])
-    groups = {method.group: method for method, _ in rows.values() if method.group}
+    repeated = comparison.repeated(names, as_plain(parameters)["segmentation"]["seeds"])
+    rows = [method for method, _ in repeated.values()]
+    groups = {method.group: method for method in rows if method.group}
+    learned = {method.learned_group for method in rows}
+    tested = choose_cases(acquired_cases, splits, "test")
     promises: dict[str, Promise] = {}
     for group, method in groups.items():
+        chosen = acquired_cases if group in learned else tested
         try:
-            imputed = promise_imputed(
-                acquired_cases, method.imputed_by, models, _rule(params, method), parameters
-            )
+            if method.imputed_by == ORACLE:
+                imputed = _restore(chosen, cases)
+            else:
+                own = method.rule(params)
+                imputed = promise_imputed(chosen, method.imputed_by, models, own, parameters)
         except Exception as error:  # whatever is wrong with its model, the others go on
             imputed = {"every_case": Promise(partial(_refuse, error), "")}
         promises |= {f"{group}/{case}": promise for case, promise in imputed.items()}
     return promises, list(groups)
 
 
+def _restore(acquired_cases: dict[str, Promise], cases: dict[str, Promise]) -> dict[str, Promise]:
+    """Promise the true slices of every case that is there."""
+    return {
+        case: Promise(
+            partial(_make_true, cases[case], promise),
+            fingerprint(ORACLE, cases[case].fingerprint, promise.fingerprint),
+        )
+        for case, promise in acquired_cases.items()
+        if case in cases
+    }
+
+
+def _make_true(isotropic: Promise, acquired: Promise) -> Case:
+    return restore_slices(isotropic.make(), acquired.make())
+
+
 def _refuse(error: Exception) -> NoReturn:
     raise error
-
-
-def _rule(params: ImputationParams, method: ComparedMethod) -> ImputationParams:
-    """Return the imputation parameters with what the method sets of its own."""
-    changes: dict[str, Any] = {"restore_acquired": method.restore_acquired}
-    if method.count is not None:
-        changes |= {"count": method.count, "target_spacing": None}
-    if method.label_field is not None:
-        changes["label_field"] = method.label_field
-    return params.model_copy(update=changes)
 
 
 def tabulate_comparison(

@@ -1,6 +1,5 @@
 """Segmentation nodes: train networks, predict test cases, score acquired slices."""
 
-from collections.abc import Callable
 from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -10,14 +9,21 @@ import pandas as pd
 from slicefill import tracking
 from slicefill.datasets.checkpoints import StateFiles
 from slicefill.execution.each import prepared
-from slicefill.fingerprint import fingerprint
 from slicefill.params import AugmentationParams, ExecutorParams, ScoringParams, SegmentationParams
-from slicefill.segmentation.scans import ScanPromise, ScanSet
-from slicefill.types import Checkpoint, Lazy, ModelPromise, Models, Prediction, Promise
+from slicefill.segmentation.scans import ScanSet
+from slicefill.types import (
+    Checkpoint,
+    Lazy,
+    ModelPromise,
+    Models,
+    Prediction,
+    Promise,
+    read_record,
+)
 
 if TYPE_CHECKING:
     from slicefill.plugins import System
-    from slicefill.segmentation.interface import Predictor, SegmentationData, Setting
+    from slicefill.segmentation.interface import SegmentationData, Setting
 
 
 def train_segmenters(
@@ -26,13 +32,16 @@ def train_segmenters(
     params: SegmentationParams,
     augmentation: AugmentationParams,
 ) -> dict[str, ModelPromise]:
-    """Promise one network per method and seed, as `method/engine_seed`."""
+    """Promise one network per training and seed, as `method/engine_seed`.
+
+    Methods that learn from the same share the network of the first one (`ScanSet.network`).
+    """
     from slicefill.segmentation.engines import find_engine
     from slicefill.segmentation.interface import SegmentationData, Setting
 
     classes = tuple(sorted(params.label_names))
     promises = {}
-    for method, own in scans.items():
+    for own in scans.values():
         data = SegmentationData(own.training, own.validation, classes)
         varied = (
             augmentation if own.transforms else augmentation.model_copy(update={"transforms": []})
@@ -40,7 +49,7 @@ def train_segmenters(
         engine = find_engine(own.engine, params)
         for seed in own.seeds or params.seeds:
             setting = Setting(params, varied, seed)
-            name = f"{method}/{own.engine}_{seed}"
+            name = f"{own.network}/{own.engine}_{seed}"
             promises[name] = ModelPromise(
                 partial(_train, name, engine, data, setting, states),
                 engine.module.training_fingerprint(data, engine.params, setting),
@@ -62,6 +71,8 @@ def _train(
         made = engine.module.train(data, engine.params, setting, run)
         # With these it predicts without `conf/`: `slicefill segment`.
         seen = setting.augmentation.model_dump(include={"window", "through_plane"})
+        if data.training:
+            seen["spacing"] = data.training[min(data.training)].make().spacing.tolist()
         return {**made, **seen, "label_names": setting.params.label_names}
 
 
@@ -70,86 +81,35 @@ def record_learning(
 ) -> pd.DataFrame:
     """Learning curves: `method`, `network`, `epoch`, `term`, `value`."""
     histories = [pd.DataFrame(columns=["method", "network", "epoch", "term", "value"])]
-    for method, network in _networks(models, scans, params):
+    for (method, network), row in _trained(models, scans, params).items():
         history = pd.DataFrame(models[f"{method}/{network}"]()["history"])
-        history.insert(0, "method", scans[method].row or method)
+        history.insert(0, "method", row)
         history.insert(1, "network", network)
         histories.append(history)
     return pd.concat(histories[1:] or histories, ignore_index=True)
 
 
-def predict_cases(
-    models: Models, scans: dict[str, ScanSet], splits: pd.DataFrame, params: SegmentationParams
-) -> tuple[dict[str, Lazy[Prediction]], pd.DataFrame]:
-    """Promise the prediction of every test case by every network, as `method/engine_seed/case`.
-
-    Predictions lie on the grid of the imputed case; scoring drops the synthetic slices.
-
-    Returns:
-        The promises, and an index of them: `prediction`, `method`, `engine`, `seed`, `case`,
-        `subject`.
-    """
-    from slicefill.segmentation.engines import find_engine
-
-    subject = dict(zip(splits["case"], splits["subject"], strict=True))
-    promises, rows = {}, []
-    for method, network in _networks(models, scans, params):
-        own, read = scans[method], models[f"{method}/{network}"]
-        trained = read()["fingerprint"]
-        engine = find_engine(own.engine, params)
-        predictor = Lazy(partial(_load, engine, read, params), fingerprint(trained, params))
-        for case, scan in own.test.items():
-            name = f"{method}/{network}/{case}"
-            mark = fingerprint(trained, scan.fingerprint, params.inference)
-            make = partial(_predict, predictor, scan, own.grids[case], params)
-            promises[name] = Lazy(make, mark)
-            seed = network.rpartition("_")[2]
-            row = own.row or method
-            rows.append((name, row, own.engine, int(seed), case, subject[case]))
-    columns = ["prediction", "method", "engine", "seed", "case", "subject"]
-    return promises, pd.DataFrame(rows, columns=columns)
-
-
-def _networks(
+def _trained(
     models: Models, scans: dict[str, ScanSet], params: SegmentationParams
-) -> list[tuple[str, str]]:
-    """Method and network (`engine_seed`) of every training that did not fail."""
-    wanted = [
-        (name, f"{own.engine}_{seed}")
-        for name, own in scans.items()
+) -> dict[tuple[str, str], str]:
+    """Row of every training that did not fail, by its method and network (`engine_seed`)."""
+    wanted = {
+        (own.network, f"{own.engine}_{seed}"): own.network.removesuffix(own.repetition(method))
+        for method, own in scans.items()
         for seed in own.seeds or params.seeds
-    ]
-    return [(method, network) for method, network in wanted if f"{method}/{network}" in models]
-
-
-def _load(
-    engine: "System", read: Callable[[], Checkpoint], params: SegmentationParams
-) -> "Predictor":
-    """Make a trained network ready, in whichever process predicts."""
-    from slicefill.segmentation.prediction import make_predictor
-
-    return make_predictor(engine, read(), params)
-
-
-def _predict(
-    predictor: "Lazy[Predictor]",
-    scan: ScanPromise,
-    grid: Promise,
-    params: SegmentationParams,
-) -> Prediction:
-    from slicefill.segmentation.prediction import make_prediction
-
-    return make_prediction(prepared(predictor), scan.make(), grid.make(), params)
+    }
+    return {pair: row for pair, row in wanted.items() if "/".join(pair) in models}
 
 
 def score_predictions(
     predictions: dict[str, Lazy[Prediction]],
     prediction_index: pd.DataFrame,
     acquired_cases: dict[str, Promise],
+    cases: dict[str, Promise],
     params: ScoringParams,
     executor: ExecutorParams,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Score every prediction on the acquired slices of its case.
+    """Score every prediction on the acquired slices of its case, or on all at full resolution.
 
     Returns:
         One row per prediction: what the index says of it, and the scores. Predictions that
@@ -163,7 +123,11 @@ def score_predictions(
 
     index = prediction_index.to_dict("records")
     pairs = {
-        row["prediction"]: (predictions[row["prediction"]], acquired_cases[row["case"]])
+        row["prediction"]: (
+            predictions[row["prediction"]],
+            acquired_cases[row["case"]],
+            cases.get(row["case"]),
+        )
         for row in sorted(index, key=itemgetter("case"))  # so that a process reads a case once
         if row["prediction"] in predictions
     }
@@ -177,13 +141,20 @@ def score_predictions(
 
 
 def _score_prediction(
-    params: ScoringParams, _: str, pair: tuple[Lazy[Prediction], Promise]
+    params: ScoringParams, _: str, item: tuple[Lazy[Prediction], Promise, Promise | None]
 ) -> dict[str, float]:
     """Scores of a prediction; none where the truth is unknown."""
-    from slicefill.segmentation.prediction import score_prediction
+    from slicefill.segmentation.prediction import score_at_full_resolution, score_prediction
 
-    prediction, truth = pair[0], prepared(pair[1]).label
-    return {} if truth is None else score_prediction(prediction.make(), truth, params)
+    prediction, acquired, isotropic = item
+    record = read_record(acquired) if params.slices == "all" else {}
+    if record.get("factor", 1) == 1 or isotropic is None:
+        truth = prepared(acquired).label
+        return {} if truth is None else score_prediction(prediction.make(), truth, params)
+    truth = prepared(isotropic).label
+    if truth is None:
+        return {}
+    return score_at_full_resolution(prediction.make(), truth, record["kept"], params)
 
 
 def audit_predictions(

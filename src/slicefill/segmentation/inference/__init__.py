@@ -18,12 +18,18 @@ FOLDER = __name__
 
 
 class WrapperFile(Protocol):
-    """What a file in this folder defines."""
+    """What a file in this folder defines: `Params` and `wrap`; `refine` where the grid changes."""
 
     Params: type[BaseModel]
 
     def wrap(self, predictor: "Predictor", params: Any) -> "Predictor":
         """Return another predictor, from a scan to class probabilities `(K, D, H, W)`."""
+
+    def refine(self, params: Any) -> tuple[int, int, int]:
+        """Return how many times finer the probabilities are, along slices, rows and columns.
+
+        The first voxel centre stays where it is.
+        """
 
 
 def wrap_all(predictor: "Predictor", entries: Sequence[dict[str, Any]]) -> "Predictor":
@@ -36,3 +42,13 @@ def wrap_all(predictor: "Predictor", entries: Sequence[dict[str, Any]]) -> "Pred
         system = find_system(FOLDER, f"segmentation.inference.wrappers[{number}]", entry)
         predictor = system.module.wrap(predictor, system.params)
     return predictor
+
+
+def refinement(entries: Sequence[dict[str, Any]]) -> tuple[int, int, int]:
+    """Say how many times finer predictions are than scans, by all wrappers together."""
+    finer = (1, 1, 1)
+    for number, entry in enumerate(entries):
+        system = find_system(FOLDER, f"segmentation.inference.wrappers[{number}]", entry)
+        own = system.module.refine(system.params) if system.has("refine") else (1, 1, 1)
+        finer = (finer[0] * own[0], finer[1] * own[1], finer[2] * own[2])
+    return finer

@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,30 @@ def load_nnunet(checkpoint: Checkpoint, params: PredictionParams) -> Predictor:
     Raises:
         ModuleNotFoundError: If nnU-Net is not installed.
     """
+    return _predictor(params, partial(_initialise, checkpoint=checkpoint))
+
+
+def read_results(folder: Path, params: PredictionParams) -> Predictor:
+    """Load a network that nnU-Net has trained elsewhere; of several folds the mean predicts.
+
+    nnU-Net unpickles its own checkpoints: open only those that you trust. It normalises images
+    itself, so the scan should show its intensities (`augmentation.window: null`).
+
+    Args:
+        folder: Of its results, `<trainer>__<plans>__<configuration>`.
+        params: Device, and overlap of windows.
+
+    Raises:
+        ModuleNotFoundError: If nnU-Net is not installed.
+    """
+
+    def initialise(predictor: Any) -> None:
+        predictor.initialize_from_trained_model_folder(str(folder), use_folds=None)
+
+    return _predictor(params, initialise)
+
+
+def _predictor(params: PredictionParams, initialise: Callable[[Any], None]) -> Predictor:
     import torch
 
     _find_library()
@@ -125,7 +150,7 @@ def load_nnunet(checkpoint: Checkpoint, params: PredictionParams) -> Predictor:
             device=device,
             allow_tqdm=False,
         )
-        _initialise(predictor, checkpoint)
+        initialise(predictor)
     predictor.network = predictor.network.to(device).eval()
 
     def predict(scan: Scan) -> Floats:

@@ -1,0 +1,193 @@
+"""The formats of trained networks, and how each becomes a predictor."""
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from pydantic import ValidationError
+
+from slicefill.params import PredictionParams
+from slicefill.plugins import find_kind
+from slicefill.segmentation.interface import Predictor
+from slicefill.segmentation.scans import Scan
+from slicefill.types import Checkpoint, Floats
+
+if TYPE_CHECKING:
+    from slicefill.segmentation.engines.trained import Params
+
+_MOST = 256  # classes of a network that does not say how many it has
+_SUM = 1e-3  # by which probabilities may miss 1
+_NNUNET = ("plans.json", "dataset.json")  # in a folder of results
+
+
+def read_network(params: "Params", segmentation: PredictionParams) -> Predictor:
+    """Load a network onto the device of `segmentation.hardware`.
+
+    Raises:
+        ValueError: If the file is of another format.
+        ModuleNotFoundError: If nnU-Net, or the module of the function, is not installed.
+    """
+    read: dict[str, Callable[[str, PredictionParams], Predictor]] = {
+        "slicefill": _read_checkpoint,
+        "nnunetv2": _read_nnunet,
+        "torchscript": _read_torchscript,
+        "python": _read_function,
+    }
+    return read[params.format](str(Path(params.path).expanduser()), segmentation)
+
+
+def note(params: "Params") -> Checkpoint:
+    """Say which network it is: what a checkpoint holds in the place of weights."""
+    return {
+        "engine": "trained",
+        "format": params.format,
+        "path": params.place,
+        "digest": digest(params),
+        "weights": {},
+        "history": [],
+    }
+
+
+def describe(place: str) -> Checkpoint:
+    """Describe a foreign network without an entry in `conf/`.
+
+    Args:
+        place: A folder of nnU-Net's results, a TorchScript file, or `module:function`.
+
+    Returns:
+        A checkpoint. Its labels are nnU-Net's, or the indices of the classes; it sees intensities
+        as they are.
+
+    Raises:
+        ValueError: If there is no network.
+    """
+    from slicefill.segmentation.engines.trained import Params
+
+    path = Path(place).expanduser()
+    kind = "nnunetv2" if path.is_dir() else "torchscript" if path.exists() else "python"
+    try:
+        params = Params.model_validate({"format": kind, "path": place})
+    except ValidationError as error:
+        msg = (
+            f"{place}: expected a network: a checkpoint (.pt), a folder of nnU-Net's results, a "
+            "TorchScript file or module:function; found none"
+        )
+        raise ValueError(msg) from error
+    names = _nnunet_labels(path) if kind == "nnunetv2" else {}
+    unknown = {index: f"class {index}" for index in range(_MOST)}
+    made = {"classes": sorted(names), "label_names": names or unknown}
+    return {**note(params), **made, "window": None, "through_plane": "auto"}
+
+
+def _nnunet_labels(folder: Path) -> dict[int, str]:
+    """Read label names by id; regions, of which one voxel may have several, are refused."""
+    _expect_results(folder)
+    labels = json.loads((folder / "dataset.json").read_text("utf-8"))["labels"]
+    if not all(isinstance(identity, int) for identity in labels.values()):
+        msg = f"{folder}: expected one label per voxel, got regions: {labels}"
+        raise ValueError(msg)
+    return {identity: name for name, identity in labels.items() if name != "ignore"}
+
+
+def _expect_results(folder: Path) -> None:
+    missing = [name for name in _NNUNET if not (folder / name).is_file()]
+    if missing:
+        msg = (
+            f"{folder}: expected a folder of nnU-Net's results, such as "
+            "nnUNetTrainer__nnUNetPlans__3d_fullres, with plans.json, dataset.json and folds; "
+            f"{', '.join(missing)} is missing"
+        )
+        raise ValueError(msg)
+
+
+def digest(params: "Params") -> str:
+    """Return the SHA-256 of the network's files, so that another network is another result."""
+    if params.format == "python":
+        spec = importlib.util.find_spec(params.path.partition(":")[0])
+        files = [Path(spec.origin)] if spec and spec.origin else []
+    else:
+        path = Path(params.path).expanduser()
+        kinds = ("*.json", "*.pth")
+        files = [path] if path.is_file() else sorted(f for kind in kinds for f in path.rglob(kind))
+    found = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            found.update(hashlib.file_digest(stream, "sha256").digest())
+    return found.hexdigest()
+
+
+def checked(predictor: Predictor, classes: int, name: str) -> Predictor:
+    """Refuse what a foreign network returns if it is not class probabilities of the scan.
+
+    Args:
+        predictor: The network.
+        classes: How many there should be, the background among them; 0: not known.
+        name: Of the network, for messages.
+    """
+
+    def predict(scan: Scan) -> Floats:
+        found = np.asarray(predictor(scan), np.float32)
+        shape = (len(scan.image), *scan.image.shape[2:])
+        if found.ndim != 4 or found.shape[1:] != shape or classes not in (0, len(found)):
+            msg = (
+                f"{name}: expected probabilities of {classes or 'some'} classes "
+                f"(segmentation.label_names), {(classes or 'K', *shape)}, got {found.shape}"
+            )
+            raise ValueError(msg)
+        if (error := float(np.abs(found.sum(0) - 1).max())) > _SUM:
+            msg = f"{name}: expected probabilities that sum to 1 over classes, got {error:.3g} off"
+            raise ValueError(msg)
+        return found
+
+    return predict
+
+
+def _read_checkpoint(path: str, segmentation: PredictionParams) -> Predictor:
+    from slicefill.io.checkpoints import read_checkpoint
+    from slicefill.segmentation import engines
+
+    checkpoint = read_checkpoint(Path(path))
+    if "engine" not in checkpoint:
+        msg = f"{path}: expected a segmentation network, got a checkpoint with {sorted(checkpoint)}"
+        raise ValueError(msg)
+    engine = find_kind(engines.FOLDER, checkpoint["engine"])
+    return cast("Predictor", engine.load(checkpoint, None, segmentation))
+
+
+def _read_nnunet(path: str, segmentation: PredictionParams) -> Predictor:
+    from slicefill.segmentation.engines.nnunetv2.nnunet import read_results
+
+    _expect_results(Path(path))
+    return read_results(Path(path), segmentation)
+
+
+def _read_torchscript(path: str, segmentation: PredictionParams) -> Predictor:
+    import torch
+    from scipy.special import softmax
+
+    from slicefill.training.hardware import launch_fabric
+
+    fabric = launch_fabric(segmentation.hardware.alone)
+    load = cast("Callable[..., torch.nn.Module]", torch.jit.load)  # it has no types
+    network = load(path, map_location=fabric.device).eval()
+
+    @torch.no_grad()
+    def predict(scan: Scan) -> Floats:
+        volume = torch.from_numpy(np.ascontiguousarray(scan.image.swapaxes(0, 1)))[None]
+        logits = network(volume.to(fabric.device))[0]
+        return np.asarray(softmax(logits.float().cpu().numpy(), axis=0))
+
+    return predict
+
+
+def _read_function(path: str, segmentation: PredictionParams) -> Predictor:
+    module, _, name = path.partition(":")
+    found = getattr(importlib.import_module(module), name, None)
+    if not callable(found):
+        msg = f"{path}: expected module:function, a function from a scan to class probabilities"
+        raise ValueError(msg)
+    return cast("Predictor", found)
