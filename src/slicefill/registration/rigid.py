@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from slicefill.params.base import Count, Fraction, Params as BaseParams, Positive, Weight
+from slicefill.params.base import Count, Fraction, Positive, Weight
+from slicefill.params.base import Params as BaseParams
 from slicefill.types import Case
-from slicefill.views.itk_views import Seen, see, to_world
+from slicefill.views.itk_views import Seen, overlap, see, to_world
 
 Metric = Literal["correlation", "mutual_information"]
 _BINS = 32  # of Mattes' mutual information
-_SHRINK = 4  # of the coarse search, and of the first level of the refinement
+_SHRINK = 4  # of the coarse search, and of the first of the refinement's levels
 
 
 class Params(BaseParams):
@@ -27,8 +28,10 @@ class Params(BaseParams):
         min_length=1,
         description="degrees: every triple of them, about three axes, is a start",
     )
-    coarse_steps: Count = Field(40, description="of the search from every start, at 1/4 resolution")
-    keep: Count = Field(3, description="best starts that are refined")
+    first_steps: Count = Field(5, description="of the search from every start, at 1/4 resolution")
+    followed: Count = Field(20, description="best starts that are searched further")
+    coarse_steps: Count = Field(40, description="of the further search, at 1/4 resolution")
+    keep: Count = Field(3, description="best ones that are refined at full resolution")
     steps: Count = Field(200, description="on each of three levels of the refinement")
     samples: Fraction = Field(0.2, description="share of the voxels that the refinement looks at")
     least_overlap: Weight = Field(
@@ -41,7 +44,7 @@ class Params(BaseParams):
 
 
 def register(reference: Case, moving: Case, params: Params) -> NDArray[np.float64]:
-    """Search from the headers and from every triple of angles, refine the best (`RegistrationFile`).
+    """Search from the headers and every triple of angles, refine the best (`RegistrationFile`).
 
     Deterministic: one thread, samples on a regular grid.
 
@@ -50,14 +53,19 @@ def register(reference: Case, moving: Case, params: Params) -> NDArray[np.float6
     """
     fixed, moved = see(reference, params.region), see(moving, params.region)
     coarse = _shrunk(fixed), _shrunk(moved)
-    found = [_search(*coarse, start, params) for start in _starts(fixed, moved, params)]
-    best = sorted((each for each in found if each), key=lambda each: each[0])[: params.keep]
-    refined = [_refine(fixed, moved, start, params) for _, start in best]
-    kept = sorted((each for each in refined if each), key=lambda each: each[0])
-    if not kept:
+    found = _starts(fixed, moved, params)
+    for steps, kept in ((params.first_steps, params.followed), (params.coarse_steps, params.keep)):
+        found = _best([_search(*coarse, start, steps, params) for start in found])[:kept]
+    found = _best([_refine(fixed, moved, start, params) for start in found])
+    if not found:
         msg = "no start of the registration leads to an overlap: do the views show one subject?"
         raise ValueError(msg)
-    return to_world(kept[0][1])
+    return to_world(found[0])
+
+
+def _best(found: list[tuple[float, Any] | None]) -> list[Any]:
+    """Transforms by their metric, the best one first."""
+    return [each[1] for each in sorted(filter(None, found), key=lambda each: each[0])]
 
 
 def _starts(fixed: Seen, moved: Seen, params: Params) -> list[Any]:
@@ -73,11 +81,11 @@ def _starts(fixed: Seen, moved: Seen, params: Params) -> list[Any]:
     ]
 
 
-def _search(fixed: Seen, moved: Seen, start: Any, params: Params) -> tuple[float, Any] | None:
+def _search(
+    fixed: Seen, moved: Seen, start: Any, steps: int, params: Params
+) -> tuple[float, Any] | None:
     method = _method(fixed, params)
-    method.SetOptimizerAsRegularStepGradientDescent(
-        4.0, 1e-2, params.coarse_steps, relaxationFactor=0.6
-    )
+    method.SetOptimizerAsRegularStepGradientDescent(4.0, 1e-2, steps, relaxationFactor=0.6)
     return _run(method, fixed, moved, start, params)
 
 
@@ -114,7 +122,9 @@ def _run(
     """Metric (the lower, the better) and transform; None where the views hardly overlap."""
     import SimpleITK
 
-    transform = SimpleITK.Euler3DTransform(start)
+    transform = SimpleITK.Euler3DTransform()  # a copy made at once: those of SimpleITK share
+    transform.SetFixedParameters(start.GetFixedParameters())
+    transform.SetParameters(start.GetParameters())
     method.SetInitialTransform(transform, inPlace=True)
     try:
         method.Execute(fixed.image, moved.image)
@@ -124,18 +134,6 @@ def _run(
     if overlap(fixed, moved, transform) < params.least_overlap:
         return None
     return value, transform
-
-
-def overlap(fixed: Seen, moved: Seen, transform: Any) -> float:
-    """Share of the reference's body that lies inside the field of the moved view."""
-    import SimpleITK
-
-    few = SimpleITK.Shrink(fixed.body, [_SHRINK] * 3)
-    ones = SimpleITK.Image(moved.image.GetSize(), SimpleITK.sitkUInt8) + 1
-    ones.CopyInformation(moved.image)
-    inside = SimpleITK.Resample(ones, few, transform, SimpleITK.sitkNearestNeighbor)
-    body = SimpleITK.GetArrayViewFromImage(few) > 0
-    return float((SimpleITK.GetArrayViewFromImage(inside)[body] > 0).mean())
 
 
 def _shrunk(seen: Seen) -> Seen:

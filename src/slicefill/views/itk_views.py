@@ -1,7 +1,6 @@
 """Views as registration sees them: SimpleITK images of cubic voxels, slices as thick as apart."""
 
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import nibabel as nib
@@ -13,6 +12,7 @@ from slicefill.types import Array, Case, Volume
 _ACROSS = 128  # voxels along the longest side of a field: more would not align it better
 _BODY = 0.1  # of the range of intensities: above it lies the body
 _RANGE = 99.9  # percentile taken as the highest intensity
+_FEW = 4  # voxels apart at which an overlap is counted
 _MARGIN = 8.0  # mm around the body that belong to it: where its outline is, is what registers
 
 
@@ -89,6 +89,18 @@ def from_world(matrix: Array) -> Any:
     return transform
 
 
+def overlap(fixed: Seen, moved: Seen, transform: Any) -> float:
+    """Share of the reference's body that lies inside the field of the moved view."""
+    import SimpleITK
+
+    few = SimpleITK.Shrink(fixed.body, [_FEW] * 3)
+    ones = SimpleITK.Image(moved.image.GetSize(), SimpleITK.sitkUInt8) + 1
+    ones.CopyInformation(moved.image)
+    inside = SimpleITK.Resample(ones, few, transform, SimpleITK.sitkNearestNeighbor)
+    body = SimpleITK.GetArrayViewFromImage(few) > 0
+    return float((SimpleITK.GetArrayViewFromImage(inside)[body] > 0).mean())
+
+
 def _pitch(image: Volume) -> float:
     """Of the cubic voxels, mm: as the pixels, but no finer than a share of the field."""
     shape = np.array(image.stored.shape[:3])
@@ -146,9 +158,3 @@ def _centre(weights: Array, image: Any) -> NDArray[np.float64]:
         sums = weights.sum(axis=tuple({0, 1, 2} - {axis}), dtype=np.float64)
         index.append(float(sums @ np.arange(len(sums)) / total))
     return np.array(image.TransformContinuousIndexToPhysicalPoint(index))
-
-
-def corners(image: Volume) -> NDArray[np.float64]:
-    """Positions of the eight outer corners of a volume's box, mm, `(8, 3)`."""
-    ends = [(-0.5, size - 0.5) for size in image.stored.shape[:3]]
-    return np.asarray(nib.affines.apply_affine(image.affine, list(product(*ends))))
