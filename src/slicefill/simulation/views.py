@@ -142,11 +142,11 @@ def _seen(image: Volume, affine: Array, shape: tuple[int, ...], params: ViewsPar
     """Intensities of a stack's voxels, linear; where there is no volume, its lowest."""
     values = image.intensities()
     samples = 1 if params.profile == "point" else _THICKNESS_SAMPLES
-    total = np.zeros(shape)
+    total: Array = np.zeros(shape)
     for offset in (np.arange(samples) + 0.5) / samples - 0.5:
         places = _places(image, affine, shape, float(offset))
         total += map_coordinates(values, places, order=1, cval=float(values.min()))
-    return total / samples
+    return np.asarray(total / samples)
 
 
 def _named(label: Volume, affine: Array, shape: tuple[int, ...]) -> Array:
@@ -159,7 +159,8 @@ def _places(source: Volume, affine: Array, shape: tuple[int, ...], offset: float
     index_map = np.linalg.inv(source.affine) @ affine
     voxels = np.indices(shape, dtype=np.float64)
     voxels[2] += offset
-    return np.tensordot(index_map[:3, :3], voxels, 1) + index_map[:3, 3, None, None, None]
+    turned = np.tensordot(index_map[:3, :3], voxels, 1)
+    return np.asarray(turned + index_map[:3, 3, None, None, None])
 
 
 def _recoloured(
@@ -168,7 +169,7 @@ def _recoloured(
     """Give a view a contrast of its own, as scanners set it for every acquisition."""
     gamma, gain = rng.uniform(*params.gamma), rng.uniform(*params.gain)
     low, high = float(image.min()), float(image.max())
-    width = max(high - low, np.finfo(np.float32).tiny)
+    width = max(high - low, float(np.finfo(np.float32).tiny))
     shown = low + gain * width * ((image - low) / width) ** gamma
     return shown.astype(np.float32), {"gamma": float(gamma), "gain": float(gain)}
 

@@ -9,7 +9,7 @@ import numpy as np
 from slicefill.fusion.gaussian import nearness
 from slicefill.geometry import slices_first
 from slicefill.imputation.dense_grid import to_dtype
-from slicefill.types import Array, Case, Floats
+from slicefill.types import Array, Case
 from slicefill.views.maps import with_confidence
 from slicefill.views.sampling import AlignedView, Box, sample_image, slabs, whole
 
@@ -54,7 +54,9 @@ def fuse_images(
     acquired = slices_first(case.image.stored, reference.axis)[:: reference.step]
     slices_first(stored, reference.axis)[:: reference.step] = acquired
     made = replace(case, image=case.image.with_stored(stored))
-    return with_confidence(made, reference, weight / len(chosen), count, acquired=True), told
+    return with_confidence(
+        made, reference, weight / np.float32(len(chosen)), count, acquired=True
+    ), told
 
 
 def _mean(
@@ -63,9 +65,11 @@ def _mean(
     affine: Array,
     part: Box,
     sigma: float | None,
-) -> tuple[Floats, Floats, Array]:
+) -> tuple[Array, Array, Array]:
     """Weighted mean of the intensities, the sum of the weights, and how many views cover."""
-    total = weights = count = np.zeros(1, np.float32)
+    total: Array = np.zeros(1)
+    weights: Array = np.zeros(1)
+    count: Array = np.zeros(1)
     for view in views:
         sampled = sample_image(view, affine, part)
         factor, offset = scales.get(view.name, (1.0, 0.0))
@@ -85,12 +89,12 @@ def _scale(reference: AlignedView, view: AlignedView) -> tuple[float, float]:
     level = values.min() + _BODY * np.ptp(values)
     found: list[tuple[Array, Array]] = []
     for slab in slabs(whole(image)):
-        other = sample_image(view, image.affine, slab).values[::2, ::2, ::2]
-        own = values[slab][::2, ::2, ::2]
+        other: Array = sample_image(view, image.affine, slab).values[::2, ::2, ::2]
+        own: Array = values[slab][::2, ::2, ::2]
         both = (own > level) & ~np.isnan(other)
         found.append((own[both], other[both]))
-    own, other = (np.concatenate(each).astype(np.float64) for each in zip(*found, strict=True))
-    if own.size < 2 or other.std() == 0:
+    first, second = (np.concatenate(each).astype(np.float64) for each in zip(*found, strict=True))
+    if first.size < 2 or second.std() == 0:
         return 1.0, 0.0
-    factor = float(own.std() / other.std())
-    return factor, float(own.mean() - factor * other.mean())
+    factor = float(first.std() / second.std())
+    return factor, float(first.mean() - factor * second.mean())

@@ -47,7 +47,7 @@ def fuse_labels(
         given = slices_first(views[0].case.label.stored, views[0].axis)
         slices_first(label, views[0].axis)[:: views[0].step] = given[:: views[0].step]
     made = replace(case, label=case.image.with_stored(label, None, (1.0, 0.0)))
-    made = with_confidence(made, views[0], weight / len(labelled), count, acquired=kept)
+    made = with_confidence(made, views[0], weight / np.float32(len(labelled)), count, acquired=kept)
     return made, {
         "fused": [view.name for view in labelled],
         "without_label": [view.name for view in views if view.case.label is None],

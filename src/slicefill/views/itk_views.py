@@ -112,7 +112,8 @@ def _normalised(image: Volume) -> Array:
     values = values[..., 0] if values.ndim == 4 else values
     low, high = float(values.min()), float(np.percentile(values, _RANGE))
     high = high if high > low else float(values.max())
-    return np.clip((values - low) / max(high - low, np.finfo(np.float32).tiny), 0, 1)
+    width = max(high - low, float(np.finfo(np.float32).tiny))
+    return np.asarray(np.clip((values - low) / width, 0, 1))
 
 
 def _cubic(values: Array, image: Volume, pitch: float, interpolator: int) -> Any:
