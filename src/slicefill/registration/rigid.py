@@ -40,7 +40,7 @@ class Params(BaseParams):
     region: Literal["image", "label"] = Field(
         "image", description="what is registered; label: what moves apart from its surroundings"
     )
-    smallest_step: Positive = Field(1e-4, description="at which a search ends")
+    smallest_step: Positive = Field(5e-5, description="of a voxel, at which the refinement ends")
 
 
 def register(reference: Case, moving: Case, params: Params) -> NDArray[np.float64]:
@@ -85,7 +85,9 @@ def _search(
     fixed: Seen, moved: Seen, start: Any, steps: int, params: Params
 ) -> tuple[float, Any] | None:
     method = _method(fixed, params)
-    method.SetOptimizerAsRegularStepGradientDescent(4.0, 1e-2, steps, relaxationFactor=0.6)
+    method.SetOptimizerAsRegularStepGradientDescent(
+        fixed.pitch / 2, fixed.pitch / 800, steps, relaxationFactor=0.6
+    )
     return _run(method, fixed, moved, start, params)
 
 
@@ -96,7 +98,7 @@ def _refine(fixed: Seen, moved: Seen, start: Any, params: Params) -> tuple[float
     method.SetShrinkFactorsPerLevel([_SHRINK, 2, 1])
     method.SetSmoothingSigmasPerLevel([2 * fixed.pitch, fixed.pitch, 0])
     method.SetOptimizerAsRegularStepGradientDescent(
-        1.0, params.smallest_step, params.steps, relaxationFactor=0.6
+        fixed.pitch / 2, params.smallest_step * fixed.pitch, params.steps, relaxationFactor=0.6
     )
     return _run(method, fixed, moved, start, params)
 
