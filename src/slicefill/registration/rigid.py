@@ -14,6 +14,7 @@ from slicefill.views.itk_views import Seen, overlap, see, to_world
 
 Metric = Literal["correlation", "mutual_information"]
 _BINS = 32  # of Mattes' mutual information
+_SEED = 1  # ITK jitters samples on a grid, too; 0 would be the clock
 _SHRINK = 4  # of the coarse search, and of the first of the refinement's levels
 
 
@@ -46,7 +47,7 @@ class Params(BaseParams):
 def register(reference: Case, moving: Case, params: Params) -> NDArray[np.float64]:
     """Search from the headers and every triple of angles, refine the best (`RegistrationFile`).
 
-    Deterministic: one thread, samples on a regular grid.
+    Deterministic: one thread, seeded samples.
 
     Raises:
         ValueError: If a view is empty, or no start leads to an overlap.
@@ -94,7 +95,7 @@ def _search(
 def _refine(fixed: Seen, moved: Seen, start: Any, params: Params) -> tuple[float, Any] | None:
     method = _method(fixed, params)
     method.SetMetricSamplingStrategy(method.REGULAR)
-    method.SetMetricSamplingPercentage(params.samples, 0)
+    method.SetMetricSamplingPercentage(params.samples, _SEED)
     method.SetShrinkFactorsPerLevel([_SHRINK, 2, 1])
     method.SetSmoothingSigmasPerLevel([2 * fixed.pitch, fixed.pitch, 0])
     method.SetOptimizerAsRegularStepGradientDescent(

@@ -16,7 +16,7 @@ class Params(BaseParams):
     samples: Fraction = Field(0.01, description="share of the voxels that is looked at, random")
     steps: Count = Field(500, description="of gradient descent")
     learning_rate: float = Field(1.0, description="of gradient descent")
-    seed: int = Field(0, description="of the samples")
+    seed: Count = Field(1, description="of the samples")
 
 
 def register(reference: Case, moving: Case, params: Params) -> NDArray[np.float64]:
