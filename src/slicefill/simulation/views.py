@@ -41,6 +41,9 @@ class ViewsParams(Params):
     profile: Literal["point", "box"] = Field(
         "point", description="what a slice shows: its middle plane, or the mean of its thickness"
     )
+    on_voxels: bool = Field(
+        True, description="voxels of the reference are moved onto those of an aligned volume"
+    )
     gamma: Annotated[Range, Field(description="range of the contrast's exponent")] = (0.8, 1.25)
     gain: Annotated[Range, Field(description="range of the intensities' factor")] = (0.8, 1.25)
 
@@ -76,6 +79,8 @@ def simulate_views(case: Case, params: ViewsParams, seed: int) -> dict[str, Case
         rng = np.random.default_rng([seed, number])
         motion, drawn = _motion(middle, params, rng) if number else (np.eye(4), {})
         affine, shape = _grid(case.image, plane, middle, params, rng)
+        if number == 0 and params.on_voxels:
+            affine = _on_voxels(affine, case.image)
         source = np.linalg.inv(motion) @ affine
         image, contrast = _recoloured(_seen(case.image, source, shape, params), params, rng)
         label = None if case.label is None else _named(case.label, source, shape)
@@ -136,6 +141,14 @@ def _grid(
     first[2] = -field / 2 + rng.uniform(0, distance)
     affine = nib.affines.from_matvec(directions * pitch, middle + directions @ first)
     return np.asarray(affine), tuple(map(int, shape))
+
+
+def _on_voxels(affine: Array, image: Volume) -> NDArray[np.float64]:
+    """Move a grid by less than a voxel, its first voxel onto one: the truth is then on its grid."""
+    first = np.linalg.inv(image.affine) @ affine[:, 3]
+    moved = affine.copy()
+    moved[:, 3] = image.affine @ [*np.rint(first[:3]), 1.0]
+    return np.asarray(moved)
 
 
 def _seen(image: Volume, affine: Array, shape: tuple[int, ...], params: ViewsParams) -> Array:
