@@ -13,7 +13,7 @@ Example:
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -116,6 +116,70 @@ def impute(
     case, kind = _open(scan, label, voxel_spacing)
     imputed = impute_case(case, load_named(method, rule), rule)
     return imputed if kind is None else kind.pack(imputed)
+
+
+def fuse(
+    scans: Sequence[Any],
+    labels: Sequence[Any] | None = None,
+    *,
+    registration: str | Mapping[str, Any] = "rigid",
+    rule: str | Mapping[str, Any] = "gaussian",
+    method: str | Mapping[str, Any] | None = None,
+    given: Literal["auto", "images", "masks"] = "auto",
+    **params: Any,
+) -> Any:
+    """Fuse views of one subject, thick stacks in several directions, into one isotropic scan.
+
+    Every other view is registered to the first one, and all are imputed. Acquired slices of the
+    first view stay as they are, to the bit, with their labels.
+
+    Args:
+        scans: Two, three or more views, each as for `impute`, but no arrays; the first is the
+            reference. Label maps alone are views, too: of them, the label map is fused.
+        labels: Their label maps, None for a view without one; with ids of the same meaning.
+        registration: `rigid`, from many starts; `header`: views lie as their headers say; or an
+            entry: a `kind` with fields of its `Params`, such as `{"kind": "rigid", "metric":
+            "mutual_information"}` for other contrasts.
+        rule: `gaussian`, `vote`, `nearest` or `staple`; or an entry.
+        method: Imputes the views, as for `impute`; `pretrained` if omitted, of label maps alone
+            `nearest`.
+        given: Whether scans are `images` or `masks`, label maps; `auto`: label maps if no label map
+            comes with them and all look like one.
+        params: `spacing`, `count`, `device` and further fields of `ImputationParams`, as for
+            `impute`; `least_overlap`, `least_similarity`, `keep_given` of `FusionParams`.
+
+    Returns:
+        The kind that the first scan is, with the attributes `label`, `mask`, `confidence` and
+        `record`; `record["fusion"]` names the views that were left out, and why. Of label maps, the
+        fused label map. Of a `Case`, a `Case`.
+
+    Raises:
+        BadCase: If a file is damaged or odd, or image and label do not fit.
+        ValueError: If there is no view, no such kind, or a parameter does not fit.
+    """
+    from slicefill.views.cases import fuse_cases
+    from slicefill.views.given import masks_as_labels
+
+    named = [None] * len(scans) if labels is None else list(labels)
+    if len(named) != len(scans) or not scans:
+        msg = f"labels: expected one or None for each of {len(scans)} views, got {len(named)}"
+        raise ValueError(msg)
+    opened = [_open(scan, label, None) for scan, label in zip(scans, named, strict=True)]
+    views = {
+        _view_name(scan, n): each[0]
+        for n, (scan, each) in enumerate(zip(scans, opened, strict=True), 1)
+    }
+    views, masks = masks_as_labels(views, given)
+    fused = fuse_cases(
+        views, registration=registration, rule=rule, method=method, masks=masks, **params
+    )
+    return fused if opened[0][1] is None else opened[0][1].pack(fused)
+
+
+def _view_name(scan: Any, number: int) -> str:
+    """Name a view for messages: by its file and its number."""
+    named = f" {Path(scan).name}" if isinstance(scan, str | Path) else ""
+    return f"view {number}{named}"
 
 
 def imputation_params(

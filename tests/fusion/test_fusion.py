@@ -1,28 +1,94 @@
-import nibabel as nib
 import numpy as np
 import pytest
 
-from slicefill.fusion import fuse
-from slicefill.types import Prediction, Volume
+from slicefill.fusion import find_fusion, fuse
+from slicefill.fusion.gaussian import nearness
+from slicefill.views.sampling import Placed, Sampled
 
 
-def view(labels):
-    stored = np.array(labels, np.uint8).reshape(-1, 1, 1)
-    return Prediction(Volume(stored, nib.Nifti1Image(stored, np.eye(4)).header))
+def view(labels, place=None, slice_mm=8.0):
+    """A view that tells one id per voxel; nan in `place` is not covered."""
+    ids = np.array(labels, np.uint8).reshape(1, -1, 1, 1)
+    place = np.zeros(ids.shape[1:]) if place is None else np.reshape(place, ids.shape[1:])
+    place = place.astype(np.float32)
+    shares = (~np.isnan(place))[None].astype(np.float32)
+    return Sampled(place, 5, slice_mm, 1.0, ids, shares)
+
+
+def fused(views, **entry):
+    label, weight = fuse(views, find_fusion(entry))
+    return label.ravel().tolist(), weight.ravel()
+
+
+def near(place, slice_mm=8.0, sigma=None):
+    placed = Placed(np.array(place, np.float32).reshape(-1, 1, 1), 5, slice_mm, 1.0)
+    return nearness(placed, sigma).ravel()
 
 
 def test_most_views_win_and_the_earliest_of_tied_ones():
     views = [view([1, 1, 1, 0]), view([2, 2, 1, 3]), view([2, 3, 0, 3])]
-    fused = fuse(views, {"kind": "vote"})
-    assert fused.label.stored.ravel().tolist() == [2, 1, 1, 3]
-    assert fused.label.stored.dtype == np.uint8
-    assert fused.record == {"views": 3}
+    label, weight = fused(views, kind="vote")
+    assert label == [2, 1, 1, 3]
+    assert weight.tolist() == [2, 1, 2, 2]
 
 
-def test_one_view_is_itself_and_others_must_lie_on_its_grid():
-    alone = view([1, 0, 2])
-    np.testing.assert_array_equal(fuse([alone], {"kind": "vote"}).label.stored, alone.label.stored)
-    with pytest.raises(ValueError, match="label maps of one shape"):
-        fuse([alone, view([1, 2])], {"kind": "vote"})
-    with pytest.raises(ValueError, match=r"fusion\.kind: expected one of vote, got 'x'"):
-        fuse([alone], {"kind": "x"})
+def test_a_view_that_does_not_cover_a_voxel_does_not_vote():
+    views = [view([1, 1], [np.nan, 0]), view([2, 2], [np.nan, 0]), view([3, 2], [0, 0])]
+    label, _ = fused(views, kind="vote")
+    assert label == [3, 2]
+    nowhere, weight = fused([view([7], [np.nan])], kind="vote")
+    assert nowhere == [0]
+    assert weight.tolist() == [0]
+
+
+def test_the_weight_between_slices_is_that_of_the_paper():
+    mid = near([1.5])[0]
+    assert mid == pytest.approx(0.556, abs=5e-4)  # 2 exp(-4² / 2 · 2.5²)
+    assert near([1.5], slice_mm=16.0)[0] == pytest.approx(0.412, abs=5e-4)
+    assert near([2.0, 2.0])[0] == 1
+    np.testing.assert_allclose(near([1.3, 2.7]), near([2.7, 1.3]))  # mirrored
+    assert near([np.nan, 4.5])[0] == 0
+    assert near([4.5])[0] == pytest.approx(mid / 2)  # beyond the last slice there is one
+
+
+@pytest.mark.parametrize("sigma", [None, 0.125, 0.5])
+def test_the_weight_is_the_sum_over_slices_within_reach(sigma):
+    places = np.linspace(-0.5, 4.5, 37)
+    reach = 8 / 2 + 1
+    width = reach / 2 if sigma is None else sigma * 8
+    brute = [
+        sum(np.exp(-(d**2) / 2 / width**2) for d in 8 * np.abs(p - np.arange(5)) if d <= reach)
+        for p in places
+    ]
+    np.testing.assert_allclose(near(places, sigma=sigma), brute, rtol=1e-4)
+
+
+def test_a_near_slice_outweighs_two_far_ones_if_the_gaussian_is_narrow():
+    views = [view([1], [2.0]), view([2], [1.5]), view([2], [2.5])]
+    assert fused(views, kind="gaussian")[0] == [2]  # 1 < 2 · 0.556
+    assert fused(views, kind="gaussian", sigma=0.25)[0] == [1]  # 1 > 2 · 2 exp(-2)
+    assert fused(views, kind="nearest")[0] == [1]
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "vote", "nearest", "staple"])
+def test_views_that_agree_give_what_they_agree_on_and_one_view_itself(kind):
+    rng = np.random.default_rng(0)
+    labels, places = rng.integers(0, 4, 60), rng.uniform(0, 4, (3, 60))
+    views = [view(labels, place) for place in places]
+    assert fused(views, kind=kind)[0] == labels.tolist()
+    assert fused(views[:1], kind=kind)[0] == labels.tolist()
+    if kind != "staple":
+        assert fused(views[::-1], kind=kind)[0] == labels.tolist()
+
+
+def test_staple_believes_the_views_that_agree():
+    truth = np.r_[np.zeros(40, int), np.ones(40, int), np.full(40, 5)]
+    wrong = np.random.default_rng(1).permutation(truth)
+    assert fused([view(wrong), view(truth), view(truth)], kind="staple")[0] == truth.tolist()
+
+
+def test_views_must_lie_on_one_grid_and_kinds_exist():
+    with pytest.raises(ValueError, match="views on one grid"):
+        fuse([view([1, 0]), view([1])], find_fusion({"kind": "vote"}))
+    with pytest.raises(ValueError, match=r"fusion\.kind: expected one of gaussian, nearest"):
+        find_fusion({"kind": "x"})

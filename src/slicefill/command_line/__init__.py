@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from slicefill import __version__
 from slicefill.command_line.evaluate import add_evaluate
+from slicefill.command_line.fuse import add_fuse
 from slicefill.command_line.impute import add_impute
 from slicefill.command_line.info import add_info
 from slicefill.command_line.segment import add_segment
@@ -32,7 +33,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="slicefill", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"slicefill {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_impute, add_info, add_verify, add_evaluate, add_segment, add_tune_worker):
+    for add in (
+        add_impute,
+        add_info,
+        add_verify,
+        add_evaluate,
+        add_fuse,
+        add_segment,
+        add_tune_worker,
+    ):
         add(commands)
     arguments = parser.parse_args(argv)
     return int(arguments.run(arguments))

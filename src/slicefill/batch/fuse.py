@@ -1,0 +1,90 @@
+"""Fuses the files of several views of one subject."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from slicefill.batch.find import find_scans
+from slicefill.ingestion.reading import read_raw_case
+from slicefill.io.case_folder import encode_record
+from slicefill.io.scan_files import check_suffix, write_scan
+from slicefill.io.storage import replace_file
+from slicefill.params.ingestion import own_scans
+from slicefill.types import Case
+from slicefill.views.cases import fuse_cases
+from slicefill.views.given import Given, masks_as_labels
+
+
+def fuse_files(
+    views: Sequence[Path],
+    labels: Sequence[Path | None] | None,
+    outputs: Mapping[str, Path],
+    *,
+    overwrite: bool = False,
+    given: Given = "auto",
+    **ways: Any,
+) -> Case:
+    """Fuse views and write what is asked for.
+
+    Args:
+        views: Files or DICOM folders; the first is the reference.
+        labels: Their label maps; None: those beside them.
+        outputs: Path by what it holds: `out` (the label map if there are labels, else the image),
+            and any of `image`, `confidence`, `views`, `record`.
+        overwrite: Whether outputs are replaced.
+        given: As for `slicefill.fuse`.
+        ways: As for `slicefill.views.cases.fuse_cases`.
+
+    Returns:
+        The fused case; of masks, its image is the label map.
+
+    Raises:
+        BadCase: If a view cannot be read.
+        ValueError: If views, outputs or parameters do not fit; nothing is written.
+    """
+    _check(views, labels, outputs, overwrite)
+    named = labels or [None] * len(views)
+    read = {f"view {n} {view.name}": _read(view, label) for n, (view, label) in
+            enumerate(zip(views, named, strict=True), 1)}  # fmt: skip
+    cases, masks = masks_as_labels(read, given)
+    fused = fuse_cases(cases, masks=masks, **ways)
+    if "image" in outputs and masks:
+        msg = "--image: expected images, got label maps alone"
+        raise ValueError(msg)
+    volumes = {"out": fused.image if fused.label is None else fused.label, "image": fused.image}
+    volumes |= {name: volume for name, volume in fused.maps.items() if name in outputs}
+    for name, volume in volumes.items():
+        if name in outputs:
+            write_scan(volume, outputs[name])
+    if "record" in outputs:
+        replace_file(outputs["record"], encode_record(fused.record))
+    return fused
+
+
+def _check(
+    views: Sequence[Path],
+    labels: Sequence[Path | None] | None,
+    outputs: Mapping[str, Path],
+    overwrite: bool,
+) -> None:
+    inputs = {path.resolve() for path in [*views, *(labels or [])] if path is not None}
+    for name, path in outputs.items():
+        if name != "record":
+            check_suffix(path)
+        if path.resolve() in inputs:
+            msg = f"{path}: expected another name than that of an input; nothing was written"
+            raise ValueError(msg)
+        if path.exists() and not overwrite:
+            msg = f"{path} exists; name another output, or --overwrite"
+            raise ValueError(msg)
+
+
+def _read(view: Path, label: Path | None) -> Case:
+    with find_scans(view, label) as found:
+        for error in found.refused:
+            raise error
+        if len(found.cases) != 1:
+            names = ", ".join(case.id for case in found.cases[:5])
+            msg = f"{view}: expected one scan, found {len(found.cases)} ({names}); name one of them"
+            raise ValueError(msg)
+        return read_raw_case(found.cases[0], own_scans())

@@ -1,0 +1,32 @@
+"""The view with the nearest acquired slice decides."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from slicefill.params.base import Params as BaseParams
+from slicefill.types import Array, Floats
+from slicefill.views.counting import heaviest
+
+if TYPE_CHECKING:
+    from slicefill.views.sampling import Sampled
+
+
+class Params(BaseParams):
+    """Nothing is to be chosen."""
+
+
+def fuse(views: "Sequence[Sampled]", params: Params) -> tuple[Array, Floats]:
+    """Take the label of the view whose acquired slice is nearest, in mm (`FusionFile`).
+
+    Of views that are as near, the earliest one.
+    """
+    apart = []
+    for view in views:
+        slices = np.clip(np.rint(view.place), 0, view.slices - 1)
+        apart.append(np.abs(view.place - slices) * view.slice_mm)
+    distance = np.nan_to_num(np.stack(apart), nan=np.inf)
+    chosen = distance.argmin(axis=0)
+    weights = [view.shares * (chosen == number) for number, view in enumerate(views)]
+    return heaviest(np.concatenate([view.ids for view in views]), np.concatenate(weights))

@@ -1,0 +1,1 @@
+"""Several views of one subject: aligned, sampled on one grid, fused."""

@@ -1,0 +1,99 @@
+"""Alignment of a view to the reference: its matrix, and whether it can be believed."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slicefill.registration import register
+from slicefill.types import Case
+from slicefill.views.itk_views import Seen, from_world, overlap, see
+
+_BINS = 32  # of intensities
+_FEWEST = 100  # voxels in common, below which nothing is alike
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """Where a view lies.
+
+    Attributes:
+        matrix: From positions in the world of the reference to those of the same tissue in the
+            world of the view, `(4, 4)`, mm, RAS.
+        similarity: What registration by its metric should have made high, in the reference's body:
+            the correlation, [-1, 1], or the correlation ratio, [0, 1].
+        correlation: Of the intensities there, [-1, 1].
+        overlap: Share of the reference's body inside the field of the view, [0, 1].
+    """
+
+    matrix: NDArray[np.float64]
+    similarity: float
+    correlation: float
+    overlap: float
+
+    def record(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        numbers = {"similarity": round(self.similarity, 4), "overlap": round(self.overlap, 4)}
+        return {"to_view": self.matrix.tolist(), **numbers}
+
+
+def align(reference: Case, view: Case, entry: dict[str, Any]) -> Alignment:
+    """Register a view, and measure how alike it is to the reference then.
+
+    Args:
+        reference: The view that stays.
+        view: Another one.
+        entry: Of `registration`: its kind and fields of its `Params`.
+
+    Raises:
+        ValueError: If a view is empty, or the registration finds nothing.
+    """
+    matrix = register(reference, view, entry)
+    region = entry.get("region", "image")
+    fixed, moved = see(reference, region), see(view, region)
+    inside = overlap(fixed, moved, from_world(matrix))
+    pair = _in_common(fixed, moved, matrix)
+    if pair[0].size < _FEWEST:
+        return Alignment(matrix, 0.0, 0.0, inside)
+    linear = correlation(*pair)
+    other = entry.get("metric") == "mutual_information"
+    return Alignment(matrix, correlation_ratio(*pair) if other else linear, linear, inside)
+
+
+def correlation(first: Any, second: Any) -> float:
+    """Pearson's correlation; 0 where one of them is constant."""
+    if min(np.ptp(first), np.ptp(second)) == 0:
+        return 0.0
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def correlation_ratio(first: Any, second: Any) -> float:
+    """Share of the deviation of `first` that a function of `second` explains, [0, 1].
+
+    Example:
+        >>> values = np.linspace(-1, 1, 64)
+        >>> round(correlation(values**2, values), 6), correlation_ratio(values**2, values) > 0.99
+        (0.0, True)
+    """
+    if min(np.ptp(first), np.ptp(second)) == 0:
+        return 0.0
+    edges = np.linspace(second.min(), second.max(), _BINS + 1)[1:-1]
+    bins = np.digitize(second, edges)
+    counts = np.bincount(bins, minlength=_BINS)
+    means = np.bincount(bins, first, _BINS) / np.maximum(counts, 1)
+    between = float((counts * (means - first.mean()) ** 2).sum())
+    return float(np.sqrt(between / ((first - first.mean()) ** 2).sum()))
+
+
+def _in_common(fixed: Seen, moved: Seen, matrix: Any) -> tuple[Any, Any]:
+    """Intensities of both views inside the reference's body and the field of the moved view."""
+    import SimpleITK
+
+    outside = -1.0
+    warped = SimpleITK.Resample(
+        moved.image, fixed.image, from_world(matrix), SimpleITK.sitkLinear, outside
+    )
+    first, second, body = map(SimpleITK.GetArrayFromImage, (fixed.image, warped, fixed.body))
+    both = (body > 0) & (second >= 0)
+    return first[both].astype(np.float64), second[both].astype(np.float64)

@@ -1,0 +1,100 @@
+"""The fused image of aligned views of one contrast."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from slicefill.fusion.gaussian import nearness
+from slicefill.geometry import slices_first
+from slicefill.imputation.dense_grid import to_dtype
+from slicefill.types import Array, Case
+from slicefill.views.maps import with_confidence
+from slicefill.views.sampling import AlignedView, Box, sample_image, slabs, whole
+
+_BODY = 0.1  # of the range of the reference: above it intensities are compared
+
+
+def fuse_images(
+    case: Case, views: Sequence[AlignedView], contrast: Mapping[str, bool], sigma: float | None
+) -> tuple[Case, dict[str, Any]]:
+    """Average the views at every synthetic voxel, each the more the nearer its slices are.
+
+    Σ P_i I_i / Σ P_i, P_i as in `slicefill.fusion.gaussian`, I_i the imputed view, scaled to
+    the mean and the deviation of the reference in what both show. Acquired slices of the
+    reference stay as they are, to the bit.
+
+    Args:
+        case: The imputed reference.
+        views: The first is the reference.
+        contrast: By name of the other views: whether it is that of the reference. Others are left
+            out, as is everything beside an image of several channels.
+        sigma: As in `slicefill.fusion.gaussian`.
+
+    Returns:
+        The case with its image, `confidence` and `views`; and what to record: the views that were
+        averaged, their factor and offset.
+    """
+    several = case.image.stored.ndim > 3
+    alike = [v for v in views[1:] if contrast.get(v.name) and v.case.image.stored.ndim == 3]
+    chosen = [views[0], *([] if several else alike)]
+    scales = {view.name: _scale(views[0], view) for view in chosen[1:]}
+    told = {"fused": [view.name for view in chosen], "factor_and_offset": scales}
+    if len(chosen) == 1:
+        return case, told
+    stored = case.image.stored.copy()
+    weight, count = np.zeros(stored.shape, np.float32), np.zeros(stored.shape, np.uint8)
+    slope, intercept = case.image.slope_intercept
+    for part in slabs(whole(case.image)):
+        mean, weight[part], count[part] = _mean(chosen, scales, case.image.affine, part, sigma)
+        numbers = (mean.astype(np.float64) - intercept) / slope
+        stored[part] = to_dtype(numbers, stored.dtype)
+    reference = views[0]
+    acquired = slices_first(case.image.stored, reference.axis)[:: reference.step]
+    slices_first(stored, reference.axis)[:: reference.step] = acquired
+    made = replace(case, image=case.image.with_stored(stored))
+    return with_confidence(
+        made, reference, weight / np.float32(len(chosen)), count, acquired=True
+    ), told
+
+
+def _mean(
+    views: Sequence[AlignedView],
+    scales: Mapping[str, tuple[float, float]],
+    affine: Array,
+    part: Box,
+    sigma: float | None,
+) -> tuple[Array, Array, Array]:
+    """Weighted mean of the intensities, the sum of the weights, and how many views cover."""
+    total: Array = np.zeros(1)
+    weights: Array = np.zeros(1)
+    count: Array = np.zeros(1)
+    for view in views:
+        sampled = sample_image(view, affine, part)
+        factor, offset = scales.get(view.name, (1.0, 0.0))
+        near = nearness(sampled, sigma)
+        total = total + near * np.nan_to_num(sampled.values * factor + offset)
+        weights, count = weights + near, count + sampled.covered
+    return total / np.maximum(weights, np.finfo(np.float32).tiny), weights, count
+
+
+def _scale(reference: AlignedView, view: AlignedView) -> tuple[float, float]:
+    """Factor and offset that give a view the mean and deviation of the reference, where both show.
+
+    Compared every few voxels.
+    """
+    image = reference.case.image
+    values = reference.intensities
+    level = values.min() + _BODY * np.ptp(values)
+    found: list[tuple[Array, Array]] = []
+    for slab in slabs(whole(image)):
+        other: Array = sample_image(view, image.affine, slab).values[::2, ::2, ::2]
+        own: Array = values[slab][::2, ::2, ::2]
+        both = (own > level) & ~np.isnan(other)
+        found.append((own[both], other[both]))
+    first, second = (np.concatenate(each).astype(np.float64) for each in zip(*found, strict=True))
+    if first.size < 2 or second.std() == 0:
+        return 1.0, 0.0
+    factor = float(first.std() / second.std())
+    return factor, float(first.mean() - factor * second.mean())

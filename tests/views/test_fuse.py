@@ -1,0 +1,129 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import slicefill
+from slicefill.command_line import main
+from slicefill.imputation.verification import verify_imputed_case
+from slicefill.simulation.views import ViewsParams, simulate_views
+from slicefill.types import Case
+from slicefill.views.sampling import AlignedView, sample
+from tests.simulation.test_views import blobs
+
+KNOWN = {"method": "nearest", "registration": "truth", "device": "cpu"}
+ACQUIRED = np.s_[..., ::4]
+
+
+@pytest.fixture(scope="module")
+def views():
+    params = ViewsParams(slice_mm=4.0, field_mm=48.0, translation=4.0, rotation=20.0)
+    return list(simulate_views(blobs(), params, 1).values())
+
+
+def alike(first, second):
+    pairs = [(first == label, second == label) for label in range(1, 5)]
+    return np.mean([2 * (one & two).sum() / (one.sum() + two.sum()) for one, two in pairs])
+
+
+def test_three_views_are_nearer_to_the_truth_than_one_and_acquired_slices_stay(views):
+    fused, alone = slicefill.fuse(views, **KNOWN), slicefill.fuse(views[:1], **KNOWN)
+    whole = ViewsParams(slice_mm=1.0, field_mm=48.0, planes=("axial",), gamma=(1, 1), gain=(1, 1))
+    dense = simulate_views(blobs(), whole, 1)["axial"]
+    start = round(views[0].image.affine[2, 3] - dense.image.affine[2, 3])
+    truth = dense.label.stored[..., start : start + fused.label.stored.shape[2]]
+    assert alike(fused.label.stored, truth) > alike(alone.label.stored, truth) + 0.01
+    np.testing.assert_array_equal(fused.image.stored[ACQUIRED], views[0].image.stored)
+    np.testing.assert_array_equal(fused.label.stored[ACQUIRED], views[0].label.stored)
+    assert verify_imputed_case(fused, views[0]) == []
+    assert (fused.maps["confidence"].stored[ACQUIRED] == 1000).all()
+
+
+def test_one_view_is_its_imputed_self(views):
+    fused = slicefill.fuse(views[:1], **KNOWN)
+    imputed = slicefill.impute(views[0], method="nearest", device="cpu")
+    np.testing.assert_array_equal(fused.label.stored, imputed.label.stored)
+    np.testing.assert_array_equal(fused.image.stored, imputed.image.stored)
+    assert fused.record["fusion"]["labels"]["decided_by_one"] == 1
+
+
+def test_the_order_of_the_others_and_of_stored_axes_changes_nothing(views):
+    first, second, third = views
+    plain = slicefill.fuse(views, **KNOWN).label.stored
+    np.testing.assert_array_equal(
+        slicefill.fuse([first, third, second], **KNOWN).label.stored, plain
+    )
+    turned = Case(*[_turned(each) for each in (third.image, third.label)], {}, third.record)
+    other = slicefill.fuse([first, second, turned], **KNOWN).label.stored
+    assert (other == plain).mean() > 0.999  # but for ties, by rounding
+
+
+def _turned(volume):
+    """The same world, stored with the slices first and reversed."""
+    step = np.array(
+        [[0, 1, 0, 0], [0, 0, 1, 0], [-1, 0, 0, volume.stored.shape[2] - 1], [0, 0, 0, 1.0]]
+    )
+    stored = np.ascontiguousarray(np.moveaxis(volume.stored, 2, 0)[::-1])
+    return volume.with_stored(stored, step)
+
+
+def test_a_view_without_label_or_overlap_or_of_another_subject_is_left_out_with_a_word(views):
+    far = views[1].image.with_stored(views[1].image.stored, _shift(500))
+    noise = np.random.default_rng(0).normal(size=views[2].image.stored.shape).astype(np.float32)
+    others = [replace(views[1], label=None), Case(far), Case(views[2].image.with_stored(noise))]
+    fused = slicefill.fuse([views[0], *others], **{**KNOWN, "registration": "header"},
+                           least_similarity=0.3)  # fmt: skip
+    told = fused.record["fusion"]
+    assert told["labels"]["without_label"] in ([], ["view 2"])
+    assert "lies inside it, less than 20%" in told["left_out"]["view 3"]
+    assert "below 0.3 (least_similarity)" in told["left_out"]["view 4"]
+
+
+def _shift(voxels):
+    moved = np.eye(4)
+    moved[0, 3] = voxels
+    return moved
+
+
+def test_a_whole_voxel_matrix_is_a_roll(views):
+    label, step = views[0].label, np.eye(4)
+    step[0, 3] = 3.0
+    moved = AlignedView("moved", views[0], 2, 1, step)
+    box = (slice(5, 20), slice(0, 48), slice(2, 9))
+    sampled = sample(moved, label.affine, box)
+    assert len(sampled.ids) == 1
+    np.testing.assert_array_equal(sampled.ids[0], label.stored[8:23, :, 2:9])
+
+
+def test_label_maps_alone_and_images_alone_from_files(views, tmp_path, capsys):
+    names = []
+    for number, view in enumerate(views):
+        for kind, volume in (("image", view.image), ("seg", view.label)):
+            names.append(str(tmp_path / f"{kind}{number}.nii.gz"))
+            slicefill.write(volume, names[-1])
+    out, images, masks = str(tmp_path / "out.nii.gz"), names[::2], names[1::2]
+    common = ["--registration", "header", "--method", "nearest"]
+    status = main(["fuse", *masks, "--out", out, "--confidence", "--record", *common])
+    assert "label map of" in capsys.readouterr().out
+    assert status in (0, 3)
+    fused = slicefill.read(out).image.stored
+    np.testing.assert_array_equal(fused[ACQUIRED], views[0].label.stored)
+    for ending in ("_confidence.nii.gz", "_views.nii.gz", ".json"):
+        assert (tmp_path / f"out{ending}").exists()
+    with pytest.raises(SystemExit, match="2"):
+        main(["fuse", *masks, "--out", out, *common])
+    assert "exists; name another output, or --overwrite" in capsys.readouterr().err
+    assert main(["fuse", *images, "--out", out, "--overwrite", *common]) in (0, 3)
+    np.testing.assert_array_equal(slicefill.read(out).image.stored[ACQUIRED], views[0].image.stored)
+    labels = ["--labels", masks[0], "-", masks[2]]
+    assert main(["fuse", *images, *labels, "--out", out, "--overwrite", *common]) in (0, 3)
+    assert slicefill.read(out).image.stored.max() == 4
+
+
+def test_wrong_words_say_what_is_expected(views):
+    with pytest.raises(ValueError, match=r"registration\.kind: expected one of header"):
+        slicefill.fuse(views, registration="x")
+    with pytest.raises(ValueError, match="one or None for each of 3 views, got 1"):
+        slicefill.fuse(views, [None])
+    with pytest.raises(ValueError, match="expected a label map, with whole numbers"):
+        slicefill.fuse([Case(view.image) for view in views], given="masks")
