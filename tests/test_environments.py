@@ -49,14 +49,32 @@ def test_the_splits_have_the_sizes_of_the_paper(ingestion, env, count, expected)
 @pytest.mark.parametrize("env", PAPER)
 def test_the_paper_s_method_trains_with_the_paper_s_numbers(configuration, env):
     """Through its entry, its section and its preset, as a run puts them together."""
-    params = find_method("slice_imputation", configuration(env)["parameters"]).params
+    params = find_method("si", configuration(env)["parameters"]).params
     options = params.optimisation
     assert (options.learning_rate, options.batch, options.epochs) == (1e-3, 2, 30)
     assert (params.lambdas["adv"], params.lambdas["tp_smooth"]) == (0.05, 0.467)
     assert params.lambdas["per"] > 0
-    assert params.groups.in_plane == 0
+    assert (params.groups.in_plane, params.groups.inner) == (0, "N_A")
+    assert params.keeps_last
     parts = find_method("si_without_gd_ld", configuration(env)["parameters"]).params
     assert parts.lambdas == {name: own for name, own in params.lambdas.items() if name != "adv"}
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_rows_of_the_paper_train_on_acquired_slices_alone_whatever_the_experiment(
+    configuration, env
+):
+    parameters = configuration(env)["parameters"]
+    rows = parameters["comparison"]["methods"]
+    inner = {"si_n1": (1, 1), "si_n2": (2, 2), "si_n3": (3, 3)}
+    paper = ["si", "si_na", "iia", *inner, *(name for name in rows if "_without_" in name)]
+    for row in paper:
+        method = rows[row].get("imputed_by", row)
+        groups = find_method(method, parameters).params.groups
+        assert (groups.through_plane, groups.in_plane) == (1, 0), row
+        assert groups.inner == inner.get(row, "N_A"), row
+        assert rows[row].get("count", "N_A") == (inner[row][0] if row in inner else "N_A")
+    assert "ours" in rows["slice_imputation"]["title"]
 
 
 @pytest.mark.parametrize(

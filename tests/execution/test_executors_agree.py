@@ -21,7 +21,7 @@ from slicefill.pipelines.augmentation.nodes import assemble_scans, list_slices
 from slicefill.pipelines.evaluation.nodes import evaluate_cases
 from slicefill.pipelines.imputation.nodes import impute_cases
 from slicefill.pipelines.ingestion import check_raw_cases, import_cases
-from slicefill.pipelines.segmentation.nodes import predict_cases
+from slicefill.pipelines.segmentation.prediction import predict_cases
 from slicefill.types import Lazy
 
 from .executed import die
@@ -106,7 +106,9 @@ def test_every_prediction_can_be_sent_to_a_worker(acquired_case, splits, paramet
         for seed in params.seeds:
             file = tmp_path / method / f"{own.engine}_{seed}.pt"
             write_checkpoint({"fingerprint": "mark"}, file)
-    promises, index = predict_cases(models.load(), scans, splits, params)
+    promises, index = predict_cases(
+        models.load(), scans, splits, acquired_case, {}, params, comparison, parameters
+    )
     assert set(index["subject"]) <= set(splits["subject"])
     survives(promises)
 

@@ -222,8 +222,10 @@ def test_seeds_are_no_further_pairs_in_a_comparison(params):
     base, better = normal(0.7, 1), normal(0.8, 2)
     scores = seeded(linear=[base - 0.1, base + 0.1], ours=[better, better])
     row = compare_methods(scores, REFERENCES, params).iloc[0]
-    assert row["n"] == 30
-    assert row["p"] == pytest.approx(stats.wilcoxon(better, base).pvalue)
+    assert (row["n"], row["trainings"]) == (30, 2)
+    assert row["difference"] == pytest.approx((better - base).mean())
+    averaged = compare_methods(average_seeds(scores), REFERENCES, params).iloc[0]
+    assert averaged["p"] == pytest.approx(stats.wilcoxon(better, base).pvalue)
 
 
 def test_what_names_a_training_is_no_metric(params):

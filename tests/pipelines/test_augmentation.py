@@ -101,6 +101,22 @@ def test_a_scan_is_another_when_what_it_is_made_of_changes(
     assert mark(params()) != mark(params(**change))
 
 
+def test_networks_of_one_row_see_what_their_own_synthesis_training_imputed(
+    acquired_case, imputed, params, comparison
+):
+    again = {f"linear_repeat1/{name[-1]}": promise for name, promise in imputed.items()}
+    names = ["linear", "linear_repeat1"]
+    both = {**imputed, **again}
+    manifest = list_slices(acquired_case, both, SPLITS, params(), comparison, names, [3, 5])
+    sets = assemble_scans(manifest, acquired_case, both, params())
+    assert {name: (own.row, own.seeds) for name, own in sets.items()} == {
+        "none": ("none", (3, 5)),
+        "linear": ("linear", (3,)),
+        "linear_repeat1": ("linear", (5,)),
+    }
+    assert sets["linear_repeat1"].grids["a"] is both["linear_repeat1/a"]
+
+
 def test_networks_may_learn_from_others_than_they_are_tested_on(
     acquired_case, imputed, params, configuration
 ):

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slicefill.imputation.methods import pretrained
+from slicefill.imputation.methods import find_method, pretrained
 from slicefill.metrics.scoring import corresponding_slices
 from slicefill.params import ComparedMethod, ComparisonParams
 from slicefill.pipelines.comparison.nodes import impute_for_methods, list_methods
@@ -29,9 +29,41 @@ def acquired_case(case):
     return {name: Promise(lambda s=s: case(seed=s), f"mark {s}") for s, name in enumerate("ab")}
 
 
-def test_every_method_of_the_rows_is_named_once(comparison):
-    chosen = comparison("none", "si_n1", "slice_imputation", "pretrained", "none_untransformed")
-    assert list_methods(chosen) == ["slice_imputation", "pretrained"]
+def test_every_method_of_the_rows_is_named_once(comparison, tiny_parameters):
+    chosen = comparison("none", "si_na", "si", "pretrained", "none_untransformed")
+    assert list_methods(chosen, tiny_parameters) == ["si", "pretrained"]
+
+
+def test_every_segmentation_network_has_a_synthesis_training_of_its_own(
+    comparison, tiny_parameters
+):
+    """With a seed of its own; what is not trained is there once, for all networks."""
+    several = {**tiny_parameters["segmentation"], "seeds": [3, 4, 7]}
+    parameters = {**tiny_parameters, "segmentation": several}
+    chosen = comparison("none", "linear", "si_n1", "edsr", "pretrained")
+    names = list_methods(chosen, parameters)
+    repeated = [
+        f"{name}{end}" for name in ("si_n1", "edsr") for end in ("", "_repeat1", "_repeat2")
+    ]
+    assert names == ["linear", *repeated, "pretrained"]
+    own = [find_method(name, parameters).params for name in repeated]
+    assert [each.optimisation.seed for each in own[:3]] == [0, 1, 2]
+    assert [each.seed for each in own[3:]] == [0, 1, 2]
+    rows = chosen.repeated(names, [3, 4, 7])
+    assert {name: seeds for name, (_, seeds) in rows.items() if "si" in name} == {
+        "si_n1": (3,),
+        "si_n1_repeat1": (4,),
+        "si_n1_repeat2": (7,),
+    }
+    assert rows["none"][1] == rows["linear"][1] == rows["pretrained"][1] == (3, 4, 7)
+    groups = [rows[name][0].group for name in ("si_n1", "si_n1_repeat1")]
+    assert groups == ["si_n1_n1", "si_n1_repeat1_n1"]
+
+
+def test_an_unknown_repetition_is_refused(tiny_parameters):
+    for name in ("none_such_repeat1", "si_repeatx"):
+        with pytest.raises(ValueError, match="expected one of"):
+            find_method(name, tiny_parameters)
 
 
 def test_a_row_without_a_word_is_imputed_by_the_method_of_its_name(comparison):

@@ -68,7 +68,7 @@ def table(scores, *methods, regions=("mean",), **changes):
 def test_cells_are_mean_and_interval_in_the_unit_of_the_paper():
     """Golden: a summary by hand."""
     scores = measured(si=[0.87])
-    row = {"method": "si", "n": 1, "dropped": 0, "sd": 0.1}
+    row = {"method": "si", "n": 1, "trainings": 1, "dropped": 0, "sd": 0.1, "noise": "subjects"}
     numbers = {"dice": (0.87, 0.859, 0.8812), "ravd": (-0.0301, -0.1, 0.0), "assd": (2.154, 2, 3)}
     rows = [
         row | {"metric": f"{metric}_{region}", "mean": mean, "ci_low": low, "ci_high": high}
@@ -153,7 +153,7 @@ def test_note_counts_subjects_cases_seeds_and_what_is_missing():
     assert "1 to 2 subjects, 2 to 3 cases, 2 seeds per method" in note
     assert "0 both, 10 of the prediction alone, 0 of the truth alone" in note
     assert "left out: Dice 2, RAVD abs 2," in note  # one case, both seeds
-    assert "95% bootstrap interval" in note
+    assert "95% interval of the mean: noise of subjects, or of subjects and trainings]" in note
     assert "NSD at 1 mm" in note
 
 

@@ -181,12 +181,14 @@ def test_comparison_shows_interval_both_p_values_and_harm():
         "difference": 0.6,
         "ci_low": 0.4123,
         "ci_high": 0.8,
+        "noise": "subjects",
         "p": 0.00001,
         "p_holm": 0.04,
         "harmed": 0.125,
     }
     table = comparison_table(pd.DataFrame([row]), "compared", 0.95)
-    assert "95%" in table.note
+    assert "95%. Of the noise of subjects alone" in table.note
+    assert "Wilcoxon" in table.note
     frame = table.frame
     assert frame.iloc[0].tolist() == [
         "PSNR, body (dB)",
@@ -195,6 +197,7 @@ def test_comparison_shows_interval_both_p_values_and_harm():
         22,
         "+0.600",
         "[+0.412, +0.800]",
+        "subjects",
         "< 0.001",
         "0.040",
         "12%",
@@ -203,7 +206,16 @@ def test_comparison_shows_interval_both_p_values_and_harm():
 
 def test_with_too_few_subjects_a_comparison_has_neither_interval_nor_p():
     row = {"metric": "psnr_body", "method": "ours", "reference": "cubic", "n": 2, "difference": 0.6}
-    untested = dict.fromkeys(("ci_low", "ci_high", "p", "p_holm"), np.nan)
+    untested = dict.fromkeys(("ci_low", "ci_high", "p", "p_holm"), np.nan) | {"noise": "subjects"}
     table = comparison_table(pd.DataFrame([row | untested | {"harmed": 0.5}]), "compared", 0.95)
     assert list(table.frame) == ["metric", "method", "against", "n", "gain", "cases harmed"]
     assert "with 6 subjects or more" in table.note
+
+
+def test_a_comparison_of_single_trainings_has_an_interval_and_no_p():
+    row = {"metric": "psnr_body", "method": "ours", "reference": "cubic", "n": 9, "difference": 0.6}
+    alone = {"ci_low": 0.5, "ci_high": 0.7, "noise": "subjects", "p": np.nan, "p_holm": np.nan}
+    table = comparison_table(pd.DataFrame([row | alone | {"harmed": 0.5}]), "compared", 0.95)
+    assert {"interval", "noise"} < set(table.frame)
+    assert not {"p", "p (Holm)"} & set(table.frame)
+    assert "one training of each method cannot tell methods apart" in table.note

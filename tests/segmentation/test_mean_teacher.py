@@ -3,6 +3,7 @@
 import copy
 import math
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from slicefill.segmentation.engines.mean_teacher.teacher import (
     gaussian_ramp,
     predict_by_teacher,
     predictive_entropy,
+    with_mean_teacher,
 )
 from slicefill.segmentation.interface import PatchBatch
 
@@ -310,3 +312,19 @@ def test_few_labels_and_many_slices_teach_both_networks_the_discs():
         found = network.eval()(unseen.image).argmax(1, keepdim=True)
         overlap = 2 * (found * unseen.label).sum() / (found.sum() + unseen.label.sum())
         assert overlap > 0.9
+
+
+@pytest.mark.parametrize(("fraction", "unlabelled"), [(0.5, 12), (0.25, 4), (0.01, 1), (0.75, 36)])
+def test_a_step_sees_as_many_labelled_patches_as_that_of_any_other_engine(fraction, unlabelled):
+    drawn = []
+
+    def drawer(count, rng, labelled=True):
+        drawn.append((labelled, count))
+        return discs(count, rng)
+
+    optimisation = SimpleNamespace(batch=12, epochs=1, steps_per_epoch=1)
+    setting = SimpleNamespace(params=SimpleNamespace(optimisation=optimisation))
+    params = given(unlabelled_fraction=fraction)
+    objective = with_mean_teacher(params, drawer, None, make_student(), setting)
+    objective.draw(np.random.default_rng(0))
+    assert drawn == [(True, 12), (False, unlabelled)]

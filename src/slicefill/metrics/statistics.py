@@ -1,19 +1,26 @@
-"""Statistics of methods from scores per case, with the subject as the unit.
+"""Statistics of methods from scores per case; the units are the subject and the training.
 
-Scores have the columns `case`, `subject`, `method` and one column per metric; where each case was
-scored with several trained networks, also `seed` (and perhaps `engine` and `prediction`). A value
-that is nan or infinite could not be measured: it is left out and counted.
+Scores have the columns `case`, `subject`, `method` and one column per metric; where what is scored
+was trained, also `seed`, of the training (and perhaps `engine` and `prediction`). A value that is
+nan or infinite could not be measured: it is left out and counted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from slicefill.metrics import ALL_SLICES, find_metric, measured
+from slicefill.metrics.intervals import (
+    SUBJECTS,
+    SUBJECTS_AND_TRAININGS,
+    correct_by_holm,
+    estimate_crossed,
+    interval_over_subjects,
+    signed_rank_p,
+)
 from slicefill.params import StatisticsParams
 
 if TYPE_CHECKING:
@@ -21,6 +28,12 @@ if TYPE_CHECKING:
 
 LEAST_TESTED = 6
 """Fewest subjects with a test and an interval: of five, no two-sided signed-rank p is below .05."""
+SUMMARY = ["method", "metric", "n", "trainings", "dropped", "mean", "sd", "ci_low", "ci_high"]
+SUMMARY += ["noise"]
+"""Columns of `summarise_scores`."""
+COMPARISON = ["metric", "method", "reference", "n", "trainings", "difference", "ci_low", "ci_high"]
+COMPARISON += ["noise", "p", "p_holm", "harmed"]
+"""Columns of `compare_methods`."""
 _KEYS = ["case", "subject", "method"]
 _RUN = ["seed", "engine", "prediction"]  # which training a row comes from
 
@@ -79,39 +92,42 @@ def seed_spread(scores: pd.DataFrame) -> pd.DataFrame:
 def summarise_scores(scores: pd.DataFrame, params: StatisticsParams) -> pd.DataFrame:
     """Mean, spread and bootstrap interval of every metric of every method.
 
-    A case's seeds are averaged first, then a subject's cases.
+    A subject's cases are averaged first, training by training, then the trainings.
 
     Args:
-        scores: One row per case and method, and seed if there are several.
+        scores: One row per case and method, and seed if methods were trained.
         params: Confidence level, bootstrap samples, seed.
 
     Returns:
-        Columns `method`, `metric`, `n` (subjects), `dropped` (rows without a value), `mean`,
-        `sd` (over subjects), `ci_low`, `ci_high` (of the mean, BCa; nan for fewer than two
-        subjects).
+        Columns `method`, `metric`, `n` (subjects), `trainings` (with a value), `dropped` (rows
+        without a value), `mean`, `sd` (over subjects), `ci_low`, `ci_high` (of the mean; nan for
+        fewer than two subjects), `noise` (what the interval contains: `subjects`, BCa, or, with two
+        trainings or more, `subjects and trainings`, the crossed bootstrap).
     """
     import pandas as pd
 
     rows = []
     for method, own in scores.groupby("method", sort=False):
-        cases = average_seeds(own)
         for metric in measured(scores.columns):
-            subjects = _finite(cases[metric]).groupby(cases["subject"]).mean().dropna().to_numpy()
-            low, high = _interval(subjects, params)
+            values = _finite(own[metric])
+            runs = _by_run(own.assign(value=values)).dropna(how="all")
+            subjects = runs.mean().dropna().to_numpy()
+            low, high, noise = _summary_interval(runs.dropna(axis="columns", how="all"), params)
             rows.append(
                 {
                     "method": method,
                     "metric": metric,
                     "n": len(subjects),
-                    "dropped": int(_finite(own[metric]).isna().sum()),
+                    "trainings": len(runs),
+                    "dropped": int(values.isna().sum()),
                     "mean": subjects.mean() if len(subjects) else np.nan,
                     "sd": subjects.std(ddof=1) if len(subjects) > 1 else np.nan,
                     "ci_low": low,
                     "ci_high": high,
+                    "noise": noise,
                 }
             )
-    columns = ["method", "metric", "n", "dropped", "mean", "sd", "ci_low", "ci_high"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=SUMMARY)
 
 
 def compare_methods(
@@ -119,36 +135,44 @@ def compare_methods(
 ) -> pd.DataFrame:
     """Test every method against the best reference method, metric by metric.
 
-    Metrics are turned so that more is better (`merit`), case by case; the reference is the one
+    Metrics are turned so that more is better (`merit`), row by row; the reference is the one
     of `references` with the best mean over subjects. Both sides are paired by
-    case, averaged by subject and tested by Wilcoxon's signed-rank test, two-sided; p is
-    corrected by Holm over all rows of the table. Not tested are the columns that count copied
+    case and averaged by subject. Not tested are the columns that count copied
     slices, metrics that say so, and a signed metric where its magnitude was measured.
 
+    Trained methods have a `seed`. Another training of the same method has other scores, so that a
+    difference counts only if it is larger than that noise, too: interval and p are those of the
+    crossed bootstrap (`intervals.estimate_crossed`) over subjects and trainings. With one
+    training of a method its noise is unknown: the interval is that over subjects, and there is no
+    p, which would tell two networks apart and say nothing about methods. Where nothing was trained
+    (no `seed`), p is that of Wilcoxon's signed-rank test over subjects, two-sided. Holm corrects
+    it over all rows of the table.
+
     Args:
-        scores: One row per case and method, and seed if there are several: averaged first.
+        scores: One row per case and method, and seed if methods were trained.
         references: The methods of which the best is the reference.
         params: Confidence level, bootstrap samples, seed.
 
     Returns:
-        Columns `metric`, `method`, `reference`, `n` (subjects), `difference` (mean gain of the
-        method, positive is better, in the unit of the metric), `ci_low`, `ci_high`, `p`,
-        `p_holm`, `harmed` (fraction of cases in which the method is worse than the reference). With
-        fewer than `LEAST_TESTED` subjects, interval and p are nan.
+        Columns `metric`, `method`, `reference`, `n` (subjects), `trainings` (of the side with
+        fewer), `difference` (mean gain of the method, positive is better, in the unit of the
+        metric), `ci_low`, `ci_high`, `noise` (what the interval contains), `p`, `p_holm`, `harmed`
+        (fraction of cases in which the method is worse than the reference, trainings averaged).
+        With fewer than `LEAST_TESTED` subjects, interval and p are nan.
     """
     import pandas as pd
 
-    scores = average_seeds(scores)
     columns = measured(scores.columns)
     rows = [
-        _compared(gains, params) | {"metric": metric, "method": method, "reference": reference}
+        _compared(*sides, params, trained="seed" in scores)
+        | {"metric": metric, "method": method, "reference": reference}
         for metric in columns
         if _is_tested(metric, columns)
-        for method, reference, gains in _paired(scores, metric, references)
+        for method, reference, sides in _paired(scores, metric, references)
     ]
-    before = ["metric", "method", "reference", "n", "difference", "ci_low", "ci_high", "p"]
-    comparison = pd.DataFrame(rows, columns=[*before, "harmed"])
-    comparison.insert(len(before), "p_holm", _holm(comparison["p"].to_numpy(dtype=float)))
+    comparison = pd.DataFrame(rows, columns=[name for name in COMPARISON if name != "p_holm"])
+    holm = correct_by_holm(comparison["p"].to_numpy(dtype=float))
+    comparison.insert(COMPARISON.index("p_holm"), "p_holm", holm)
     return comparison
 
 
@@ -184,75 +208,74 @@ def _finite(values: pd.Series) -> pd.Series:
     return values.astype(float).replace([np.inf, -np.inf], np.nan)
 
 
-def _interval(values: NDArray[np.float64], params: StatisticsParams) -> tuple[float, float]:
-    """Bootstrap confidence interval of the mean (bias-corrected and accelerated)."""
-    if len(values) < 2:
-        return np.nan, np.nan
-    if np.ptp(values) == 0:  # BCa is undefined where resampling changes nothing
-        return float(values[0]), float(values[0])
-    from scipy import stats
+def _by_run(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean of the column `value` over a subject's cases: a row per training, a column per subject.
 
-    interval = stats.bootstrap(
-        (values,),
-        np.mean,
-        n_resamples=params.bootstrap_samples,
-        confidence_level=params.confidence_level,
-        rng=params.seed,
-    ).confidence_interval
-    return float(interval.low), float(interval.high)
+    Without seeds there is one row.
+    """
+    seeds = rows["seed"] if "seed" in rows else rows["method"]
+    return rows.groupby([seeds.rename("run"), "subject"])["value"].mean().unstack()
+
+
+def _summary_interval(runs: pd.DataFrame, params: StatisticsParams) -> tuple[float, float, str]:
+    """Interval of a mean, and the noise that it contains."""
+    if min(runs.shape) > 1:
+        found = estimate_crossed([runs.to_numpy()], params)
+        return found.low, found.high, SUBJECTS_AND_TRAININGS
+    return *interval_over_subjects(runs.mean().to_numpy(), params), SUBJECTS
 
 
 def _paired(
     scores: pd.DataFrame, metric: str, references: list[str]
-) -> Iterator[tuple[str, str, pd.Series]]:
-    """Yield method, reference and the gain per case, indexed by subject and case."""
-    oriented = scores.assign(merit=merit(metric, _finite(scores[metric])))
-    by_case = oriented.pivot(index=["subject", "case"], columns="method", values="merit")
-    present = [name for name in references if name in by_case]
+) -> Iterator[tuple[str, str, tuple[pd.DataFrame, pd.DataFrame]]]:
+    """Yield method, reference and the merits of both: a row per case, a column per training."""
+    oriented = scores.assign(
+        merit=merit(metric, _finite(scores[metric])), run=scores.get("seed", 0)
+    )
+    by_case = oriented.pivot(index=["subject", "case"], columns=["method", "run"], values="merit")
+    methods = [str(name) for name in scores["method"].unique()]
+    present = [name for name in references if name in methods]
     if not present:
         msg = (
-            f"none of the reference methods {references} was scored, only {list(by_case.columns)}: "
+            f"none of the reference methods {references} was scored, only {methods}: "
             "run one of them or name one of these"
         )
         raise ValueError(msg)
-    means = by_case[present].groupby("subject").mean().mean()
-    if means.isna().all():
+    sides = {name: cast("pd.DataFrame", by_case[name]) for name in methods}
+    means = {
+        name: float(sides[name].mean(axis=1).groupby("subject").mean().mean()) for name in present
+    }
+    if all(np.isnan(mean) for mean in means.values()):
         return
-    best = str(means.idxmax())
-    for method in scores["method"].unique():
+    best = max(present, key=lambda name: np.nan_to_num(means[name], nan=-np.inf))
+    for method in methods:
         if method != best:
-            yield method, best, (by_case[method] - by_case[best]).dropna()
+            yield method, best, (sides[method], sides[best])
 
 
-def _compared(gains: pd.Series, params: StatisticsParams) -> dict[str, Any]:
+def _compared(
+    own: pd.DataFrame, reference: pd.DataFrame, params: StatisticsParams, *, trained: bool
+) -> dict[str, Any]:
+    """Compare merits, a row per case and a column per training."""
+    gains = (own.mean(axis=1) - reference.mean(axis=1)).dropna()
     subjects = gains.groupby("subject").mean().to_numpy()
-    enough = len(subjects) >= LEAST_TESTED
-    low, high = _interval(subjects, params) if enough else (np.nan, np.nan)
+    sides = [side.loc[gains.index].dropna(axis="columns", how="all") for side in (own, reference)]
+    trainings = min(side.shape[1] for side in sides)
+    low, high, p, noise = np.nan, np.nan, np.nan, SUBJECTS
+    if len(subjects) >= LEAST_TESTED and trained and trainings > 1:
+        runs = [side.groupby("subject").mean().T.to_numpy() for side in sides]
+        found = estimate_crossed(runs, params)
+        low, high, p, noise = found.low, found.high, found.p, SUBJECTS_AND_TRAININGS
+    elif len(subjects) >= LEAST_TESTED:
+        low, high = interval_over_subjects(subjects, params)
+        p = np.nan if trained else signed_rank_p(subjects)
     return {
         "n": len(subjects),
+        "trainings": trainings,
         "difference": subjects.mean() if len(subjects) else np.nan,
         "ci_low": low,
         "ci_high": high,
-        "p": _wilcoxon(subjects) if enough else np.nan,
+        "noise": noise,
+        "p": p,
         "harmed": (gains < 0).mean(),
     }
-
-
-def _wilcoxon(gains: NDArray[np.float64]) -> float:
-    """Two-sided p of paired gains; 1 where no gain differs from 0."""
-    if not gains.any():
-        return 1.0
-    from scipy import stats
-
-    return float(stats.wilcoxon(gains).pvalue)
-
-
-def _holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Correct p by Holm's method; a nan is no test and stays nan."""
-    from statsmodels.stats.multitest import multipletests
-
-    corrected = np.full_like(p, np.nan)
-    tested = ~np.isnan(p)
-    if tested.any():
-        corrected[tested] = multipletests(p[tested], method="holm")[1]
-    return corrected

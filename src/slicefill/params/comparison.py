@@ -1,6 +1,6 @@
 """Parameters of a comparison: which methods, how scored, which table."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -144,18 +144,49 @@ class ComparisonParams(Params):
             for name, method in named.items()
         }
 
+    def repeated(
+        self, imputing: Collection[str], seeds: Sequence[int]
+    ) -> dict[str, tuple[ComparedMethod, tuple[int, ...]]]:
+        """Divide the rows by who sees what: a synthesis training of its own for every network.
+
+        Args:
+            imputing: Names of the methods that impute, repetitions of their trainings included.
+            seeds: Of the segmentation networks of a row.
+
+        Returns:
+            By name: a row and the seeds of the networks that see what it imputes. A row whose
+            method is trained again for every network is there once for each, `<row>_repeat1`, ...
+        """
+        made: dict[str, tuple[ComparedMethod, tuple[int, ...]]] = {}
+        for name, row in self.chosen.items():
+            if f"{row.imputed_by}_repeat1" not in imputing:
+                made[name] = row, tuple(seeds)
+                continue
+            for number, seed in enumerate(seeds):
+                end = f"_repeat{number}" if number else ""
+                own = row.model_copy(update={"imputed_by": f"{row.imputed_by}{end}"})
+                made[f"{name}{end}"] = own, (seed,)
+        return made
+
+    def row(self, name: str) -> str:
+        """Name the row that a repetition of `repeated` stands in."""
+        return name if name in self.methods else name.rpartition("_repeat")[0]
+
     def network(self, name: str) -> str:
         """Name the row whose network a row uses: the first one that learns from the same.
 
-        So rows that differ in nothing but the way to the fine grid share a training.
+        So rows that differ in nothing but the way to the fine grid share a training. Repetitions
+        (`repeated`) share one where they learn from acquired slices.
         """
-        own = self.methods[name]
+        row = self.row(name)
+        own = self.methods[row]
         learned = (own.learned_group, own.transforms)
-        return next(
+        first = next(
             each
-            for each, row in self.methods.items()
-            if (row.learned_group, row.transforms) == learned
+            for each, other in self.methods.items()
+            if (other.learned_group, other.transforms) == learned
         )
+        return f"{first}{name.removeprefix(row)}" if own.learned_group else first
 
 
 class ScoringParams(StatisticsParams):

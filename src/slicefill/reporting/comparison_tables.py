@@ -166,9 +166,9 @@ def _note(
     if scores.empty:
         return "No method of this table was run."
     return (
-        f"Mean [{scoring.confidence_level:.0%} bootstrap interval of the mean] over "
-        f"{_span(scores, 'subject')}, {_span(scores, 'case')}, {_span(scores, 'seed')} per method; "
-        f"seeds are averaged first, then the cases of a subject. {_SLICES[scoring.slices]} "
+        f"Mean [{scoring.confidence_level:.0%} interval of the mean: {_noise(summary)}] over "
+        f"{_span(scores, 'subject')}, {_span(scores, 'case')}, {_span(scores, 'seed')} per method. "
+        f"{_SLICES[scoring.slices]} "
         "A class that neither truth nor prediction has: "
         f"{_BOTH_EMPTY[scoring.both_empty]}. One that only one of them has: Dice and NSD 0, "
         f"distances {_ONE_EMPTY[scoring.one_empty]}, RAVD -100% or, without a true volume, "
@@ -176,6 +176,16 @@ def _note(
         f"NSD at {scoring.tolerance:g} mm. Failures: cases with a mean Dice below "
         f"{scoring.failure_dice:.0%}. Bold: best; underlined: second."
     )
+
+
+def _noise(summary: pd.DataFrame) -> str:
+    """Say what the intervals contain.
+
+    Example:
+        >>> _noise(pd.DataFrame({"noise": ["subjects", "subjects and trainings", "subjects"]}))
+        'noise of subjects, or of subjects and trainings'
+    """
+    return f"noise of {', or of '.join(sorted(set(summary['noise'].dropna()), key=len))}"
 
 
 def _span(scores: pd.DataFrame, column: str) -> str:

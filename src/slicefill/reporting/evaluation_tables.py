@@ -12,13 +12,13 @@ from slicefill.imputation.methods.adapted.params import DICE_GAINS, GAINS
 from slicefill.imputation.methods.pretrained import ADAPTED
 from slicefill.metrics.evaluation import CaseResult, MethodResult
 from slicefill.metrics.scoring import score_set
+from slicefill.metrics.statistics import SUMMARY
 from slicefill.types import Models
 
 logger = logging.getLogger(__name__)
 Results = Mapping[str, MethodResult | Failure]
 """By `method/case`."""
 _NO_SPREAD = dict.fromkeys(("sd", "ci_low", "ci_high"), math.nan)  # of a single value
-_COLUMNS = ["method", "metric", "n", "dropped", "mean", *_NO_SPREAD]
 
 
 def tabulate_results(
@@ -95,13 +95,15 @@ def _set_scores(done: Mapping[str, MethodResult], subjects: Mapping[str, str]) -
                 "method": method,
                 "metric": column,
                 "n": count,
+                "trainings": 1,
                 "dropped": 0,
                 "mean": value,
+                "noise": "",
                 **_NO_SPREAD,
             }
             for column, value in values.items()
         ]
-    return pd.DataFrame(rows, columns=_COLUMNS)
+    return pd.DataFrame(rows, columns=SUMMARY)
 
 
 def _figures(results: Mapping[str, CaseResult]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from slicefill.metrics import find_metric, metric_label
+from slicefill.metrics.intervals import SUBJECTS, SUBJECTS_AND_TRAININGS
 from slicefill.metrics.statistics import LEAST_TESTED, merit
 from slicefill.reporting.report import ReportTable
 
@@ -76,6 +77,7 @@ def comparison_table(comparison: pd.DataFrame, caption: str, level: float) -> Re
                 f"[{signed(low)}, {signed(high)}]"
                 for low, high in zip(comparison["ci_low"], comparison["ci_high"], strict=True)
             ],
+            "noise": comparison["noise"],
             "p": comparison["p"].map(p_value),
             "p (Holm)": comparison["p_holm"].map(p_value),
             "cases harmed": comparison["harmed"].map("{:.0%}".format),
@@ -85,16 +87,32 @@ def comparison_table(comparison: pd.DataFrame, caption: str, level: float) -> Re
         "Gain: mean difference to the reference, turned so that positive is better, in the unit "
         "of the metric. Cases harmed: fraction in which the method is worse. "
     )
-    if comparison["p"].isna().all():
-        untested = frame.drop(columns=["interval", "p", "p (Holm)"])
+    if comparison["ci_low"].isna().all():
+        untested = frame.drop(columns=["interval", "noise", "p", "p (Holm)"])
         note += f"Tests and intervals are made with {LEAST_TESTED} subjects or more."
         return ReportTable(caption, untested, note)
-    note += (
-        f"Interval: {level:.0%}, bootstrap over subjects. p: Wilcoxon's signed-rank test over "
-        f"subjects, paired, two-sided, from {LEAST_TESTED} of them on; Holm: corrected over all "
-        "metrics and methods."
-    )
+    note += f"Interval: {level:.0%}. {_noises(comparison)}"
+    if comparison["p"].isna().all():
+        return ReportTable(caption, frame.drop(columns=["p", "p (Holm)"]), note)
+    note += f" From {LEAST_TESTED} subjects on; Holm: corrected over all metrics and methods."
     return ReportTable(caption, frame, note)
+
+
+def _noises(comparison: pd.DataFrame) -> str:
+    """Say what the intervals contain, and how p was found."""
+    told = {
+        SUBJECTS: "Of the noise of subjects alone (BCa bootstrap): it says nothing about another "
+        "training.",
+        SUBJECTS_AND_TRAININGS: "Of the noise of subjects and trainings: crossed bootstrap, "
+        "Student's t; p by the same, two-sided.",
+    }
+    noises = [text for noise, text in told.items() if (comparison["noise"] == noise).any()]
+    alone = comparison["noise"] == SUBJECTS
+    if comparison.loc[alone, "p"].notna().any():
+        noises.append("p of subjects: Wilcoxon's signed-rank test, paired, two-sided.")
+    elif (alone & comparison["ci_low"].notna()).any():
+        noises.append("No p: one training of each method cannot tell methods apart.")
+    return " ".join(noises)
 
 
 def least_confident(slices: pd.DataFrame) -> list[ReportTable]:

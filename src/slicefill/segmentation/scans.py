@@ -50,6 +50,8 @@ class ScanSet:
         grids: The case on whose grid each test scan lies.
         network: The method under whose name its networks are trained: methods that learn from the
             same share them.
+        row: Of the table: networks of several sets may stand in one row.
+        seeds: Of the networks that see these scans; empty: of all.
     """
 
     engine: str
@@ -59,6 +61,12 @@ class ScanSet:
     test: Mapping[str, ScanPromise]
     grids: Mapping[str, Promise]
     network: str
+    row: str = ""
+    seeds: tuple[int, ...] = ()
+
+    def repetition(self, method: str) -> str:
+        """Return what the name of a repeated method has after that of its row, or nothing."""
+        return method.removeprefix(self.row) if self.row else ""
 
 
 def make_scan(

@@ -1,11 +1,13 @@
 """A network with its optimiser: one step down a loss, state, learning rate."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+
+_REMEMBERED = 0.98  # of the running norm, from step to step: a memory of about 50 steps
 
 
 @dataclass
@@ -15,20 +17,30 @@ class OptimisedNetwork:
     Attributes:
         network: On the device of the run.
         optimiser: Of those of its weights that learn.
-        gradient_clip: Bound on the global norm of the gradients; None: not clipped.
+        gradient_clip: Bound on the global norm of the gradients, as a multiple of its running
+            mean: so it binds alike whatever the loss is multiplied by. None: not clipped.
+        running_norm: That mean; 0 before the first step, which is not clipped.
     """
 
     network: nn.Module
     optimiser: torch.optim.Optimizer
     gradient_clip: float | None
+    running_norm: float = 0.0
 
     def update(self, fabric: Fabric, loss: Tensor) -> None:
         """Take one step down `loss`."""
         self.optimiser.zero_grad(set_to_none=True)
         fabric.backward(loss)
         if self.gradient_clip is not None:
-            fabric.clip_gradients(self.network, self.optimiser, max_norm=self.gradient_clip)
+            self._clip(fabric, self.gradient_clip)
         self.optimiser.step()
+
+    def _clip(self, fabric: Fabric, multiple: float) -> None:
+        bound = multiple * self.running_norm if self.running_norm > 0 else float("inf")
+        found = fabric.clip_gradients(self.network, self.optimiser, max_norm=bound)
+        norm = min(float(cast(Tensor, found)), bound)  # an outlier does not raise the bound
+        kept = _REMEMBERED if self.running_norm > 0 else 0.0
+        self.running_norm = kept * self.running_norm + (1 - kept) * norm
 
     def set_learning_rate(self, rate: float) -> None:
         """Set the learning rate of all weights that learn."""
@@ -37,12 +49,17 @@ class OptimisedNetwork:
 
     def state(self) -> dict[str, Any]:
         """Return plain values and tensors that `restore` continues from."""
-        return {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
+        return {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "running_norm": self.running_norm,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a state that `state` returned."""
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
+        self.running_norm = state["running_norm"]
 
 
 def optimise_network(

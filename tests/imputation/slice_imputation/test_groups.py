@@ -50,6 +50,15 @@ def test_groups_fit_into_their_view_and_have_the_n_asked_for(params):
     assert inner == {"through_plane": {1, 2, 3}, "rows": {3}, "columns": {3}}  # 3 = interval - 1
 
 
+def test_n_of_each_case_is_that_of_its_grid(params):
+    """N_A is 3 at a factor of 4; a case of cubic voxels has nothing to learn from across slices."""
+    fine = {"through_plane": summary([True] * 12, 1)}
+    thick = {"through_plane": summary([True] * 12, 4)}
+    groups = draw(params, {"fine": fine, "thick": thick}, inner="N_A")
+    assert {(group.case, group.inner) for group in groups} == {("thick", 3)}
+    assert {group.start for group in groups} == set(range(12 - 4))
+
+
 def test_without_limit_every_start_is_drawn_once(params):
     groups = draw(params, {"a": case_of()}, inner=(2, 2))
     starts = sorted(g.start for g in groups if g.view == "through_plane")

@@ -10,6 +10,7 @@ from slicefill.imputation.methods.slice_imputation.groups import require_groups,
 from slicefill.imputation.methods.slice_imputation.learner import SynthesisLearner, schedule
 from slicefill.imputation.methods.slice_imputation.training_set import TrainingSet
 from slicefill.imputation.methods.slice_imputation.views import ViewCache
+from slicefill.training.optimised_network import optimise_network
 
 RATE = 1e-3  # of `params`, for networks and critics alike
 REC = {"test": {"rec": 1.0}}
@@ -96,7 +97,8 @@ def test_the_losses_of_an_epoch_are_means_over_all_groups_of_what_linear_interpo
         "train/weighted/warp": warp,
         "train/weighted/smooth": 0.0,
     }
-    assert logged == pytest.approx(expected, rel=1e-5, abs=1e-9)
+    losses = {name: value for name, value in logged.items() if "share" not in name}
+    assert losses == pytest.approx(expected, rel=1e-5, abs=1e-9)
     assert learner.state()["step"] == 8
 
 
@@ -152,7 +154,7 @@ def test_everyone_learns_together(start):
     assert changed(before, snapshot(learner)) == EVERYONE
     raw = {"rec", "warp", "smooth", "adv", "tp_smooth"}
     assert set(logged) == (
-        {f"train/{kind}/{name}" for kind in ("raw", "weighted") for name in raw}
+        {f"train/{kind}/{name}" for kind in ("raw", "weighted", "share") for name in raw}
         | {"train/total", "critic/global", "critic/local", "critic/classifier"}
     )
 
@@ -163,6 +165,53 @@ def test_each_weighted_term_is_lambda_times_the_raw_one_and_they_sum_to_the_tota
     for name, value in weighted.items():
         assert value == pytest.approx(lambdas[name] * logged[f"train/raw/{name}"], rel=1e-4)
     assert sum(weighted.values()) == pytest.approx(logged["train/total"], rel=1e-4)
+
+
+def test_shares_are_those_of_the_gradients_and_follow_the_weights(start):
+    """Twice the λ is twice the norm: odds between two terms double."""
+
+    def shares(weight):
+        weights = {"test": {"rec": 1.0, "warp": weight, "tp_smooth": 0.1}}
+        options = {"groups_per_epoch": 2, "batch": 2, "learning_rate": 1e-12}
+        logged = start(weights=weights, groups=WHOLE, optimisation=options).train_epoch(0)
+        found = {n.rpartition("/")[2]: v for n, v in logged.items() if "share" in n}
+        assert sum(found.values()) == pytest.approx(1)
+        return found
+
+    once, twice = shares(0.5), shares(1.0)
+    assert set(once) == {"rec", "warp", "tp_smooth"}
+    odds = [found["warp"] / found["rec"] for found in (once, twice)]
+    assert odds[1] == pytest.approx(2 * odds[0], rel=1e-4)
+
+
+def test_measuring_shares_changes_nothing_that_is_learned(start, monkeypatch):
+    learner = start()
+    logged = learner.train_epoch(0)
+    monkeypatch.setattr(
+        "slicefill.imputation.methods.slice_imputation.learner.gradient_shares", lambda *_: {}
+    )
+    unmeasured = start()
+    plain = unmeasured.train_epoch(0)
+    assert plain == {name: value for name, value in logged.items() if "share" not in name}
+    assert not changed(snapshot(learner), snapshot(unmeasured))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1000.0])
+def test_a_gradient_beyond_the_multiple_of_its_running_norm_is_clipped(scale, fabric):
+    """So the clip binds alike whatever scale the λ are on."""
+    network = torch.nn.Linear(1, 1, bias=False)
+    optimised = optimise_network(fabric, network, 1e-3, 2.0)
+    seen = []
+    for slope in (3.0, 3.0, 30.0, 5.0):
+        loss = scale * slope * optimised.network(torch.ones(1, 1)).sum()
+        optimised.update(fabric, loss)
+        seen.append(float(network.weight.grad) / scale)
+    assert seen == pytest.approx([3.0, 3.0, 6.0, 5.0], rel=1e-4)
+    norm = 0.98 * 3.0 + 0.02 * 6.0  # the outlier counts as far as it was let through
+    assert optimised.running_norm == pytest.approx(scale * (0.98 * norm + 0.1), rel=1e-4)
+    again = optimise_network(fabric, torch.nn.Linear(1, 1, bias=False), 1e-3, 2.0)
+    again.restore(optimised.state())
+    assert again.running_norm == optimised.running_norm
 
 
 def test_iia_trains_attention_and_classifier_apart_and_then_fixes_them(start):

@@ -112,16 +112,42 @@ def test_every_epoch_is_reported_and_kept_in_the_history(data, params):
         assert rows == values
 
 
-def test_the_best_epoch_by_validation_is_returned(data, params):
-    checkpoint = train(data(), params(optimisation={"epochs": 4}), Run(MemoryStore(), Reporter()))
-    psnr = {r["epoch"]: r["value"] for r in checkpoint["history"] if r["term"] == "validation/psnr"}
-    assert checkpoint["epoch"] == max(psnr, key=psnr.get)
+def psnr_of(checkpoint):
+    rows = checkpoint["history"]
+    return {row["epoch"]: row["value"] for row in rows if row["term"] == "validation/psnr"}
+
+
+SPOILING = {"epochs": 3, "learning_rate": 0.3, "warmup_steps": 0}  # every epoch is worse than none
+
+
+def test_the_best_epoch_by_validation_is_returned(data, params, caplog):
+    made = params(variant="plain", optimisation=SPOILING)
+    checkpoint = train(data(), made, Run(MemoryStore(), Reporter()))
+    psnr = psnr_of(checkpoint)
+    assert checkpoint["epoch"] == max(psnr, key=psnr.get) < 3
     assert checkpoint["validation"]["psnr"] == max(psnr.values())
+    assert "no epoch was better on the held-out slices than the start" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("variant", "keep"), [("paper", "best"), ("iia", "best"), ("plain", "last")]
+)
+def test_the_last_epoch_is_returned_where_critics_take_part_or_where_it_is_asked_for(
+    variant, keep, data, params, caplog
+):
+    """PSNR selects against the adversarial term: it would keep the start here."""
+    made = params(variant=variant, optimisation={**SPOILING, "keep": keep, "patience": 1})
+    checkpoint = train(data(), made, Run(MemoryStore(), Reporter()))
+    psnr = psnr_of(checkpoint)
+    assert checkpoint["epoch"] == max(psnr) == 3 + made.pretraining_epochs
+    assert checkpoint["validation"]["psnr"] == psnr[checkpoint["epoch"]] < max(psnr.values())
+    assert "the last epoch is no better" in caplog.text
 
 
 def test_training_stops_when_validation_no_longer_improves(data, params):
     tiny = {"epochs": 50, "patience": 2, "learning_rate": 1e-12}  # never gets better
-    checkpoint = train(data(), params(optimisation=tiny), Run(MemoryStore(), Reporter()))
+    made = params(variant="plain", optimisation=tiny)
+    checkpoint = train(data(), made, Run(MemoryStore(), Reporter()))
     assert max(row["epoch"] for row in checkpoint["history"]) <= checkpoint["epoch"] + 3 < 50
 
 

@@ -5,7 +5,7 @@ the fields of the file's `Params`. `docs/how-to/new_method.md` writes one.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel
@@ -39,6 +39,7 @@ class LearningData:
 
 
 FOLDER = __name__
+_REPEAT = "_repeat"
 
 
 class MethodFile(Protocol):
@@ -80,14 +81,46 @@ def find_method(name: str, parameters: Mapping[str, Any]) -> System:
     """Return the method of an entry of `methods`.
 
     Args:
-        name: Of the entry.
+        name: Of the entry, or of a repetition of its training (`repeat_of`).
         parameters: All parameters: `methods`, and the sections that its kind may share.
 
     Raises:
         ValueError: If there is no such entry or kind, or the entry does not fit its `Params`.
     """
     entries = parameters["methods"]
-    if name not in entries:
+    base, _, number = (name, "", "") if name in entries else name.rpartition(_REPEAT)
+    if base not in entries or (number and not number.isdecimal()):
         msg = f"methods: expected one of {', '.join(entries)}, got {name!r}"
         raise ValueError(msg)
-    return find_system(FOLDER, f"methods.{name}", entries[name], parameters)
+    system = find_system(FOLDER, f"methods.{base}", entries[base], parameters)
+    if not number:
+        return system
+    return replace(system, name=name, params=system.params.repeated(int(number)))
+
+
+def list_repeats(name: str, count: int, parameters: Mapping[str, Any]) -> list[str]:
+    """Name the trainings of a method that are repeated, each with a seed of its own.
+
+    Args:
+        name: Of the entry.
+        count: How many trainings, the entry's own included.
+        parameters: All parameters.
+
+    Returns:
+        The names, which `find_method` knows; only the entry's own where nothing is trained, or
+        where the `Params` of its kind have no `repeated`.
+    """
+    system = find_method(name, parameters)
+    if not (system.has("train") and hasattr(system.params, "repeated")):
+        return [name]
+    return [repeat_of(name, number) for number in range(count)]
+
+
+def repeat_of(name: str, number: int) -> str:
+    """Name the repetition of a training.
+
+    Example:
+        >>> repeat_of("iia", 0), repeat_of("iia", 1)
+        ('iia', 'iia_repeat1')
+    """
+    return f"{name}{_REPEAT}{number}" if number else name

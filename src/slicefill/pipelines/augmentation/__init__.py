@@ -19,6 +19,8 @@ def create_pipeline(**_: object) -> Pipeline:
                     "splits",
                     "params:augmentation",
                     "params:comparison",
+                    "compared_methods",
+                    "params:segmentation.seeds",
                 ],
                 outputs="slice_manifest",
                 name="list_slices",

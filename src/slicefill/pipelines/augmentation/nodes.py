@@ -1,6 +1,7 @@
 """Augmentation nodes: which slices segmentation networks see, and with which weight."""
 
 import logging
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -21,15 +22,20 @@ def list_slices(
     splits: pd.DataFrame,
     params: AugmentationParams,
     comparison: ComparisonParams,
+    compared_methods: Sequence[str] = (),
+    seeds: Sequence[int] = (),
 ) -> pd.DataFrame:
     """List the slices of every case for every chosen method; no voxel is copied.
 
-    A case that a method could not impute is left out for that method.
+    A case that a method could not impute is left out for that method. A method that is trained
+    again for every network (`compared_methods` names the repetitions) is listed once for each.
 
     Returns:
-        One row per slice: `method`, `engine`, `transforms`, `network` (the method that trains it),
-        `case`, `split`, `imputed` (which imputed case; empty for acquired slices alone: networks
-        may learn from others than they are tested on), and what `describe_slices` says.
+        One row per slice: `method`, `row` (of the table; one of several where a method is
+        repeated), `seeds` (of the networks that see it; empty: all), `engine`, `transforms`,
+        `network` (the method that trains it), `case`, `split`, `imputed` (which imputed case;
+        empty for acquired slices alone: networks may learn from others than they are tested on),
+        and what `describe_slices` says.
 
     Raises:
         ValueError: If there is no case for any method.
@@ -38,23 +44,24 @@ def list_slices(
 
     from slicefill.segmentation.scans import describe_slices
 
-    chosen = comparison.chosen
+    chosen = comparison.repeated(compared_methods, seeds)
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
     listed = splits.loc[splits["case"].isin(list(acquired_cases)), ["case", "split"]]
     for case, split in tqdm(listed.to_numpy().tolist(), desc="list", unit="case"):
         acquired_case = acquired_cases[case].make()
-        for name, method in chosen.items():
+        for name, (method, own) in chosen.items():
             group = method.group if split == "test" else method.learned_group
             key = f"{group}/{case}" if group else ""
             if key and key not in imputed_cases:
                 continue
             imputed = imputed_cases[key].make() if key else None
-            common = {"method": name, "engine": method.engine, "transforms": method.transforms}
-            common |= {"network": comparison.network(name)}
+            common: dict[str, Any] = {"method": name, "row": comparison.row(name)}
+            common |= {"seeds": " ".join(map(str, own)), "network": comparison.network(name)}
+            common |= {"engine": method.engine, "transforms": method.transforms}
             common |= {"case": case, "split": split, "imputed": key}
             rows[name] += [common | row for row in describe_slices(acquired_case, imputed, params)]
     for name in sorted(name for name, own in rows.items() if not own):
-        logger.warning("%s: no case was imputed by %s", name, chosen[name].imputed_by)
+        logger.warning("%s: no case was imputed by %s", name, chosen[name][0].imputed_by)
     if not any(rows.values()):
         msg = f"no chosen method has a case: first run: {kedro_run('comparison')}"
         raise ValueError(msg)
@@ -80,8 +87,17 @@ def assemble_scans(
             grids[case] = imputed or acquired_case
         engine, network = str(own["engine"].iloc[0]), str(own["network"].iloc[0])
         training, validation, test = (parts[x] for x in ("train", "validation", "test"))
+        seeds = tuple(map(int, str(own["seeds"].iloc[0]).split()))
         sets[str(method)] = ScanSet(
-            engine, bool(own["transforms"].iloc[0]), training, validation, test, grids, network
+            engine,
+            bool(own["transforms"].iloc[0]),
+            training,
+            validation,
+            test,
+            grids,
+            network,
+            row=str(own["row"].iloc[0]),
+            seeds=seeds,
         )
     return sets
 

@@ -44,7 +44,7 @@ def create_pipeline(**_: object) -> Pipeline:
 def _list_methods() -> Node:
     return Node(
         list_methods,
-        inputs="params:comparison",
+        inputs=["params:comparison", "parameters"],
         outputs="compared_methods",
         name="list_methods",
     )

@@ -24,10 +24,19 @@ from slicefill.types import Case, Lazy, Models, Prediction, Promise
 _MOST_REGIONS = 4  # classes and mean side by side, in what is read; the CSV has all
 
 
-def list_methods(comparison: ComparisonParams) -> list[str]:
-    """Name the methods that the rows of the table impute with, each once."""
-    named = (row.imputed_by for row in comparison.chosen.values())
-    return [name for name in dict.fromkeys(named) if name not in (ACQUIRED_ONLY, ORACLE)]
+def list_methods(comparison: ComparisonParams, parameters: dict[str, Any]) -> list[str]:
+    """Name the methods that the rows of the table impute with, each once.
+
+    A method that is trained is trained anew, with another seed, for each seed of the segmentation
+    networks, so that the spread of these contains that of the synthesis.
+    """
+    from slicefill.imputation.methods import list_repeats
+
+    made = (ACQUIRED_ONLY, ORACLE)
+    named = dict.fromkeys(row.imputed_by for row in comparison.chosen.values())
+    count = len(as_plain(parameters)["segmentation"]["seeds"])
+    repeats = [list_repeats(name, count, parameters) for name in named if name not in made]
+    return [name for own in repeats for name in own]
 
 
 def impute_for_methods(
@@ -45,7 +54,9 @@ def impute_for_methods(
     cannot be prepared, because its training failed or its name is unknown, is one failure among the
     cases; the others go on.
     """
-    rows = comparison.chosen.values()
+    names = list_methods(comparison, parameters)
+    repeated = comparison.repeated(names, as_plain(parameters)["segmentation"]["seeds"])
+    rows = [method for method, _ in repeated.values()]
     groups = {method.group: method for method in rows if method.group}
     learned = {method.learned_group for method in rows}
     tested = choose_cases(acquired_cases, splits, "test")

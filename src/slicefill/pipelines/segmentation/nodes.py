@@ -47,7 +47,7 @@ def train_segmenters(
             augmentation if own.transforms else augmentation.model_copy(update={"transforms": []})
         )
         engine = find_engine(own.engine, params)
-        for seed in params.seeds:
+        for seed in own.seeds or params.seeds:
             setting = Setting(params, varied, seed)
             name = f"{own.network}/{own.engine}_{seed}"
             promises[name] = ModelPromise(
@@ -81,9 +81,9 @@ def record_learning(
 ) -> pd.DataFrame:
     """Learning curves: `method`, `network`, `epoch`, `term`, `value`."""
     histories = [pd.DataFrame(columns=["method", "network", "epoch", "term", "value"])]
-    for method, network in _trained(models, scans, params):
+    for (method, network), row in _trained(models, scans, params).items():
         history = pd.DataFrame(models[f"{method}/{network}"]()["history"])
-        history.insert(0, "method", method)
+        history.insert(0, "method", row)
         history.insert(1, "network", network)
         histories.append(history)
     return pd.concat(histories[1:] or histories, ignore_index=True)
@@ -91,12 +91,14 @@ def record_learning(
 
 def _trained(
     models: Models, scans: dict[str, ScanSet], params: SegmentationParams
-) -> list[tuple[str, str]]:
-    """Method and network (`engine_seed`) of every training that did not fail, each once."""
-    wanted = [
-        (own.network, f"{own.engine}_{seed}") for own in scans.values() for seed in params.seeds
-    ]
-    return [pair for pair in dict.fromkeys(wanted) if "/".join(pair) in models]
+) -> dict[tuple[str, str], str]:
+    """Row of every training that did not fail, by its method and network (`engine_seed`)."""
+    wanted = {
+        (own.network, f"{own.engine}_{seed}"): own.network.removesuffix(own.repetition(method))
+        for method, own in scans.items()
+        for seed in own.seeds or params.seeds
+    }
+    return {pair: row for pair, row in wanted.items() if "/".join(pair) in models}
 
 
 def score_predictions(

@@ -77,8 +77,11 @@ def predict_cases(
     promises: dict[str, Lazy[Prediction]] = {}
     rows = []
     for method, own in scans.items():
-        way = _find_way(comparison.chosen[method], imputation_models, parameters)
-        for seed in params.seeds:
+        row, end = own.row or method, own.repetition(method)
+        chosen = comparison.chosen[row]
+        chosen = chosen.model_copy(update={"imputed_by": f"{chosen.imputed_by}{end}"})
+        way = _find_way(chosen, imputation_models, parameters)
+        for seed in own.seeds or params.seeds:
             member = f"{own.engine}_{seed}"
             read = models.get(f"{own.network}/{member}")
             if read is None:  # its training failed
@@ -86,7 +89,7 @@ def predict_cases(
             for case, promise in _promise(read, own, way, params, acquired_cases).items():
                 name = f"{method}/{member}/{case}"
                 promises[name] = promise
-                rows.append((name, method, own.engine, seed, case, subject[case]))
+                rows.append((name, row, own.engine, seed, case, subject[case]))
     columns = ["prediction", "method", "engine", "seed", "case", "subject"]
     return promises, pd.DataFrame(rows, columns=columns)
 

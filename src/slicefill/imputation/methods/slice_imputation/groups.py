@@ -52,9 +52,9 @@ def draw_groups(
 ) -> list[Group]:
     """Draw the groups of one epoch, in random order.
 
-    Every possible start of every view is a candidate; N is drawn per group across slices and
-    is factor - 1 in-plane. Groups that show only background are subsampled to `background_keep`.
-    With a limit, the two kinds share it as their weights say.
+    Every possible start of every view is a candidate; N is drawn per group across slices, or N_A of
+    the case, and is factor - 1 in-plane. Groups that show only background are subsampled to
+    `background_keep`. With a limit, the two kinds share it as their weights say.
     """
     through_plane: list[Group] = []
     in_plane: list[Group] = []
@@ -73,11 +73,12 @@ def draw_groups(
 def _candidates(
     case: str, name: str, view: ViewSummary, params: GroupParams, rng: np.random.Generator
 ) -> Iterator[Group]:
-    smallest, largest = params.inner
-    length = len(view.occupied)
-    for start in range(length):
-        inner = view.factor - 1
-        if name == THROUGH_PLANE:
+    length, fixed = len(view.occupied), view.factor - 1
+    drawn = params.inner if name == THROUGH_PLANE and params.inner != "N_A" else None
+    for start in range(length if drawn or fixed else 0):
+        inner = fixed
+        if drawn:
+            smallest, largest = drawn
             room = min(largest, length - start - 2)
             inner = _draw_inner(smallest, room, rng) if room >= smallest else length
         stop = start + inner + 2
@@ -181,9 +182,11 @@ def require_groups(count: int, what: str, params: SynthesisParams) -> None:
         ValueError: If the count is 0; says what is needed.
     """
     if count == 0:
+        inner = params.groups.inner
+        least = "N_A + 2" if inner == "N_A" else inner[0] + 2
         msg = (
-            f"no {what} group: synthesis.groups.inner {params.groups.inner} needs cases of at "
-            f"least {params.groups.inner[0] + 2} slices that show more than background; lower "
+            f"no {what} group: synthesis.groups.inner {inner} needs cases of at "
+            f"least {least} slices that show more than background; lower "
             "inner, use in_plane groups, or look at the cases and their split"
         )
         raise ValueError(msg)

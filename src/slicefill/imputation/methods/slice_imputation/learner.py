@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from slicefill.imputation.methods.slice_imputation.critics import Critics
@@ -25,6 +25,7 @@ from slicefill.imputation.methods.slice_imputation.steps import (
     RankBatch,
     classifier_step,
     critic_step,
+    gradient_shares,
     synthesis_step,
     synthesis_terms,
     take_rank_batch,
@@ -34,6 +35,8 @@ from slicefill.imputation.methods.slice_imputation.training_set import TrainingS
 from slicefill.training.fit import State, Timer
 from slicefill.training.hardware import first_for_all, mean_over_processes
 from slicefill.training.optimised_network import OptimisedNetwork, optimise_network
+
+_SHARED_EVERY = 50  # steps between two measurements of the gradient shares; the first is measured
 
 
 class SynthesisLearner:
@@ -90,7 +93,7 @@ class SynthesisLearner:
         title = f"epoch {epoch + 1}/{params.pretraining_epochs + options.epochs}"
         quiet = not fabric.is_global_zero
         with tqdm(batches, desc=title, unit="batch", mininterval=1, disable=quiet) as bar:
-            for members in bar:
+            for number, members in enumerate(bar):
                 spent = 0.0 if self._timer is None else self._timer.spent()
                 if spent >= 1:
                     break
@@ -98,7 +101,10 @@ class SynthesisLearner:
                 self._set_learning_rates(max(spent, steps))
                 whole = load_batch(members, self._set.cache, params.groups, rng).to(fabric.device)
                 batch = take_rank_batch(whole, fabric)
-                for name, value in self._train_step(batch, apart).items():
+                values = self._train_step(batch, apart)
+                if number % _SHARED_EVERY == 0 and not apart:
+                    values |= self._measure_shares(batch)
+                for name, value in values.items():
                     logged[name].append(value)
                 shown = {name: f"{v[-1]:.3g}" for name, v in logged.items() if "raw" in name}
                 bar.set_postfix(shown)
@@ -173,7 +179,20 @@ class SynthesisLearner:
             made = replace(made, critics=self._criticise)
         made, lambdas = replace(made, features=self._features), self._params.lambdas
         weighed = rank_batch.weigh(synthesis_terms(made, lambdas))
-        return logged | synthesis_step(self._fabric, self.synthesis, weighed, lambdas)
+        logged |= synthesis_step(self._fabric, self.synthesis, weighed, lambdas)
+        return logged
+
+    def _measure_shares(self, rank_batch: RankBatch) -> dict[str, float]:
+        """Share of each term in the gradients of the synthesis network, on one batch."""
+        network, lambdas = cast(nn.Module, self.synthesis.network.module), self._params.lambdas
+        with self._fabric.autocast():
+            made = synthesise(network, rank_batch.batch)
+            critics = None if self.critics is None else self.critics.network.module
+            made = replace(made, critics=cast(Any, critics), features=self._features)
+            terms = rank_batch.weigh(synthesis_terms(made, lambdas))
+        weighted = {name: lambdas[name] * term for name, term in terms.items()}
+        shares = gradient_shares(weighted, network)
+        return {f"train/share/{name}": share for name, share in shares.items()}
 
     def _criticise(self, slices: Tensor) -> dict[str, Tensor]:
         """Return the critics' logits; they do not learn, so that no gradients are averaged."""

@@ -78,7 +78,9 @@ class NetworkParams(BaseParams):
 class GroupParams(BaseParams):
     """How training groups of N + 2 slices are drawn."""
 
-    inner: tuple[Count, Count] = Field(description="smallest and largest N, through-plane")
+    inner: tuple[Count, Count] | Literal["N_A"] = Field(
+        description="smallest and largest N, through-plane; N_A: of each case, eq. (20)"
+    )
     through_plane: Weight = Field(description="share of groups across acquired slices (paper)")
     in_plane: Weight = Field(
         description="share of groups from rows and columns, at the interval of use"
@@ -107,7 +109,9 @@ class OptimisationParams(BaseParams):
         description="over which the learning rate rises"
     )
     decay: Literal["constant", "cosine"] = Field(description="of the learning rate, after that")
-    gradient_clip: Positive | None = Field(description="global norm; null: off")
+    gradient_clip: Annotated[float, Field(ge=1)] | None = Field(
+        description="bound on the global norm, as a multiple of its running mean; null: off"
+    )
     batch: Count = Field(description="groups in a step")
     epochs: Count = Field(description="at most")
     minutes: Positive | None = Field(
@@ -118,7 +122,13 @@ class OptimisationParams(BaseParams):
     pretraining_epochs: Annotated[int, Field(ge=0)] = Field(
         description="for classifier: pretrained"
     )
-    patience: Count = Field(description="epochs without a better validation before stopping")
+    keep: Literal["best", "last"] = Field(
+        description="epoch: the last, or that of the best validation PSNR; always the last where "
+        "critics take part, because PSNR selects against them"
+    )
+    patience: Count = Field(
+        description="epochs without a better validation before stopping; where the best is kept"
+    )
     validation_groups: Count = Field(description="most held-out groups scored per epoch")
     seed: int = Field(description="of weights, groups and their order")
 
@@ -183,6 +193,17 @@ class SynthesisParams(BaseParams):
             for name, weight in given.items()
             if weight > 0 and not left_out.get(name, False)
         }
+
+    @property
+    def keeps_last(self) -> bool:
+        """Whether the last epoch is kept, whatever its PSNR."""
+        return self.optimisation.keep == "last" or "adv" in self.lambdas
+
+    def repeated(self, number: int) -> Self:
+        """Return the same for another training: with the seed that is so much larger."""
+        seed = self.optimisation.seed + number
+        options = self.optimisation.model_copy(update={"seed": seed})
+        return self.model_copy(update={"optimisation": options})
 
     @property
     def in_force(self) -> dict[str, Any]:

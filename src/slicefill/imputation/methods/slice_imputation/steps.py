@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from slicefill.imputation.methods.slice_imputation.critics import classification, critic_losses
 from slicefill.imputation.methods.slice_imputation.losses import TERMS
@@ -102,6 +102,35 @@ def synthesis_step(
     logged = {"train/total": total, **{f"train/raw/{n}": t for n, t in terms.items()}}
     logged |= {f"train/weighted/{name}": term for name, term in weighted.items()}
     return {name: float(value.detach()) for name, value in logged.items()}
+
+
+def gradient_shares(weighted: Mapping[str, Tensor], network: nn.Module) -> dict[str, float]:
+    """Norm of the gradient of each weighted term, as a fraction of the sum of these norms.
+
+    It takes a backward pass per term. Where no term has a gradient, all are 0.
+
+    Args:
+        weighted: Computed with the network itself, not with what Fabric wraps around it.
+        network: Those of its weights count that learn.
+
+    Example:
+        >>> layer = nn.Linear(1, 1, bias=False)
+        >>> made = layer(torch.ones(1, 1)).sum()
+        >>> gradient_shares({"rec": 3 * made, "warp": made}, layer)
+        {'rec': 0.75, 'warp': 0.25}
+    """
+    learning = [weights for weights in network.parameters() if weights.requires_grad]
+    norms = {name: _gradient_norm(term, learning) for name, term in weighted.items()}
+    together = sum(norms.values())
+    return {name: norm / together if together > 0 else 0.0 for name, norm in norms.items()}
+
+
+def _gradient_norm(term: Tensor, learning: list[nn.Parameter]) -> float:
+    if not term.requires_grad:
+        return 0.0
+    gradients = torch.autograd.grad(term, learning, retain_graph=True, allow_unused=True)
+    norms = [gradient.norm() for gradient in gradients if gradient is not None]
+    return float(torch.stack(norms).norm()) if norms else 0.0
 
 
 def synthesis_terms(made: Synthesis, lambdas: Mapping[str, float]) -> dict[str, Tensor]:

@@ -22,6 +22,7 @@ from slicefill.types import Checkpoint, Promise
 
 logger = logging.getLogger(__name__)
 KIND = "slice_imputation"
+_PSNR = "validation/psnr"
 
 
 def training_fingerprint(data: TrainingData, params: SynthesisParams) -> str:
@@ -52,7 +53,7 @@ def train(data: TrainingData, params: SynthesisParams, run: Run) -> Checkpoint:
         run: State keeper and reporter; picklable, as the data, where there are several devices.
 
     Returns:
-        The checkpoint of the best epoch, as `train_on` makes it.
+        The checkpoint of the epoch that is kept, as `train_on` makes it.
 
     Raises:
         ValueError: If there is no loss term for a λ, or no case gives a group of the configured N.
@@ -73,8 +74,8 @@ def train_on(training_set: TrainingSet, params: SynthesisParams, run: Run, own: 
         own: The fingerprint that tells the states of this run from those of others.
 
     Returns:
-        The checkpoint of the best epoch, plain values and tensors: `kind`, `weights` and `critics`
-        (state dicts), `network`, `parts`, `channels`, `critic_width`, `window`, `epoch`,
+        The checkpoint of the epoch that is kept, as plain values and tensors: `kind`, `weights`,
+        `critics` (state dicts), `network`, `parts`, `channels`, `critic_width`, `window`, `epoch`,
         `validation` (`psnr`, dB, and `ssim`), `history`, `fingerprint`, `version`.
 
     Raises:
@@ -86,7 +87,7 @@ def train_on(training_set: TrainingSet, params: SynthesisParams, run: Run, own: 
 def make_checkpoint(
     progress: Progress, channels: int, params: SynthesisParams, own: str
 ) -> Checkpoint:
-    """Make the checkpoint of the best epoch of a training, with the entries of `train_on`."""
+    """Make the checkpoint of the epoch that a training keeps, with the entries of `train_on`."""
     best = progress.best
     validation = {name: best["values"][f"validation/{name}"] for name in ("psnr", "ssim")}
     return {
@@ -120,20 +121,33 @@ def _train(
     schedule = Schedule(
         pretraining + options.epochs,
         options.patience,
-        "validation/psnr",
+        None if params.keeps_last else _PSNR,
         pretraining=pretraining,
         timer=timer,
         validate_start=True,
     )
     learner = SynthesisLearner(fabric, training_set, params, timer)
     progress = fit(learner, schedule, share_run(fabric, run), own)
-    if progress.best["epoch"] <= pretraining:
-        logger.warning(
-            "no epoch was better on the held-out slices than the start (%s), which is kept; "
-            "train longer, or lower the learning rate",
-            "linear interpolation" if training_set.start is None else "the weights given",
-        )
+    _warn_unless_better(progress, training_set, params)
     return make_checkpoint(progress, training_set.cache.channels, params, own)
+
+
+def _warn_unless_better(
+    progress: Progress, training_set: TrainingSet, params: SynthesisParams
+) -> None:
+    """Warn if training gained nothing on the held-out slices."""
+    psnr = {
+        int(row["epoch"]): float(row["value"]) for row in progress.history if row["term"] == _PSNR
+    }
+    kept = progress.best["epoch"]
+    if kept > params.pretraining_epochs and psnr[kept] > psnr[0]:
+        return
+    logger.warning(
+        "%s on the held-out slices than the start (%s)%s; train longer, or lower the learning rate",
+        "the last epoch is no better" if params.keeps_last else "no epoch was better",
+        "linear interpolation" if training_set.start is None else "the weights given",
+        "" if params.keeps_last else ", which is kept",
+    )
 
 
 def _fingerprints(cases: Mapping[str, Promise]) -> dict[str, str]:

@@ -87,8 +87,13 @@ def validation_groups(
 ) -> list[Group]:
     """Choose the groups that every epoch is scored on; the same for all methods with this seed."""
     rng = np.random.default_rng(params.optimisation.seed)
-    smallest = params.groups.inner[0]
-    fixed = params.groups.model_copy(update={"inner": (smallest, smallest), "background_keep": 0.0})
+    inner = params.groups.inner
+    fixed = params.groups.model_copy(
+        update={
+            "inner": inner if inner == "N_A" else (inner[0], inner[0]),
+            "background_keep": 0.0,
+        }
+    )
     return draw_groups(summaries, fixed, params.optimisation.validation_groups, rng)
 
 

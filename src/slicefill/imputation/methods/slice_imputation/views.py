@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import zoom
 
-from slicefill.geometry import anisotropy, through_plane_axis
+from slicefill.geometry import adaptive_count, anisotropy, through_plane_axis
 from slicefill.imputation.dense_grid import stack_case
 from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.params.base import AxisName
@@ -25,8 +25,8 @@ class View:
         slices: `(S, C, h, w)`, intensities in [0, 1].
         shows_object: `(S,)`, 1 where the label map has an object, 0 where not, nan without one.
         occupied: `(S,)`, whether the slice shows more than background.
-        factor: Slices of this view from one acquired slice to the next when the method is used (1
-            across slices).
+        factor: In-plane, slices of this view from one acquired slice to the next when the method is
+            used; across slices N_A + 1, eq. (20).
     """
 
     slices: Floats
@@ -53,7 +53,9 @@ def cut_views(case: Case, axis_name: AxisName, params: SynthesisParams) -> dict[
     factor = params.groups.in_plane_factor or max(1, round(anisotropy(case.image.spacing, axis)))
     views = {}
     if params.groups.through_plane > 0:
-        views[THROUGH_PLANE] = _view(stack.normalised(), stack.label, 1)
+        views[THROUGH_PLANE] = _view(
+            stack.normalised(), stack.label, adaptive_count(case.image.spacing, axis) + 1
+        )
     if params.groups.in_plane > 0 and factor > 1:
         views |= _in_plane_views(stack, factor)
     return views

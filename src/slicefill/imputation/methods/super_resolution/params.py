@@ -1,6 +1,6 @@
 """Parameters of the super-resolution baselines: EDSR, RCAN and ESRGAN across slices."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
@@ -46,3 +46,7 @@ class Params(BaseParams):
     seed: int = Field(description="of weights and patches")
     window: WindowParams
     hardware: HardwareParams = HardwareParams()
+
+    def repeated(self, number: int) -> Self:
+        """Return the same for another training: with the seed that is so much larger."""
+        return self.model_copy(update={"seed": self.seed + number})

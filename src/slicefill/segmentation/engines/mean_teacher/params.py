@@ -18,5 +18,5 @@ class Params(unet2d.Params):
     passes: Count = Field(description="Monte Carlo passes of the teacher")
     noise: Weight = Field(description="standard deviation of the noise on what networks see")
     unlabelled_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
-        description="of the slices in a batch"
+        description="of the patches of a step; the labelled ones are as many as `batch`"
     )

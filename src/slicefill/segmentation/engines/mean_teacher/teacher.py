@@ -199,13 +199,16 @@ def update_ema(teacher: nn.Module, student: nn.Module, decay: float) -> None:
 def with_mean_teacher(
     params: Params, drawer: Drawer, total: Total, student: nn.Module, setting: Setting
 ) -> Objective:
-    """Learn from labelled slices, and from unlabelled ones by agreement with a teacher."""
-    options = setting.params.optimisation
-    batch = max(2, options.batch)
-    unlabelled = min(batch - 1, max(1, round(batch * params.unlabelled_fraction)))  # both kinds
+    """Learn from labelled slices, and from unlabelled ones by agreement with a teacher.
+
+    A step takes as many labelled patches as one of any other engine, `batch`, and the unlabelled
+    ones on top: a baseline must not be weak because it sees fewer labels.
+    """
+    options, fraction = setting.params.optimisation, params.unlabelled_fraction
+    unlabelled = max(1, round(options.batch * fraction / (1 - fraction)))
 
     def draw(rng: np.random.Generator) -> tuple[PatchBatch, PatchBatch]:
-        return drawer(batch - unlabelled, rng), drawer(unlabelled, rng, labelled=False)
+        return drawer(options.batch, rng), drawer(unlabelled, rng, labelled=False)
 
     steps = options.epochs * options.steps_per_epoch
     return MeanTeacher(copy.deepcopy(student), draw, params, steps, partial(dice_ce, total=total))
