@@ -133,8 +133,8 @@ def score_method(
         The scores of `metrics.scoring`, and of the confidence map inside the body:
         `confidence_mean`; `confidence_due`, the ideal mean, 1 - mean absolute error as a fraction
         of the window's width; `confidence_rank`, Spearman's correlation of 1 - confidence with
-        the absolute error; `confidence_gain` as in `metrics.confidence`. And `background_changed`, as
-        `background_changed` says.
+        the absolute error; `confidence_gain` as in `metrics.confidence`. And
+        `background_changed`, as `background_changed` says.
     """
     imputed = impute_case(acquired_case, imputer, design.imputation)
     slices = corresponding_slices(imputed.record)

@@ -168,9 +168,7 @@ def impute_with_confidence(
     for found in gather_evidence(Imputed(imputer, stack, synthetic, positions, smoothing, cycle)):
         error, chosen = _choose(found, models, calibration.params)
         box = found.box
-        confidence[found.intervals] = (
-            1 - box.paste(error).cpu().numpy()
-        )  # all is background outside
+        confidence[found.intervals] = 1 - box.paste(error).cpu().numpy()  # outside: background
         abstained[found.intervals] = box.paste(chosen > 0).cpu().numpy()
         box.cut(torch.from_numpy(synthetic.image[found.intervals])).copy_(_take(found, chosen))
     return replace(
