@@ -141,8 +141,10 @@ def blend(
         stack: D acquired slices.
         positions: N values of t in (0, 1).
     """
-    expected = np.float32(choice.error * choice.scale) * (1 - made.confidence)
-    made = replace(made, confidence=np.clip(1 - expected, 0, 1))
+    relative = choice.error * choice.scale
+    if relative != 1:
+        expected = np.float32(relative) * (1 - made.confidence)
+        made = replace(made, confidence=np.clip(1 - expected, 0, 1))
     if choice.cubic == 0:
         return made
     cubic = _bounded(interpolate_cubic(stack.image, positions), stack)

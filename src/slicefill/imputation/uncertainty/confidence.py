@@ -84,7 +84,8 @@ def fit_error_model(
     expected = np.full(len(error), error.mean())
     for _ in range(_ROUNDS):
         relative = 1 / (expected + _ROUNDING)
-        triangle = np.linalg.qr(np.column_stack([features, error]) * relative[:, None], mode="r")
+        weighted = np.column_stack([features, error]) * relative[:, None]
+        triangle = np.asarray(np.linalg.qr(weighted, mode="r"))  # the same problem, far smaller
         weights, _ = nnls(triangle[:, :-1], triangle[:, -1])
         expected = features @ weights
     scores, errors = _steps(features @ weights, error, knots - 1)
