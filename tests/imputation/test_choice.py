@@ -139,6 +139,35 @@ def test_a_network_that_is_right_is_left_alone_and_one_that_is_wrong_is_not_foll
     assert choose(stack, wrong).cubic > 0.9
 
 
+@pytest.mark.parametrize(
+    ("made", "expected", "scale"),
+    [(0.08, 0.04, 2**0.3), (0.04, 0.08, 0.5**0.3), (0.05, 0.05, 1), (0.5, 0.001, 2), (0, 0.1, 0.5)],
+)
+def test_a_scan_that_errs_more_than_expected_is_expected_to_err_more(made, expected, scale):
+    """The network is off by `made` widths of the window everywhere, and expects `expected`."""
+    values = blobs(0.4)
+    off = network_that(lambda image: image + np.float32(1000 * made))(values)
+
+    def predict(sparse):
+        told = off(sparse)
+        confidence = np.full_like(told.confidence, 1 - expected)
+        return replace(told, confidence=confidence, measure="expected_error")
+
+    assert choose(stack_of(values), predict).scale == pytest.approx(scale, rel=1e-3)
+    assert choose(stack_of(values), off).scale == 1  # its confidence is no error
+
+
+def test_scaled_confidence_stays_a_share():
+    stack = stack_of(blobs(1.0, 9))
+    made = impute_classically("nearest", stack, [0.5])
+    made.confidence[0, 0, :4] = 0.3  # an error of 1.4 is none
+    scaled = blend(Choice(scale=2.0), made, stack, [0.5])
+    expected = np.maximum(1 - 2 * (1 - made.confidence), 0)
+    np.testing.assert_allclose(scaled.confidence, expected, atol=1e-6)
+    assert scaled.confidence.min() == 0
+    assert np.array_equal(scaled.image, made.image)
+
+
 def test_a_handful_of_slices_is_tried():
     assert [tried_slices(depth) for depth in (5, 7, 40, 80, 300)] == [2, 3, 4, 8, 10]
     values = blobs(1.0, 61)
