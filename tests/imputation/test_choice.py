@@ -160,7 +160,9 @@ def test_a_scan_that_errs_more_than_expected_is_expected_to_err_more(made, expec
 def test_scaled_confidence_stays_a_share():
     stack = stack_of(blobs(1.0, 9))
     made = impute_classically("nearest", stack, [0.5])
-    made.confidence[0, 0, :4] = 0.3  # an error of 1.4 is none
+    confidence = made.confidence.copy()
+    confidence[0, 0, :4] = 0.3  # twice that error is more than the whole window
+    made = replace(made, confidence=confidence)
     scaled = blend(Choice(scale=2.0), made, stack, [0.5])
     expected = np.maximum(1 - 2 * (1 - made.confidence), 0)
     np.testing.assert_allclose(scaled.confidence, expected, atol=1e-6)
