@@ -47,6 +47,7 @@ SHOWN = {
     "confidence_mean": "confidence",
     "confidence_due": "confidence due",
     "confidence_rank": "confidence rank",
+    "confidence_gain": "share of best order",
 }
 JUDGED = ("psnr_body", "dice_mean")
 LEAST_GAIN = {("brain_t1", 4, "psnr_body"): 0.7, ("hippocampus", 4, "psnr_body"): 0.7}  # dB

@@ -20,6 +20,7 @@ from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.ingestion.layouts import RawCase, find_cases
 from slicefill.ingestion.manifest import subject_of
 from slicefill.ingestion.reading import read_raw_case
+from slicefill.metrics.confidence import ConfidenceErrors, confidence_gain
 from slicefill.metrics.scoring import (
     Correspondence,
     body_mask,
@@ -132,7 +133,8 @@ def score_method(
         The scores of `metrics.scoring`, and of the confidence map inside the body:
         `confidence_mean`; `confidence_due`, the ideal mean, 1 - mean absolute error as a fraction
         of the window's width; `confidence_rank`, Spearman's correlation of 1 - confidence with
-        the absolute error. And `background_changed`, as `background_changed` says.
+        the absolute error; `confidence_gain` as in `metrics.confidence`. And
+        `background_changed`, as `background_changed` says.
     """
     imputed = impute_case(acquired_case, imputer, design.imputation)
     slices = corresponding_slices(imputed.record)
@@ -181,4 +183,5 @@ def _confidence_scores(
         "confidence_mean": float(believed.mean(dtype=np.float64)),
         "confidence_due": float(1 - error.mean(dtype=np.float64) / width),
         "confidence_rank": float(spearmanr(1 - believed, error).statistic),
+        "confidence_gain": confidence_gain(ConfidenceErrors(believed, error, error)),
     }

@@ -62,7 +62,8 @@ def test_no_voxel_of_constant_background_changes(impute, method, background, dty
         made = imputed.image.stored[..., n::3]
         assert np.array_equal(made[where], np.full(where.sum(), background, made.dtype))
         confidence = imputed.maps["confidence"].stored[..., n::3]
-        assert (confidence[where] == 1000).all()
+        assert (confidence[where] == 10_000).all()
+    assert (imputed.maps["confidence"].stored[..., ::3] == 10_000).all()  # acquired
     assert verify_imputed_case(imputed, case) == []
 
 

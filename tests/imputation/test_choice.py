@@ -80,7 +80,9 @@ def test_a_scan_without_a_choice_is_the_networks_to_the_bit(impute):
     assert chosen.record["choice"]["image"] == "network"
     assert chosen.image.stored.tobytes() == network.image.stored.tobytes()
     confidence = [one.maps["confidence"].stored for one in (chosen, network)]
-    assert np.array_equal(*confidence)
+    scale = chosen.record["choice"]["error_scale"]
+    scaled, plain = (10_000.0 - each for each in confidence)
+    np.testing.assert_allclose(scaled, scale * plain, rtol=1e-3, atol=1.5)
     assert network.record["choice"] is None
 
 
@@ -135,6 +137,37 @@ def test_a_network_that_is_right_is_left_alone_and_one_that_is_wrong_is_not_foll
     assert choose(stack, right).cubic < 0.2
     assert choose(stack, wrong).best_there > 0.9
     assert choose(stack, wrong).cubic > 0.9
+
+
+@pytest.mark.parametrize(
+    ("made", "expected", "scale"),
+    [(0.08, 0.04, 2**0.3), (0.04, 0.08, 0.5**0.3), (0.05, 0.05, 1), (0.5, 0.001, 2), (0, 0.1, 0.5)],
+)
+def test_a_scan_that_errs_more_than_expected_is_expected_to_err_more(made, expected, scale):
+    """The network is off by `made` widths of the window everywhere, and expects `expected`."""
+    values = blobs(0.4)
+    off = network_that(lambda image: image + np.float32(1000 * made))(values)
+
+    def predict(sparse):
+        told = off(sparse)
+        confidence = np.full_like(told.confidence, 1 - expected)
+        return replace(told, confidence=confidence, measure="expected_error")
+
+    assert choose(stack_of(values), predict).scale == pytest.approx(scale, rel=1e-3)
+    assert choose(stack_of(values), off).scale == 1  # its confidence is no error
+
+
+def test_scaled_confidence_stays_a_share():
+    stack = stack_of(blobs(1.0, 9))
+    made = impute_classically("nearest", stack, [0.5])
+    confidence = made.confidence.copy()
+    confidence[0, 0, :4] = 0.3  # twice that error is more than the whole window
+    made = replace(made, confidence=confidence)
+    scaled = blend(Choice(scale=2.0), made, stack, [0.5])
+    expected = np.maximum(1 - 2 * (1 - made.confidence), 0)
+    np.testing.assert_allclose(scaled.confidence, expected, atol=1e-6)
+    assert scaled.confidence.min() == 0
+    assert np.array_equal(scaled.image, made.image)
 
 
 def test_a_handful_of_slices_is_tried():

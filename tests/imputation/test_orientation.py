@@ -76,3 +76,5 @@ def test_how_the_file_scales_its_numbers_changes_no_intensity(scan, slope, inter
     difference = np.abs(found.image.intensities() - expected.image.intensities())
     assert difference.max() <= (0 if abs(slope) == 1 else 0.75)  # each file rounds by its step
     np.testing.assert_array_equal(found.label.stored, expected.label.stored)
+    confidence = [each.maps["confidence"].stored.astype(int) for each in (found, expected)]
+    np.testing.assert_allclose(*confidence, atol=1)  # of 10,000

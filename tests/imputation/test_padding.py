@@ -70,7 +70,7 @@ def test_the_body_is_imputed_as_without_padding_and_padding_comes_back(impute, m
     imputed = impute(method, case)
     assert (imputed.image.stored[CORNERS] == value).all()
     assert imputed.image.stored[~CORNERS].min() > -1200
-    assert (imputed.maps["confidence"].stored[CORNERS] == 1000).all()
+    assert (imputed.maps["confidence"].stored[CORNERS] == 10_000).all()
     assert np.array_equal(imputed.image.stored[..., ::2], case.image.stored)
 
 

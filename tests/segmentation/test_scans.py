@@ -50,7 +50,7 @@ def fill(imputation_params):
 def with_confidence(imputed, value, axis=2):
     """The imputed case with that confidence everywhere, acquired slices included."""
     confidence = imputed.maps["confidence"]
-    stored = np.full_like(confidence.stored, round(value * 1000))
+    stored = np.full_like(confidence.stored, round(value * 10_000))
     return replace(imputed, maps={**imputed.maps, "confidence": confidence.with_stored(stored)})
 
 
@@ -122,7 +122,7 @@ def test_distrusted_voxels_lose_their_weight_on_synthetic_slices_only(acquired_c
     case, *_ = acquired_case()
     imputed = with_confidence(fill(case), 1.0)
     confidence = imputed.maps["confidence"].stored
-    confidence[2, 3, :] = 400  # of 1000: 0.4, on every slice
+    confidence[2, 3, :] = 4000  # of 10,000: 0.4, on every slice
     for threshold in (0.5, 1.0):  # what reaches it is trusted
         scan = make_scan(case, imputed, None, params(confidence_threshold=threshold))
         expected = np.ones((DEPTH, 12, 10))

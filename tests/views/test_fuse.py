@@ -36,7 +36,7 @@ def test_three_views_are_nearer_to_the_truth_than_one_and_acquired_slices_stay(v
     np.testing.assert_array_equal(fused.image.stored[ACQUIRED], views[0].image.stored)
     np.testing.assert_array_equal(fused.label.stored[ACQUIRED], views[0].label.stored)
     assert verify_imputed_case(fused, views[0]) == []
-    assert (fused.maps["confidence"].stored[ACQUIRED] == 1000).all()
+    assert (fused.maps["confidence"].stored[ACQUIRED] == 10_000).all()
 
 
 def test_one_view_is_its_imputed_self(views):

@@ -1,4 +1,4 @@
-"""How much of a scan's image is the network's, and how much cubic interpolation's.
+"""How much of a scan's image is the network's, how much cubic interpolation's, and its error.
 
 Acquired slices tell, before anything is written. Some are predicted from their neighbours two
 intervals apart, by both methods; all are predicted from two and from four neighbours.
@@ -12,6 +12,7 @@ import numpy as np
 
 from slicefill.imputation.neighbours import (
     Predict,
+    Trial,
     interpolate_cubic,
     predict_acquired,
     tried_slices,
@@ -28,6 +29,8 @@ _DOUBTED = 0.5  # share of cubic interpolation above which a scan is named
 _TINY = 1e-12
 _OVERSHOOT = 0.2  # widths of the window that a cubic may leave its neighbours: as a residual may
 _DIGITS = 4
+_BELIEVED = 0.3  # exponent: of a slice across two intervals, errors differ less across one
+_RESCALED = (0.5, 2.0)  # bounds of what a scan's own slices change of the expected error
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Choice:
             None where there are too few slices.
         error: Mean absolute error of the choice as a share of the network's, on the tried slices,
             at most 1.
+        scale: By what the expected error of the scan is multiplied, for its tried slices err more
+            or less than expected; 1 where none was tried or no error is expected.
     """
 
     cubic: float = 0.0
@@ -49,12 +54,14 @@ class Choice:
     best_there: float | None = None
     smoothness: float | None = None
     error: float = 1.0
+    scale: float = 1.0
 
     def record(self) -> dict[str, Any]:
         """Return what was chosen and why, as plain values."""
         shares = {"cubic": self.cubic, "best_there": self.best_there, "smoothness": self.smoothness}
         rounded = {k: None if v is None else round(v, _DIGITS) for k, v in shares.items()}
-        return {"image": self.name, **rounded, "tried": self.tried, "why": self._why()}
+        expected = {"tried": self.tried, "error_scale": round(self.scale, _DIGITS)}
+        return {"image": self.name, **rounded, **expected, "why": self._why()}
 
     @property
     def name(self) -> str:
@@ -102,8 +109,8 @@ def choose(stack: Stack, predict: Predict) -> Choice:
     found = predict_acquired(stack) if len(stack.image) >= FEWEST else None
     if found is None:
         return Choice()
-    network, cubic = try_both(stack, predict)
-    between = network - cubic
+    trial = try_both(stack, predict)
+    network, between = trial.network, trial.network - trial.cubic
     if not between.any():
         return Choice()
     best = float(np.clip((network @ between) / (between @ between), 0, 1))
@@ -112,7 +119,15 @@ def choose(stack: Stack, predict: Predict) -> Choice:
     share = 0.0 if 1 - kept < _LEAST else 1 - kept
     error = np.abs(network - share * between).sum() / max(np.abs(network).sum(), _TINY)
     tried = tried_slices(len(stack.image))
-    return Choice(share, tried, best, found.smoothness, min(float(error), 1.0))
+    return Choice(share, tried, best, found.smoothness, min(float(error), 1.0), _scale(trial))
+
+
+def _scale(trial: Trial) -> float:
+    """By what expected errors are multiplied so that they come nearer to those of a trial."""
+    if trial.expected is None:
+        return 1.0
+    ratio = np.abs(trial.network).mean() / max(trial.expected.mean(), _TINY)
+    return float(np.clip(ratio**_BELIEVED, *_RESCALED))
 
 
 def blend(
@@ -126,12 +141,15 @@ def blend(
         stack: D acquired slices.
         positions: N values of t in (0, 1).
     """
+    relative = choice.error * choice.scale
+    if relative != 1:
+        expected = np.float32(relative) * (1 - made.confidence)
+        made = replace(made, confidence=np.clip(1 - expected, 0, 1))
     if choice.cubic == 0:
         return made
     cubic = _bounded(interpolate_cubic(stack.image, positions), stack)
     image = np.float32(1 - choice.cubic) * made.image + np.float32(choice.cubic) * cubic
-    confidence = 1 - np.float32(choice.error) * (1 - made.confidence)
-    return replace(made, image=image, confidence=confidence)
+    return replace(made, image=image)
 
 
 def _bounded(cubic: Floats, stack: Stack) -> Floats:

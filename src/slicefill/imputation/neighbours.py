@@ -13,10 +13,11 @@ from slicefill.types import Array, Floats, Stack, SyntheticSlices
 
 _PART, _FEW, _MANY = 0.1, 3, 10  # of the slices are tried, at least and at most
 _BODY = 0.1  # of the window: above it, a voxel counts
-_BEYOND = 1.0  # widths of the window: metal counts for no more than this beyond it
 _FOUR = (4 / 6, -1 / 6)  # the cubic through the four nearest slices, at the one between them
 _TINY = 1e-12  # a millionth of the window, squared: rounding
 
+BEYOND = 1.0
+"""Widths of the window: metal counts for no more than this beyond it."""
 Predict = Callable[[Stack], SyntheticSlices]
 """Imputes a stack half-way between its slices."""
 
@@ -34,13 +35,29 @@ class Neighbours:
         return 10 * float(np.log10(self.two / self.four))
 
 
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Slices of the body that both methods predicted, voxel by voxel.
+
+    Attributes:
+        network: Error of the network, in widths of the window, `(n,)`.
+        cubic: Error of cubic interpolation, `(n,)`.
+        expected: Absolute error that the network expected there, `(n,)`; None where its confidence
+            is no error.
+    """
+
+    network: Floats
+    cubic: Floats
+    expected: Floats | None
+
+
 def tried_slices(depth: int) -> int:
     """Number of acquired slices that both methods try to predict."""
     return min(int(np.clip(round(_PART * depth), _FEW, _MANY)), (depth - 1) // 2)
 
 
-def try_both(stack: Stack, predict: Predict) -> tuple[Floats, Floats]:
-    """Errors of the network and of the cubic on some slices of the body, in widths of the window.
+def try_both(stack: Stack, predict: Predict) -> Trial:
+    """Predict some slices of the body by the network and by the cubic.
 
     The slices lie in the middle of the scan; each is predicted from those beside it.
     """
@@ -50,11 +67,15 @@ def try_both(stack: Stack, predict: Predict) -> tuple[Floats, Floats]:
     run = slice(start // 2, start // 2 + count)
     sparse = Stack(np.ascontiguousarray(kept[run.start : run.stop + 1]), stack.window)
     truth = _scaled(stack.image[start + 1 : start + 2 * count : 2], stack)
-    network = _scaled(predict(sparse).image[:, 0], stack)
+    made = predict(sparse)
+    network = _scaled(made.image[:, 0], stack)
     cubic = _scaled(interpolate_cubic(kept, [0.5])[run, 0], stack)
     shown = stack.normalised()[start : start + 2 * count + 1]
     body = _body(shown[:-1:2], shown[1::2], shown[2::2])
-    return (network - truth)[body], (cubic - truth)[body]
+    expected = None
+    if made.measure == "expected_error":
+        expected = np.broadcast_to(1 - made.confidence, body.shape)[body]
+    return Trial((network - truth)[body], (cubic - truth)[body], expected)
 
 
 def predict_acquired(stack: Stack) -> Neighbours | None:
@@ -76,7 +97,7 @@ def predict_acquired(stack: Stack) -> Neighbours | None:
 def _scaled(intensities: Floats, stack: Stack) -> Floats:
     """Scale `(n, C, H, W)` so that the window is [0, 1]; metal counts a width beyond it."""
     low, width = window_of(stack)
-    scaled: Floats = np.clip((intensities - low) / width, -_BEYOND, 1 + _BEYOND)
+    scaled: Floats = np.clip((intensities - low) / width, -BEYOND, 1 + BEYOND)
     return scaled
 
 

@@ -85,6 +85,26 @@ def confidence_bias(known: ConfidenceErrors) -> float:
     return float(known.confidence.mean(dtype=np.float64) - due)
 
 
+def confidence_gain(known: ConfidenceErrors) -> float:
+    """What dropping the least confident voxels gains, as a share of what the best order gains.
+
+    The gain is of the area under the risk-coverage curve on that of no order; 1 is best, 0 is what
+    chance gives. nan where all errors are the same.
+
+    Example:
+        The larger of two errors is dropped first, or last:
+
+        >>> both = np.array([0.1, 0.4])
+        >>> orders = [ConfidenceErrors(1 - each, both, np.zeros(2)) for each in (both, -both)]
+        >>> [round(confidence_gain(each), 6) for each in orders]
+        [1.0, -1.0]
+    """
+    error = known.error.astype(np.float64)
+    chance = error.mean()
+    own, best = (aurc(risk_at(COVERAGES, order, error)) for order in (known.confidence, -error))
+    return (chance - own) / (chance - best) if best < chance else np.nan
+
+
 def slice_confidence(record: Mapping[str, Any], known: ConfidenceErrors | None) -> "pd.DataFrame":
     """List the synthetic slices of an imputed case.
 
@@ -153,6 +173,15 @@ METRICS = (  # confidence means different things in different methods: these are
         of=("confidence",),
         better="nearer",
         ideal=0,
+        tested=False,
+    ),
+    Metric(
+        "confidence_gain",
+        confidence_gain,
+        label="share of the best order's gain",
+        of=("confidence",),
+        better="higher",
+        ideal=1,
         tested=False,
     ),
     Metric(

@@ -12,6 +12,8 @@ from slicefill.imputation.dense_grid import channels_second, stack_case
 from slicefill.params import AugmentationParams, ViewParams
 from slicefill.types import Case, Floats, Lazy, Promise
 
+_ROUNDING = 1e-6  # of confidence in float32, far less than a step of the map
+
 
 @dataclass(frozen=True, eq=False)
 class Scan:
@@ -98,7 +100,7 @@ def make_scan(
     if imputed is not None and imputed.label is not None:
         label[:] = slices_first(imputed.label.stored, axis)
         confidence = slices_first(imputed.maps["confidence"].intensities(), axis)
-        weight[:] = confidence >= params.confidence_threshold
+        weight[:] = confidence >= params.confidence_threshold - _ROUNDING
     if acquired_case.label is not None:
         label[::step] = slices_first(acquired_case.label.stored, axis)
         weight[::step] = 1

@@ -103,12 +103,29 @@ def test_evidence_of_flat_slices_is_what_one_reckons(imputer):
         "change": [0.75 * 0.2, 0.75 * 0.6],
         "bend": [0.75 * 0.4, 0.75 * 0.4],
         "noise": [0.4, 0.4],
+        "texture": [0, 0],
         "from_linear": [0, 0],
         "from_cubic": [0.15 - 0.1125, 0.45 - (0.1 + 0.2 * 1.25**2)],
     }
     for name, values in expected.items():
         np.testing.assert_allclose(found[name][:, 0, 4, 4], values, atol=1e-6, err_msg=name)
     assert found["predicted"].min() > 0
+    np.testing.assert_allclose(found["around"], found["predicted"], rtol=1e-4)  # no smoothing
+
+
+def test_texture_is_how_far_a_pixel_is_from_those_beside_it(imputer):
+    """One slice of two has a dot of 0.4: there 0.4 / 2, beside it a quarter of that."""
+    stack = flat([0.5, 0.5])
+    stack.image[1, 0, 4, 4] += 0.4
+    texture = features(imputer, stack, [0.5]).features["texture"][0, 0]
+    np.testing.assert_allclose(texture[4, 3:7], [0.05, 0.2, 0.05, 0], atol=1e-6)
+
+
+def test_evidence_counts_beyond_the_window_but_not_without_end(imputer):
+    """The window is 0 to 1: 0.9 to 1.5 are 0.6 apart, 0.9 to 50 no more than 1.1."""
+    for last, apart in ((1.5, 0.6), (50, 1.1)):
+        change = features(imputer, flat([0.9, last]), [0.5]).features["change"]
+        np.testing.assert_allclose(change, apart, atol=1e-6)
 
 
 def test_differences_are_averaged_over_squares(imputer):
@@ -169,6 +186,25 @@ def test_more_evidence_never_means_less_error():
     assert (np.diff(model.scores) > 0).all()
     assert (np.diff(model.errors) >= 0).all()
     assert min(model.weights.values()) >= 0
+
+
+def test_the_order_of_small_errors_counts_as_much_as_that_of_large_ones():
+    """Two kinds of voxels: `small` tells of errors of a hundredth, `large` of a half."""
+    rng = np.random.default_rng(2)
+    few = rng.random(20_000) < 0.05
+    evidence = {"small": 0.01 * rng.random(20_000), "large": 0.5 * few * rng.random(20_000)}
+    error = (evidence["small"] + evidence["large"]) * rng.exponential(1, 20_000)
+    model = fit_error_model(evidence, error, 16)
+    assert model.weights["small"] == pytest.approx(1, rel=0.1)
+    assert model.weights["large"] == pytest.approx(1, rel=0.1)
+
+
+def test_without_any_evidence_no_error_is_expected():
+    rng = np.random.default_rng(3)
+    evidence = {"apart": 0.1 + rng.random(5000)}
+    model = fit_error_model(evidence, 0.2 * evidence["apart"], 8)
+    expected = model.expect({"apart": torch.tensor([0.0, 0.05, 0.1, 0.5])})
+    np.testing.assert_allclose(expected, [0, 0.01, 0.02, 0.1], rtol=0.03, atol=1e-6)
 
 
 def test_where_nothing_tells_voxels_apart_there_is_no_error_model():

@@ -1,6 +1,6 @@
 """Error calibration: the error models are fitted to volumes whose every slice is known."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -57,16 +57,28 @@ def calibrate(
         factor = params.factors[place % len(params.factors)]
         known = compare_known(imputer, volume, factor, params.smoothing)
         drawn.append(known.iloc[rng.integers(0, len(known), params.voxels)])
-    known = pd.concat(drawn)
+    entry = fit_calibration(pd.concat(drawn), params)
+    return {**checkpoint, "confidence": entry}
+
+
+def fit_calibration(known: pd.DataFrame, params: CalibrationParams) -> dict[str, Any]:
+    """Fit the error models of all methods.
+
+    Args:
+        known: Voxels whose error is known, as `compare_removed` lists them.
+        params: As in `calibrate`.
+
+    Returns:
+        The entry `confidence` of a checkpoint.
+    """
     evidence = [str(name) for name in known if name not in _ERRORS]
     without = [name for name in evidence if name != "cycle"]
-    confidence = {
+    return {
         "smoothing": params.smoothing,
         "factors": params.factors,
         "with_cycle": _fit(known, evidence, params.knots),
         "without_cycle": _fit(known, without, params.knots),
     }
-    return {**checkpoint, "confidence": confidence}
 
 
 _ERRORS = {f"error_{name}": name for name in METHODS}
@@ -96,19 +108,39 @@ def compare_known(
         )
         raise ValueError(msg)
     stack = Stack(np.ascontiguousarray(subsampled[:, None]), np.array([[0.0, 1.0]]))
-    positions = [n / factor for n in range(1, factor)]
+    removed = volume[: (len(subsampled) - 1) * factor].reshape(-1, factor, *volume.shape[1:])[:, 1:]
+    return pd.concat(compare_removed(imputer, stack, removed[:, :, None], smoothing))
+
+
+def compare_removed(
+    imputer: FlowImputer, stack: Stack, removed: Floats, smoothing: int
+) -> Iterator[pd.DataFrame]:
+    """Impute a stack, and compare every synthetic voxel with the slices that were removed.
+
+    Args:
+        imputer: The model.
+        stack: At least three slices.
+        removed: N slices of each interval, evenly spaced, intensities, `(D - 1, N, C, H, W)`.
+        smoothing: As in `CalibrationParams`.
+
+    Yields:
+        A table of some intervals as `compare_known` returns, in order of the voxels of the box
+        that shows more than background.
+    """
+    count = removed.shape[1]
+    positions = [n / (count + 1) for n in range(1, count + 1)]
     synthetic = impute_by_flow(imputer, stack, positions)
     cycle = cycle_error(imputer, stack, synthetic)
-    removed = volume[: (len(subsampled) - 1) * factor].reshape(-1, factor, *volume.shape[1:])[:, 1:]
     imputed = Imputed(imputer, stack, synthetic, positions, smoothing, cycle)
-    return pd.concat([_rows(imputed, found, removed) for found in gather_evidence(imputed)])
+    for found in gather_evidence(imputed):
+        yield _rows(imputed, found, removed)
 
 
 def _rows(imputed: Imputed, found: Evidence, removed: Floats) -> pd.DataFrame:
-    """Evidence and errors of the voxels of some intervals; `removed` is `(D - 1, N, H, W)`."""
-    truth = imputed.inside(removed[found.intervals], found.box)
+    """Evidence and errors of the voxels of some intervals."""
+    truth = imputed.shown(imputed.inside(removed[found.intervals], found.box))
     errors = {
-        column: (imputed.shown(found.values[name])[:, :, 0] - truth).abs()
+        column: (imputed.shown(found.values[name]) - truth).abs().mean(2)
         for column, name in _ERRORS.items()
     }
     columns = {**found.features, **errors}

@@ -22,7 +22,8 @@ from slicefill.imputation.uncertainty.evidence import (
 from slicefill.params.imputation import ConfidenceParams
 from slicefill.types import Checkpoint, Stack, SyntheticSlices
 
-_RIDGE = 1e-3  # evidence below a thousandth of the window is rounding, and gets no large weight
+_ROUNDING = 3e-3  # share of the window: smaller errors need not be told apart
+_ROUNDS = 4  # of least squares, each relative to the errors that the one before expects
 _LAST_FRACTION = 1e-3  # of the voxels lies in the highest bin: large errors are rare
 
 
@@ -65,9 +66,11 @@ def fit_error_model(
 ) -> ErrorModel:
     """Fit an error model to known errors.
 
-    The weights are non-negative least squares, so that more evidence of an error never lowers its
-    prediction. Voxels are sorted by the weighted sum and divided into bins, the higher the
-    narrower; the mean errors of the bins, made monotone (isotonic regression), are the knots.
+    The weights are non-negative, so that more evidence of an error never lowers its prediction.
+    They are those of least squares relative to the expected error: the order of small errors counts
+    as much as that of large ones. Voxels are sorted by the weighted sum and divided into bins, the
+    higher the narrower; the mean errors of the bins, made monotone (isotonic regression), are the
+    knots, after one where there is no evidence and no error.
 
     Args:
         evidence: By name, each `(n,)`.
@@ -78,10 +81,24 @@ def fit_error_model(
         ValueError: If all voxels have the same evidence.
     """
     features = np.stack(list(evidence.values()), axis=1)
-    small = _RIDGE * np.sqrt(len(error)) * np.eye(len(evidence))
-    weights, _ = nnls(np.vstack([features, small]), np.append(error, np.zeros(len(evidence))))
-    score = features @ weights
+    expected = np.full(len(error), error.mean())
+    for _ in range(_ROUNDS):
+        relative = 1 / (expected + _ROUNDING)
+        weighted = np.column_stack([features, error]) * relative[:, None]
+        triangle = np.asarray(np.linalg.qr(weighted, mode="r"))  # the same problem, far smaller
+        weights, _ = nnls(triangle[:, :-1], triangle[:, -1])
+        expected = features @ weights
+    scores, errors = _steps(features @ weights, error, knots - 1)
+    named = {name: float(weight) for name, weight in zip(evidence, weights, strict=True)}
+    return ErrorModel(named, [0.0, *scores], [0.0, *errors])
+
+
+def _steps(
+    score: NDArray[np.float64], error: NDArray[np.float64], knots: int
+) -> tuple[list[float], list[float]]:
+    """Mean score and mean error of bins of voxels, the latter made monotone; none at score 0."""
     levels = 1 - np.geomspace(1, _LAST_FRACTION, knots)
+    levels[1:-1] = (levels[1:-1] + np.linspace(0, 1, knots)[1:-1]) / 2
     edges = np.unique(np.quantile(score, levels))
     bins = np.searchsorted(edges, score, side="right") - 1
     counts = np.bincount(bins)
@@ -90,8 +107,8 @@ def fit_error_model(
         raise ValueError(msg)
     means, errors = (np.bincount(bins, v)[counts > 0] / counts[counts > 0] for v in (score, error))
     monotone = isotonic_regression(errors, weights=counts[counts > 0]).x
-    named = {name: float(weight) for name, weight in zip(evidence, weights, strict=True)}
-    return ErrorModel(named, means.tolist(), monotone.tolist())
+    told = means > 0
+    return means[told].tolist(), monotone[told].tolist()
 
 
 @dataclass(frozen=True)
@@ -151,8 +168,8 @@ def impute_with_confidence(
     )
     for found in gather_evidence(Imputed(imputer, stack, synthetic, positions, smoothing, cycle)):
         error, chosen = _choose(found, models, calibration.params)
-        box, nothing = found.box, float(models[MODEL].errors[0])
-        confidence[found.intervals] = 1 - box.paste(error, nothing).cpu().numpy()
+        box = found.box
+        confidence[found.intervals] = 1 - box.paste(error).cpu().numpy()  # outside: background
         abstained[found.intervals] = box.paste(chosen > 0).cpu().numpy()
         box.cut(torch.from_numpy(synthetic.image[found.intervals])).copy_(_take(found, chosen))
     return replace(

@@ -1,7 +1,8 @@
 """Evidence of the error of synthetic voxels, measured on an imputed stack.
 
-Every piece of evidence is an absolute difference of intensities in [0, 1] (the window), averaged
-over the model's channels: an error that might have been made.
+Every piece of evidence is an absolute difference of intensities of which the window is [0, 1],
+averaged over the model's channels: an error that might have been made. What lies further than a
+width of the window beyond it counts as a width beyond.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,10 +17,12 @@ from slicefill.imputation.methods.classical import slice_weights
 from slicefill.imputation.methods.slice_imputation.foreground import Box, batches
 from slicefill.imputation.methods.slice_imputation.infer import FlowImputer, motions, through_window
 from slicefill.imputation.methods.slice_imputation.motion import Pair
+from slicefill.imputation.neighbours import BEYOND
 from slicefill.types import Floats, Stack, SyntheticSlices
 
 MODEL, *FALLBACKS = METHODS = ("model", "linear", "cubic")
 """The methods whose error is predicted: the model, and the fallback methods."""
+_AROUND = 4  # radii of smoothing: how far the surroundings of a voxel reach
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +46,8 @@ class Imputed:
     cycle: Floats | None
 
     def shown(self, intensities: Tensor) -> Tensor:
-        """Clip intensities `(..., C, h, w)` to [0, 1], those of the model's channels."""
-        return self._scaled(intensities).clamp(0, 1)
+        """Scale intensities `(..., C, h, w)` of the model's channels; clip them beyond a width."""
+        return self._scaled(intensities).clamp(-BEYOND, 1 + BEYOND)
 
     def visible(self, intensities: Tensor) -> Tensor:
         """Whether intensities lie in the window, in all channels of the model, `(..., h, w)`."""
@@ -56,11 +59,18 @@ class Imputed:
         window = torch.from_numpy(self.stack.window[:channels]).to(intensities)
         return through_window(intensities[..., :channels, :, :], window)
 
-    def smooth(self, differences: Tensor) -> Tensor:
-        """Average `(..., h, w)` over squares; at the border over the part inside."""
-        size = 2 * self.smoothing + 1
-        flat = differences.reshape(-1, 1, *differences.shape[-2:])
-        mean = F.avg_pool2d(flat, size, 1, self.smoothing, count_include_pad=False)
+    def smooth(self, differences: Tensor, times: int = 1) -> Tensor:
+        """Average `(..., h, w)` over squares of so many radii; at the border over the part inside.
+
+        A square wider than the box is cut to it.
+        """
+        height, width = differences.shape[-2:]
+        radius = times * self.smoothing
+        rows, columns = min(radius, height // 2), min(radius, width // 2)
+        flat = differences.reshape(-1, 1, height, width)
+        mean = F.avg_pool2d(
+            flat, (2 * rows + 1, 2 * columns + 1), 1, (rows, columns), count_include_pad=False
+        )
         return mean.view(differences.shape)
 
     def inside(self, slices: Floats, box: Box) -> Tensor:
@@ -75,7 +85,7 @@ class Evidence:
     Attributes:
         intervals: Which intervals of the stack.
         box: Rows and columns; outside, all is background.
-        features: By name, each `(G, N, h, w)`, in [0, 1].
+        features: By name, each `(G, N, h, w)`, none below 0.
         values: What the model and each fallback method impute, intensities, `(G, N, C, h, w)`.
         visible: Where all of these lie within the window, `(G, N, h, w)`: elsewhere the evidence
             is clipped and does not show their differences.
@@ -94,11 +104,12 @@ def gather_evidence(imputed: Imputed) -> Iterator[Evidence]:
 
     Yields:
         The features are `apart`, how far both neighbours' predictions differ; `predicted`, the
-        error that the model itself expects, if it does; `cycle`, if it was measured, carried
-        linearly from the acquired slices; `change` and `bend`, how far the neighbours differ, and
-        how unevenly the four slices around change, each largest half-way; `noise`, the
-        latter averaged over the box, at every t; `from_linear` and `from_cubic`, how far the
-        model is from these.
+        error that the model itself expects, if it does, and `around`, the same of its
+        surroundings; `cycle`, if it was measured, carried linearly from the acquired slices;
+        `change` and `bend`, how far the neighbours differ, and how unevenly the four slices around
+        change, each largest half-way; `noise`, the latter averaged over the box, at every t;
+        `texture`, how far the pixels of both neighbours are from the mean of the four beside them;
+        `from_linear` and `from_cubic`, how far the model is from these.
     """
     shown = imputed.shown(torch.from_numpy(imputed.stack.image))
     for intervals, box in batches(shown, imputed.imputer.batch_pixels):
@@ -119,7 +130,9 @@ def _own(imputed: Imputed, intervals: slice, box: Box) -> dict[str, Tensor]:
     synthetic = imputed.synthetic
     features = {"apart": imputed.smooth(1 - imputed.inside(synthetic.confidence[intervals], box))}
     if synthetic.error is not None:
-        features["predicted"] = imputed.inside(synthetic.error[intervals], box)
+        predicted = imputed.inside(synthetic.error[intervals], box)
+        features["predicted"] = imputed.smooth(predicted)
+        features["around"] = imputed.smooth(predicted, _AROUND)
     if imputed.cycle is not None:
         error = imputed.smooth(imputed.inside(imputed.cycle, box))
         t = _positions(imputed, error)
@@ -129,19 +142,30 @@ def _own(imputed: Imputed, intervals: slice, box: Box) -> dict[str, Tensor]:
 
 def _neighbours(imputed: Imputed, intensities: Tensor, intervals: slice) -> dict[str, Tensor]:
     """Return the evidence from the changes between acquired slices `(D, C, h, w)`."""
-    steps = imputed.shown(intensities).diff(dim=0)
+    shown = imputed.shown(intensities)
+    steps, uneven = shown.diff(dim=0), _texture(shown)
     bends = steps.diff(dim=0).abs().mean(1) if len(steps) > 1 else torch.zeros_like(steps[:, 0])
     places = torch.arange(intervals.start, intervals.stop)
     before, after = ((places + k).clamp(0, len(bends) - 1) for k in (-1, 0))
     bend = ((bends[before] + bends[after]) / 2)[:, None]
     change = steps[intervals].abs().mean(1)[:, None]
+    texture = (uneven[intervals] + uneven[1:][intervals])[:, None] / 2
     t = _positions(imputed, intensities)
     half_way = 4 * t * (1 - t)
     return {
+        "texture": imputed.smooth(texture).expand(-1, len(t), -1, -1),
         "change": half_way * imputed.smooth(change),
         "bend": half_way * imputed.smooth(bend),
         "noise": bend.mean((2, 3), keepdim=True).expand(-1, len(t), *bend.shape[2:]),
     }
+
+
+def _texture(shown: Tensor) -> Tensor:
+    """How far pixels are from the mean of the four beside them, `(D, C, h, w)` to `(D, h, w)`."""
+    padded = F.pad(shown, (1, 1, 1, 1), mode="replicate")
+    rows = padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1]
+    columns = padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
+    return (shown - (rows + columns) / 4).abs().mean(1)
 
 
 def _positions(imputed: Imputed, like: Tensor) -> Tensor:
