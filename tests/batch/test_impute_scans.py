@@ -215,7 +215,7 @@ def test_a_scan_that_would_become_too_large_is_refused(scans, tmp_path):
     order = Order(LINEAR.load, imputation_params(count=999, most_slices=500))
     rows = run(scans, tmp_path / "out", order)
     assert rows["two"].status == "refused"
-    assert rows["two"].reason.startswith("two: two.nii.gz: expected at most 500 slices")
+    assert rows["two"].reason.startswith("two.nii.gz: expected at most 500 slices")
     assert not list((tmp_path / "out").glob("*.nii.gz"))
 
 
