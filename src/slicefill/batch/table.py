@@ -24,7 +24,8 @@ class Row:
         case: Its id.
         status: `begun`, and not finished; `imputed`; `kept`, imputed by an earlier call; `dense
             already`, nothing to do; `refused`, its files are at fault; `failed`, anything else;
-            `left aside`, one slice alone; `left over`, imputed by an earlier call from a scan that the last one did not find.
+            `left aside`, one slice alone; `left over`, imputed by an earlier call from a scan that
+            the last one did not find.
         input: The file, or the folder of a DICOM series.
         input_label: Its label map, or "".
         output: The imputed image, a name in the folder of the table. Where `status` is not
