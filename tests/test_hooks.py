@@ -277,7 +277,7 @@ def test_a_run_with_a_broken_file_says_so_and_exits_with_3(project, kedro, tiny_
     done = kedro(project, "run", "--env=tiny", "--pipelines=ingestion", SLICEFILL_RAW=str(raw))
     said = done.stdout + done.stderr
     assert done.returncode == 3, said
-    assert "refused: virtual-02: expected" in said
+    assert "refused: virtual-02: images/virtual-02.nii.gz: expected" in said
     assert "1 case(s) or model(s) were left out" in said
     cases = project / "data" / "02_intermediate" / "tiny" / "cases"
     assert sorted(path.name for path in cases.glob("v*")) == [

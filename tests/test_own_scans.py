@@ -60,7 +60,7 @@ def test_scans_are_imputed_at_once_and_a_broken_one_stops_no_other(scans, projec
     done = kedro(project, *RUN, SLICEFILL_RAW=str(raw))
     said = done.stdout + done.stderr
     assert done.returncode == 3, said
-    assert "refused: broken: expected" in said
+    assert "refused: broken: images/broken.nii.gz: expected" in said
     assert "slice_imputation is not trained here: the shipped weights impute instead" in said
 
     data = project / "data"
@@ -139,6 +139,23 @@ def test_a_scan_that_is_dense_already_is_named_and_not_imputed(scans, project, k
     made = project / "data" / "07_model_output" / design(project)
     assert [path.name for path in (made / "imputed" / "linear").iterdir()] == ["thick"]
     assert list(json.loads((made / "dense_cases.json").read_text())) == ["cubes"]
+
+
+def test_a_scan_that_would_become_too_large_is_refused_and_the_others_go_on(scans, project, kedro):
+    """As by a header that says 0.001 mm: 20 pixels are no reason for thousands of slices."""
+    raw = scans(thick=False, thin=False)
+    stored = np.asarray(nib.load(raw / "images" / "thin.nii.gz").dataobj)
+    thin = TURNED @ np.diag([1e-3, 1e-3, 1, 1])
+    nib.save(nib.Nifti1Image(stored, thin), raw / "images" / "thin.nii.gz")
+    done = kedro(project, *RUN, "--params=imputation.methods=[linear]", SLICEFILL_RAW=str(raw))
+    said = done.stdout + done.stderr
+    assert done.returncode == 3, said
+    assert "refused: thin: expected at most 2000 slices and 4 GB of output, found" in said
+    assert "1 refused; the log says why" in done.stdout
+    assert "failed" not in said
+    made = project / "data" / "07_model_output" / design(project)
+    assert [path.name for path in (made / "imputed" / "linear").iterdir()] == ["thick"]
+    assert list(json.loads((made / "refused_cases.json").read_text())) == ["thin"]
 
 
 def test_scans_that_are_all_dense_already_end_well(scans, project, kedro):

@@ -1,5 +1,9 @@
 """A folder of scans in, a folder of imputed scans out, and a table of what happened."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -12,6 +16,7 @@ from slicefill.batch.rehearse import rehearse_scans
 from slicefill.batch.table import Row, append_row, read_table
 from slicefill.batch.tasks import TABLE, make_plan
 from slicefill.imputation.impute import classical_imputer
+from slicefill.io import storage
 from slicefill.io.case_folder import write_volume
 from slicefill.params import SERIAL
 
@@ -215,7 +220,7 @@ def test_a_scan_that_would_become_too_large_is_refused(scans, tmp_path):
     order = Order(LINEAR.load, imputation_params(count=999, most_slices=500))
     rows = run(scans, tmp_path / "out", order)
     assert rows["two"].status == "refused"
-    assert rows["two"].reason.startswith("two: two.nii.gz: expected at most 500 slices")
+    assert rows["two"].reason.startswith("two.nii.gz: expected at most 500 slices")
     assert not list((tmp_path / "out").glob("*.nii.gz"))
 
 
@@ -237,3 +242,38 @@ def test_a_rehearsal_names_a_link_to_nothing_as_a_call_does(scans, tmp_path):
     assert rows["gone"].status == "refused"
     assert "a link to nothing" in rows["gone"].reason
     assert "a link to nothing" in run(scans, tmp_path / "out")["gone"].reason
+
+
+def test_a_scan_of_one_slice_is_left_aside_and_a_constant_one_refused(case, tmp_path):
+    whole = case().image
+    write_volume(whole, tmp_path / "scans" / "whole.nii.gz")
+    write_volume(whole.with_stored(whole.stored[..., :1]), tmp_path / "scans" / "flat.nii.gz")
+    blank = whole.with_stored(np.zeros_like(whole.stored))
+    write_volume(blank, tmp_path / "scans" / "blank.nii.gz")
+    (tmp_path / "scans" / "loop.nii.gz").symlink_to("loop.nii.gz")
+    statuses = {name: row.status for name, row in run(tmp_path / "scans", None).items()}
+    refused = dict.fromkeys(("blank", "loop"), "refused")
+    assert statuses == {"whole": "imputed", "flat": "left aside", **refused}
+
+
+def test_a_single_file_is_known_again_by_the_record_beside_it(case, tmp_path):
+    scan = tmp_path / "scan.nii.gz"
+    write_volume(case().image, scan)
+    for further, second in ((["record"], "kept"), ([], "refused")):
+        out = tmp_path / f"out{len(further)}.nii.gz"
+        statuses = [run(scan, out, further=further)["scan"].status for _ in range(2)]
+        assert statuses == ["imputed", second]
+    other = Order(LINEAR.load, imputation_params(count=1))
+    assert run(scan, tmp_path / "out1.nii.gz", other)["scan"].status == "refused"
+
+
+def test_what_a_dead_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    living = storage._beside(tmp_path / "a.nrrd")
+    dead = living.with_name(living.name.replace(f"-{os.getpid()}-", f"-{gone.pid}-"))
+    living.mkdir()
+    dead.mkdir()
+    assert storage.remove_unfinished(tmp_path, "b.nrrd") == 0
+    assert storage.remove_unfinished(tmp_path) == 1
+    assert list(tmp_path.iterdir()) == [living]

@@ -74,7 +74,7 @@ def imputed(data, acquired_case, splits, imputation_params, tiny_parameters):
     """Promises of all cases by a classical method and by the network."""
     models = ModelsDataset(path=str(data / "06_models/tiny/S_x4")).load()
     params = imputation_params(methods=["shape_based", MODEL], cases="all", through_plane="S")
-    given = (acquired_case, splits, models, params.methods, params, tiny_parameters, {})
+    given = (acquired_case, splits, models, params.methods, params, tiny_parameters, {}, {})
     return impute_cases(*given)[0]
 
 

@@ -55,7 +55,7 @@ def adapted(untrained):
 def fill(acquired_case, splits, tiny_parameters):
     def promise(params, models=None):
         return impute_cases(
-            acquired_case, splits, models or {}, params.methods, params, tiny_parameters, {}
+            acquired_case, splits, models or {}, params.methods, params, tiny_parameters, {}, {}
         )
 
     return promise

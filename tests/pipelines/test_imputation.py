@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from slicefill.imputation.methods.super_resolution.networks import build_generat
 from slicefill.imputation.methods.super_resolution.params import NetworkParams
 from slicefill.params import SERIAL
 from slicefill.pipelines.imputation.nodes import impute_cases, verify_imputed
+from slicefill.pipelines.imputation.sorting import sort_cases
+from slicefill.simulation.subsampling import subsample
 from slicefill.types import Promise
 
 
@@ -25,7 +28,7 @@ def fill(splits, tiny_parameters):
 
     def promise(acquired_case, params, models=None):
         return impute_cases(
-            acquired_case, splits, models or {}, params.methods, params, tiny_parameters, {}
+            acquired_case, splits, models or {}, params.methods, params, tiny_parameters, {}, {}
         )
 
     return promise
@@ -68,6 +71,29 @@ def test_nothing_is_read_before_a_promise_is_kept(params, fill):
 
     acquired_case = {name: Promise(unkept, name) for name in "abc"}
     assert len(fill(acquired_case, params())[0]) == 4
+
+
+def test_a_case_that_would_become_too_large_is_refused_before_any_is_imputed(
+    acquired_case, splits, params, tiny_parameters, subsampling
+):
+    """Of 4 slices, 2 in each interval make 10; the record alone says so."""
+    rule, keep_all = params(methods=["linear"], most_slices=9), subsampling(factor=1, axis="auto")
+
+    def unread():
+        pytest.fail("voxels were read to know how many there are")
+
+    known = {
+        name: Promise(unread, name, partial(dict, subsample(promise.make(), keep_all).record))
+        for name, promise in acquired_case.items()
+    }
+    dense, refused = sort_cases(known, splits, rule)
+    assert (dense, list(refused)) == ({}, ["b", "c"])
+    assert "expected at most 9 slices" in refused["b"]
+    assert "found 10 slices" in refused["b"]
+    assert "GB" in refused["b"]
+    given = (splits, {}, rule.methods, rule, tiny_parameters, dense)
+    assert list(impute_cases(acquired_case, *given, {"b": "too large"})[0]) == ["linear/c"]
+    assert sort_cases(acquired_case, splits, params(most_slices=10)) == ({}, {})
 
 
 @pytest.mark.parametrize(

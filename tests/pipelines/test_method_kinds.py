@@ -89,7 +89,7 @@ def parameters(tiny_parameters):
 def impute(acquired_case, splits, imputation_params, parameters):
     def make(names, models=None, **changes):
         rule = imputation_params(through_plane="auto", count=2, **changes)
-        return impute_cases(acquired_case, splits, models or {}, names, rule, parameters, {})
+        return impute_cases(acquired_case, splits, models or {}, names, rule, parameters, {}, {})
 
     return make
 

@@ -3,14 +3,12 @@
 from collections.abc import Callable
 from functools import partial
 
-from slicefill.batch.tasks import Plan, Task
+from slicefill.batch.tasks import HIDDEN, Plan, Task
 from slicefill.imputation.impute import Imputer, learned_imputer
 from slicefill.imputation.methods.pretrained import PRETRAINED
 from slicefill.io.checkpoints import StateFile
 from slicefill.params import ImputationParams
 from slicefill.types import Case, Checkpoint, Promise
-
-_FOLDER = ".slicefill"  # in the folder of outputs: adapted weights, and the state of adapting
 
 
 def adapted_loader(
@@ -40,7 +38,7 @@ def adapted_loader(
     start = load_pretrained()
     cases = {name: _promise(task) for name, task in plan.tasks.items() if _is_good(task)}
     scans = Scans(cases, {name: name for name in cases})
-    folder = None if plan.folder is None else plan.folder / _FOLDER
+    folder = None if plan.folder is None else plan.folder / HIDDEN
     kept = None if folder is None else StateFile(folder / "adapted.pt")
     own = adaptation_fingerprint(scans, start, rule)
     checkpoint = kept.load() if kept else None

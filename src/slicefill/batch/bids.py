@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from slicefill.fingerprint import fingerprint
-from slicefill.geometry import through_plane_axis
+from slicefill.batch.one_scan import (
+    impute_named,
+    read_scan,
+    rule_fingerprint,
+    scan_fingerprint,
+    why_dense,
+)
 from slicefill.imputation.choice import doubt
-from slicefill.imputation.grids import is_dense
-from slicefill.imputation.impute import Imputer, impute_case
-from slicefill.ingestion.checks import BadCase
+from slicefill.imputation.impute import Imputer
+from slicefill.ingestion.checks import ONE_SLICE, BadCase, OneSlice
 from slicefill.ingestion.found import RawCase
-from slicefill.ingestion.integrity import checksum
 from slicefill.ingestion.layouts.bids import find_labels, match_label
-from slicefill.ingestion.reading import read_raw_case
 from slicefill.io.bids_derivatives import (
     IMPUTED,
     Derivative,
@@ -24,7 +24,6 @@ from slicefill.io.bids_derivatives import (
     written_fingerprint,
 )
 from slicefill.params import ImputationParams
-from slicefill.params.ingestion import own_scans
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,8 @@ def impute_scans(
             derivative = Derivative(image, match_label(image, labels), bids, out)
             _claim(derivative, taken)
             yield _impute(derivative, imputer, params)
+        except OneSlice:
+            yield Outcome(image, "left aside", ONE_SLICE)
         except BadCase as error:
             place = f"{error.file.name}: " if error.file not in (None, image) else ""
             words = f"{place}expected {error.expected}, found {error.found}; {error.remedy}"
@@ -92,19 +93,17 @@ def _claim(derivative: Derivative, taken: set[Path]) -> None:
 
 def _impute(derivative: Derivative, imputer: Imputer, params: ImputationParams) -> Outcome:
     image, label = derivative.image, derivative.label
-    inputs = [checksum([path]) for path in (image, label) if path]
-    own = fingerprint(inputs, imputer.fingerprint, params.decisive)
-    if written_fingerprint(derivative) == own:
+    raw = RawCase(image.name, image, label)
+    own = scan_fingerprint(raw, rule_fingerprint(imputer, params))
+    if own and written_fingerprint(derivative) == own:
         return Outcome(image, "unchanged")
-    case = read_raw_case(RawCase(image.name, image, label), own_scans())
-    axis = through_plane_axis(case.image.affine, params.through_plane)
-    if is_dense(case.image.spacing, axis, params):
-        apart = f"its slices are {case.image.spacing[axis]:.3g} mm apart, which is as asked for"
-        return Outcome(image, "left aside", apart)
-    rng = np.random.default_rng([params.seed, *image.name.encode()])  # whatever the order
-    imputed = impute_case(case, imputer, params, rng)
+    case = read_scan(raw, params)
+    if dense := why_dense(case, params):
+        return Outcome(image, "left aside", dense)
+    imputed = impute_named(image.name, case, imputer, params)
     write_derivative(derivative, imputed, own)
-    spacing = f"{case.image.spacing[axis]:.3g} to {imputed.record['slice_spacing_mm']:.3g} mm"
+    before = case.image.spacing[imputed.record["axis"]]
+    spacing = f"{before:.3g} to {imputed.record['slice_spacing_mm']:.3g} mm"
     doubted = doubt(imputed.record["choice"])
     look = f"; look at it: {doubted}" if doubted else ""
     without = "" if label else ", no label map"

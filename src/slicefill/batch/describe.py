@@ -6,7 +6,7 @@ import numpy as np
 from slicefill.geometry import through_plane_axis
 from slicefill.imputation.grids import refuse_too_much, wanted_grid
 from slicefill.imputation.orthogonal import SHEARED, is_refused_by_itk
-from slicefill.ingestion.checks import BadCase
+from slicefill.ingestion.checks import BadCase, about, check_varies
 from slicefill.ingestion.layouts import RawCase
 from slicefill.ingestion.reading import read_raw_case
 from slicefill.params import ImputationParams
@@ -28,6 +28,8 @@ def describe_scan(raw: RawCase) -> dict[str, str]:
         BadCase: If it would be refused.
     """
     case = read_raw_case(raw, own_scans())
+    with about(raw.id, raw.place):
+        check_varies(case.image)
     image, params = case.image, ImputationParams()
     axis = through_plane_axis(image.affine, params.through_plane)
     described = {
@@ -93,8 +95,6 @@ def _oddities(case: Case, axis: int) -> list[str]:
         odd.append(f"{image.stored.shape[3]} channels: all are imputed by the motion of the first")
     if image.stored.shape[axis] < 4:
         odd.append(f"only {image.stored.shape[axis]} slices")
-    if image.stored.min() == image.stored.max():
-        odd.append("every voxel is the same")
     return odd
 
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from slicefill.batch.tasks import real
 from slicefill.ingestion import layouts
 from slicefill.ingestion.layouts import Found, RawCase
 from slicefill.params.ingestion import own_scans
@@ -31,7 +32,7 @@ def find_scans(
         ValueError: If label maps cannot be paired with scans.
     """
     with layouts.find_scans(source, own_scans()) as found:
-        if out is not None and out.is_dir() and out.resolve().is_relative_to(source.resolve()):
+        if out is not None and out.is_dir() and real(out).is_relative_to(real(source)):
             _leave_out(found, source, out)
         cases = found.cases
         if label is not None:
@@ -42,17 +43,17 @@ def find_scans(
 
 
 def _leave_out(found: Found, source: Path, out: Path) -> None:
-    folder = out.resolve()
-    if folder == source.resolve():
+    folder = real(out)
+    if folder == real(source):
         msg = f"{out}: expected another folder than that of the scans; nothing was written"
         raise ValueError(msg)
-    found.cases[:] = [c for c in found.cases if not c.place.resolve().is_relative_to(folder)]
+    found.cases[:] = [c for c in found.cases if not _lies_in(c.place, folder)]
     found.left_aside[:] = [a for a in found.left_aside if not _lies_in(a.path, folder)]
     found.refused[:] = [e for e in found.refused if e.file is None or not _lies_in(e.file, folder)]
 
 
 def _lies_in(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder)
+    return real(path).is_relative_to(folder)
 
 
 def _pair(cases: list[RawCase], label: Path) -> list[RawCase]:

@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slicefill.batch.left_over import REMEDY, rows_beside, table_row
-from slicefill.batch.table import Row, append_row, read_table
+from slicefill.batch.left_over import REMEDY, known_rows, rows_beside, table_row
+from slicefill.batch.one_scan import (
+    impute_named,
+    read_scan,
+    rule_fingerprint,
+    scan_fingerprint,
+    why_dense,
+)
+from slicefill.batch.table import Row, append_row
 from slicefill.batch.tasks import TABLE, Plan, Task
 from slicefill.execution.each import prepared, run_each
 from slicefill.execution.serial import MakeThenWrite
-from slicefill.fingerprint import fingerprint
 from slicefill.ingestion.checks import printable
 from slicefill.params import ExecutorParams, ImputationParams
 from slicefill.types import Case, Lazy
@@ -81,10 +87,9 @@ def impute_scans(
         ValueError: If the method cannot be prepared.
     """
     own = order.load(order.params)  # what cannot be prepared is refused now, not scan by scan
-    determined = fingerprint(own.fingerprint, order.params.decisive)
-    imputer = Lazy(partial(order.load, order.params), determined)
+    imputer = Lazy(partial(order.load, order.params), rule_fingerprint(own, order.params))
     table = None if plan.folder is None else plan.folder / TABLE
-    known = {} if table is None else read_table(table)
+    known = known_rows(plan)
     work = MakeThenWrite(partial(_make, imputer, order, known), partial(_write, table))
     rows: dict[str, Row] = {}
 
@@ -145,25 +150,22 @@ def _make(
     imputer: "Lazy[Imputer]", order: Order, known: Mapping[str, Row], name: str, task: Task
 ) -> _Made:
     """Read and impute a scan; or say why there is nothing to write."""
-    from slicefill.imputation.grids import refuse_too_much
-    from slicefill.ingestion.checks import BadCase, about
-    from slicefill.ingestion.reading import read_raw_case
-    from slicefill.params.ingestion import own_scans
+    from slicefill.ingestion.checks import ONE_SLICE, BadCase, OneSlice
 
     began = time.monotonic()
     row = Row(name, "failed", *task.inputs)
     try:
-        own = scan_fingerprint(task, imputer.fingerprint)
+        own = scan_fingerprint(task.raw, imputer.fingerprint)
         settled, stale = find_made(task, own, known, overwrite=order.overwrite)
         if settled is not None and settled.status == "kept":
             return _Made(task, None, settled)
-        case = read_raw_case(task.raw, own_scans())  # a damaged scan is refused for that
+        case = read_scan(task.raw, order.params)  # a damaged scan is refused for that
         if settled is not None:
             return _Made(task, None, settled)
-        with about(name, task.raw.place):
-            refuse_too_much(case, order.params)
+    except OneSlice:
+        return _Made(task, None, replace(row, status="left aside", reason=ONE_SLICE))
     except BadCase as error:
-        return _Made(task, None, replace(row, status="refused", reason=str(error)))
+        return _Made(task, None, replace(row, status="refused", reason=error.told))
     row = replace(row, fingerprint=own, output=task.outputs["image"].name)
     made, row = impute_scan(case, prepared(imputer), order.params, row)
     return _Made(task, made, replace(row, seconds=time.monotonic() - began), stale)
@@ -174,8 +176,6 @@ def impute_scan(
 ) -> tuple[Case | None, Row]:
     """Impute one case; None where there is nothing to impute."""
     from slicefill.geometry import through_plane_axis
-    from slicefill.imputation.grids import is_dense
-    from slicefill.imputation.impute import impute_case
     from slicefill.imputation.orthogonal import SHEARED, is_refused_by_itk
 
     axis = through_plane_axis(case.image.affine, params.through_plane)
@@ -185,11 +185,9 @@ def impute_scan(
         spacing_in=_times(case.image.spacing),
         slices_in=case.image.stored.shape[axis],
     )
-    if is_dense(case.image.spacing, axis, params):
-        reason = f"slices {case.image.spacing[axis]:.3g} mm apart are dense enough already"
+    if reason := why_dense(case, params):
         return None, replace(described, status="dense already", output="", reason=reason)
-    rng = np.random.default_rng([params.seed, *row.case.encode()])
-    made = impute_case(case, imputer, params, rng)
+    made = impute_named(row.case, case, imputer, params)
     believed = [each["confidence"] for each in made.record["slices"] if "confidence" in each]
     means = [each for each in believed if each is not None]
     return made, replace(
@@ -238,22 +236,6 @@ def _write_dicom(case: Case, task: Task, folder: Path) -> None:
     series = write_series(case, source_files(task.raw.image), folder)
     if case.label is not None:
         write_seg(case.label, series, task.outputs["seg"])
-
-
-def scan_fingerprint(task: Task, rule: str) -> str:
-    """Return the fingerprint of what is made of a scan: its files, the method, the parameters.
-
-    Of files that cannot be read it is "": their reader says why.
-    """
-    from slicefill.ingestion.companions import source_files
-    from slicefill.ingestion.integrity import checksum
-
-    raw = task.raw
-    try:
-        label = checksum(source_files(raw.label)) if raw.label else ""
-        return fingerprint(checksum(source_files(raw.image)), label, rule)
-    except OSError:
-        return ""
 
 
 def _failed(task: Task, failure: Any) -> Row:

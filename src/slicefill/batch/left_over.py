@@ -1,14 +1,43 @@
 """What a table says of scans whose outputs an earlier call made and this one does not."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from slicefill.batch.table import MADE, Row
-from slicefill.batch.tasks import Plan
+from slicefill.batch.table import MADE, Row, read_table
+from slicefill.batch.tasks import HIDDEN, TABLE, Plan, Task, real
+from slicefill.io.storage import remove_unfinished
 
 REMEDY = "name another output, or --overwrite"
 """How a refusal ends where the output of an earlier call stays, and its row with it."""
+
+
+def known_rows(plan: Plan) -> dict[str, Row]:
+    """Return what earlier calls made of the scans of a plan, by case.
+
+    In a folder the table says so; of a single file, the record beside it, if one was written.
+    """
+    if plan.folder is not None:
+        return read_table(plan.folder / TABLE)
+    rows = {name: _recorded(name, task) for name, task in plan.tasks.items()}
+    return {name: row for name, row in rows.items() if row is not None}
+
+
+def _recorded(name: str, task: Task) -> Row | None:
+    try:
+        own = json.loads(task.record.read_bytes())["fingerprint"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return Row(name, "imputed", *task.inputs, output=task.outputs["image"].name, fingerprint=own)
+
+
+def remove_unfinished_outputs(plan: Plan) -> int:
+    """Remove what calls that were killed left half written where a plan writes; how many files."""
+    if plan.folder is not None:
+        return sum(map(remove_unfinished, [plan.folder, plan.folder / HIDDEN]))
+    outputs = [path for task in plan.tasks.values() for path in task.outputs.values()]
+    return sum(remove_unfinished(path.parent, path.name) for path in outputs)
 
 
 def table_row(row: Row, known: Mapping[str, Row]) -> Row:
@@ -56,4 +85,4 @@ def _belongs(row: Row, plan: Plan) -> bool:
     source = plan.source
     if source is None or not source.is_dir():
         return False
-    return Path(row.input).resolve().is_relative_to(source.resolve())
+    return real(Path(row.input)).is_relative_to(real(source))

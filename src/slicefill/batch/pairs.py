@@ -1,7 +1,7 @@
 """Imputed cases and what they were imputed from, in whatever form either lies on disk."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -114,6 +114,31 @@ def open_sources(against: Path, label: Path | None) -> Iterator[Mapping[str, Sou
     else:
         with find_scans(against, label) as found:
             yield {raw.id: partial(_read_scan, raw) for raw in found.cases}
+
+
+def match_sources(
+    outputs: Sequence[Output], sources: Mapping[str, SourceReader], output: Path, against: Path
+) -> dict[str, SourceReader | None]:
+    """Return the reader of the source of each output, by the output's name; None without one.
+
+    One output and one source belong together whatever they are called.
+
+    Raises:
+        ValueError: If several outputs have one source, or no name of them is one of a source.
+    """
+    if not outputs:  # all are left over
+        return {}
+    if len(sources) == 1 and len(outputs) == 1:
+        return {outputs[0].name: next(iter(sources.values()))}
+    if len(sources) == 1:
+        msg = f"{output} holds {len(outputs)} cases, but {against} is one; give the folder of them"
+        raise ValueError(msg)
+    matched = {each.name: sources.get(each.case or "") for each in outputs}
+    if not any(matched.values()):
+        names = ", ".join(each.name for each in outputs[:3])
+        msg = f"{against}: expected scans named as in {output} ({names}), found none of them"
+        raise ValueError(msg)
+    return matched
 
 
 def _case_folders(output: Path) -> list[Path]:

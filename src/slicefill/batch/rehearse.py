@@ -4,12 +4,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from slicefill.batch.impute import Order, find_made, impute_scan, scan_fingerprint
-from slicefill.batch.table import Row, read_table
-from slicefill.batch.tasks import TABLE, Plan, Task
-from slicefill.fingerprint import fingerprint
+from slicefill.batch.impute import Order, find_made, impute_scan
+from slicefill.batch.left_over import known_rows
+from slicefill.batch.one_scan import read_scan, rule_fingerprint, scan_fingerprint
+from slicefill.batch.table import Row
+from slicefill.batch.tasks import Plan, Task
 from slicefill.geometry import slices_back, slices_first, through_plane_axis
-from slicefill.imputation.grids import refuse_too_much, wanted_grid
+from slicefill.imputation.grids import wanted_grid
 from slicefill.imputation.impute import Imputer
 from slicefill.types import Case, Volume
 
@@ -23,11 +24,11 @@ def rehearse_scans(plan: Plan, order: Order, say: Callable[[str], None]) -> Mapp
         The rows; `imputed` means that it would be.
     """
     imputer = order.load(order.params)
-    known = {} if plan.folder is None else read_table(plan.folder / TABLE)
+    known, rule = known_rows(plan), rule_fingerprint(imputer, order.params)
     rows = {}
     for name, task in plan.tasks.items():
-        rule = fingerprint(imputer.fingerprint, order.params.decisive)
-        row, _ = find_made(task, scan_fingerprint(task, rule), known, overwrite=order.overwrite)
+        own = scan_fingerprint(task.raw, rule) if name in known else ""  # else nothing to compare
+        row, _ = find_made(task, own, known, overwrite=order.overwrite)
         rows[name] = row or _rehearse(task, imputer, order, say)
         if row is not None:
             say(f"{name}: {'there already' if row.status == 'kept' else row.reason}")
@@ -35,20 +36,20 @@ def rehearse_scans(plan: Plan, order: Order, say: Callable[[str], None]) -> Mapp
 
 
 def _rehearse(task: Task, imputer: Imputer, order: Order, say: Callable[[str], None]) -> Row:
-    from slicefill.ingestion.checks import about
-    from slicefill.ingestion.reading import read_raw_case
-    from slicefill.params.ingestion import own_scans
+    from slicefill.ingestion.checks import ONE_SLICE, BadCase, OneSlice
 
     row = Row(task.raw.id, "refused", *task.inputs)
     try:
-        case = read_raw_case(task.raw, own_scans())
-        with about(task.raw.id, task.raw.place):
-            refuse_too_much(case, order.params)
+        case = read_scan(task.raw, order.params)
         axis = through_plane_axis(case.image.affine, order.params.through_plane)
         few = Case(_middle(case.image, axis), case.label and _middle(case.label, axis))
         began = time.monotonic()
         _, row = impute_scan(few, imputer, order.params, row)
         seconds = time.monotonic() - began
+    except OneSlice:
+        row = replace(row, status="left aside", reason=ONE_SLICE)
+    except BadCase as error:
+        row = replace(row, reason=error.told)
     except Exception as error:  # as in a call that writes: the others go on
         row = replace(row, reason=str(error))
     if row.status != "imputed":

@@ -9,7 +9,9 @@ from typing import Literal
 
 from slicefill.ingestion.checks import printable
 
-Status = Literal["begun", "imputed", "kept", "dense already", "refused", "failed", "left over"]
+Status = Literal[
+    "begun", "imputed", "kept", "dense already", "refused", "failed", "left aside", "left over"
+]
 MADE: tuple[Status, ...] = ("imputed", "kept")
 """What a scan's status is where its output is of the last call."""
 
@@ -22,7 +24,8 @@ class Row:
         case: Its id.
         status: `begun`, and not finished; `imputed`; `kept`, imputed by an earlier call; `dense
             already`, nothing to do; `refused`, its files are at fault; `failed`, anything else;
-            `left over`, imputed by an earlier call from a scan that the last one did not find.
+            `left aside`, one slice alone; `left over`, imputed by an earlier call from a scan that
+            the last one did not find.
         input: The file, or the folder of a DICOM series.
         input_label: Its label map, or "".
         output: The imputed image, a name in the folder of the table. Where `status` is not

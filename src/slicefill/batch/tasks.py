@@ -1,5 +1,6 @@
 """Where the outputs of a scan go: one file in, one file out; a folder in, a folder out."""
 
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ FURTHER = ("mask", "confidence", "record", "dicom")
 ENDING = "_isotropic"
 TABLE = "slicefill.csv"
 """The table of what was made, in a folder of outputs."""
+HIDDEN = ".slicefill"
+"""In a folder of outputs: adapted weights, and the state of adapting."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +38,20 @@ class Task:
         return printable(str(self.raw.place)), printable(str(self.raw.label or ""))
 
     @property
+    def record(self) -> Path:
+        """Where the record is, if one is written."""
+        return _name(self.outputs["image"], self.raw, ("record",))["record"]
+
+    @property
     def others(self) -> list[Path]:
         """Files that an earlier call may have written of this scan, and this one does not."""
         all_of_them = _name(self.outputs["image"], self.raw, ("label", *FURTHER))
-        inputs = {file.resolve() for file in _files(self.raw)}
+        inputs = {real(file) for file in _files(self.raw)}
         inputs |= {folder for file in inputs for folder in file.parents}
         return [
             path
             for what, path in all_of_them.items()
-            if what not in self.outputs and path.resolve() not in inputs
+            if what not in self.outputs and real(path) not in inputs
         ]
 
 
@@ -69,6 +77,11 @@ class Plan:
     def place(self) -> Path:
         """Where a reader looks: the folder, or the one image."""
         return self.folder or next(iter(self.tasks.values())).outputs["image"]
+
+
+def real(path: Path) -> Path:
+    """Return a path without links; unlike `Path.resolve`, of a link that leads to itself, too."""
+    return Path(os.path.realpath(path))
 
 
 def make_plan(
@@ -165,9 +178,9 @@ def _name(image: Path, raw: RawCase, further: Collection[str]) -> dict[str, Path
 
 
 def _refuse_inputs(cases: Sequence[RawCase], outputs: Iterable[Path]) -> None:
-    inputs = {file.resolve() for raw in cases for file in _files(raw)}
+    inputs = {real(file) for raw in cases for file in _files(raw)}
     for path in outputs:
-        if path.resolve() in inputs:
+        if real(path) in inputs:
             msg = f"{path}: expected another name than that of the input; nothing was written"
             raise ValueError(msg)
 

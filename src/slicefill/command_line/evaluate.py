@@ -62,15 +62,15 @@ def _score(
     arguments: argparse.Namespace,
 ) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
     """Return the scores, and the reason of each failure, by the name of the output."""
-    from slicefill.batch.pairs import list_outputs, open_sources
+    from slicefill.batch.pairs import list_outputs, match_sources, open_sources
     from slicefill.metrics.matching import score_against_truth
 
     scores, failed = {}, {}
     outputs = list_outputs(arguments.imputed)
     with open_sources(arguments.truth, arguments.label) as truths:
-        only = next(iter(truths.values())) if len(truths) == len(outputs) == 1 else None
+        matched = match_sources(outputs, truths, arguments.imputed, arguments.truth)
         for output in outputs:
-            read = only or truths.get(output.case or "")
+            read = matched[output.name]
             try:
                 if read is None:
                     failed[output.name] = f"TRUTH has no scan {output.case}"

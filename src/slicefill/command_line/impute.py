@@ -132,7 +132,7 @@ def _plan(arguments: argparse.Namespace, found: "Found") -> "Plan":
     arguments.record |= arguments.exact or arguments.orthogonal
     further = [name for name in FURTHER if getattr(arguments, name)]
     plan = make_plan(arguments.source, arguments.out, found.cases, further)
-    return replace(plan, refused={error.case: str(error) for error in found.refused})
+    return replace(plan, refused={error.case: error.told for error in found.refused})
 
 
 def _order(arguments: argparse.Namespace, plan: "Plan") -> "Order":
@@ -155,6 +155,7 @@ def _work(arguments: argparse.Namespace, plan: "Plan") -> Mapping[str, "Row"]:
     from tqdm import tqdm
 
     from slicefill.batch.impute import impute_scans
+    from slicefill.batch.left_over import remove_unfinished_outputs
     from slicefill.params import SERIAL, ExecutorParams
 
     executor = SERIAL
@@ -162,6 +163,9 @@ def _work(arguments: argparse.Namespace, plan: "Plan") -> Mapping[str, "Row"]:
         executor = ExecutorParams(
             kind="processes", workers=arguments.jobs, scheduler=None, attempts=2
         )
+
+    if unfinished := remove_unfinished_outputs(plan):
+        _say(arguments, f"removed {unfinished} unfinished output(s) of a call that was killed")
 
     def report(row: "Row") -> None:
         wrong = row.status in ("refused", "failed")
@@ -208,7 +212,7 @@ def _conclude(
     from slicefill.ingestion.found import group_left_aside
 
     for error in found.refused:
-        print(f"{error.case}: refused: {error}", file=sys.stderr)
+        print(f"{error.case}: refused: {error.told}", file=sys.stderr)
     statuses = [row.status for row in rows.values()]
     refused = statuses.count("refused") + len(found.refused)
     failed = statuses.count("failed")
@@ -218,10 +222,12 @@ def _conclude(
         would = "to impute" if arguments.dry_run else "imputed"
         words = [f"{statuses.count('imputed')} {would}", f"{statuses.count('kept')} there already"]
         words.append(f"{statuses.count('dense already')} dense already")
-        words += [f"{refused} refused", f"{failed} failed", f"{len(found.left_aside)} left aside"]
+        aside = len(found.left_aside) + statuses.count("left aside")
+        words += [f"{refused} refused", f"{failed} failed", f"{aside} left aside"]
         told = ", ".join(word for word in words if not word.startswith("0 "))
         total = len(rows) + len(found.refused)
         print(f"{total} scan{'s' * (total != 1)}: {told or 'none'}; {seconds:.1f} s")
         if {"imputed", "kept"} & set(statuses) and not arguments.dry_run:
             print(f"results: {plan.place.resolve()}")
-    return CASES_LEFT_OUT if refused or failed else 0
+    nothing = set(statuses) == {"left aside"}  # every scan has one slice
+    return CASES_LEFT_OUT if refused or failed or nothing else 0

@@ -40,7 +40,7 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
         with find_scans(arguments.source) as found:
             refused = [each for each in found.cases if not _describe(each)]
             for error in found.refused:
-                print(f"{error.case}: refused: {error}", file=sys.stderr)
+                print(f"{error.case}: refused: {error.told}", file=sys.stderr)
             for aside in found.left_aside:
                 print(f"left aside: {aside.path.name}: {aside.reason}")
     except (BadCase, ValueError, OSError) as error:
@@ -51,13 +51,15 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
 def _describe(raw: "RawCase") -> bool:
     """Print what a scan is; whether it can be imputed."""
     from slicefill.batch.describe import describe_scan
-    from slicefill.ingestion.checks import BadCase
+    from slicefill.ingestion.checks import ONE_SLICE, BadCase, OneSlice
 
     print(raw.id)
     try:
         for name, value in describe_scan(raw).items():
             print(f"  {name:<12} {value}")
+    except OneSlice:
+        print(f"  left aside   {ONE_SLICE}")
     except BadCase as error:
-        print(f"  refused      {error}")
+        print(f"  refused      {error.told}")
         return False
     return True

@@ -2,7 +2,7 @@
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -76,13 +76,13 @@ def _run(verify: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
 
 def _verify(output: Path, against: Path, label: Path | None) -> int:
     """Print a line per case and a summary; the exit status."""
-    from slicefill.batch.pairs import list_left_over, list_outputs, open_sources
+    from slicefill.batch.pairs import list_left_over, list_outputs, match_sources, open_sources
 
     verdicts = []
     try:
         outputs, left = list_outputs(output), list_left_over(output)
         with open_sources(against, label) as sources:
-            readers = _match(outputs, sources, output, against)
+            readers = match_sources(outputs, sources, output, against)
             for each in outputs:
                 verdicts.append(_compare(each, readers[each.name]))
                 _print_verdict(each.name, verdicts[-1])
@@ -100,28 +100,6 @@ def _verify(output: Path, against: Path, label: Path | None) -> int:
     stale = f", {len(left)} left over from an earlier run" if left else ""
     print(f"{counts[_OK]} of {len(outputs)} cases ok{changed}{stale}{ignored}")
     return int(counts[_DIFFERS] > 0 or not outputs)
-
-
-def _match(
-    outputs: "list[Output]",
-    sources: Mapping[str, Callable[[bool], Any]],
-    output: Path,
-    against: Path,
-) -> dict[str, Callable[[bool], Any] | None]:
-    """Return the reader of the source of each output, by the output's name."""
-    if not outputs:  # all are left over
-        return {}
-    if len(sources) == 1 and len(outputs) == 1:
-        return {outputs[0].name: next(iter(sources.values()))}
-    if len(sources) == 1:
-        msg = f"{output} holds {len(outputs)} cases, but {against} is one; give the folder of them"
-        raise UsageError(msg)
-    matched = {each.name: sources.get(each.case or "") for each in outputs}
-    if not any(matched.values()):
-        names = ", ".join(each.name for each in outputs[:3])
-        msg = f"{against}: expected scans named as in {output} ({names}), found none of them"
-        raise UsageError(msg)
-    return matched
 
 
 class _Verdict(NamedTuple):

@@ -38,9 +38,12 @@ def _left_out(name: str, catalog: DataCatalog) -> list[str]:
         report = catalog.load(name)
         rows = report[report["outcome"] == "refused"].itertuples(index=False)
         return [
-            f"refused: {row.case}: expected {row.expected}, found {row.found}; {row.remedy}"
+            f"refused: {row.case}{f': {row.file}' * bool(row.file)}: "
+            f"expected {row.expected}, found {row.found}; {row.remedy}"
             for row in rows
         ]
+    if name == "refused_cases":
+        return [f"refused: {case}: {reason}" for case, reason in catalog.load(name).items()]
     if name in _UNSCORED:
         rows = catalog.load(name).itertuples(index=False)
         return [f"{name}: {case} was not scored: {reason}" for case, reason in rows]

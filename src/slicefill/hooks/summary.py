@@ -20,6 +20,7 @@ from slicefill.training.ranks import machine_rank
 
 logger = logging.getLogger(__name__)
 _REPORTS = ("report", "comparison_report", "tuning_report")
+_REASONS = ("ingestion_report", "refused_cases")
 _MODELS = ("models", "segmentation_models", "released_weights")
 
 
@@ -134,9 +135,10 @@ def _left_out(results: _Results) -> list[str]:
     report = results.load("ingestion_report", pd.DataFrame({"outcome": [], "files": []}))
     files = report.groupby("outcome")["files"].sum()
     refused, aside = (int(files.get(how, 0)) for how in (REFUSED, LEFT_ASIDE))
+    refused += len(results.load("refused_cases", {}))
     counts = {"refused": refused, "failed": results.failures(), "left aside": aside}
     words = [f"{count} {how}" for how, count in counts.items() if count]
-    why = [_place(results.find("ingestion_report"))] if refused else []
+    why = [_place(each) for each in results.places(_REASONS)] * bool(refused)
     return [f"{', '.join(words)}; the log says why", *why] if words else []
 
 

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from slicefill.geometry import AxisName, placing_error, through_plane_axis
 from slicefill.types import Array, Volume
 
+ONE_SLICE = "one slice: nothing lies between slices"
+"""Why a case is left aside."""
 _FLAT = 1e-4  # volume of the cell spanned by the three unit axes; 1 when they are orthogonal
 
 
@@ -25,13 +27,24 @@ def check_voxel_type(dtype: np.dtype) -> None:
         )
 
 
+def check_varies(volume: Volume) -> None:
+    """Refuse an image of which all voxels are the same."""
+    if volume.stored.min() == volume.stored.max():
+        raise BadCase(
+            expected="voxels that differ",
+            found=f"{volume.stored.flat[0]} in every voxel",
+            remedy="export the scan again, or leave the case out: it shows nothing",
+        )
+
+
 def check_shape(shape: tuple[int, ...]) -> None:
     """Refuse 2D images and empty axes."""
     if len(shape) < 3 or min(shape) < 1:
+        flat = len(shape) < 3
         raise BadCase(
             expected="a volume of three axes",
             found=f"shape {_times(shape)}",
-            remedy="join the slices of one scan in one file",
+            remedy=f"{'join the slices of one scan in one file' if flat else 'export it again'}",
         )
 
 
@@ -128,11 +141,15 @@ def check_finite(volume: Volume, remedy: str = _REPLACE) -> None:
 
 
 def check_slices(volume: Volume, name: AxisName) -> None:
-    """Refuse a volume without an interval: fewer than 2 slices along the through-plane axis."""
+    """Refuse a volume without an interval: fewer than 2 slices along the through-plane axis.
+
+    Raises:
+        OneSlice: Where others are imputed, such a case is left aside.
+    """
     axis = through_plane_axis(volume.affine, name)
     count = volume.stored.shape[axis]
     if count < 2:
-        raise BadCase(
+        raise OneSlice(
             expected=f"2 slices or more along the through-plane axis ({name}: array axis {axis})",
             found=f"{count}",
             remedy="leave the case out; a Kedro run takes the axis across slices: --params axis=S",
@@ -227,10 +244,21 @@ class BadCase(ValueError):  # noqa: N818 - it names a case, not a slip of ours
         self.file = file
 
     def __str__(self) -> str:
-        name = self.file and printable(self.file.name)
-        where = ": ".join(part for part in (self.case, name) if part)
+        return f"{self.case}: {self.told}" if self.case else self.told
+
+    @property
+    def told(self) -> str:
+        """What is wrong and what to do, with the file's name where it is not that of the case."""
+        name = printable(self.file.name) if self.file else ""
         told = f"expected {self.expected}, found {self.found}; {self.remedy}"
-        return f"{where}: {told}" if where else told
+        return f"{name}: {told}" if name not in ("", self.case) else told
+
+
+class OneSlice(BadCase):
+    """A case of one slice, such as a localizer: there is nothing between slices.
+
+    Beside cases that can be used it is left aside, which is no failure.
+    """
 
 
 def printable(name: str) -> str:

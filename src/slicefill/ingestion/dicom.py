@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slicefill.ingestion import checks
-from slicefill.ingestion.checks import BadCase, about, reading
+from slicefill.ingestion.checks import BadCase, OneSlice, about, reading
 from slicefill.ingestion.dicom_frames import Frame, read_frames
 from slicefill.ingestion.dicom_sorting import sort_dicom
 from slicefill.ingestion.itk import LPS_TO_RAS
@@ -98,7 +98,7 @@ def _stack(frames: Sequence[Frame]) -> tuple[Array, tuple[float, float]]:
 
 def _check_one_series(frames: Sequence[Frame]) -> None:
     if len(frames) < 2:
-        raise BadCase(
+        raise OneSlice(
             expected="2 slices or more", found=f"{len(frames)}", remedy="leave the case out"
         )
     for name in ("series", "size", "type"):

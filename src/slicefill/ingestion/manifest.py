@@ -13,10 +13,10 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from slicefill.geometry import anisotropy, through_plane_axis
-from slicefill.ingestion.checks import BadCase, about
+from slicefill.ingestion.checks import ONE_SLICE, BadCase, OneSlice, about, check_varies
 from slicefill.ingestion.companions import source_files
 from slicefill.ingestion.discovery import find_cases
-from slicefill.ingestion.found import RawCase, group_left_aside, relative
+from slicefill.ingestion.found import LeftAside, RawCase, group_left_aside, relative
 from slicefill.ingestion.integrity import checksum
 from slicefill.ingestion.reading import read_raw_case
 from slicefill.params import IngestionParams
@@ -54,19 +54,13 @@ def check_cases(folder: Path, params: IngestionParams) -> tuple[pd.DataFrame, pd
     if params.strict and found.refused:
         raise found.refused[0]
     drawn = _draw(found.cases, params)
-    rows, faults = [], [_fault(error, folder) for error in found.refused]
-    for raw in tqdm(drawn, desc="checking", unit="case"):
-        try:
-            rows.append(_row(raw, folder, params))
-        except BadCase as error:
-            if params.strict:
-                raise
-            # The error itself would keep the volumes in its traceback in memory.
-            faults.append(_fault(error, folder))
+    rows, faults, flat = _sort(drawn, folder, params)
+    faults += [_fault(error, folder) for error in found.refused]
     faults.sort(key=lambda fault: fault["case"])
-    aside = group_left_aside(found.left_aside, folder)
+    left = found.left_aside + flat
+    aside = group_left_aside(left, folder)
     _tell(aside, folder, {
-        "cases": len(rows), REFUSED: len(faults), LEFT_ASIDE: len(found.left_aside),
+        "cases": len(rows), REFUSED: len(faults), LEFT_ASIDE: len(left),
         "not drawn": len(found.cases) - len(drawn),
     })  # fmt: skip
     report = [*faults, *(_left_aside(*each) for each in aside)]
@@ -74,6 +68,28 @@ def check_cases(folder: Path, params: IngestionParams) -> tuple[pd.DataFrame, pd
         pd.DataFrame(rows, columns=MANIFEST_COLUMNS),
         pd.DataFrame(report, columns=REPORT_COLUMNS),
     )
+
+
+def _sort(
+    cases: list[RawCase], folder: Path, params: IngestionParams
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[LeftAside]]:
+    """Read cases; rows of good ones, faults, and those of one slice, left aside beside others."""
+    rows, faults, flat = [], [], []
+    for raw in tqdm(cases, desc="checking", unit="case"):
+        try:
+            rows.append(_row(raw, folder, params))
+        except BadCase as error:
+            if params.strict and not isinstance(error, OneSlice):
+                raise
+            # The error itself would keep the volumes in its traceback in memory.
+            fault = _fault(error, folder)
+            if isinstance(error, OneSlice):
+                flat.append((LeftAside(raw.place, ONE_SLICE), fault))
+            else:
+                faults.append(fault)
+    if not rows:
+        faults += [fault for _, fault in flat]
+    return rows, faults, [aside for aside, _ in flat] if rows else []
 
 
 def _tell(aside: list[tuple[str, str, int]], folder: Path, counts: dict[str, int]) -> None:
@@ -120,6 +136,8 @@ def _row(raw: RawCase, folder: Path, params: IngestionParams) -> dict[str, Any]:
     with about(raw.id, raw.place):
         subject = subject_of(raw.id, params)
     case = read_raw_case(raw, params)
+    with about(raw.id, raw.place):
+        check_varies(case.image)
     label = raw.label if case.label is not None else None
     return {
         "case": raw.id,

@@ -2,14 +2,13 @@
 
 import gzip
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import nibabel as nib
 import numpy as np
 
 from slicefill.io.case_folder import encode_volume
 from slicefill.io.exchange import to_itk
-from slicefill.io.storage import replace_file
+from slicefill.io.storage import new_folder_beside, replace_file
 from slicefill.types import Volume
 
 NIFTI = ".nii.gz"
@@ -83,8 +82,7 @@ def _write_by_itk(volume: Volume, path: Path) -> None:
         msg = "ITK cannot hold voxels of type float16; name an output that ends in .nii.gz"
         raise ValueError(msg)
     image = to_itk(volume)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".partial-", dir=path.parent) as folder:
-        partial = Path(folder, "scan").with_suffix(path.suffix.lower())
+    with new_folder_beside(path) as folder:
+        partial = (folder / "scan").with_suffix(path.suffix.lower())
         SimpleITK.WriteImage(image, str(partial), useCompression=True)
         partial.replace(path)

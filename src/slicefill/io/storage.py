@@ -7,15 +7,22 @@ there once its marker, the file that is written last, exists.
 
 import errno
 import os
+import platform
+import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
 from upath import UPath
 
 _PARTIAL = ".partial"
+_TAGGED = re.compile(
+    r"\.(?P<name>.+)\.(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{8}\.partial", re.DOTALL
+)
 Location = Path | UPath
 """A path on a disk, or a URL that fsspec knows; both behave as `pathlib.Path`."""
 
@@ -53,6 +60,17 @@ def replace_file(path: Location, content: bytes) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder_beside(path: Path) -> Iterator[Path]:
+    """Yield a folder beside a file, in which its new content is written; it is removed after."""
+    folder = _beside(path)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def replace_folder(folder: Location, files: Mapping[str, Callable[[], bytes]]) -> None:
@@ -121,6 +139,45 @@ def remove_leftovers(paths: Iterable[Location]) -> None:
                 left.unlink(missing_ok=True)
 
 
+def remove_unfinished(folder: Path, name: str | None = None) -> int:
+    """Remove what processes that no longer live left half written in a folder; how many.
+
+    What a process of another machine or container writes is left: whether it lives is not known.
+
+    Args:
+        folder: On a disk; it need not exist.
+        name: Of the one output whose leftovers are meant; None: of all.
+    """
+    count = 0
+    for left in list(folder.glob(f".*{_PARTIAL}")):
+        found = _TAGGED.fullmatch(left.name)
+        if not found or found["machine"] != _machine() or name not in (None, found["name"]):
+            continue
+        if not _lives(int(found["process"])):
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
+            count += 1
+    return count
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        return True
+    return True
+
+
+@cache
+def _machine() -> str:
+    """Eight digits that stand for this machine or container, in which process ids are unique."""
+    space = ""
+    with suppress(OSError):  # where there are no such spaces, or they are not told
+        space = str(Path("/proc/self/ns/pid").readlink())
+    return sha256(f"{platform.node()}{space}".encode()).hexdigest()[:8]
+
+
 def remove_folder(folder: Location, marker: str) -> None:
     """Remove a folder if there is one: its marker first, so that half of it counts as none."""
     if not folder.exists():
@@ -134,7 +191,8 @@ def remove_folder(folder: Location, marker: str) -> None:
 
 def _beside(path: Path) -> Path:
     """Name of its own for what is not complete: several processes may write one path."""
-    return path.with_name(f".{path.name}.{uuid4().hex}{_PARTIAL}")
+    tag = f"{_machine()}-{os.getpid()}-{uuid4().hex[:8]}"
+    return path.with_name(f".{path.name}.{tag}{_PARTIAL}")
 
 
 def _write_through(path: Path, content: bytes) -> None:

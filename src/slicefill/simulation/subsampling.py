@@ -1,5 +1,6 @@
 """Subsampling of isotropic scans to anisotropic ones whose removed slices are known: eq. (19)."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 import nibabel as nib
@@ -59,10 +60,20 @@ def subsample(case: Case, params: AnisotropizationParams) -> Case:
     axis = through_plane_axis(case.image.affine, params.axis)
     if params.factor == 1:  # there is nothing to average over
         params = params.model_copy(update={"profile": "point", "fwhm": None})
-    record = _record(case.image, axis, params)
+    image = _thick(case.image, axis, params)
     label = None if case.label is None else _sampled(case.label, axis, params.factor)
     maps = {name: _sampled(volume, axis, params.factor) for name, volume in case.maps.items()}
-    return Case(_thick(case.image, axis, params), label, maps, {**case.record, **record})
+    volumes = {"image": image} | ({} if label is None else {"label": label})
+    record = _record(case.image, axis, params) | {"voxels": _voxels(volumes)}
+    return Case(image, label, maps, {**case.record, **record})
+
+
+def _voxels(volumes: Mapping[str, Volume]) -> dict[str, Any]:
+    """Say how large volumes are, for those who need not read them."""
+    return {
+        name: {"shape": volume.stored.shape, "dtype": volume.stored.dtype.str}
+        for name, volume in volumes.items()
+    }
 
 
 def _record(image: Volume, axis: int, params: AnisotropizationParams) -> dict[str, Any]:

@@ -3,11 +3,8 @@
 from kedro.pipeline import Node, Pipeline
 
 from slicefill.pipelines import anisotropization, ingestion, stage
-from slicefill.pipelines.imputation.nodes import (
-    find_dense_cases,
-    impute_cases,
-    verify_imputed,
-)
+from slicefill.pipelines.imputation.nodes import impute_cases, verify_imputed
+from slicefill.pipelines.imputation.sorting import sort_cases
 
 
 def create_pipeline(*, names: str = "params:imputation.methods", **_: object) -> Pipeline:
@@ -18,7 +15,7 @@ def create_pipeline(*, names: str = "params:imputation.methods", **_: object) ->
     Args:
         names: The dataset with the names of the methods.
     """
-    imputation = [_find_dense(), _impute(names), _verify()]
+    imputation = [_sort(), _impute(names), _verify()]
     return (
         ingestion.create_pipeline()
         + anisotropization.create_pipeline()
@@ -26,12 +23,12 @@ def create_pipeline(*, names: str = "params:imputation.methods", **_: object) ->
     )
 
 
-def _find_dense() -> Node:
+def _sort() -> Node:
     return Node(
-        find_dense_cases,
+        sort_cases,
         inputs=["acquired_cases", "splits", "params:imputation"],
-        outputs="dense_cases",
-        name="find_dense_cases",
+        outputs=["dense_cases", "refused_cases"],
+        name="sort_cases",
     )
 
 
@@ -46,6 +43,7 @@ def _impute(names: str) -> Node:
             "params:imputation",
             "parameters",
             "dense_cases",
+            "refused_cases",
         ],
         outputs=["imputed_cases", "imputing_methods"],
         name="impute_cases",

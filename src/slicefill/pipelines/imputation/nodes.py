@@ -5,13 +5,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 
 from slicefill.execution.each import prepared
 from slicefill.fingerprint import fingerprint
-from slicefill.geometry import through_plane_axis
 from slicefill.ingestion.splits import choose_cases
 from slicefill.params import ExecutorParams, ImputationParams
 from slicefill.pipelines.imputation.stand_in import (
@@ -19,36 +17,13 @@ from slicefill.pipelines.imputation.stand_in import (
     stand_in,
     training_command,
 )
-from slicefill.types import Array, Case, Checkpoint, Lazy, Models, Promise, read_record
+from slicefill.types import Case, Checkpoint, Lazy, Models, Promise
 
 if TYPE_CHECKING:
     from slicefill.imputation.impute import Imputer
     from slicefill.plugins import System
 
 logger = logging.getLogger(__name__)
-
-
-def find_dense_cases(
-    acquired_cases: dict[str, Promise], splits: pd.DataFrame, params: ImputationParams
-) -> dict[str, str]:
-    """Name the chosen cases in which there is nothing to impute, each with the reason."""
-    from slicefill.imputation.grids import is_dense
-
-    dense = {}
-    for case, promise in choose_cases(acquired_cases, splits, params.cases).items():
-        affine = _affine(promise)
-        axis = through_plane_axis(affine, params.through_plane)
-        spacing = nib.affines.voxel_sizes(affine)
-        if is_dense(spacing, axis, params):
-            dense[case] = f"slices {spacing[axis]:.3g} mm apart are dense enough already"
-            logger.info("dense already, not imputed: %s: %s", case, dense[case])
-    return dense
-
-
-def _affine(promise: Promise) -> Array:
-    """Voxel to world of a case, of its record where that says so: without its voxels."""
-    record = read_record(promise)
-    return np.asarray(record["affine"]) if "affine" in record else promise.make().image.affine
 
 
 def impute_cases(
@@ -59,8 +34,11 @@ def impute_cases(
     params: ImputationParams,
     parameters: dict[str, Any],
     dense_cases: dict[str, str],
+    refused_cases: dict[str, str],
 ) -> tuple[dict[str, Promise], list[str]]:
-    """Promise one imputed case per method and case, as `method/case`; none of a dense case.
+    """Promise one imputed case per method and case, as `method/case`.
+
+    Dense cases and refused ones (`sort_cases`) are left out.
 
     Returns:
         The promises, and the methods: as named, but `pretrained` wherever the shipped weights
@@ -68,7 +46,8 @@ def impute_cases(
         better.
     """
     chosen = choose_cases(acquired_cases, splits, params.cases)
-    chosen = {case: promise for case, promise in chosen.items() if case not in dense_cases}
+    left_out = {*dense_cases, *refused_cases}
+    chosen = {case: promise for case, promise in chosen.items() if case not in left_out}
     methods = stand_in(names, models, params, parameters)
     impute = partial(promise_imputed, chosen, models=models, params=params, parameters=parameters)
     subjects = splits[splits["case"].isin([*chosen])]["subject"].nunique()

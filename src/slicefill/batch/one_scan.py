@@ -1,0 +1,73 @@
+"""One scan of many: what determines its result, how it is read, whether it is imputed."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from slicefill.ingestion.found import RawCase
+from slicefill.params import ImputationParams
+from slicefill.types import Case
+
+if TYPE_CHECKING:
+    from slicefill.imputation.impute import Imputer
+
+
+def scan_fingerprint(raw: RawCase, rule: str) -> str:
+    """Return the fingerprint of what is made of a scan: its files, and how it is imputed.
+
+    Of files that cannot be read it is "": their reader says why.
+
+    Args:
+        raw: The scan.
+        rule: `rule_fingerprint`.
+    """
+    from slicefill.fingerprint import fingerprint
+    from slicefill.ingestion.companions import source_files
+    from slicefill.ingestion.integrity import checksum
+
+    try:
+        label = checksum(source_files(raw.label)) if raw.label else ""
+        return fingerprint(checksum(source_files(raw.image)), label, rule)
+    except OSError:
+        return ""
+
+
+def rule_fingerprint(imputer: "Imputer", params: ImputationParams) -> str:
+    """Return the fingerprint of how scans are imputed: the method, and what decides."""
+    from slicefill.fingerprint import fingerprint
+
+    return fingerprint(imputer.fingerprint, params.decisive)
+
+
+def read_scan(raw: RawCase, params: ImputationParams) -> Case:
+    """Read a scan that is to be imputed.
+
+    Raises:
+        BadCase: If it is damaged or odd, shows nothing, or would become too large; says what to do.
+        OneSlice: If it has no second slice.
+    """
+    from slicefill.imputation.grids import refuse_too_much
+    from slicefill.ingestion.checks import about, check_varies
+    from slicefill.ingestion.reading import read_raw_case
+    from slicefill.params.ingestion import own_scans
+
+    case = read_raw_case(raw, own_scans())
+    with about(raw.id, raw.place):
+        check_varies(case.image)
+        refuse_too_much(case, params)
+    return case
+
+
+def why_dense(case: Case, params: ImputationParams) -> str:
+    """Say why there is nothing to impute in a case; "" if there is."""
+    from slicefill.imputation.grids import wanted_grid
+
+    grid = wanted_grid(case.image, params)
+    return f"slices {grid.spacing:.3g} mm apart are dense enough already" if grid.dense else ""
+
+
+def impute_named(name: str, case: Case, imputer: "Imputer", params: ImputationParams) -> Case:
+    """Impute a case; what a method draws depends on the name, whatever the order of the scans."""
+    from slicefill.imputation.impute import impute_case
+
+    return impute_case(case, imputer, params, np.random.default_rng([params.seed, *name.encode()]))
