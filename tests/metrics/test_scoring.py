@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from slicefill.metrics.scoring import Correspondence, score_imputed_case
+from slicefill.metrics.scoring import Correspondence, body_mask, score_imputed_case
 from slicefill.types import Case, Volume
 
 SPACING = (1.0, 0.8, 0.5)  # across slices, rows, columns
@@ -89,6 +89,39 @@ def test_errors_in_the_dark_field_do_not_reach_the_body(image, params):
     scores = score_imputed_case(case(spoiled), case(image), every(), params)
     assert scores["mae_body"] == 0
     assert scores["mae_field"] == pytest.approx(10)  # 2 of 20 columns
+
+
+@pytest.mark.parametrize("value", [-2000, -3024, -8192, -32768])
+def test_padding_is_neither_body_nor_range(params, value):
+    """A CT slice whose corners hold padding scores as the part of it that was scanned."""
+    rng = np.random.default_rng(0)
+    scanned = rng.normal(-1000, 15, (DEPTH, 40, 40)).clip(-1024)
+    scanned[:, 12:28, 12:28] = rng.normal(40, 20, (DEPTH, 16, 16))
+    scanned[:, 18:21, 18:21] = 1200
+    bare, padded = case(np.rint(scanned).astype(np.int16)), np.rint(scanned).astype(np.int16)
+    padded[:, :8] = padded[:, -8:] = value
+    padded[:, 18, 13] = value  # a pocket within the body
+    truth, mask = case(padded), padded == value
+    spoiled = np.where(mask, padded, padded + np.int16(10))
+    expected = score_imputed_case(case(bare.image.stored + np.int16(10)), bare, every(), params)
+    scores = score_imputed_case(case(spoiled), truth, every(), params)
+    for name in ("mae_body", "mae_field", "bias_body"):
+        assert scores[name] == pytest.approx(10)
+    assert scores["psnr_body"] == pytest.approx(expected["psnr_body"], abs=0.01)
+    assert scores["psnr_field"] == pytest.approx(expected["psnr_field"], abs=0.01)
+    body = body_mask(truth.image.intensities(), np.arange(DEPTH), params.body_quantile)
+    whole = body_mask(bare.image.intensities(), np.arange(DEPTH), params.body_quantile)
+    assert np.array_equal(body, whole & ~mask)
+    lost = np.where(mask, np.int16(0), spoiled)  # where nothing was scanned, nothing is scored
+    assert score_imputed_case(case(lost), truth, every(), params) == pytest.approx(scores)
+
+
+def test_a_background_of_zero_is_no_padding(params):
+    """A homogeneous body in a mask: its darkest voxels are body, too."""
+    image = np.zeros((DEPTH, 24, 20), np.float32)
+    image[:, 5:19, 4:16] = np.random.default_rng(0).uniform(900, 1000, (DEPTH, 14, 12))
+    body = body_mask(image, np.arange(DEPTH), params.body_quantile)
+    assert np.array_equal(body, image > 0)
 
 
 def test_holes_of_the_body_belong_to_it(image, params):

@@ -213,3 +213,22 @@ def test_described_weights_reach_the_loss(acquired_case, fill, params):
     expected = np.where(scan.acquired, 1, 0.25)[:, None, None] * np.ones((1, 12, 10))
     expected[1, 2, 3] = 0
     np.testing.assert_array_equal(scan.weight, expected)
+
+
+def test_of_an_exact_grid_the_acquired_slices_on_it_are_seen(
+    acquired_case, imputation_params, params
+):
+    """4 slices 4 mm apart on a grid of 1.6 mm: those at 0 and 8 mm fall on it, 4 and 12 do not."""
+    case, slices, labels = acquired_case()
+    exactly = imputation_params(through_plane="auto", count=None, target_spacing=1.6, exact=True)
+    imputed = impute_case(case, classical_imputer("linear", exactly), exactly)
+    seen = params(window=PERCENTILES, synthetic_weight=0.25, confidence_threshold=0.0)
+    rows = describe_slices(case, imputed, seen)
+    assert [row["acquired"] for row in rows] == [k in (0, 5) for k in range(8)]
+    scan = make_scan(case, imputed, [row["weight"] for row in rows], seen)
+    assert scan.acquired.tolist() == [k in (0, 5) for k in range(8)]
+    assert np.array_equal(scan.label[[0, 5]], labels[[0, 2]])
+    low, high = np.percentile(slices, [0.5, 99.5])
+    np.testing.assert_allclose(scan.image[[0, 5]], shown(slices[[0, 2]], low, high), atol=1e-6)
+    assert scan.weight.mean(axis=(1, 2)) == pytest.approx([1, *[0.25] * 4, 1, 0.25, 0.25])
+    assert scan.spacing[0] == pytest.approx(1.6)

@@ -23,10 +23,10 @@ class ImagePair:
         prediction: Acquired and synthetic slices in order, `(D, H, W)`.
         truth: The real slices at the same places.
         synthetic: Which slices are synthetic, bool, `(D,)`.
-        low: Minimum of the whole real volume.
+        low: Minimum of the whole real volume, without padding.
         data_range: Its 99.9th percentile minus its minimum.
         masks: Which voxels count, bool, `(D, H, W)`, by region: `body` and `field` (all that is
-            not masked) of synthetic slices, `all_slices` (the field, of all slices) and `""`
+            no padding) of synthetic slices, `all_slices` (the field, of all slices) and `""`
             (the body, of all slices).
     """
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slicefill.geometry import slices_first, spacing_slices_first
+from slicefill.imputation.padding import find_padding, is_padding
 from slicefill.metrics import list_metrics
 from slicefill.metrics.image import ImagePair
 from slicefill.metrics.overlap import MaskPair
@@ -85,7 +86,8 @@ def pair_channels(
 
     The data range is the 99.9th percentile of the whole real volume minus its minimum; the body
     is what exceeds the minimum by `params.body_quantile` of that range, holes filled in each
-    slice.
+    slice. Padding below zero (`imputation.padding`) counts in neither: where the truth holds it,
+    nothing is scored, and both cases show the minimum of the rest.
 
     Raises:
         ValueError: If the truth is constant or the in-plane grids differ.
@@ -109,12 +111,13 @@ def _pair_channel(
     prediction: Array, volume: Array, slices: Correspondence, params: ScoreParams
 ) -> ImagePair:
     """Pair slices `(D, H, W)` with those of the whole real volume."""
-    low, data_range = _scale(volume)
-    body = body_mask(volume, slices.truth, params.body_quantile)
-    everywhere = np.ones_like(body)
-    synthetic = everywhere & slices.synthetic[:, None, None]
-    masks = {"body": body & synthetic, "field": synthetic, "all_slices": everywhere, "": body}
-    truth = volume[slices.truth]
+    shown, outside = _without_padding(volume)
+    low, data_range = _scale(shown)
+    truth, unseen = shown[slices.truth], outside[slices.truth]
+    body = _body(truth, unseen, low + params.body_quantile * data_range)
+    prediction = np.where(unseen, truth, prediction)
+    field = ~unseen & slices.synthetic[:, None, None]
+    masks = {"body": body & field, "field": field, "all_slices": ~unseen, "": body}
     return ImagePair(prediction, truth, slices.synthetic, low, data_range, masks)
 
 
@@ -193,18 +196,35 @@ def score_set(described: Sequence[Mapping[str, list[Any]]]) -> dict[str, float]:
 
 
 def body_mask(volume: Array, chosen: Indices, quantile: float) -> NDArray[np.bool_]:
-    """Where some slices of a real volume show the body, bool, `(n, H, W)`.
+    """Where some slices of a real volume show the body, bool, `(n, H, W)`; padding is no body.
 
     Args:
         volume: All of its slices, `(D, H, W)`: their scale decides.
         chosen: Indices of slices, `(n,)`.
         quantile: As `body_quantile` of `ScoreParams`.
     """
+    shown, outside = _without_padding(volume)
+    low, data_range = _scale(shown)
+    return _body(shown[chosen], outside[chosen], low + quantile * data_range)
+
+
+def _body(slices: Array, outside: NDArray[np.bool_], least: float) -> NDArray[np.bool_]:
+    """Where slices exceed `least`, with holes filled, save `outside` what was scanned."""
     from scipy.ndimage import binary_fill_holes
 
-    low, data_range = _scale(volume)
-    above = volume[chosen] > low + quantile * data_range
-    return np.stack([binary_fill_holes(one) for one in above])
+    filled: NDArray[np.bool_] = np.stack([binary_fill_holes(one) for one in slices > least])
+    return filled & ~outside
+
+
+def _without_padding(volume: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Replace padding of `(D, H, W)` by the minimum of the rest; and say where it is.
+
+    A background of zero around a body stays: the body is told from it.
+    """
+    values = [value for value in find_padding(volume) if value < 0]
+    outside = np.asarray(is_padding(volume, values), bool)
+    shown = np.where(outside, volume[~outside].min(), volume) if values else volume
+    return shown, outside
 
 
 def _scale(volume: Array) -> tuple[float, float]:
@@ -234,9 +254,9 @@ def corresponding_slices(record: Mapping[str, Any]) -> Correspondence | None:
 
     Returns:
         The matching slices, or None where no slice was removed, so that nothing is known, and of
-        the oracle, which has no synthetic slice.
+        the oracle, which has no synthetic slice, and of an exact grid, whose slices lie anywhere.
     """
-    source, step = record["source"], record["count"] + 1
+    source, step = record["source"], (record["count"] or 0) + 1
     factor = source.get("factor", 1)
     if factor == 1 or step == 1 or record.get("method") == ORACLE:
         return None

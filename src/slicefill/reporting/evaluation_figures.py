@@ -47,9 +47,12 @@ def draw_case(
     Returns:
         `views_<name>` with the truth and differences from it, or, where no true slice is known,
         `imputed_<name>` with the acquired slices; and, of a case with labels, `labels_<name>` with
-        the true ones, or `outlines_<name>` without.
+        the true ones, or `outlines_<name>` without. None of an exact grid: its slices lie between
+        those that there is to compare with.
     """
     first = next(iter(imputed.values()))
+    if first.record["count"] is None:
+        return {}
     spec, real = imputed_spec(name, first), _covered(first, truth)
     shown = {m: case for m, case in imputed.items() if m in params.figure_methods} or dict(imputed)
     images = {method: first_channel(case.image) for method, case in shown.items()}

@@ -79,6 +79,8 @@ def make_scan(
 ) -> Scan:
     """Put acquired labels, synthetic labels and loss weights on the grid of an imputed case.
 
+    Of an exact grid these are the acquired slices that fall on it; the others are not there.
+
     Args:
         acquired_case: The acquired slices with their label map, if there is one.
         imputed: The same case imputed, or None to use acquired slices alone. Without a label map
@@ -94,7 +96,7 @@ def make_scan(
     axis = through_plane_axis(acquired_case.image.affine, params.through_plane)
     source = acquired_case if imputed is None else imputed
     image = _shown(acquired_case, source, axis, params)
-    step = 1 if imputed is None else int(imputed.record["count"]) + 1
+    places = _acquired_places(acquired_case, imputed, axis)
     label = np.zeros((len(image), *image.shape[2:]), np.int64)
     weight = np.zeros(label.shape, np.float32)
     if imputed is not None and imputed.label is not None:
@@ -102,15 +104,17 @@ def make_scan(
         confidence = slices_first(imputed.maps["confidence"].intensities(), axis)
         weight[:] = confidence >= params.confidence_threshold - _ROUNDING
     if acquired_case.label is not None:
-        label[::step] = slices_first(acquired_case.label.stored, axis)
-        weight[::step] = 1
+        own = slices_first(acquired_case.label.stored, axis)
+        for place, slice_there in places.items():
+            label[place], weight[place] = own[slice_there], 1
     if slice_weights is not None:
         if len(slice_weights) != len(image):
             msg = f"expected a weight for each of {len(image)} slices, got {len(slice_weights)}"
             raise ValueError(msg)
         weight *= np.asarray(slice_weights, np.float32)[:, None, None]
     spacing = spacing_slices_first(source.image.spacing, axis)
-    return Scan(image, label, weight, np.arange(len(image)) % step == 0, spacing, axis)
+    acquired = np.isin(np.arange(len(image)), [*places])
+    return Scan(image, label, weight, acquired, spacing, axis)
 
 
 def _shown(acquired_case: Case, source: Case, axis: int, params: ViewParams) -> Floats:
@@ -137,17 +141,25 @@ def describe_slices(
         label.
     """
     axis = through_plane_axis(acquired_case.image.affine, params.through_plane)
+    places = _acquired_places(acquired_case, imputed, axis)
     if imputed is None:
-        confidence, step = np.ones(acquired_case.image.stored.shape[axis]), 1
+        confidence = np.ones(len(places))
     else:
         confidence = slices_first(imputed.maps["confidence"].intensities(), axis).mean(axis=(1, 2))
-        step = int(imputed.record["count"]) + 1
     rows = []
     for k, confident in enumerate(confidence):
-        acquired = k % step == 0
+        acquired = k in places
         source = acquired_case if acquired else imputed
         labelled = source is not None and source.label is not None
         weight = (1.0 if acquired else params.synthetic_weight) if labelled else 0.0
         row = {"slice": k, "acquired": acquired, "labelled": labelled}
         rows.append({**row, "confidence": float(confident), "weight": weight})
     return rows
+
+
+def _acquired_places(acquired_case: Case, imputed: Case | None, axis: int) -> dict[int, int]:
+    """Index of every acquired slice in the case, by its place on the grid that is seen."""
+    if imputed is None:
+        return {k: k for k in range(acquired_case.image.stored.shape[axis])}
+    slices = imputed.record["slices"]
+    return {int(one["index"]): int(one["acquired"]) for one in slices if "acquired" in one}
