@@ -111,7 +111,7 @@ def test_a_slightly_turned_slice_is_refused(series, read):
 @pytest.mark.parametrize(
     ("keyword", "value", "expected"),
     [
-        ("SamplesPerPixel", 3, "one number per voxel"),
+        ("SamplesPerPixel", 3, "one intensity per voxel"),
         ("ImagePositionPatient", None, "position, orientation"),
         ("PixelSpacing", None, "position, orientation and spacing: PixelSpacing"),
         ("RescaleSlope", 0, "RescaleSlope that is not 0"),

@@ -344,3 +344,43 @@ def test_a_folder_of_two_volumes_is_no_single_scan(tmp_path, read, stack, write_
     folder = write_series(tmp_path / "two", stack(EchoTime=5.0) + stack(EchoTime=9.0))
     with pytest.raises(BadCase, match=r"one DICOM volume in the folder, found 2: two-echo5"):
         read(folder)
+
+
+@pytest.mark.parametrize("left", [0, 300])
+def test_a_damaged_slice_is_refused_by_name_beside_its_series(sort, stack, tmp_path, left):
+    """Empty, or cut before it says what it is: without it the series would be short in silence."""
+    found, _ = sort(stack())
+    last = sorted((tmp_path / "raw/scan").iterdir())[-1]
+    last.write_bytes(b"\0" * left)
+    found, images = sort([], save=lambda *_: None)
+    assert [(error.file, error.case) for error in found.refused] == [(last, f"scan_{last.name}")]
+    assert "this slice" in found.refused[0].remedy
+    assert [image.stored.shape[2] for image in images.values()] == [3]
+
+
+def test_a_text_called_dcm_that_lies_with_no_slices_is_left_aside(sort, stack, tmp_path):
+    (tmp_path / "raw/notes").mkdir(parents=True)
+    (tmp_path / "raw/notes/mine.dcm").write_text("no scan")
+    found, _ = sort(stack())
+    assert (found.refused, list(named(found))) == ([], ["mine.dcm"])
+
+
+def test_colours_by_a_palette_are_no_intensities(sort, stack):
+    with pytest.raises(BadCase, match="one intensity per voxel, found colour"):
+        sort(stack(PhotometricInterpretation="PALETTE COLOR"))
+
+
+def test_dark_and_bright_high_numbers_are_no_series(sort, stack):
+    slices = stack()
+    slices[2].PhotometricInterpretation = "MONOCHROME1"
+    with pytest.raises(BadCase, match="photometric interpretation the same") as caught:
+        sort(slices)
+    assert pydicom.dcmread(caught.value.file).PhotometricInterpretation == "MONOCHROME1"
+
+
+def test_the_slice_of_another_size_is_named(sort, stack):
+    slices = stack()
+    slices[1].Rows, slices[1].PixelData = 4, slices[1].PixelData[: 4 * 6 * 2]
+    with pytest.raises(BadCase, match="the size the same in every slice") as caught:
+        sort(slices)
+    assert pydicom.dcmread(caught.value.file).Rows == 4

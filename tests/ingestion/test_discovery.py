@@ -251,3 +251,20 @@ def test_a_volume_that_a_link_names_is_read(tmp_path, write, params):
     (case,) = find_cases(tmp_path / "raw", params(layout="auto")).cases
     stored = read_raw_case(case, params()).image.stored
     np.testing.assert_array_equal(stored, np.asarray(nib.load(target).dataobj))
+
+
+def test_a_pipe_is_left_aside_and_nothing_waits_for_it(tmp_path, params):
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    os.mkfifo(scans / "pipe.nii.gz")
+    nib.save(nib.Nifti1Image(np.zeros((4, 4, 4)), np.eye(4)), scans / "scan.nii.gz")
+    found = find_cases(scans, params(layout="auto"))
+    assert [case.id for case in found.cases] == ["scan"]
+    assert [(each.path.name, each.reason[:15]) for each in found.left_aside] == [
+        ("pipe.nii.gz", "no regular file")
+    ]
+    with (
+        pytest.raises(FileNotFoundError, match="no regular file"),
+        find_scans(scans / "pipe.nii.gz", params(layout="auto")),
+    ):
+        pass

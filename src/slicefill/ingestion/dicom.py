@@ -1,5 +1,6 @@
 """One DICOM series, a file per slice or many frames in one, as one volume."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -101,27 +102,37 @@ def _check_one_series(frames: Sequence[Frame]) -> None:
         raise OneSlice(
             expected="2 slices or more", found=f"{len(frames)}", remedy="leave the case out"
         )
-    for name in ("series", "size", "type"):
-        count = len({_property(frame, name) for frame in frames})
-        if count > 1:
-            _refuse_mixture(name, f"{count} different ones")
+    for name in ("series", "size", "type", "photometric interpretation"):
+        found = [_property(frame, name) for frame in frames]
+        counts = Counter(found)
+        if len(counts) > 1:
+            rare = frames[found.index(min(counts, key=lambda each: counts[each]))]
+            _refuse_mixture(name, f"{len(counts)} different ones", rare.file)
     for name, tolerance in _TOLERANCES.items():
         values = np.array([getattr(frame, name) for frame in frames])
         allowed = tolerance * (values.min() if name == "spacing" else 1)
         spread = np.ptp(values, axis=0).max()
         if spread > allowed:
-            _refuse_mixture(name, f"values up to {spread:g} apart")
+            far = np.abs(values - np.median(values, axis=0)).max(axis=1)
+            _refuse_mixture(name, f"values up to {spread:g} apart", frames[int(far.argmax())].file)
 
 
 def _property(frame: Frame, name: str) -> object:
-    return {"series": frame.series, "size": frame.stored.shape, "type": frame.stored.dtype}[name]
+    return {
+        "series": frame.series,
+        "size": frame.stored.shape,
+        "type": frame.stored.dtype,
+        "photometric interpretation": frame.photometric,
+    }[name]
 
 
-def _refuse_mixture(name: str, found: str) -> None:
+def _refuse_mixture(name: str, found: str, file: Path) -> None:
     raise BadCase(
         expected=f"one series, the {name} the same in every slice",
         found=found,
-        remedy="leave out the slices that differ, or convert the series with dcm2niix",
+        remedy="if they are at an end, leave out the slices that differ, such as this one; else "
+        "export the series again",
+        file=file,
     )
 
 

@@ -39,6 +39,8 @@ class Frame:
         spacing: Between rows, between columns, mm.
         slope_intercept: From stored numbers to intensities.
         series: SeriesInstanceUID; "" where there is none.
+        photometric: Whether high numbers are bright (MONOCHROME2) or dark (MONOCHROME1).
+        file: Where it lies.
     """
 
     stored: Array
@@ -47,6 +49,8 @@ class Frame:
     spacing: NDArray[np.float64]
     slope_intercept: tuple[float, float]
     series: str
+    photometric: str
+    file: Path
 
 
 def read_frames(path: Path) -> list[Frame]:
@@ -60,9 +64,13 @@ def read_frames(path: Path) -> list[Frame]:
         is_implicit, _ = data.original_encoding
         plain = ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
         data.file_meta.TransferSyntaxUID = plain
-    if int(data.get("SamplesPerPixel") or 1) > 1:
+    photometric = str(data.get("PhotometricInterpretation") or "MONOCHROME2")
+    samples = int(data.get("SamplesPerPixel") or 1)
+    if samples > 1 or not photometric.startswith("MONOCHROME"):
         raise BadCase(
-            expected="one number per voxel", found="colour (RGB)", remedy="export grey values"
+            expected="one intensity per voxel",
+            found=f"colour ({photometric}, {samples} in each)",
+            remedy="export grey values",
         )
     count = int(data.get("NumberOfFrames") or 1)
     if count > 1 and _EACH not in data:
@@ -72,10 +80,10 @@ def read_frames(path: Path) -> list[Frame]:
             remedy="convert with dcm2niix, or export single frames",
         )
     stored = np.reshape(_stored(data), (count, int(data.Rows), int(data.Columns)))
-    return [_frame(data, index, stored[index]) for index in range(count)]
+    return [_frame(data, index, stored[index], path) for index in range(count)]
 
 
-def _frame(data: pydicom.Dataset, index: int, stored: Array) -> Frame:
+def _frame(data: pydicom.Dataset, index: int, stored: Array, path: Path) -> Frame:
     scale = (1.0, 0.0)
     if "ModalityLUTSequence" in data:
         stored = apply_modality_lut(stored, data)
@@ -96,6 +104,8 @@ def _frame(data: pydicom.Dataset, index: int, stored: Array) -> Frame:
         _numbers(data, index, "PixelSpacing", 2),
         scale,
         str(data.get("SeriesInstanceUID") or ""),
+        str(data.get("PhotometricInterpretation") or "MONOCHROME2"),
+        path,
     )
 
 
@@ -119,7 +129,7 @@ def _numbers(
     raise BadCase(
         expected=f"a slice with position, orientation and spacing: {keyword} of {count} numbers",
         found=f"{data.get(keyword)!r}",
-        remedy="leave this file out, or export the series again with its geometry",
+        remedy="export the series again with its geometry; without this slice it would have a gap",
     )
 
 

@@ -9,6 +9,8 @@ from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.dicom_headers import Header, read_header, why_no_slice
 from slicefill.ingestion.dicom_splitting import Part, split_series
 from slicefill.ingestion.found import Found, LeftAside, RawCase
+from slicefill.ingestion.raw_files import foreign_kind
+from slicefill.ingestion.suffixes import DICOM
 
 
 def sort_dicom(files: Iterable[Path], folder: Path) -> Found:
@@ -18,16 +20,19 @@ def sort_dicom(files: Iterable[Path], folder: Path) -> Found:
     series' number where a folder holds several, and what sets it apart within its series.
     """
     found = Found()
+    unread: list[Path] = []
     series: dict[tuple[str, ...], list[Header]] = {}
     for path in files:
         header = _read(path, folder, found)
         if header is None:
+            unread.append(path)
             continue
         reason = why_no_slice(header)
         if reason:
             found.left_aside.append(LeftAside(path, reason))
         else:
             series.setdefault(_series_key(header), []).append(header)
+    found.refused += _damaged(unread, series.values(), folder)
     groups = [_without_copies(headers, found) for headers in series.values()]
     for name, headers in zip(_names(groups, folder), groups, strict=True):
         for part, slices in _parts(headers, found):
@@ -43,6 +48,23 @@ def _read(path: Path, folder: Path, found: Found) -> Header | None:
         error.case = path.relative_to(folder).as_posix()
         found.refused.append(error)
         return None
+
+
+def _damaged(unread: Iterable[Path], series: Iterable[list[Header]], folder: Path) -> list[BadCase]:
+    """Refuse files called as DICOM among slices, and not of it: a slice may be missing."""
+    places = {each.path.parent for headers in series for each in headers}
+    return [
+        BadCase(
+            expected="a whole and readable DICOM file, as those beside it",
+            found=f"{path.stat().st_size} bytes that are none",
+            remedy="copy or export it again, for the series may lack this slice; or remove it",
+            case=path.relative_to(folder).as_posix(),
+            file=path,
+        )
+        for path in unread
+        if path.name.lower().endswith(DICOM) and path.parent in places and path.is_file()
+        if not foreign_kind(path)
+    ]
 
 
 def _series_key(header: Header) -> tuple[str, ...]:

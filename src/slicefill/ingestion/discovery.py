@@ -60,8 +60,9 @@ def find_scans(path: Path, params: IngestionParams) -> Iterator[Found]:
     if path.is_dir():
         yield find_cases(path, params)
     elif suffix_of(path):
-        if not path.exists():
-            msg = f"{path}: no such file; check the path"
+        if not path.is_file():
+            what = "no regular file; give a file" if path.exists() else "no such file"
+            msg = f"{path}: {what}; check the path"
             raise FileNotFoundError(msg)
         yield _with_ids(Found([RawCase(stem_of(path), path, None)]))
     elif path.is_file() and zipfile.is_zipfile(path):
@@ -158,4 +159,4 @@ def _series_of(path: Path) -> Found:
             f"image, a .zip or a folder, found {reasons[0] if reasons else 'none of them'}"
         )
         raise FileNotFoundError(msg)
-    return _with_ids(Found(cases))
+    return _with_ids(Found(cases, found.refused))

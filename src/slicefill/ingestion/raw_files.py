@@ -24,8 +24,9 @@ def list_files(folder: Path) -> tuple[list[Path], list[LeftAside]]:
     """List the files of a folder and its subfolders, by name; linked folders are followed.
 
     Returns:
-        The files, hidden ones among them, and the folders that are not entered: hidden ones, those
-        that cannot be read, and links to folders that have been read.
+        The files, hidden ones among them; and what is left aside: pipes and devices, and the
+        folders that are not entered (hidden ones, those that cannot be read, links to folders that
+        have been read).
     """
     if not isinstance(folder, Path):  # an object store has no links and no hidden folders
         return sorted((path for path in folder.rglob("*") if path.is_file()), key=str), []
@@ -50,7 +51,9 @@ def list_files(folder: Path) -> tuple[list[Path], list[LeftAside]]:
                 seen.add(os.path.realpath(path))
                 entered.append(path.name)
         folders[:] = entered
-    return sorted(files), aside
+    pipes = {path for path in files if path.exists() and not path.is_file()}  # reading them waits
+    aside += [LeftAside(path, "no regular file (a pipe, socket or device)") for path in pipes]
+    return sorted(path for path in files if path not in pipes), aside
 
 
 def _links_last(path: Path) -> tuple[bool, Path]:
