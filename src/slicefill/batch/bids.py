@@ -10,9 +10,9 @@ from slicefill.batch.one_scan import (
     read_scan,
     rule_fingerprint,
     scan_fingerprint,
-    why_dense,
 )
 from slicefill.imputation.choice import doubt
+from slicefill.imputation.grids import why_dense
 from slicefill.imputation.impute import Imputer
 from slicefill.ingestion.checks import ONE_SLICE, BadCase, OneSlice
 from slicefill.ingestion.found import RawCase
@@ -98,7 +98,7 @@ def _impute(derivative: Derivative, imputer: Imputer, params: ImputationParams) 
     if own and written_fingerprint(derivative) == own:
         return Outcome(image, "unchanged")
     case = read_scan(raw, params)
-    if dense := why_dense(case, params):
+    if dense := why_dense(case.image, params):
         return Outcome(image, "left aside", dense)
     imputed = impute_named(image.name, case, imputer, params)
     write_derivative(derivative, imputed, own)

@@ -47,10 +47,10 @@ def fuse_files(
     read = {f"view {n} {view.name}": _read(view, label) for n, (view, label) in
             enumerate(zip(views, named, strict=True), 1)}  # fmt: skip
     cases, masks = masks_as_labels(read, given)
-    fused = fuse_cases(cases, masks=masks, **ways)
     if "image" in outputs and masks:
         msg = "--image: expected images, got label maps alone"
         raise ValueError(msg)
+    fused = fuse_cases(cases, masks=masks, **ways)
     volumes = {"out": fused.image if fused.label is None else fused.label, "image": fused.image}
     volumes |= {name: volume for name, volume in fused.maps.items() if name in outputs}
     for name, volume in volumes.items():

@@ -16,7 +16,6 @@ from slicefill.batch.one_scan import (
     read_scan,
     rule_fingerprint,
     scan_fingerprint,
-    why_dense,
 )
 from slicefill.batch.table import Row, append_row
 from slicefill.batch.tasks import TABLE, Plan, Task
@@ -176,6 +175,7 @@ def impute_scan(
 ) -> tuple[Case | None, Row]:
     """Impute one case; None where there is nothing to impute."""
     from slicefill.geometry import through_plane_axis
+    from slicefill.imputation.grids import why_dense
     from slicefill.imputation.orthogonal import SHEARED, is_refused_by_itk
 
     axis = through_plane_axis(case.image.affine, params.through_plane)
@@ -185,7 +185,7 @@ def impute_scan(
         spacing_in=_times(case.image.spacing),
         slices_in=case.image.stored.shape[axis],
     )
-    if reason := why_dense(case, params):
+    if reason := why_dense(case.image, params):
         return None, replace(described, status="dense already", output="", reason=reason)
     made = impute_named(row.case, case, imputer, params)
     believed = [each["confidence"] for each in made.record["slices"] if "confidence" in each]

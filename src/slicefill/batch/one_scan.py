@@ -1,4 +1,4 @@
-"""One scan of many: what determines its result, how it is read, whether it is imputed."""
+"""One scan of many: what determines its result, how it is read and imputed."""
 
 from typing import TYPE_CHECKING
 
@@ -56,14 +56,6 @@ def read_scan(raw: RawCase, params: ImputationParams) -> Case:
         check_varies(case.image)
         refuse_too_much(case, params)
     return case
-
-
-def why_dense(case: Case, params: ImputationParams) -> str:
-    """Say why there is nothing to impute in a case; "" if there is."""
-    from slicefill.imputation.grids import wanted_grid
-
-    grid = wanted_grid(case.image, params)
-    return f"slices {grid.spacing:.3g} mm apart are dense enough already" if grid.dense else ""
 
 
 def impute_named(name: str, case: Case, imputer: "Imputer", params: ImputationParams) -> Case:

@@ -53,6 +53,12 @@ def wanted_grid(image: Volume, params: ImputationParams) -> WantedGrid:
     return WantedGrid(axis, spacing / parts, (depth - 1) * parts + 1, dense=False)
 
 
+def why_dense(image: Volume, params: ImputationParams) -> str:
+    """Say why there is nothing to impute in a volume; "" if there is."""
+    grid = wanted_grid(image, params)
+    return f"slices {grid.spacing:.3g} mm apart are dense enough already" if grid.dense else ""
+
+
 def is_dense(spacing: Array, axis: int, params: ImputationParams) -> bool:
     """Whether there is nothing to impute: the slices are as near to each other as is asked for.
 

@@ -28,7 +28,7 @@ from slicefill.params import ImputationParams, WindowParams
 from slicefill.plugins import System, find_kind, find_system
 from slicefill.types import Case, Checkpoint, Method, Stack, SyntheticSlices, Volume
 
-_CONFIDENCE_STEPS = 10_000  # CT errs by a hundredth: thousandths would not tell its voxels apart
+CONFIDENCE_STEPS = 10_000  # CT errs by a hundredth: thousandths would not tell its voxels apart
 
 
 @dataclass(frozen=True)
@@ -230,11 +230,11 @@ def _impute_blended(
 def _maps(synthetic: SyntheticSlices, grid: DenseGrid) -> dict[str, Volume]:
     """Map where slices are synthetic, and how far they are trusted."""
     shape = grid.source.stored.shape[:3]
-    zeros, full = np.zeros(shape, np.uint8), np.full(shape, _CONFIDENCE_STEPS, np.uint16)
+    zeros, full = np.zeros(shape, np.uint8), np.full(shape, CONFIDENCE_STEPS, np.uint16)
     return {
         "synthetic_mask": grid.overlay(zeros, np.ones_like(synthetic.confidence), 1.0),
         "confidence": grid.overlay(
-            full, synthetic.confidence * _CONFIDENCE_STEPS, 1 / _CONFIDENCE_STEPS
+            full, synthetic.confidence * CONFIDENCE_STEPS, 1 / CONFIDENCE_STEPS
         ),
     }
 

@@ -60,17 +60,10 @@ def read_network(place: str) -> Checkpoint:
     Raises:
         ValueError: If there is no network.
     """
-    from slicefill.io.checkpoints import read_checkpoint
-    from slicefill.segmentation.engines.trained.formats import describe
+    from slicefill.segmentation.engines.trained.formats import describe, read_own
 
     path = Path(place).expanduser()
-    if path.suffix != ".pt":
-        return describe(place)
-    checkpoint = read_checkpoint(path)
-    if "engine" not in checkpoint:
-        msg = f"{path}: expected a segmentation network, got a checkpoint with {sorted(checkpoint)}"
-        raise ValueError(msg)
-    return checkpoint
+    return read_own(path) if path.suffix == ".pt" else describe(place)
 
 
 def open_network(

@@ -69,20 +69,22 @@ def see(view: Case, region: str) -> Seen:
 
 def to_world(transform: Any) -> NDArray[np.float64]:
     """Return the matrix of a SimpleITK transform between worlds in RAS, `(4, 4)`, mm."""
+    from slicefill.ingestion.itk import LPS_TO_RAS
+
     points = np.vstack([np.zeros(3), np.eye(3)])
     moved = np.array([transform.TransformPoint(point.tolist()) for point in points])
     turn = (moved[1:] - moved[0]).T
     lps = nib.affines.from_matvec(turn, moved[0])
-    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
-    return np.asarray(flip @ lps @ flip)
+    return np.asarray(LPS_TO_RAS @ lps @ LPS_TO_RAS)
 
 
 def from_world(matrix: Array) -> Any:
     """Return the SimpleITK transform of a matrix between worlds in RAS; undoes `to_world`."""
     import SimpleITK
 
-    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
-    lps = flip @ matrix @ flip
+    from slicefill.ingestion.itk import LPS_TO_RAS
+
+    lps = LPS_TO_RAS @ matrix @ LPS_TO_RAS
     transform = SimpleITK.AffineTransform(3)
     transform.SetMatrix(lps[:3, :3].ravel().tolist())
     transform.SetTranslation(lps[:3, 3].tolist())

@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from slicefill.geometry import slices_first
+from slicefill.imputation.impute import CONFIDENCE_STEPS
 from slicefill.types import Array, Case, Floats
 from slicefill.views.sampling import AlignedView
-
-_STEPS = 10_000  # of the confidence from 0 to 1, as of an imputed case
 
 
 def with_confidence(
@@ -23,9 +22,9 @@ def with_confidence(
         count: How many views cover it, `(I, J, K)`.
         acquired: Whether acquired slices of the reference are kept: their confidence is 1.
     """
-    steps = np.rint(np.clip(weight, 0, 1) * _STEPS).astype(np.uint16)
+    steps = np.rint(np.clip(weight, 0, 1) * CONFIDENCE_STEPS).astype(np.uint16)
     if acquired:
-        slices_first(steps, reference.axis)[:: reference.step] = _STEPS
-    confidence = case.image.with_stored(steps, None, (1 / _STEPS, 0.0))
+        slices_first(steps, reference.axis)[:: reference.step] = CONFIDENCE_STEPS
+    confidence = case.image.with_stored(steps, None, (1 / CONFIDENCE_STEPS, 0.0))
     counted = case.image.with_stored(count.astype(np.uint8), None, (1.0, 0.0))
     return replace(case, maps={**case.maps, "confidence": confidence, "views": counted})

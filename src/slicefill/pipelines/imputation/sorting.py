@@ -20,16 +20,15 @@ def sort_cases(
     Returns:
         Those in which there is nothing to impute, and those that would become too large.
     """
-    from slicefill.imputation.grids import refuse_too_much, wanted_grid
+    from slicefill.imputation.grids import refuse_too_much, why_dense
     from slicefill.ingestion.checks import BadCase
 
     dense, refused = {}, {}
     for case, promise in choose_cases(acquired_cases, splits, params.cases).items():
         outline = _outline(promise)
-        grid = wanted_grid(outline.image, params)
-        if grid.dense:
-            dense[case] = f"slices {grid.spacing:.3g} mm apart are dense enough already"
-            logger.info("dense already, not imputed: %s: %s", case, dense[case])
+        if reason := why_dense(outline.image, params):
+            dense[case] = reason
+            logger.info("dense already, not imputed: %s: %s", case, reason)
             continue
         try:
             refuse_too_much(outline, params)

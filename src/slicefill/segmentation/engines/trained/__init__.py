@@ -61,7 +61,7 @@ def load(
     checkpoint: Checkpoint, params: Params | None, segmentation: PredictionParams
 ) -> "Predictor":
     """Load the network from its own files (`EngineFile`)."""
-    from slicefill.segmentation.engines.trained.formats import checked, read_network
+    from slicefill.segmentation.engines.trained.formats import checked, load_network
 
     own = Params(format=checkpoint["format"], path=checkpoint["path"])
-    return checked(read_network(own, segmentation), len(checkpoint["classes"]), own.path)
+    return checked(load_network(own, segmentation), len(checkpoint["classes"]), own.path)

@@ -24,7 +24,7 @@ _SUM = 1e-3  # by which probabilities may miss 1
 _NNUNET = ("plans.json", "dataset.json")  # in a folder of results
 
 
-def read_network(params: "Params", segmentation: PredictionParams) -> Predictor:
+def load_network(params: "Params", segmentation: PredictionParams) -> Predictor:
     """Load a network onto the device of `segmentation.hardware`.
 
     Raises:
@@ -32,7 +32,7 @@ def read_network(params: "Params", segmentation: PredictionParams) -> Predictor:
         ModuleNotFoundError: If nnU-Net, or the module of the function, is not installed.
     """
     read: dict[str, Callable[[str, PredictionParams], Predictor]] = {
-        "slicefill": _read_checkpoint,
+        "slicefill": _load_own,
         "nnunetv2": _read_nnunet,
         "torchscript": _read_torchscript,
         "python": _read_function,
@@ -146,14 +146,25 @@ def checked(predictor: Predictor, classes: int, name: str) -> Predictor:
     return predict
 
 
-def _read_checkpoint(path: str, segmentation: PredictionParams) -> Predictor:
-    from slicefill.io.checkpoints import read_checkpoint
-    from slicefill.segmentation import engines
+def read_own(path: Path) -> Checkpoint:
+    """Read a checkpoint of ours.
 
-    checkpoint = read_checkpoint(Path(path))
+    Raises:
+        ValueError: If it is not of a segmentation network.
+    """
+    from slicefill.io.checkpoints import read_checkpoint
+
+    checkpoint = read_checkpoint(path)
     if "engine" not in checkpoint:
         msg = f"{path}: expected a segmentation network, got a checkpoint with {sorted(checkpoint)}"
         raise ValueError(msg)
+    return checkpoint
+
+
+def _load_own(path: str, segmentation: PredictionParams) -> Predictor:
+    from slicefill.segmentation import engines
+
+    checkpoint = read_own(Path(path))
     engine = find_kind(engines.FOLDER, checkpoint["engine"])
     return cast("Predictor", engine.load(checkpoint, None, segmentation))
 
