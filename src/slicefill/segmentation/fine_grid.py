@@ -127,7 +127,7 @@ def soften(classes: Array, count: int, softness: float) -> Floats:
         `(count, M, H, W)`; the label of a voxel keeps the largest probability.
 
     Example:
-        >>> soften(np.array([[[0, 0, 1, 1]]]), 2, 1.0)[1].round(2).tolist()
+        >>> soften(np.array([[[0, 0, 1, 1]]]), 2, 1.0)[1].astype(float).round(2).tolist()
         [[[0.05, 0.27, 0.73, 0.95]]]
     """
     from scipy.special import softmax
