@@ -101,7 +101,8 @@ def _resampled(coarser: float, degree: int, across: bool) -> Way:
 
 def _noisy(slices: Array, _: int) -> Array:
     noise = np.random.default_rng(0).normal(size=slices.shape)
-    return slices + _NOISE * np.percentile(slices, 99.5) * noise
+    noisy: Array = slices + _NOISE * np.percentile(slices, 99.5) * noise
+    return noisy
 
 
 WAYS: dict[str, Way] = {
@@ -157,6 +158,11 @@ def measure(truth: Case, design: Design) -> dict[str, float]:
     }.items():
         made = impute_case(acquired, imputer, how)
         slices = corresponding_slices(made.record)
+        if slices is None:
+            msg = (
+                f"{design}: expected slices that were removed, got none; use a factor of 2 or more"
+            )
+            raise ValueError(msg)
         found[name] = score_imputed_case(made, truth, slices, design.evaluation)["psnr_body"]
         if name == "chosen":
             found["share"] = made.record["choice"]["cubic"]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from slicefill.imputation.neighbours import (
+    Neighbours,
     Predict,
     Trial,
     interpolate_cubic,
@@ -24,9 +25,8 @@ from slicefill.types import Floats, Stack, SyntheticSlices
 FEWEST = 5
 """Acquired slices without which nothing can be told."""
 _LEAST = 0.1  # share of cubic interpolation below which the network imputes alone
-_TRUSTED = 0.85  # share of the network's share across two intervals that is left at 0 dB
-_SMOOTH = 2.6  # dB of smoothness that take all of it
-_ANISOTROPIC = 20.0  # dB of anisotropy that take all of it
+_TRUST = 0.85  # in the network, of a scan with 0 dB of smoothness and anisotropy
+_SMOOTH, _ANISOTROPIC = 2.8, 16.0  # dB that take 1 from it
 _DOUBTED = 0.5  # share of cubic interpolation above which a scan is named
 _TINY = 1e-12
 _OVERSHOOT = 0.2  # widths of the window that a cubic may leave its neighbours: as a residual may
@@ -123,13 +123,19 @@ def choose(stack: Stack, predict: Predict) -> Choice:
     if not between.any():
         return Choice()
     best = float(np.clip((network @ between) / (between @ between), 0, 1))
-    doubts = found.smoothness / _SMOOTH + found.anisotropy / _ANISOTROPIC
-    kept = (1 - best) * float(np.clip(_TRUSTED - doubts, 0, 1))
+    kept = (1 - best) * _trust(found)
     share = 0.0 if 1 - kept < _LEAST else 1 - kept
     error = np.abs(network - share * between).sum() / max(np.abs(network).sum(), _TINY)
     tried = tried_slices(len(stack.image))
     told = (best, found.smoothness, found.anisotropy)
     return Choice(share, tried, *told, min(float(error), 1.0), _scale(trial))
+
+
+def _trust(found: Neighbours) -> float:
+    """Return what is left of the network's share; between little and much it changes fast."""
+    doubts = found.smoothness / _SMOOTH + found.anisotropy / _ANISOTROPIC
+    trust = float(np.clip(_TRUST - doubts, 0, 1))
+    return trust**2 * (3 - 2 * trust)
 
 
 def _scale(trial: Trial) -> float:
