@@ -24,7 +24,7 @@ from slicefill.types import Floats, Stack, SyntheticSlices
 
 FEWEST = 5
 """Acquired slices without which nothing can be told."""
-_LEAST = 0.1  # share of cubic interpolation below which the network imputes alone
+_LEAST = 0.1  # share of the one or the other below which the other imputes alone
 _TRUST = 0.85  # in the network, of a scan with 0 dB of smoothness and anisotropy
 _SMOOTH, _ANISOTROPIC = 2.8, 16.0  # dB that take 1 from it
 _DOUBTED = 0.5  # share of cubic interpolation above which a scan is named
@@ -124,7 +124,7 @@ def choose(stack: Stack, predict: Predict) -> Choice:
         return Choice()
     best = float(np.clip((network @ between) / (between @ between), 0, 1))
     kept = (1 - best) * _trust(found)
-    share = 0.0 if 1 - kept < _LEAST else 1 - kept
+    share = float(np.select([1 - kept < _LEAST, kept < _LEAST], [0, 1], 1 - kept))
     error = np.abs(network - share * between).sum() / max(np.abs(network).sum(), _TINY)
     tried = tried_slices(len(stack.image))
     told = (best, found.smoothness, found.anisotropy)
