@@ -193,6 +193,23 @@ def test_smoothness_is_that_of_a_wave_by_hand():
     assert found.smoothness == pytest.approx(20 * np.log10(two / four), abs=0.05)
 
 
+def test_anisotropy_is_that_of_a_wave_by_hand():
+    """Differences of cos(w k) are 2 - 2 cos w times as large from second to second order."""
+    within, across = 2 * np.pi / 6, 2 * np.pi / 10
+    i, j, k = np.indices((64, 64, 44))
+    wave = 500 + 400 * np.cos(within * i) * np.cos(within * j) * np.cos(across * k)
+    expected = 20 * np.log10((1 - np.cos(within)) / (1 - np.cos(across)))
+    assert predict_acquired(stack_of(wave)).anisotropy == pytest.approx(expected, abs=0.3)
+    flat = predict_acquired(stack_of(np.full((8, 8, 9), 500.0)))
+    assert (flat.smoothness, flat.anisotropy) == (0, 0)
+
+
+def test_a_scan_smooth_across_slices_alone_is_more_of_a_cubic(impute):
+    alike = impute("pretrained", blobs((1, 1, 1))).record["choice"]
+    across = impute("pretrained", blobs((0, 0, 1))).record["choice"]
+    assert across["anisotropy"] > alike["anisotropy"] + 1
+
+
 def test_a_blend_is_the_mean_by_share_and_is_trusted_by_its_error():
     stack = stack_of(blobs(1.0, 9))
     made = impute_classically("nearest", stack, [0.5])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from slicefill.imputation.neighbours import (
+    Neighbours,
     Predict,
     Trial,
     interpolate_cubic,
@@ -23,8 +24,9 @@ from slicefill.types import Floats, Stack, SyntheticSlices
 
 FEWEST = 5
 """Acquired slices without which nothing can be told."""
-_LEAST = 0.1  # share of cubic interpolation below which the network imputes alone
-_ROUGH, _SMOOTH = 0.0, 4.0  # dB: from here cubic gains on the network; from there it is alone
+_LEAST = 0.1  # share of the one or the other below which the other imputes alone
+_TRUST = 0.85  # in the network, of a scan with 0 dB of smoothness and anisotropy
+_SMOOTH, _ANISOTROPIC = 2.8, 16.0  # dB that take 1 from it
 _DOUBTED = 0.5  # share of cubic interpolation above which a scan is named
 _TINY = 1e-12
 _OVERSHOOT = 0.2  # widths of the window that a cubic may leave its neighbours: as a residual may
@@ -43,6 +45,8 @@ class Choice:
         best_there: The share that was best for those slices; None where none was tried.
         smoothness: By how much four neighbours predict acquired slices better than two, dB;
             None where there are too few slices.
+        anisotropy: By how much the scan is rougher from pixel to pixel than from slice to slice,
+            dB; None where there are too few slices.
         error: Mean absolute error of the choice as a share of the network's, on the tried slices,
             at most 1.
         scale: By what the expected error of the scan is multiplied, for its tried slices err more
@@ -53,13 +57,15 @@ class Choice:
     tried: int = 0
     best_there: float | None = None
     smoothness: float | None = None
+    anisotropy: float | None = None
     error: float = 1.0
     scale: float = 1.0
 
     def record(self) -> dict[str, Any]:
         """Return what was chosen and why, as plain values."""
-        shares = {"cubic": self.cubic, "best_there": self.best_there, "smoothness": self.smoothness}
-        rounded = {k: None if v is None else round(v, _DIGITS) for k, v in shares.items()}
+        names = ("cubic", "best_there", "smoothness", "anisotropy")
+        known = {name: getattr(self, name) for name in names}
+        rounded = {k: None if v is None else round(v, _DIGITS) for k, v in known.items()}
         expected = {"tried": self.tried, "error_scale": round(self.scale, _DIGITS)}
         return {"image": self.name, **rounded, **expected, "why": self._why()}
 
@@ -69,12 +75,13 @@ class Choice:
         return {0.0: "network", 1.0: "cubic"}.get(self.cubic, "blend")
 
     def _why(self) -> str:
-        if self.best_there is None or self.smoothness is None:
+        if self.best_there is None or self.smoothness is None or self.anisotropy is None:
             return f"fewer than {FEWEST} acquired slices, or none that shows more than background"
         return (
             f"{self.tried} acquired slices were predicted best with {self.best_there:.0%} of cubic "
             f"interpolation; four neighbours predict a slice {self.smoothness:+.1f} dB better than "
-            f"two (above {_ROUGH:g} dB the share of cubic rises, from {_SMOOTH:g} dB it is alone)"
+            f"two, and the scan is {self.anisotropy:+.1f} dB rougher within slices than across "
+            "them (the higher, the more cubic)"
         )
 
 
@@ -100,7 +107,9 @@ def choose(stack: Stack, predict: Predict) -> Choice:
 
     The best share on slices predicted across two intervals is that of the scan, if it is rough. A
     smooth scan is predicted far better across one interval than across two, by a cubic more so
-    than by a network: the share rises with smoothness, the gain of four neighbours over two.
+    than by a network: the share rises with smoothness, the gain of four neighbours over two. It
+    rises, too, where the scan is smoother across slices than within: the network expects between
+    slices the detail that it sees in them.
 
     Args:
         stack: D acquired slices.
@@ -114,12 +123,19 @@ def choose(stack: Stack, predict: Predict) -> Choice:
     if not between.any():
         return Choice()
     best = float(np.clip((network @ between) / (between @ between), 0, 1))
-    trusted = np.clip((_SMOOTH - found.smoothness) / (_SMOOTH - _ROUGH), 0, 1)
-    kept = (1 - best) * float(trusted)
-    share = 0.0 if 1 - kept < _LEAST else 1 - kept
+    kept = (1 - best) * _trust(found)
+    share = float(np.select([1 - kept < _LEAST, kept < _LEAST], [0, 1], 1 - kept))
     error = np.abs(network - share * between).sum() / max(np.abs(network).sum(), _TINY)
     tried = tried_slices(len(stack.image))
-    return Choice(share, tried, best, found.smoothness, min(float(error), 1.0), _scale(trial))
+    told = (best, found.smoothness, found.anisotropy)
+    return Choice(share, tried, *told, min(float(error), 1.0), _scale(trial))
+
+
+def _trust(found: Neighbours) -> float:
+    """Return what is left of the network's share; between little and much it changes fast."""
+    doubts = found.smoothness / _SMOOTH + found.anisotropy / _ANISOTROPIC
+    trust = float(np.clip(_TRUST - doubts, 0, 1))
+    return trust**2 * (3 - 2 * trust)
 
 
 def _scale(trial: Trial) -> float:
