@@ -144,7 +144,7 @@ def test_adaptation_makes_no_other_case_again(fill, params, adapted):
 @pytest.fixture
 def outside(monkeypatch):
     """Scans on which the shipped weights do not pay."""
-    monkeypatch.setattr(imputing, "choose", lambda *_: Choice(0.93, 8, 0.41, 3.6))
+    monkeypatch.setattr(imputing, "choose", lambda *_: Choice(0.93, 8, 0.41, 3.6, 2.0))
     remember_run("scans", {})
 
 
@@ -171,7 +171,7 @@ def test_a_scan_on_which_the_weights_do_not_pay_is_told_by_name(warn):
 
 
 def test_a_scan_on_which_they_pay_is_not(warn, monkeypatch):
-    monkeypatch.setattr(imputing, "choose", lambda *_: Choice(0.4, 8, 0.4, 0.1))
+    monkeypatch.setattr(imputing, "choose", lambda *_: Choice(0.4, 8, 0.4, 0.1, 0.0))
     record, warnings = warn()
     assert record["choice"]["image"] == "blend"
     assert warnings == []
