@@ -89,6 +89,7 @@ def test_the_table_of_runs_names_data_pipeline_and_method(server, page, folder):
 def test_the_compare_page_shows_both_runs_and_their_metrics(server, page, folder):
     number, runs = the_runs(server)
     ids = quote(json.dumps([runs[name].info.run_id for name in NAMES]))
+    page.set_viewport_size({"width": 1500, "height": 4000})  # what is out of sight is not drawn
     page.goto(f"{server}/#/compare-runs?runs={ids}&experiments={quote(json.dumps([number]))}")
     for shown in (*NAMES, "validation/psnr", "synthesis.variant"):
         page.get_by_text(shown, exact=True).first.wait_for()
