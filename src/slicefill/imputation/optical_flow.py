@@ -1,6 +1,7 @@
 """Motion between two slices without weights, and what lies between them by it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slicefill.types import Array, Floats, Stack
+from slicefill.params import ImputationParams
+from slicefill.types import Array, Floats, Method, Stack, SyntheticSlices
 
 _SMALLEST = 32  # pixels a side: DIS has no scale at which smaller slices could be searched
 Flow = Callable[[Floats, Floats], Floats]
@@ -98,6 +100,19 @@ def impute_along(flow: Flow, stack: Stack, positions: Sequence[float]) -> Floats
         for n, t in enumerate(positions):
             made[k, n] = blend_along(slices[k], slices[k + 1], flows, t)
     return made
+
+
+def method_along(flow: Flow, params: ImputationParams) -> Method:
+    """Return the method that imputes along a flow; the rest is that of `shape_matched`."""
+    from slicefill.imputation.methods.classical import impute_classically
+
+    def impute(
+        stack: Stack, positions: Sequence[float], rng: np.random.Generator
+    ) -> SyntheticSlices:
+        plain = impute_classically("shape_matched", stack, positions, params.label_ends)
+        return replace(plain, image=impute_along(flow, stack, positions))
+
+    return impute
 
 
 def _as_bytes(shown: Floats) -> NDArray[np.uint8]:
