@@ -6,6 +6,7 @@ Each way is a predictor: from the imputed scan to class probabilities at all of 
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slicefill.geometry import slices_back, slices_first, through_plane_axis
 from slicefill.imputation.distances import signed_distances
@@ -38,15 +39,19 @@ def label_mover(case: Case, imputer: Imputer, params: ImputationParams) -> Move:
     axis = through_plane_axis(case.image.affine, params.through_plane)
 
     def move(classes: Array) -> Array:
-        stored = slices_back(classes.astype(np.uint8), axis)
-        label = case.image.with_stored(stored, slope_intercept=(1.0, 0.0))
-        made = impute_case(Case(case.image, label), imputer, params).label
+        made = impute_case(with_classes(case, classes, axis), imputer, params).label
         if made is None:
             msg = f"{imputer.name}: expected a method that imputes labels, but it makes none"
             raise ValueError(msg)
         return slices_first(made.stored, axis)
 
     return move
+
+
+def with_classes(case: Case, classes: Array, axis: int) -> Case:
+    """Return the image of a case labelled by class indices of its slices, `(D, H, W)`."""
+    stored = slices_back(classes.astype(np.uint8), axis)
+    return Case(case.image, case.image.with_stored(stored, slope_intercept=(1.0, 0.0)))
 
 
 def interpolated(predictor: Predictor, rule: str, *, logarithms: bool = False) -> Predictor:
@@ -94,22 +99,31 @@ def fused(predictor: Predictor, move: Move, softness: float) -> Predictor:
 
     def predict(scan: Scan) -> Floats:
         acquired, _ = _acquired(predictor, scan)
-        return fuse_soft(predictor(scan), acquired, move(acquired.argmax(0)), softness)
+        moved = move(acquired.argmax(0))
+        return fuse_soft(predictor(scan), acquired, moved, places=scan.acquired, softness=softness)
 
     return predict
 
 
-def fuse_soft(fine: Floats, acquired: Floats, moved: Array, softness: float) -> Floats:
+def fuse_soft(
+    fine: Floats,
+    acquired: Floats,
+    moved: Array,
+    *,
+    places: NDArray[np.bool_],
+    softness: float,
+) -> Floats:
     """Average probabilities at all slices and imputed labels made soft.
 
     Args:
         fine: What a network finds on all slices, `(K, M, H, W)`.
         acquired: What it finds on acquired ones, `(K, D, H, W)`; it stands in for the labels there.
         moved: The imputed labels, class indices, `(M, H, W)`.
+        places: Which slices are the acquired ones, `(M,)`.
         softness: As in `soften`.
     """
     soft = soften(moved, len(fine), softness)
-    soft[:, :: max(1, (fine.shape[1] - 1) // max(1, acquired.shape[1] - 1))] = acquired
+    soft[:, places] = acquired
     mean: Floats = (fine + soft) / np.float32(2)
     return mean
 

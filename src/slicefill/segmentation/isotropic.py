@@ -2,12 +2,10 @@
 
 from dataclasses import replace
 
-import numpy as np
-
-from slicefill.geometry import slices_back, slices_first
+from slicefill.geometry import slices_first
 from slicefill.imputation.impute import Imputer, impute_case
 from slicefill.params import ImputationParams, PredictionParams
-from slicefill.segmentation.fine_grid import fuse_soft
+from slicefill.segmentation.fine_grid import fuse_soft, with_classes
 from slicefill.segmentation.opened import Opened
 from slicefill.segmentation.prediction import make_prediction
 from slicefill.segmentation.scans import make_scan
@@ -44,11 +42,9 @@ def segment_isotropically(
     thick = make_scan(Case(case.image), None, None, network.view)
     network.expect(thick)
     acquired = network.predictor(thick)
-    label = case.image.with_stored(
-        slices_back(acquired.argmax(0).astype(np.uint8), thick.axis), slope_intercept=(1.0, 0.0)
-    )
+    labelled = with_classes(case, acquired.argmax(0), thick.axis)
     own = params.model_copy(update={"through_plane": network.view.through_plane})
-    imputed = impute_case(Case(case.image, label), imputer, own)
+    imputed = impute_case(labelled, imputer, own)
     if imputed.label is None or imputed.record["acquired_slices"] != "kept":
         msg = (
             f"{imputer.name}: expected a method that imputes labels and keeps acquired slices; "
@@ -57,7 +53,10 @@ def segment_isotropically(
         raise ValueError(msg)
     scan = make_scan(Case(case.image), replace(imputed, label=None), None, network.view)
     moved = slices_first(imputed.label.stored, scan.axis)
-    fused = fuse_soft(network.predictor(scan), acquired, moved, network.params.inference.softness)
+    softness = network.params.inference.softness
+    fused = fuse_soft(
+        network.predictor(scan), acquired, moved, places=scan.acquired, softness=softness
+    )
     made = make_prediction(lambda _: fused, scan, imputed, _with_confidence(network.params))
     told = {
         "imputed_by": imputer.name,
