@@ -19,6 +19,7 @@ from slicefill.params.base import (
 from slicefill.params.comparison import (
     ACQUIRED_ONLY,
     ORACLE,
+    REPEAT,
     ComparedMethod,
     ComparisonParams,
     Preset,
@@ -46,6 +47,7 @@ from slicefill.params.tuning import Choices, Range, TuningParams
 __all__ = [
     "ACQUIRED_ONLY",
     "ORACLE",
+    "REPEAT",
     "SERIAL",
     "AugmentationParams",
     "AxisName",

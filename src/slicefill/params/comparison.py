@@ -12,6 +12,8 @@ ACQUIRED_ONLY = "none"
 """The name in `ComparedMethod.imputed_by` for no imputation at all."""
 ORACLE = "oracle"
 """The name for the true slices, where a scan was subsampled: what perfect imputation would give."""
+REPEAT = "_repeat"
+"""What stands between a method's name and the number of a training of it beyond the first."""
 Way = Literal["grid", "phases", "labels", "probabilities", "fused"]
 """How a network comes to the fine grid: it segments the imputed scan as a whole, or in phases, each
 with the spacing of the acquired one; or it segments acquired slices, and their labels, or their
@@ -159,18 +161,18 @@ class ComparisonParams(Params):
         """
         made: dict[str, tuple[ComparedMethod, tuple[int, ...]]] = {}
         for name, row in self.chosen.items():
-            if f"{row.imputed_by}_repeat1" not in imputing:
+            if f"{row.imputed_by}{REPEAT}1" not in imputing:
                 made[name] = row, tuple(seeds)
                 continue
             for number, seed in enumerate(seeds):
-                end = f"_repeat{number}" if number else ""
+                end = f"{REPEAT}{number}" if number else ""
                 own = row.model_copy(update={"imputed_by": f"{row.imputed_by}{end}"})
                 made[f"{name}{end}"] = own, (seed,)
         return made
 
     def row(self, name: str) -> str:
         """Name the row that a repetition of `repeated` stands in."""
-        return name if name in self.methods else name.rpartition("_repeat")[0]
+        return name if name in self.methods else name.rpartition(REPEAT)[0]
 
     def network(self, name: str) -> str:
         """Name the row whose network a row uses: the first one that learns from the same.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel
 
-from slicefill.params import ImputationParams
+from slicefill.params import REPEAT, ImputationParams
 from slicefill.plugins import System, find_system
 from slicefill.types import Checkpoint, Method, Promise
 
@@ -39,7 +39,6 @@ class LearningData:
 
 
 FOLDER = __name__
-_REPEAT = "_repeat"
 
 
 class MethodFile(Protocol):
@@ -88,7 +87,7 @@ def find_method(name: str, parameters: Mapping[str, Any]) -> System:
         ValueError: If there is no such entry or kind, or the entry does not fit its `Params`.
     """
     entries = parameters["methods"]
-    base, _, number = (name, "", "") if name in entries else name.rpartition(_REPEAT)
+    base, _, number = (name, "", "") if name in entries else name.rpartition(REPEAT)
     if base not in entries or (number and not number.isdecimal()):
         msg = f"methods: expected one of {', '.join(entries)}, got {name!r}"
         raise ValueError(msg)
@@ -123,4 +122,4 @@ def repeat_of(name: str, number: int) -> str:
         >>> repeat_of("iia", 0), repeat_of("iia", 1)
         ('iia', 'iia_repeat1')
     """
-    return f"{name}{_REPEAT}{number}" if number else name
+    return f"{name}{REPEAT}{number}" if number else name
