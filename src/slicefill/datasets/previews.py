@@ -9,6 +9,7 @@ import numpy as np
 from kedro_datasets._typing import ImagePreview
 
 from slicefill.imputation.methods.pretrained import PRETRAINED
+from slicefill.imputation.trace import acquired_places
 from slicefill.io.case_folder import read_volume
 from slicefill.io.storage import Location
 from slicefill.types import Array, Case, Lazy, Prediction, Volume
@@ -124,7 +125,7 @@ def _spec(name: str, volume: Volume, record: Mapping[str, Any]) -> "ViewSpec":
 def _acquired(record: Mapping[str, Any]) -> Sequence[int] | None:
     """Return the acquired slices of an imputed case or a prediction; None where all are."""
     if "slices" in record:
-        return [one["index"] for one in record["slices"] if "acquired" in one]
+        return [*acquired_places(record["slices"])]
     return record.get("acquired")
 
 

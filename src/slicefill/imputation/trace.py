@@ -29,6 +29,11 @@ def confidence_record(stack: Stack, synthetic: SyntheticSlices) -> dict[str, Any
     }
 
 
+def acquired_places(slices: Sequence[Mapping[str, Any]]) -> dict[int, int]:
+    """Index of every acquired slice by its place in an imputed case, from `slices` of a record."""
+    return {one["index"]: one["acquired"] for one in slices if "acquired" in one}
+
+
 def mean_abstained(slices: Sequence[Mapping[str, Any]]) -> float | None:
     """Mean share of a synthetic slice at which a classical method was believed, if any says so."""
     shares = [one["abstained"] for one in slices if one.get("abstained") is not None]

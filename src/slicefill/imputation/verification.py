@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from slicefill.geometry import placing_error, slices_first, step_map, through_plane_axis
 from slicefill.imputation.grids import exact_places
+from slicefill.imputation.trace import acquired_places
 from slicefill.types import Array, Case, Volume
 
 MASK = "synthetic_mask"
@@ -233,7 +234,7 @@ def _record_differences(record: Mapping[str, Any], grid: _Grid) -> Iterator[str]
     if not record.get("exact"):
         return
     slices = record.get("slices", [])
-    claimed = {one["index"]: one["acquired"] for one in slices if "acquired" in one}
+    claimed = acquired_places(slices)
     if claimed != grid.acquired:
         yield (
             f"record: expected the acquired slices {dict(grid.acquired)} (output: acquired) on the "

@@ -64,7 +64,7 @@ def read_frames(path: Path) -> list[Frame]:
         is_implicit, _ = data.original_encoding
         plain = ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
         data.file_meta.TransferSyntaxUID = plain
-    photometric = str(data.get("PhotometricInterpretation") or "MONOCHROME2")
+    photometric = _photometric(data)
     samples = int(data.get("SamplesPerPixel") or 1)
     if samples > 1 or not photometric.startswith("MONOCHROME"):
         raise BadCase(
@@ -81,6 +81,10 @@ def read_frames(path: Path) -> list[Frame]:
         )
     stored = np.reshape(_stored(data), (count, int(data.Rows), int(data.Columns)))
     return [_frame(data, index, stored[index], path) for index in range(count)]
+
+
+def _photometric(data: pydicom.Dataset) -> str:
+    return str(data.get("PhotometricInterpretation") or "MONOCHROME2")
 
 
 def _frame(data: pydicom.Dataset, index: int, stored: Array, path: Path) -> Frame:
@@ -104,7 +108,7 @@ def _frame(data: pydicom.Dataset, index: int, stored: Array, path: Path) -> Fram
         _numbers(data, index, "PixelSpacing", 2),
         scale,
         str(data.get("SeriesInstanceUID") or ""),
-        str(data.get("PhotometricInterpretation") or "MONOCHROME2"),
+        _photometric(data),
         path,
     )
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from slicefill.geometry import slices_first, spacing_slices_first, through_plane_axis
 from slicefill.imputation.dense_grid import channels_second, stack_case
+from slicefill.imputation.trace import acquired_places
 from slicefill.params import AugmentationParams, ViewParams
 from slicefill.types import Case, Floats, Lazy, Promise
 
@@ -161,5 +162,4 @@ def _acquired_places(acquired_case: Case, imputed: Case | None, axis: int) -> di
     """Index of every acquired slice in the case, by its place on the grid that is seen."""
     if imputed is None:
         return {k: k for k in range(acquired_case.image.stored.shape[axis])}
-    slices = imputed.record["slices"]
-    return {int(one["index"]): int(one["acquired"]) for one in slices if "acquired" in one}
+    return acquired_places(imputed.record["slices"])

@@ -10,6 +10,7 @@ import pandas as pd
 
 from slicefill.execution.each import prepared
 from slicefill.fingerprint import fingerprint
+from slicefill.imputation.trace import acquired_places
 from slicefill.ingestion.splits import choose_cases
 from slicefill.params import ExecutorParams, ImputationParams
 from slicefill.pipelines.imputation.stand_in import (
@@ -125,7 +126,7 @@ def _impute(
 
     rng = np.random.default_rng([params.seed, *name.encode()])  # whatever the order of the cases
     imputed = impute_case(promise.make(), prepared(imputer), params, rng)
-    depth = sum("acquired" in one for one in imputed.record["slices"])
+    depth = len(acquired_places(imputed.record["slices"]))
     remedy = advice(depth) if advice else ""
     if found := doubt(imputed.record["choice"]):
         logger.warning("%s: %s; look at the result%s", name, found, remedy)
