@@ -11,14 +11,13 @@ as adaptation.csv. Models are kept; an existing model is not trained again.
 """
 
 import argparse
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from learning import learn_adapted, load_weights, subsampled_scans
-from real_sets import FACTORS, Design, find_scans, load_design, read_pair, score_method
+from real_sets import FACTORS, Design, find_scans, load_design, read_pair, score_method, set_options
 
 from slicefill.imputation.impute import Imputer, learned_imputer
 from slicefill.imputation.methods.adapted.adaptation import Scans, adaptation_fingerprint
@@ -57,19 +56,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    data = os.environ.get("SLICEFILL_DATA")
+    parser = set_options(__doc__, "adaptation")
     add = parser.add_argument
-    add("--data", type=Path, default=data, required=data is None, help="(SLICEFILL_DATA)")
-    add("--sets", nargs="+", choices=FACTORS, default=[*FACTORS], help="(all)")
     add("--terms", nargs="+", choices=TERMS, default=[*TERMS], help="(all)")
     add("--minutes", type=float, default=5.0, help="of each training (%(default)s)")
-    add("--limit", type=int, help="largest number of subjects of each set")
     add("--checkpoint", type=Path, help="other weights than the shipped ones")
-    out = Path(__file__).parents[1] / "data/08_reporting/adaptation"
-    add("--out", type=Path, default=out, help="folder of the results (%(default)s)")
     return parser.parse_args(arguments)
 
 

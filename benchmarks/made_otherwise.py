@@ -17,14 +17,12 @@ that are there are not computed again: after a change of code, use a new folder.
 """
 
 import argparse
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from real_sets import FACTORS, Design, find_scans, load_design
+from real_sets import FACTORS, Design, find_scans, load_design, set_options
 from scipy.interpolate import make_interp_spline
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
@@ -64,17 +62,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    data = os.environ.get("SLICEFILL_DATA")
+    limit = "subjects of each set (hippocampus 6, brain_t1 and sts_ct 2)"
+    parser = set_options(__doc__, "made_otherwise", limit)
     add = parser.add_argument
-    add("--data", type=Path, default=data, required=data is None, help="(SLICEFILL_DATA)")
-    add("--sets", nargs="+", choices=FACTORS, default=[*FACTORS], help="(all)")
     add("--factors", nargs="+", type=int, default=[2, 4], help="(all)")
-    add("--limit", type=int, help="subjects of each set (hippocampus 6, brain_t1 and sts_ct 2)")
-    out = Path(__file__).parents[1] / "data/08_reporting/made_otherwise"
-    add("--out", type=Path, default=out, help="folder of the results (%(default)s)")
     return parser.parse_args(arguments)
 
 

@@ -16,7 +16,6 @@ use a new folder.
 """
 
 import argparse
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from learning import SCRATCH, learn_adapted, learn_from_scratch, load_weights, subsampled_scans
-from real_sets import FACTORS, Design, Scan, find_scans, load_design, read_pair, score_method
+from real_sets import (
+    FACTORS,
+    Design,
+    Scan,
+    find_scans,
+    load_design,
+    read_pair,
+    score_method,
+    set_options,
+)
 
 from slicefill.execution.each import run_each
 from slicefill.fingerprint import fingerprint
@@ -84,13 +92,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    data, methods = os.environ.get("SLICEFILL_DATA"), [*RULES, PRETRAINED]
+    parser = set_options(__doc__, "out_of_the_box")
+    methods = [*RULES, PRETRAINED]
     add = parser.add_argument
-    add("--data", type=Path, default=data, required=data is None, help="(SLICEFILL_DATA)")
-    add("--sets", nargs="+", choices=FACTORS, default=[*FACTORS], help="(all)")
     add("--half", choices=["development", "report"], default="report", help="(report)")
     add("--methods", nargs="+", choices=methods, default=methods, help="(all)")
     add("--checkpoint", type=Path, help="other weights than the shipped ones for `pretrained`")
@@ -99,9 +103,6 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     )
     add("--scratch", type=float, metavar="MINUTES", help="also train the paper's method")
     add("--factors", nargs="+", type=int, default=[2, 4], help="(all)")
-    add("--limit", type=int, help="largest number of subjects of each set")
-    out = Path(__file__).parents[1] / "data/08_reporting/out_of_the_box"
-    add("--out", type=Path, default=out, help="folder of the results (%(default)s)")
     options = parser.parse_args(arguments)
     if not options.data.is_dir():
         parser.error(f"--data: expected the folder of the data sets, got {options.data}")

@@ -4,6 +4,8 @@ The environment of a set in conf/ defines its layout, label groups and intensity
 the half of each subject. Imputation uses the values of conf/base, the same for all sets.
 """
 
+import argparse
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,29 @@ FACTORS = {
 }
 HALVES = Path(__file__).with_name("halves.yml")
 _CONF = Path(__file__).parents[1] / "conf"
+
+
+def set_options(
+    description: str | None, name: str, limit: str = "largest number of subjects of each set"
+) -> argparse.ArgumentParser:
+    """Begin the options of a benchmark on the sets: `--data`, `--sets`, `--limit`, `--out`.
+
+    Args:
+        description: Of the benchmark.
+        name: Of the folder of its results.
+        limit: What is said of `--limit`.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    data = os.environ.get("SLICEFILL_DATA")
+    add = parser.add_argument
+    add("--data", type=Path, default=data, required=data is None, help="(SLICEFILL_DATA)")
+    add("--sets", nargs="+", choices=FACTORS, default=[*FACTORS], help="(all)")
+    add("--limit", type=int, help=limit)
+    out = Path(__file__).parents[1] / "data/08_reporting" / name
+    add("--out", type=Path, default=out, help="folder of the results (%(default)s)")
+    return parser
 
 
 @dataclass(frozen=True)
