@@ -9,7 +9,9 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
+from slicefill.imputation.impute import impute_case, load_named
 from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
+from slicefill.params import ImputationParams
 from slicefill.training.hardware import launch_fabric
 from slicefill.types import Case, Promise, Volume
 
@@ -128,6 +130,17 @@ def discs(make_case: Callable[..., Case]) -> Callable[..., dict[str, Promise]]:
         return made
 
     return promise
+
+
+@pytest.fixture(scope="session")
+def impute(imputation_params: Callable[..., ImputationParams]) -> Callable[..., Case]:
+    """Impute a case by a named method, along the largest spacing."""
+
+    def by(method: str, case: Case, count: int = 2) -> Case:
+        params = imputation_params(through_plane="auto", count=count)
+        return impute_case(case, load_named(method, params), params)
+
+    return by
 
 
 @pytest.fixture

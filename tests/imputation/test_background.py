@@ -6,8 +6,6 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from slicefill.imputation.background import Background, constant_values
-from slicefill.imputation.impute import classical_imputer, impute_case, learned_imputer
-from slicefill.imputation.methods.pretrained import load_pretrained
 from slicefill.imputation.verification import verify_imputed_case
 from slicefill.types import Case, Volume
 
@@ -26,21 +24,6 @@ def head(background=0, dtype="i2", scale=(1.0, 0.0)):
     image = nib.Nifti1Image(stored, np.diag([1.0, 1.0, 3.0, 1.0]))
     image.header.set_slope_inter(*scale)
     return Case(Volume(stored, image.header))
-
-
-@pytest.fixture(scope="module")
-def impute(imputation_params):
-    def by(method, case, count=2):
-        params = imputation_params(through_plane="auto", count=count)
-        learned = method == "pretrained"
-        imputer = (
-            learned_imputer(method, load_pretrained(), params)
-            if learned
-            else classical_imputer(method, params)
-        )
-        return impute_case(case, imputer, params)
-
-    return by
 
 
 def neighbours_agree(case, value):

@@ -6,8 +6,6 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from slicefill.imputation.dense_grid import stack_case
-from slicefill.imputation.impute import classical_imputer, impute_case, learned_imputer
-from slicefill.imputation.methods.pretrained import load_pretrained
 from slicefill.imputation.padding import find_padding
 from slicefill.params import WindowParams
 from slicefill.types import Case, Volume
@@ -39,22 +37,6 @@ def padded(value):
     return np.where(CORNERS, value, ct())
 
 
-@pytest.fixture(scope="module")
-def impute(imputation_params):
-    params = imputation_params(through_plane="auto", count=1)
-
-    def by(method, case):
-        learned = method == "pretrained"
-        imputer = (
-            learned_imputer(method, load_pretrained(), params)
-            if learned
-            else classical_imputer(method, params)
-        )
-        return impute_case(case, imputer, params)
-
-    return by
-
-
 PADDING = [-2000, -3024, -8192, -32768, -1500]
 
 
@@ -62,12 +44,12 @@ PADDING = [-2000, -3024, -8192, -32768, -1500]
 @pytest.mark.parametrize("value", PADDING)
 def test_the_body_is_imputed_as_without_padding_and_padding_comes_back(impute, method, value):
     def error(case):
-        made = impute(method, case).image.stored[..., 1::2]
+        made = impute(method, case, count=1).image.stored[..., 1::2]
         return np.sqrt(np.square(made - ct()[..., 1::2])[BODY[..., 1::2]].mean())
 
     case = case_of(padded(value)[..., ::2])
     assert error(case) <= 1.01 * error(case_of(ct()[..., ::2]))
-    imputed = impute(method, case)
+    imputed = impute(method, case, count=1)
     assert (imputed.image.stored[CORNERS] == value).all()
     assert imputed.image.stored[~CORNERS].min() > -1200
     assert (imputed.maps["confidence"].stored[CORNERS] == 10_000).all()
@@ -102,9 +84,11 @@ def test_a_constant_channel_does_not_fail_the_others(impute):
     stack = stack_case(case_of(values[:, :, ::2]), 2, WINDOW)
     assert stack.window[1].tolist() == [7, 8]
     for method in ("pretrained", "linear"):
-        imputed = impute(method, case_of(values[:, :, ::2]))
-        alone = impute(method, case_of(values[:, :, ::2, 0]))
+        imputed = impute(method, case_of(values[:, :, ::2]), count=1)
+        alone = impute(method, case_of(values[:, :, ::2, 0]), count=1)
         assert np.array_equal(imputed.image.stored[..., 0], alone.image.stored)
         assert (imputed.image.stored[..., 1] == 7).all()
-    swapped = impute("pretrained", case_of(values[:, :, ::2, ::-1]))  # the first channel guides
+    swapped = impute(
+        "pretrained", case_of(values[:, :, ::2, ::-1]), count=1
+    )  # the first channel guides
     assert (swapped.image.stored[..., 0] == 7).all()
