@@ -32,13 +32,13 @@ run: $(READY) ## raw to report on the embedded sample, a few minutes
 	$(BIN)/kedro run
 
 test: $(READY) ## fast tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n logical --dist loadfile
 
 test-servers: $(READY) ## against real servers, browsers and clusters; what is not there is skipped
 	$(BIN)/pytest -m server -rs
 
 test-all: $(READY) ## all tests
-	$(BIN)/pytest -m 'slow or not slow'
+	$(BIN)/pytest -n logical --dist loadfile -m 'slow or not slow'
 
 check: $(READY) ## lint, formatting, types, import contracts
 	$(BIN)/ruff check
