@@ -31,6 +31,8 @@ $(READY): pyproject.toml constraints.txt
 run: $(READY) ## raw to report on the embedded sample, a few minutes
 	$(BIN)/kedro run
 
+test test-all: export OMP_NUM_THREADS := 1  # a process per core
+
 test: $(READY) ## fast tests
 	$(BIN)/pytest -n logical --dist loadfile
 
