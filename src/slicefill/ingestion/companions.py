@@ -29,9 +29,24 @@ def source_files(image: Path | tuple[Path, ...]) -> list[Path]:
 
 
 def voxels_of_pair(header: Path) -> Path:
-    """Return the .img of a .hdr, in the case in which it is written."""
-    names = [header.with_suffix(end) for end in (".img", ".IMG", ".Img")]
+    """Return the .img of a .hdr, in the case in which it is written, or the compressed one."""
+    names = [header.with_suffix(end) for end in (".img", ".IMG", ".Img", ".img.gz")]
     return next((path for path in names if path.exists()), names[0])
+
+
+def check_there(header: Path, voxels: Path) -> None:
+    """Refuse a header whose voxels lie in a file of their own that is not there.
+
+    Raises:
+        BadCase: With the name of the file, and where it belongs.
+    """
+    if not voxels.is_file():
+        raise BadCase(
+            expected=f"voxels in {voxels.name}, as {header.name} says",
+            found="no such file",
+            remedy=f"put {voxels.name} beside {header.name}, under this very name",
+            file=header,
+        )
 
 
 def read_fields(stream: IO[bytes], suffix: str) -> dict[str, str]:

@@ -55,6 +55,12 @@ class Header:
         return np.array(found, dtype=float)
 
     @property
+    def kind(self) -> str:
+        """Name of the SOP class, such as "CT Image Storage"; "" where it is missing."""
+        uid = self.text("SOPClassUID") or self.data.file_meta.get("MediaStorageSOPClassUID", "")
+        return pydicom.uid.UID(str(uid)).name
+
+    @property
     def frames(self) -> int:
         """Number of frames; 1 where the element is empty or missing."""
         return int(self.number("NumberOfFrames") or 1)
@@ -113,13 +119,23 @@ def _parse(path: Path, stream: BinaryIO, marked: bool) -> Header | None:
             remedy="copy or export the file again",
             file=path,
         ) from error
-    return Header(path, data) if marked or "SOPClassUID" in data or "Rows" in data else None
+    if not (marked or "SOPClassUID" in data or "Rows" in data):
+        return None
+    header = Header(path, data)
+    if "Rows" not in data and (header.kind == "" or "Image Storage" in header.kind):
+        raise BadCase(
+            expected="a whole and readable DICOM file",
+            found="a header that ends before it says how large the image is",
+            remedy="copy or export the file again",
+            file=path,
+        )
+    return header
 
 
 def why_no_slice(header: Header) -> str:
     """Say why a DICOM file is no part of a volume; "" if it is."""
     kinds = [str(kind).upper() for kind in header.data.get("ImageType") or []]
-    name = pydicom.uid.UID(header.text("SOPClassUID")).name
+    name = header.kind
     placed = header.numbers("ImagePositionPatient", 3) is not None
     if "Rows" not in header.data or "Segmentation" in name or "Dose" in name:
         return f"a DICOM object that is no scan ({name})"

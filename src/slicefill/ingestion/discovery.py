@@ -1,6 +1,7 @@
 """Finding of scans in a folder, a file or an archive: sorted into cases, refused, left aside."""
 
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +11,13 @@ from tempfile import TemporaryDirectory
 from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.companions import source_files
 from slicefill.ingestion.found import Found, LeftAside, RawCase, distinct_ids, group_left_aside
-from slicefill.ingestion.raw_files import list_files, reason_to_leave
+from slicefill.ingestion.raw_files import foreign_kind, list_files, reason_to_leave
+from slicefill.ingestion.sniffing import what_is
 from slicefill.ingestion.suffixes import VOLUMES, stem_of, suffix_of
 from slicefill.params import IngestionParams
 from slicefill.plugins import find_kind
 
+_AGAIN = "copy or download it again (unzip -t tests it)"
 LAYOUTS = "slicefill.ingestion.layouts"
 
 
@@ -131,16 +134,32 @@ def _unpack(path: Path, folder: Path) -> Path:
     with zipfile.ZipFile(path) as archive:
         try:
             archive.extractall(folder)  # drops `..` and absolute paths
-        except (RuntimeError, NotImplementedError, zipfile.BadZipFile, OSError) as error:
-            raise BadCase(
-                expected="a whole .zip without a password, and room for its content",
-                found=f"{type(error).__name__}: {error}",
-                remedy="unpack it yourself and give the folder",
-                case=path.stem,
-                file=path,
-            ) from error
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise _bad_zip(path, f"{type(error).__name__}: {error}", _AGAIN) from error
+        except (RuntimeError, NotImplementedError, OSError) as error:
+            remedy = "unpack it yourself and give the folder"
+            raise _bad_zip(path, f"{type(error).__name__}: {error}", remedy) from error
     inside = [each for each in folder.iterdir() if each.name != "__MACOSX"]
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+
+
+def _bad_zip(path: Path, found: str, remedy: str) -> BadCase:
+    return BadCase(
+        expected="a whole .zip without a password, and room for its content",
+        found=found,
+        remedy=remedy,
+        case=path.stem,
+        file=path,
+    )
+
+
+def _no_zip(path: Path) -> str:
+    with path.open("rb") as stream:
+        head = stream.read(600)
+    if head.startswith(b"PK"):
+        return "one that ends too early: the list of its files is missing"
+    found, _ = what_is(head) or ("no archive", "")
+    return found
 
 
 def _series_of(path: Path) -> Found:
@@ -149,14 +168,17 @@ def _series_of(path: Path) -> Found:
     if not path.is_file():
         msg = f"{path}: no such file or folder; check the path"
         raise FileNotFoundError(msg)
+    if path.suffix.lower() == ".zip":
+        raise _bad_zip(path, _no_zip(path), _AGAIN)
     beside = sorted(each for each in path.parent.iterdir() if each.is_file())
     found = sort_dicom(beside, path.parent)
     cases = [case for case in found.cases if path in source_files(case.image)]
     if not cases:
         reasons = [each.reason for each in found.left_aside if each.path == path]
+        kind = reasons[0] if reasons else foreign_kind(path) or "none of them"
         msg = (
             f"{path}: expected a file that ends in {' '.join(VOLUMES)}, a DICOM file with an "
-            f"image, a .zip or a folder, found {reasons[0] if reasons else 'none of them'}"
+            f"image, a .zip or a folder, found {kind}"
         )
         raise FileNotFoundError(msg)
     return _with_ids(Found(cases, found.refused))

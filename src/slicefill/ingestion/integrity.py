@@ -2,24 +2,22 @@
 
 import gzip
 import hashlib
+import os
 import zlib
+from collections.abc import Mapping
 from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
 
 from slicefill.ingestion.checks import BadCase
-from slicefill.ingestion.companions import data_files, read_fields
-from slicefill.ingestion.sniffing import is_compressed, open_plain
+from slicefill.ingestion.companions import check_there, data_files, read_fields
+from slicefill.ingestion.sniffing import is_compressed, open_plain, read_chunks
 from slicefill.ingestion.suffixes import suffix_of
-
-_CHUNK = 1 << 20
 
 
 def uncompressed_length(path: Path) -> int:
     """Count the bytes of a file after decompressing it to its very end, if it is compressed.
 
-    Python's gzip compares CRC32 and length (ISIZE) of RFC 1952 and refuses a missing trailer
-    or anything but zero padding behind it; nibabel and ITK stop when they have their voxels.
+    nibabel and ITK stop when they have their voxels, and compare no checksum.
 
     Raises:
         OSError, EOFError, zlib.error: If the stream is damaged.
@@ -30,48 +28,72 @@ def uncompressed_length(path: Path) -> int:
         return _drain(stream)
 
 
-def check_length(available: int, needed: int) -> None:
+def check_length(available: int, needed: int, of: str = "header and voxels") -> None:
     """Refuse a file that is shorter than its header says, both in bytes."""
     if available < needed:
         raise BadCase(
-            expected=f"{needed} bytes of header and voxels",
+            expected=f"{needed} bytes of {of}",
             found=f"{available}",
             remedy="the file is truncated: copy or export it again",
         )
 
 
-def check_nrrd(path: Path) -> None:
-    """Check the gzip stream of an NRRD volume; ITK does not compare its checksum."""
-    with path.open("rb") as stream:
-        encoding = read_fields(stream, suffix_of(path)).get("encoding", "").lower()
-        files = data_files(path)
-        if encoding in ("gzip", "gz") and not files:
-            _drain(gzip.GzipFile(fileobj=stream))
-    for file in files if encoding in ("gzip", "gz") else []:
-        with gzip.open(file) as voxels:
-            _drain(voxels)
+def count_voxel_bytes(path: Path) -> int | None:
+    """Count the bytes of voxels of an NRRD or MetaImage volume, decompressed to their very end.
 
+    ITK does not compare the checksum of gzip, and prints the damage of zlib and goes on.
 
-def check_metaimage(path: Path) -> None:
-    """Check the zlib stream of a MetaImage; ITK prints its damage and returns wrong voxels."""
+    Returns:
+        The bytes; None where they do not tell the number of voxels (text, a part is skipped).
+
+    Raises:
+        BadCase: If a file of voxels is not there.
+        OSError, EOFError, zlib.error: If a stream is damaged.
+    """
     with path.open("rb") as stream:
-        compressed = read_fields(stream, suffix_of(path)).get("compresseddata", "").lower()
+        fields = read_fields(stream, suffix_of(path))
+        count = {"gzip": _gunzip, "zlib": _inflate, "raw": _rest}.get(_packing(fields))
         files = data_files(path)
-        if compressed == "true" and not files:
-            _inflate(stream)
+        for file in files:
+            check_there(path, file)
+        if count is None:
+            return None
+        if not files:
+            return count(stream)
+    total = 0
     for file in files:
         with file.open("rb") as voxels:
-            if compressed == "true":
-                _inflate(voxels)
+            total += count(voxels)
+    return total
 
 
-def _inflate(stream: IO[bytes]) -> None:
+def _packing(fields: Mapping[str, str]) -> str:
+    """How the voxels behind a header are packed: raw, gzip, zlib, or "" for others."""
+    if "encoding" in fields:
+        skips = any(fields.get(name, "0") != "0" for name in ("line skip", "byte skip"))
+        packing = {"raw": "raw", "gz": "gzip", "gzip": "gzip"}.get(fields["encoding"].lower(), "")
+        return "" if skips and packing == "raw" else packing
+    if fields.get("compresseddata", "").lower() == "true":
+        return "zlib"
+    is_whole = fields.get("headersize", "0") == "0"
+    return "raw" if is_whole and fields.get("binarydata", "true").lower() == "true" else ""
+
+
+def _gunzip(stream: BufferedIOBase) -> int:
+    return _drain(gzip.GzipFile(fileobj=stream))
+
+
+def _inflate(stream: BufferedIOBase) -> int:
     inflate = zlib.decompressobj()
-    for chunk in iter(lambda: stream.read(_CHUNK), b""):
-        inflate.decompress(chunk)
+    count = sum(len(inflate.decompress(chunk)) for chunk in read_chunks(stream))
     if not inflate.eof:
         msg = "the zlib stream ends before its checksum"
         raise EOFError(msg)
+    return count
+
+
+def _rest(stream: BufferedIOBase) -> int:
+    return os.fstat(stream.fileno()).st_size - stream.tell()
 
 
 def checksum(files: list[Path]) -> str:
@@ -85,5 +107,5 @@ def checksum(files: list[Path]) -> str:
     return hashlib.sha256("".join(sorted(checksums)).encode()).hexdigest()
 
 
-def _drain(stream: IO[bytes] | BufferedIOBase) -> int:
-    return sum(len(chunk) for chunk in iter(lambda: stream.read(_CHUNK), b""))
+def _drain(stream: BufferedIOBase) -> int:
+    return sum(len(chunk) for chunk in read_chunks(stream))

@@ -1,6 +1,5 @@
 """NRRD, MetaImage (MHA, MHD) and GIPL through SimpleITK."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +12,10 @@ from numpy.typing import NDArray
 
 from slicefill.ingestion import checks
 from slicefill.ingestion.checks import reading
-from slicefill.ingestion.integrity import check_length, check_metaimage, check_nrrd
+from slicefill.ingestion.companions import data_files
+from slicefill.ingestion.integrity import check_length, count_voxel_bytes
 from slicefill.ingestion.nifti import new_header
-from slicefill.ingestion.sniffing import is_compressed, open_plain
+from slicefill.ingestion.sniffing import is_compressed, open_plain, read_chunks
 from slicefill.ingestion.suffixes import suffix_of
 from slicefill.types import Array, Volume
 
@@ -38,10 +38,8 @@ def read_itk(path: Path) -> Volume:
     suffix = suffix_of(path)
     reader = next(name for end, name in _READERS.items() if suffix.startswith(end))
     with reading(f"{suffix} file"), _plain(path, suffix) as plain:
-        if reader == "NrrdImageIO":
-            check_nrrd(plain)
-        elif reader == "MetaImageIO":
-            check_metaimage(plain)
+        if reader != "GiplImageIO":
+            _check_voxels(plain, reader)
         image = SimpleITK.ReadImage(str(plain), imageIO=reader)
         stored = channels_last(image)
         if reader == "GiplImageIO":
@@ -49,6 +47,22 @@ def read_itk(path: Path) -> Volume:
     checks.check_voxel_type(stored.dtype)
     checks.check_shape(stored.shape)
     return Volume(stored, new_header(stored, affine_of(image)))
+
+
+def _check_voxels(path: Path, reader: str) -> None:
+    """Refuse a file with fewer bytes of voxels than its header says."""
+    available = count_voxel_bytes(path)
+    if available is None:
+        return
+    header = SimpleITK.ImageFileReader()
+    header.SetImageIO(reader)
+    header.SetFileName(str(path))
+    header.ReadImageInformation()
+    one = SimpleITK.Image([1, 1, 1], header.GetPixelID(), header.GetNumberOfComponents())
+    voxels = int(np.prod(header.GetSize())) * header.GetNumberOfComponents()
+    files = ", ".join(file.name for file in data_files(path)[:3])
+    of = f"voxels in {files}" if files else "voxels"
+    check_length(available, voxels * one.GetSizeOfPixelComponent(), of)
 
 
 @contextmanager
@@ -60,7 +74,7 @@ def _plain(path: Path, suffix: str) -> Iterator[Path]:
     with TemporaryDirectory(prefix="slicefill-itk-") as folder:
         plain = Path(folder, f"plain{suffix.removesuffix('.gz')}")
         with open_plain(path) as stream, plain.open("wb") as copy:
-            shutil.copyfileobj(stream, copy)
+            copy.writelines(read_chunks(stream))
         yield plain
 
 

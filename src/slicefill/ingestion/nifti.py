@@ -11,7 +11,7 @@ from nibabel.fileholders import FileHolder
 from slicefill.geometry import placing_error
 from slicefill.ingestion import checks
 from slicefill.ingestion.checks import BadCase, reading
-from slicefill.ingestion.companions import voxels_of_pair
+from slicefill.ingestion.companions import check_there, voxels_of_pair
 from slicefill.ingestion.integrity import check_length, uncompressed_length
 from slicefill.ingestion.sniffing import open_plain
 from slicefill.ingestion.suffixes import suffix_of
@@ -30,7 +30,10 @@ def read_nifti(path: Path) -> Volume:
     Raises:
         BadCase: If the file is damaged or its header describes no volume.
     """
-    voxels = voxels_of_pair(path) if suffix_of(path) == ".hdr" else path
+    voxels = path
+    if suffix_of(path) == ".hdr":
+        voxels = voxels_of_pair(path)
+        check_there(path, voxels)
     with reading("NIfTI file"):
         length = uncompressed_length(voxels)
         raw = _read_header(path)

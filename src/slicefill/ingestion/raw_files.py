@@ -7,7 +7,7 @@ from pathlib import Path
 from slicefill.ingestion.found import LeftAside
 from slicefill.ingestion.suffixes import DICOM, VOLUMES, is_hidden, suffix_of
 
-_SYSTEM = ("thumbs.db", "desktop.ini", "dicomdir", "ehthumbs.db")
+_SYSTEM = ("thumbs.db", "desktop.ini", "ehthumbs.db")
 _KINDS = {
     "a sidecar of metadata": (".json", ".tsv", ".bval", ".bvec", ".xml", ".yml", ".yaml"),
     "a text, table or document": (".txt", ".md", ".rst", ".csv", ".pdf", ".html", ".log", ".xlsx"),
@@ -70,6 +70,8 @@ def foreign_kind(path: Path) -> str:
     name = path.name.lower()
     if is_hidden(path):
         return "a hidden file"
+    if name.startswith("dicomdir"):
+        return "a list of DICOM files (DICOMDIR): give its folder; the files themselves are read"
     if name in _SYSTEM or (name.startswith(_TEXTS) and not suffix_of(path)):
         return "a file of the system or about the data"
     return next((kind for kind, ends in _KINDS.items() if name.endswith(ends)), "")

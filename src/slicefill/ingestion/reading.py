@@ -24,6 +24,8 @@ from slicefill.params import IngestionParams
 from slicefill.types import Case, Volume
 
 Image = Path | tuple[Path, ...]
+_ON_FIFTH_AXIS = (1004, 1005, 1006, 1007)
+"""NIfTI's intents of matrices and vectors, which say that the fifth axis holds components."""
 
 
 def read_raw_case(raw: RawCase, params: IngestionParams) -> Case:
@@ -108,7 +110,10 @@ def choose_channel(volume: Volume, channel: int | Literal["all"] | None) -> Volu
         )
     if isinstance(channel, int) and stored.ndim == 4:
         stored = stored[..., channel]
-    return volume.with_stored(stored)
+    chosen = volume.with_stored(stored)
+    if stored.ndim < 5 and int(chosen.header["intent_code"]) in _ON_FIFTH_AXIS:
+        chosen.header.set_intent("none")
+    return chosen
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.suffixes import suffix_of
 
+_CHUNK = 1 << 20  # bytes
 _HEAD = 600  # bytes: the magic of NIfTI-1 stands at 344
 _GZIP, _BZ2 = b"\x1f\x8b", b"BZh"
 _GIPL = (b"\xef\xff\xe9\xb0", b"\x2a\xe3\x89\xb8")  # at 252, big endian
@@ -54,6 +55,23 @@ def open_plain(path: Path) -> Iterator[BufferedIOBase]:
             yield raw
 
 
+def read_chunks(stream: BufferedIOBase) -> Iterator[bytes]:
+    """Yield what a stream holds, to its end; what follows the end of a gzip stream is left.
+
+    Python's gzip compares CRC32 and length (ISIZE) of RFC 1952 and refuses a missing trailer. Other
+    bytes behind a whole stream are no damage of it: `gzip -d` passes over them, and so does this.
+
+    Raises:
+        OSError, EOFError, zlib.error: If the stream is damaged.
+    """
+    try:
+        while chunk := stream.read1(_CHUNK):
+            yield chunk
+    except gzip.BadGzipFile as error:
+        if not str(error).startswith("Not a gzipped file"):  # said of what follows a whole stream
+            raise
+
+
 def is_compressed(path: Path) -> bool:
     """Whether the first bytes are those of gzip or bzip2."""
     with path.open("rb") as raw:
@@ -75,7 +93,7 @@ def check_content(path: Path) -> None:
                 head = stream.read(_HEAD)
         except (OSError, EOFError, zlib.error):
             return
-        other = _foreign(head) or _renamed(head, suffix, compressed=is_compressed(path))
+        other = what_is(head) or _renamed(head, suffix, compressed=is_compressed(path))
     if other:
         found, remedy = other
         raise BadCase(expected=f"a whole and readable {suffix} file", found=found, remedy=remedy)
@@ -102,8 +120,8 @@ def _missing(path: Path) -> tuple[str, str]:
     return "FileNotFoundError: no such file", "check the path, or remove the entry"
 
 
-def _foreign(head: bytes) -> tuple[str, str] | None:
-    """Say what a file is that is no volume, and what to do about it."""
+def what_is(head: bytes) -> tuple[str, str] | None:
+    """Say what a file is that is no volume, by its first bytes, and what to do about it."""
     if not head:
         return "an empty file", "copy or download it again"
     for begin, found, remedy in _NO_VOLUMES:

@@ -9,7 +9,7 @@ from slicefill.ingestion.suffixes import stem_of, suffix_of
 from slicefill.params import IngestionParams
 
 EXPECTED = "sub-*/[ses-*/]anat/*_<bids_suffix>.nii[.gz]"
-_SUFFIXES = (".nii.gz", ".nii")
+_SUFFIXES = (".nii.gz", ".nii")  # those of BIDS
 _LABELS = ("dseg", "seg", "mask")  # in the order in which they are taken
 _MAPS = ("probseg", "roi", "defacemask", *_LABELS)  # no scans, though they are volumes
 
@@ -22,15 +22,17 @@ def find(folder: Path, params: IngestionParams) -> Found:
 def find_images(folder: Path, suffix: str | None, datatypes: tuple[str, ...]) -> Found:
     """Take the images of one BIDS suffix (None: of any) in folders of these data types.
 
-    Label maps are those under derivatives/ and those beside the images.
+    Label maps are those under derivatives/ and those beside the images. A scan in a format that
+    BIDS does not know is taken where no NIfTI file has its name.
     """
-    candidates = [
+    there = [
         path
         for datatype in datatypes
         for pattern in (f"sub-*/{datatype}/*", f"sub-*/ses-*/{datatype}/*")
         for path in volumes(folder.glob(pattern))
-        if suffix_of(path) in _SUFFIXES
     ]
+    known = {_key(path) for path in there if suffix_of(path) in _SUFFIXES}
+    candidates = [p for p in there if suffix_of(p) in _SUFFIXES or _key(p) not in known]
     images = sorted(p for p in candidates if _is_image(p, suffix))
     beside = sorted(p for p in candidates if _rank(p) < len(_LABELS))
     labels = beside + find_labels(folder)
@@ -97,17 +99,21 @@ def _others(folder: Path, found: Found, labels: list[Path], suffix: str | None) 
     """Name the volumes that are no image of a case and no label map that one has."""
     used = {path for case in found.cases for path in (case.image, case.label)}
     used |= {error.file for error in found.refused}
+    names = {_key(path) for path in used if isinstance(path, Path)}
     wanted = f"images of the suffix {suffix}" if suffix else "scans in anat/ or ct/"
-    return [
-        LeftAside(
-            path,
-            "a label map that no image takes"
-            if path in labels
-            else f"BIDS, but not one of the {wanted}",
-        )
-        for path in volumes(list_files(folder)[0])
-        if path not in used
-    ]
+
+    def reason(path: Path) -> str:
+        if path in labels:
+            return "a label map that no image takes"
+        if _key(path) in names:
+            return "a copy in another format of a file that is used"
+        return f"BIDS, but not one of the {wanted}"
+
+    return [LeftAside(p, reason(p)) for p in volumes(list_files(folder)[0]) if p not in used]
+
+
+def _key(path: Path) -> tuple[Path, str]:
+    return path.parent, stem_of(path)
 
 
 def _entities(path: Path) -> tuple[dict[str, str], list[str]]:
