@@ -24,7 +24,7 @@ def test_every_file_has_a_line(odd_inputs, case, tmp_path):
     (folder / "gone.nii.gz").symlink_to(folder / "nowhere.nii.gz")
     (folder / "web.nii.gz").write_text("<html>")
     lines = odd_inputs["try_input"](folder)
-    outcomes = {name: outcome for _, name, outcome, _ in lines}
+    outcomes = {line.name: line.outcome for line in lines}
     assert outcomes == {
         "whole": "imputed, verified",
         "notes.txt": "left aside",
@@ -40,5 +40,29 @@ def test_a_crash_is_an_outcome(odd_inputs, case, tmp_path, monkeypatch):
     write_volume(case().image, path)
     broken = odd_inputs["try_input"]
     monkeypatch.setitem(broken.__globals__, "impute_scans", lambda *_: 1 / 0)
-    ((_, _, outcome, said),) = broken(path)
-    assert (outcome, said) == ("CRASHED", "division by zero")
+    (line,) = broken(path)
+    assert (line.outcome, line.said) == ("CRASHED", "division by zero")
+
+
+def test_what_was_before_is_joined_by_input_and_file(odd_inputs, tmp_path):
+    line = odd_inputs["Line"]
+    now = [
+        line("in", "a.nii", "a", "imputed, verified", "4 → 2 mm, 7 → 13 slices"),
+        line("in", "b.nii", "b", "imputed, verified", "4 → 2 mm, 7 → 13 slices"),
+        line("in", "c.nii", "c", "imputed, verified", "4 → 2 mm, 7 → 13 slices"),
+        line("in", "d.txt", "d.txt", "left aside", "a text"),
+        line("other", "x/1.dcm", "1.dcm", "refused", "cut"),
+    ]
+    before = [
+        line("in", "a.nii", "", "imputed, verified", "4 → 7 slices"),
+        line("in", "b.nii", "", "CRASHED", "KeyError"),
+        line("in", "c.nii", "", "CRASHED", "KeyError"),
+        line("other", ".", "", "refused", "nothing there"),
+    ]
+    rows = odd_inputs["render"](now, before).splitlines()
+    said = "imputed, verified | 4 → 2 mm, 7 → 13 slices |"
+    assert f"| in: a | imputed, verified: 4 → 7 slices | {said}" in rows
+    assert f"| in: b, c | CRASHED | {said}" in rows
+    assert "| in: d.txt | no word | left aside | a text |" in rows
+    assert "| other: 1.dcm | refused | refused | cut |" in rows
+    assert "Before: 2 CRASHED, 1 imputed, verified, 1 no word, 1 refused." in rows

@@ -5,18 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from slicefill.ingestion import checks
 from slicefill.ingestion.checks import BadCase, OneSlice, about, reading
 from slicefill.ingestion.dicom_frames import Frame, read_frames
 from slicefill.ingestion.dicom_sorting import sort_dicom
+from slicefill.ingestion.dicom_steps import SAME, even_step
 from slicefill.ingestion.itk import LPS_TO_RAS
 from slicefill.ingestion.nifti import new_header
 from slicefill.params import IngestionParams
 from slicefill.types import Array, Volume
 
-_SAME = 0.01  # of a pixel: frames nearer to each other than that lie at one position
 _TOLERANCES = {"orientation": 1e-3, "spacing": 1e-3}  # the latter as a fraction of a pixel
 
 
@@ -63,8 +62,7 @@ def read_series(files: Sequence[Path], params: IngestionParams) -> Volume:
     normal = np.cross(*axes)
     frames.sort(key=lambda frame: float(frame.position @ normal))
     count = _channels(frames, normal) if len(files) == 1 else 1
-    positions = np.array([frame.position for frame in frames[::count]])
-    step = _step(positions, normal, frames[0], params)
+    step = even_step(frames[::count], normal, params)
     affine = np.eye(4)
     affine[:3, 0] = axes[0] * frames[0].spacing[1]  # [1]: between columns
     affine[:3, 1] = axes[1] * frames[0].spacing[0]
@@ -80,7 +78,7 @@ def read_series(files: Sequence[Path], params: IngestionParams) -> Volume:
 def _channels(frames: Sequence[Frame], normal: Array) -> int:
     """Count the frames at every position, if there are equally many; frames by position."""
     along = np.array([frame.position @ normal for frame in frames])
-    starts = np.flatnonzero(np.diff(along, prepend=-np.inf) > _SAME * frames[0].spacing.min())
+    starts = np.flatnonzero(np.diff(along, prepend=-np.inf) > SAME * frames[0].spacing.min())
     counts = set(np.diff(starts, append=len(frames)).tolist())
     return int(counts.pop()) if len(counts) == 1 and len(starts) > 1 else 1
 
@@ -134,36 +132,3 @@ def _refuse_mixture(name: str, found: str, file: Path) -> None:
         "export the series again",
         file=file,
     )
-
-
-def _step(
-    positions: NDArray[np.float64], normal: Array, first: Frame, params: IngestionParams
-) -> NDArray[np.float64]:
-    """Vector from one slice to the next, `(3,)`, mm; positions `(K, 3)` in slice order."""
-    steps = np.diff(positions @ normal)
-    if np.abs(steps).max() <= _SAME * first.spacing.min():
-        raise BadCase(
-            expected="slices at several positions",
-            found=f"{len(positions)} slices at one position",
-            remedy="leave the case out: between pictures of one slice nothing is to be imputed",
-        )
-    typical = float(np.median(steps))
-    worst = int(np.argmax(np.abs(steps - typical)))
-    if steps.min() <= 0 or abs(steps[worst] - typical) > params.step_tolerance * typical:
-        raise BadCase(
-            expected=f"slices {typical:.4g} mm apart, within {params.step_tolerance:.2%}",
-            found=f"steps from {steps.min():.4g} to {steps.max():.4g} mm, the oddest after "
-            f"slice {worst + 1} of {len(positions)}",
-            remedy="add the missing slices or remove those that lie at one position",
-        )
-    step: NDArray[np.float64] = (positions[-1] - positions[0]) / (len(positions) - 1)
-    line = positions[0] + step * np.arange(len(positions))[:, None]
-    sideways = float(np.linalg.norm(positions - line, axis=1).max())
-    pixel = float(first.spacing.min())
-    if sideways > params.step_tolerance * typical + params.affine_tolerance * pixel:
-        raise BadCase(
-            expected="slices on a straight line",
-            found=f"one {sideways:.3g} mm off it",
-            remedy="put every series into a folder of its own, or resample the scan",
-        )
-    return step

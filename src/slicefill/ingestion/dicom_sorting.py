@@ -32,6 +32,8 @@ def sort_dicom(files: Iterable[Path], folder: Path) -> Found:
             found.left_aside.append(LeftAside(path, reason))
         else:
             series.setdefault(_series_key(header), []).append(header)
+    refused = {error.file for error in found.refused}
+    unread = [path for path in unread if path not in refused]
     found.refused += _damaged(unread, series.values(), folder)
     groups = [_without_copies(headers, found) for headers in series.values()]
     for name, headers in zip(_names(groups, folder), groups, strict=True):

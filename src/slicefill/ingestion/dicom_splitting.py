@@ -1,4 +1,4 @@
-"""Volumes within a DICOM series: orientations, echoes, b-values, phases."""
+"""Volumes within a DICOM series: orientations, acquisitions, echoes, b-values, phases."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from slicefill.ingestion.dicom_acquisitions import by_acquisition
 from slicefill.ingestion.dicom_headers import Header
 
 _SAME_ORIENTATION = 0.05  # largest difference of a direction cosine
@@ -15,14 +16,17 @@ Part = tuple[str, list[Header]]
 
 
 def split_series(slices: Sequence[Header]) -> list[Part]:
-    """Divide a series into volumes: by orientation, then by what repeats at one position.
+    """Divide a series into volumes: by orientation, by place, by what repeats at one position.
 
     A series in which no position repeats is one volume, whatever its elements say. Where
     positions repeat, it is divided by echo, b-value, kind of image and time, as far as needed;
     then by the order of the trigger times, and of the instance numbers, at every position.
     """
     return [
-        part for name, group in _by_orientation(slices) for part in _by_value(name, group, _VALUES)
+        part
+        for plane, group in _by_orientation(slices)
+        for name, acquisition in by_acquisition(plane, group)
+        for part in _by_value(name, acquisition, _VALUES)
     ]
 
 
