@@ -58,7 +58,7 @@ def test_a_sideways_jump_is_refused(tmp_path, read, slice_of, write_series):
 
 
 def test_a_missing_slice_is_refused(series, read):
-    with pytest.raises(BadCase, match=r"4 mm apart.*steps from 4 to 8 mm.*after slice 2 of 5"):
+    with pytest.raises(BadCase, match=r"even steps.*from 4 to 8 mm.*8 mm from 04.dcm to 03.dcm"):
         read(series(lambda slices: slices[:2] + slices[3:]))
 
 
@@ -67,12 +67,12 @@ def test_steps_within_the_tolerance_are_accepted(tmp_path, read, slice_of, write
     slices[2].ImagePositionPatient = [10, -20, 30 + 2 * STEP + 0.03]
     folder = write_series(tmp_path / "nearly", slices)
     assert read(folder).image.spacing[2] == pytest.approx(STEP)
-    with pytest.raises(BadCase, match="mm apart"):
+    with pytest.raises(BadCase, match="even steps"):
         read(folder, step_tolerance=0.005)
 
 
 def test_two_slices_at_one_position_are_refused(series, read, slice_of):
-    with pytest.raises(BadCase, match="steps from 0 to 4 mm"):
+    with pytest.raises(BadCase, match=r"one slice at every position, found .*dcm and .*dcm"):
         read(series(lambda slices: [*slices, slice_of(3)]))
 
 

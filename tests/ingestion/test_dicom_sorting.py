@@ -301,7 +301,7 @@ def test_frames_at_one_position_are_channels(tmp_path, enhanced, write_series, r
 def test_frames_that_are_not_as_many_at_every_position_are_refused(
     tmp_path, enhanced, write_series, read
 ):
-    with pytest.raises(BadCase, match="mm apart"):
+    with pytest.raises(BadCase, match="frame 3 and frame 4 at one position"):
         read(write_series(tmp_path / "scan", [enhanced([0, 1, 2, 2])]))
 
 

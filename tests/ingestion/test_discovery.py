@@ -240,7 +240,7 @@ def test_what_is_no_scan_is_said(tmp_path, params):
     content[40] ^= 255
     (tmp_path / "bad.zip").write_bytes(bytes(content))
     bad = find_scans(tmp_path / "bad.zip", settings)
-    with pytest.raises(BadCase, match="unpack it yourself"), bad:
+    with pytest.raises(BadCase, match="copy or download it again"), bad:
         pass
 
 
