@@ -236,3 +236,17 @@ def test_scans_that_bids_does_not_know_are_read_where_no_nifti_has_their_name(tm
     ((name, reason),) = [(each.path.name, each.reason) for each in found.left_aside]
     assert name == "sub-1_T2w.mgz"
     assert "another format" in reason
+
+
+def test_an_nrrd_in_micrometres_is_refused_and_read_once_it_is_in_mm(tmp_path, read):
+    path = tmp_path / "scan.nrrd"
+    head = (
+        "NRRD0004\ntype: short\ndimension: 3\nspace: left-posterior-superior\nsizes: 6 5 4\n"
+        "space directions: (1,0,0) (0,1,0) (0,0,4)\nendian: little\nencoding: raw\n"
+        'space units: "um" "um" "um"\n\n'
+    )
+    path.write_bytes(head.encode() + STORED.T.tobytes())
+    with pytest.raises(BadCase, match="header in mm, found space units of um"):
+        read(path)
+    path.write_bytes(head.replace("um", "mm").encode() + STORED.T.tobytes())
+    np.testing.assert_array_equal(read(path).image.stored, STORED)

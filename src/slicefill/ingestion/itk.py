@@ -1,5 +1,6 @@
 """NRRD, MetaImage (MHA, MHD) and GIPL through SimpleITK."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +12,8 @@ import SimpleITK
 from numpy.typing import NDArray
 
 from slicefill.ingestion import checks
-from slicefill.ingestion.checks import reading
-from slicefill.ingestion.companions import data_files
+from slicefill.ingestion.checks import BadCase, reading
+from slicefill.ingestion.companions import data_files, read_fields
 from slicefill.ingestion.integrity import check_length, count_voxel_bytes
 from slicefill.ingestion.nifti import new_header
 from slicefill.ingestion.sniffing import is_compressed, open_plain, read_chunks
@@ -21,6 +22,7 @@ from slicefill.types import Array, Volume
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _GIPL_HEADER = 256  # bytes
+_MILLIMETRES = ("mm", "millimeter", "millimetre", "millimeters", "", "none", "???")
 _READERS = {
     ".n": "NrrdImageIO",
     ".m": "MetaImageIO",
@@ -52,17 +54,33 @@ def read_itk(path: Path) -> Volume:
 def _check_voxels(path: Path, reader: str) -> None:
     """Refuse a file with fewer bytes of voxels than its header says."""
     available = count_voxel_bytes(path)
-    if available is None:
-        return
     header = SimpleITK.ImageFileReader()
     header.SetImageIO(reader)
     header.SetFileName(str(path))
     header.ReadImageInformation()
+    _check_unit(path)
+    if available is None:
+        return
     one = SimpleITK.Image([1, 1, 1], header.GetPixelID(), header.GetNumberOfComponents())
     voxels = int(np.prod(header.GetSize())) * header.GetNumberOfComponents()
     files = ", ".join(file.name for file in data_files(path)[:3])
     of = f"voxels in {files}" if files else "voxels"
     check_length(available, voxels * one.GetSizeOfPixelComponent(), of)
+
+
+def _check_unit(path: Path) -> None:
+    """Refuse an NRRD whose lengths are in another unit; ITK takes the numbers for mm."""
+    with path.open("rb") as stream:
+        units = re.findall(
+            r'"([^"]*)"', read_fields(stream, suffix_of(path)).get("space units", "")
+        )
+    other = [unit for unit in units if unit.lower() not in _MILLIMETRES]
+    if other:
+        raise BadCase(
+            expected="a header in mm",
+            found=f"space units of {other[0]}",
+            remedy="convert space directions, space origin and space units to mm",
+        )
 
 
 @contextmanager
