@@ -227,7 +227,7 @@ def _plain(text: str) -> str:
 
 def _cell(text: str) -> str:
     """Cut long names, and escape what Markdown would take for its own."""
-    cut = re.sub(rf"(\S{{{_LONGEST - 5}}})\S{{6,}}", r"\1…", text)
+    cut = re.sub(rf"([^\s,]{{{_LONGEST - 5}}})[^\s,]{{6,}}", r"\1…", text)
     return re.sub(r"([*_`<>|\[\]])", r"\\\1", cut)
 
 
