@@ -250,3 +250,23 @@ def test_an_nrrd_in_micrometres_is_refused_and_read_once_it_is_in_mm(tmp_path, r
         read(path)
     path.write_bytes(head.replace("um", "mm").encode() + STORED.T.tobytes())
     np.testing.assert_array_equal(read(path).image.stored, STORED)
+
+
+@pytest.mark.parametrize("spacings", ["1 1 nan", "NaN NaN NaN"])
+def test_an_nrrd_without_spacing_is_refused_and_read_once_it_has_one(tmp_path, read, spacings):
+    path = tmp_path / "scan.nrrd"
+    head = (
+        "NRRD0004\ntype: short\ndimension: 3\nsizes: 6 5 4\nspacings: {}\n"
+        "endian: little\nencoding: raw\n\n"
+    )
+    path.write_bytes(head.format(spacings).encode() + STORED.T.tobytes())
+    with pytest.raises(BadCase, match="spacing of every axis, found spacings"):
+        read(path)
+    path.write_bytes(head.format("1 1 4").encode() + STORED.T.tobytes())
+    assert read(path).image.spacing == pytest.approx((1, 1, 4))
+
+
+def test_the_voxels_of_a_pair_stand_for_its_header(tmp_path, params):
+    write_pair(tmp_path, ".hdr")
+    with find_scans(tmp_path / "scan.img", params()) as found:
+        assert [case.place.name for case in found.cases] == ["scan.hdr"]

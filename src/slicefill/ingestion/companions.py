@@ -34,6 +34,12 @@ def voxels_of_pair(header: Path) -> Path:
     return next((path for path in names if path.exists()), names[0])
 
 
+def header_of(voxels: Path) -> Path:
+    """Return the .hdr of an .img beside which one lies; any other path as it is."""
+    header = voxels.with_suffix(".hdr")
+    return header if voxels.suffix.lower() == ".img" and header.is_file() else voxels
+
+
 def check_there(header: Path, voxels: Path) -> None:
     """Refuse a header whose voxels lie in a file of their own that is not there.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from slicefill.ingestion.checks import BadCase
-from slicefill.ingestion.companions import source_files
+from slicefill.ingestion.companions import header_of, source_files
 from slicefill.ingestion.found import Found, LeftAside, RawCase, distinct_ids, group_left_aside
 from slicefill.ingestion.raw_files import foreign_kind, list_files, reason_to_leave
 from slicefill.ingestion.sniffing import what_is
@@ -50,7 +50,8 @@ def find_scans(path: Path, params: IngestionParams) -> Iterator[Found]:
     """Sort what lies at a path: a volume file, a DICOM file, a folder, or a .zip of any of these.
 
     Args:
-        path: A DICOM file stands for the series of its folder to which it belongs.
+        path: A DICOM file stands for the series of its folder to which it belongs, an .img for the
+            .hdr beside it.
         params: `layout` says how a folder, or what is in a .zip, is laid out.
 
     Yields:
@@ -60,6 +61,7 @@ def find_scans(path: Path, params: IngestionParams) -> Iterator[Found]:
         FileNotFoundError: If nothing is there, or nothing that is a scan.
         BadCase: If a .zip cannot be unpacked.
     """
+    path = header_of(path)
     if path.is_dir():
         yield find_cases(path, params)
     elif suffix_of(path):

@@ -58,7 +58,7 @@ def _check_voxels(path: Path, reader: str) -> None:
     header.SetImageIO(reader)
     header.SetFileName(str(path))
     header.ReadImageInformation()
-    _check_unit(path)
+    _check_lengths(path)
     if available is None:
         return
     one = SimpleITK.Image([1, 1, 1], header.GetPixelID(), header.GetNumberOfComponents())
@@ -68,18 +68,24 @@ def _check_voxels(path: Path, reader: str) -> None:
     check_length(available, voxels * one.GetSizeOfPixelComponent(), of)
 
 
-def _check_unit(path: Path) -> None:
-    """Refuse an NRRD whose lengths are in another unit; ITK takes the numbers for mm."""
+def _check_lengths(path: Path) -> None:
+    """Refuse an NRRD whose lengths are unknown or in another unit; ITK takes them for mm."""
     with path.open("rb") as stream:
-        units = re.findall(
-            r'"([^"]*)"', read_fields(stream, suffix_of(path)).get("space units", "")
-        )
+        fields = read_fields(stream, suffix_of(path))
+    units = re.findall(r'"([^"]*)"', fields.get("space units", ""))
     other = [unit for unit in units if unit.lower() not in _MILLIMETRES]
     if other:
         raise BadCase(
             expected="a header in mm",
             found=f"space units of {other[0]}",
             remedy="convert space directions, space origin and space units to mm",
+        )
+    spacings = fields.get("spacings", "").split()[-3:]  # of channels, which come first, it is NaN
+    if "nan" in [spacing.lower() for spacing in spacings]:
+        raise BadCase(
+            expected="a header with the spacing of every axis",
+            found=f"spacings {' '.join(spacings)}",
+            remedy="write the distances of pixels and slices, in mm, into its line `spacings`",
         )
 
 
