@@ -25,6 +25,15 @@ def ball(depth, radius=13.0, size=32):
     return discs(np.sqrt(np.maximum(radius**2 - heights**2, 0)), size)
 
 
+def leaning(depth, size=32):
+    """A ball that moves by a pixel a slice, `(D, size, size)`."""
+    i, j = np.indices((size, size)) - size / 2 + 0.5
+    places = np.arange(depth) - (depth - 1) / 2
+    radii = 9 * np.sqrt(np.maximum(1 - (2.3 * places / (depth - 1)) ** 2, 0))
+    slices = [np.hypot(i, j - at) <= radius for at, radius in zip(places, radii, strict=True)]
+    return np.stack(slices).astype(np.uint8)
+
+
 def drifting(depth, step, size=32):
     """Texture that moves by `step` pixels a slice, `(D, size, size)`, 0 to 1000."""
     texture = gaussian_filter(np.random.default_rng(0).normal(size=(size, 2 * size)), 1.5)
@@ -101,9 +110,9 @@ def test_labels_that_stand_still_do_not_follow_an_image_that_moves(impute):
     assert np.array_equal(made(chosen), label[1::2])
 
 
-def test_labels_that_narrow_are_better_for_it_than_by_shape_alone(impute, monkeypatch):
-    label = ball(21)
-    image = drifting(21, 0) * 0.2 + 600.0 * label
+def test_labels_that_narrow_and_move_are_better_for_it_than_by_shape(impute, monkeypatch):
+    label = leaning(13)
+    image = drifting(13, 0) * 0.2 + 600.0 * label
     chosen, weights = (impute(image, label, choose=c) for c in (True, False))
     assert chosen.record["choice"]["labels"]["share"] > 0.5
     assert weights.record["choice"] is None
