@@ -162,12 +162,15 @@ class Stack:
         label: Label ids, `(D, H, W)`, or None.
         padding: The values of each channel that mark where nothing was scanned; `image` has none
             of them.
+        label_share: How far a model may depart from labels by shape alone, in [0, 1]
+            (`imputation.label_choice`).
     """
 
     image: Floats
     window: NDArray[np.float64]
     label: Array | None = None
     padding: tuple[tuple[float, ...], ...] = ()
+    label_share: float = 1.0
 
     def normalised(self) -> Floats:
         """Slices clipped to [0, 1], `(D, C, H, W)`, for networks; never written out."""

@@ -17,6 +17,7 @@ from slicefill.imputation.choice import Choice, blend, choose
 from slicefill.imputation.dense_grid import DenseGrid, channels_second, stack_case
 from slicefill.imputation.exact_grid import Placing, impute_exactly
 from slicefill.imputation.grids import refuse_too_much, slices_per_interval
+from slicefill.imputation.label_choice import choose_labels
 from slicefill.imputation.methods import FOLDER
 from slicefill.imputation.methods.classical import RULES
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
@@ -195,7 +196,7 @@ def _impute_intervals(
     record = _record(case, stack, imputer, grid, synthetic)
     record["acquired_slices"] = "kept" if replaced is None else "replaced"
     record["labels"] = "none" if label is None else "imputed"
-    record["choice"] = None if choice is None else choice.record()
+    record["choice"] = choice
     record["parameters"] = params.model_dump(exclude={"methods", "weights", "cases"})
     maps = _maps(synthetic, grid) | _samples(case.image, synthetic, grid, background)
     return Case(image, label, maps, record)
@@ -208,13 +209,16 @@ def _impute(
     params: ImputationParams,
     rng: np.random.Generator,
     placing: Placing | None,
-) -> tuple[SyntheticSlices, Choice | None]:
-    """Impute a stack; blend in cubic interpolation where the scan says that it pays."""
-    method, choice = imputer.method, None
+) -> tuple[SyntheticSlices, dict[str, Any] | None]:
+    """Impute a stack as its own slices say, and return what they said for the record."""
+    method, told = imputer.method, None
     if params.choose and positions and imputer.kind in (PRETRAINED, ADAPTED):
         choice = choose(stack, lambda sparse: imputer.method(sparse, [0.5], rng))
-        method = partial(_impute_blended, imputer.method, choice)
-    return (placing(method) if placing else method)(stack, positions, rng), choice
+        method, told = partial(_impute_blended, imputer.method, choice), choice.record()
+        if stack.label is not None and params.label_field == "shape_and_motion":
+            labels = choose_labels(stack.label, params.label_ends)
+            stack, told["labels"] = replace(stack, label_share=labels.share), labels.record()
+    return (placing(method) if placing else method)(stack, positions, rng), told
 
 
 def _impute_blended(

@@ -131,8 +131,8 @@ class ImputationParams(Params):
     )
     choose: bool = Field(
         True,
-        description="predict acquired slices from their neighbours, and blend the shipped or "
-        "adapted weights with cubic interpolation where that pays on the scan",
+        description="predict acquired slices from their neighbours, blend the shipped or adapted "
+        "weights with cubic interpolation and their labels with those by shape where that pays",
     )
     restore_acquired: bool = Field(
         False, description="super-resolution changes acquired slices: put them back"

@@ -231,3 +231,28 @@ def test_caution_averages_flows_over_a_square():
     led = follow_with_caution(Motion(field, field, torch.tensor(0.5)), CAUTION)
     assert torch.allclose(led.to_first[..., 2:7, 2:7], torch.tensor(1.0))
     assert not led.to_first[..., :2, :].any()
+
+
+@pytest.mark.parametrize(("share", "columns"), [(1, 3), (0, 0)])
+def test_a_share_of_none_leaves_motion_aside(share, columns):
+    """The image moves by 12 columns, and a strip by none; a quarter of the motion is followed."""
+    ids = torch.zeros(2, 16, 48, dtype=torch.long)
+    ids[:, :, 16:32] = 1
+    flow = torch.zeros(1, 2, 16, 48)
+    flow[:, 1] = 12.0
+    half = torch.tensor(0.5)
+    motion = Motion(flow, flow, half, moved=torch.ones(1, 1, 16, 48), t=half)
+    found = carry(ids, motion, with_caution().within(share))
+    assert (found != ids[0]).sum() == 2 * 16 * columns
+
+
+def test_areas_are_met_in_part_and_by_all_of_the_share_as_before(disc):
+    ids = torch.cat([round_label(disc, radius) for radius in (16, 12, 6, 2)])
+    rule = with_caution()
+    assert rule.within(1) is rule
+    counts = [
+        int(carry(ids, still((48, 48)), rule.within(share), intervals=BETWEEN).sum())
+        for share in (0, 0.5, 1)
+    ]
+    assert counts[0] < counts[1] < counts[2]
+    assert counts[2] == pytest.approx(rule.areas(ids, [0.5])[1][1, 0], abs=8)

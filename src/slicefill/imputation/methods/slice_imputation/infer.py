@@ -1,7 +1,7 @@
 """Imputation of a stack of slices by a trained synthesis network: equations (1) to (5)."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -62,6 +62,7 @@ def impute_by_flow(
         ValueError: If the stack has fewer channels than the model.
     """
     model, device = imputer.model, imputer.fabric.device
+    imputer = replace(imputer, labels=imputer.labels.within(stack.label_share))
     if stack.image.shape[1] < model.channels:
         msg = (
             f"the model takes {model.channels} channels, the image has {stack.image.shape[1]}; "

@@ -1,7 +1,7 @@
 """Labels by the motion of the image: one field per id is warped and blended, eq. (5)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
@@ -61,6 +61,7 @@ SHAPE_AND_MOTION = "shape_and_motion"
 
 _AVERAGED = ("to_first", "to_last", "first_weight", "moved")
 _TIE = 1e-4  # added to the share of the nearer slice, so that it decides ties between labels
+_GONE = 1.0  # pixels below the background, in part, is a label without area
 _ENDS = EndParams()
 _NOTHING: Mapping[int, Any] = MappingProxyType({})
 
@@ -76,11 +77,13 @@ class LabelRule:
             the outlines across slices; and the synthetic intensities, a little. Their areas run
             between those of the acquired slices.
         ends: With caution, where labels end that only one of two slices shows.
+        area_share: With caution, how far labels are shifted to their areas, in [0, 1].
     """
 
     field: str
     caution: CautionParams | None = None
     ends: EndParams = _ENDS
+    area_share: float = 1.0
 
     @classmethod
     def of(cls, params: ImputationParams) -> Self:
@@ -88,6 +91,13 @@ class LabelRule:
         if params.label_field == SHAPE_AND_MOTION:
             return cls("signed_distance", params.label_caution, params.label_ends)
         return cls(params.label_field)
+
+    def within(self, share: float) -> Self:
+        """The same rule, which departs from labels by shape alone by a share in [0, 1]."""
+        if self.caution is None or share == 1:
+            return self
+        followed = {"followed": share * self.caution.followed}
+        return replace(self, caution=self.caution.model_copy(update=followed), area_share=share)
 
     def areas(self, ids: Tensor, positions: Sequence[float]) -> dict[int, Array]:
         """With caution, areas of every id of a stack, `(D, H, W)`, at each t: `(D - 1, N)`."""
@@ -149,7 +159,8 @@ class Labels:
             return vote(motion, self.fields, t)
         likely = log_likelihoods(made, self.looks)
         evidence = {label: caution.appearance * value for label, value in likely.items()}
-        return vote(follow_with_caution(motion, caution), self.fields, t, evidence, areas)
+        cautious = follow_with_caution(motion, caution)
+        return vote(cautious, self.fields, t, evidence, areas, area_share=self.rule.area_share)
 
 
 def vote(
@@ -158,6 +169,8 @@ def vote(
     t: float,
     evidence: Mapping[int, Tensor] = _NOTHING,
     areas: Mapping[int, Array] = _NOTHING,
+    *,
+    area_share: float = 1.0,
 ) -> Tensor:
     """Warp and blend the fields of all labels and take the highest, `(B, H, W)`.
 
@@ -171,6 +184,7 @@ def vote(
         evidence: What speaks for a label besides, `(B, H, W)` in the unit of the fields.
         areas: Pixels that a label has on each of the B slices, as far as the others let it; its
             score is shifted to that. None: it is not.
+        area_share: How far it is, in [0, 1].
     """
     nearer = motion.first_weight + (_TIE if t <= 0.5 else -_TIE)
     decisive = motion._replace(first_weight=nearer)
@@ -180,20 +194,20 @@ def vote(
         score = (decisive.blend(field.first, field.last) + field.bend(t))[:, 0]
         score = score + evidence.get(label, 0.0)
         if label in areas:
-            score = _raise_to_areas(score, areas[label].tolist())
+            score = _raise_to_areas(score, areas[label].tolist(), area_share)
         best = torch.where(score > highest, label, best)
         highest = torch.maximum(score, highest)
     return best
 
 
-def _raise_to_areas(scores: Tensor, areas: Sequence[int]) -> Tensor:
-    """Shift the scores of every slice as `areas.raise_to_area` does, `(B, H, W)`."""
-    pixels, nowhere = scores[0].numel(), scores.new_tensor(torch.inf)
+def _raise_to_areas(scores: Tensor, areas: Sequence[int], share: float) -> Tensor:
+    """Shift the scores of every slice, `(B, H, W)`, as `areas.raise_to_area` does, or in part."""
+    pixels, below = scores[0].numel(), _GONE if share < 1 else torch.inf
     levels = [
-        score.kthvalue(pixels - area + 1).values if area > 0 else nowhere
+        score.kthvalue(pixels - area + 1).values if area > 0 else score.max() + below
         for score, area in zip(scores.flatten(1), areas, strict=True)
     ]
-    return scores - torch.stack(levels)[:, None, None]
+    return scores - share * torch.stack(levels)[:, None, None]
 
 
 def follow_with_caution(motion: Motion, caution: CautionParams) -> Motion:
