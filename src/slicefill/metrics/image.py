@@ -190,9 +190,7 @@ def _ratio(value: float, reference: float) -> float:
 
 def _synthetic_gradient_ratio(pair: ImagePair, mask: Array, axis: int) -> float:
     """Gradient energy within synthetic slices over that of the real slices."""
-    return gradient_ratio(
-        pair.prediction, pair.truth, mask & pair.synthetic[:, None, None], axis
-    )
+    return gradient_ratio(pair.prediction, pair.truth, mask & pair.synthetic[:, None, None], axis)
 
 
 _REGIONS = ("body", "field", "all_slices")

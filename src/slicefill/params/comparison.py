@@ -217,9 +217,7 @@ class ComparisonParams(Params):
         """
         row = self.row(name)
         own = self.methods[row]
-        first = next(
-            each for each, other in self.methods.items() if other.learning == own.learning
-        )
+        first = next(each for each, other in self.methods.items() if other.learning == own.learning)
         return f"{first}{name.removeprefix(row)}" if own.learned_group else first
 
 

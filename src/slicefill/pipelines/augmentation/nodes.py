@@ -34,9 +34,9 @@ def list_slices(
         One row per slice: `method`, `row` (of the table; one of several where a method is
         repeated), `seeds` (of the networks that see it; empty: all), `engine`, `transforms`,
         `steps`, `synthetic_fraction` (empty: the usual one), `subjects` (that train; empty: all),
-        `network` (the method that trains it), `case`, `subject`, `split`, `imputed` (which imputed case;
-        empty for acquired slices alone: networks may learn from others than they are tested on),
-        and what `describe_slices` says.
+        `network` (the method that trains it), `case`, `subject`, `split`, `imputed` (which imputed
+        case; empty for acquired slices alone: networks may learn from others than they are tested
+        on), and what `describe_slices` says.
 
     Raises:
         ValueError: If there is no case for any method.
@@ -80,7 +80,9 @@ def _describe_row(
         "engine": method.engine,
         "transforms": method.transforms,
         "steps": method.steps,
-        "synthetic_fraction": "" if method.synthetic_fraction is None else method.synthetic_fraction,
+        "synthetic_fraction": ""
+        if method.synthetic_fraction is None
+        else method.synthetic_fraction,
         "subjects": "" if subjects is None else subjects,
     }
 

@@ -10,6 +10,7 @@ from slicefill.pipelines import (
     stage,
     synthesis,
 )
+from slicefill.pipelines.comparison.images import score_imputed
 from slicefill.pipelines.comparison.nodes import (
     draw_comparison,
     draw_overlays,
@@ -18,7 +19,6 @@ from slicefill.pipelines.comparison.nodes import (
     tabulate_comparison,
     write_comparison_report,
 )
-from slicefill.pipelines.comparison.images import score_imputed
 from slicefill.pipelines.imputation.nodes import verify_imputed
 
 

@@ -29,7 +29,7 @@ def score_imputed(
 
     Returns:
         `scores` (one row per case, row of the table and seed; a method that is not trained again
-        for a seed has the same scores for all), `summary` and `tests` (against the row's reference);
+        for a seed has the same scores for all), `summary` and `tests` (against its reference);
         nothing where the preset does not ask for it, or nothing could be scored.
     """
     from slicefill.metrics.statistics import summarise_scores
