@@ -105,22 +105,33 @@ def assemble_scans(
             weights = slices.sort_values("slice")["weight"].tolist()
             parts[split][case] = _promise_scan(acquired_case, imputed, weights, params)
             grids[case] = imputed or acquired_case
-        row = own.iloc[0]
-        fraction, subjects = str(row["synthetic_fraction"]), str(row["subjects"])
-        sets[str(method)] = ScanSet(
-            str(row["engine"]),
-            bool(row["transforms"]),
-            *(parts[name] for name in ("train", "validation", "test")),
-            grids,
-            str(row["network"]),
-            row=str(row["row"]),
-            seeds=tuple(map(int, str(row["seeds"]).split())),
-            steps=float(row["steps"]),
-            synthetic_fraction=float(fraction) if fraction else None,
-            subject=subject,
-            subjects=int(float(subjects)) if subjects else None,
-        )
+        sets[str(method)] = _scan_set(own.iloc[0].to_dict(), parts, grids, subject)
     return sets
+
+
+def _scan_set(
+    row: dict[str, Any],
+    parts: dict[str, dict[str, ScanPromise]],
+    grids: dict[str, Promise],
+    subject: dict[str, str],
+) -> ScanSet:
+    """Put a set together from what `_describe_row` wrote; an empty cell is nothing."""
+    fraction, subjects = str(row["synthetic_fraction"]), str(row["subjects"])
+    return ScanSet(
+        str(row["engine"]),
+        bool(row["transforms"]),
+        parts["train"],
+        parts["validation"],
+        parts["test"],
+        grids,
+        str(row["network"]),
+        row=str(row["row"]),
+        seeds=tuple(map(int, str(row["seeds"]).split())),
+        steps=float(row["steps"]),
+        synthetic_fraction=float(fraction) if fraction else None,
+        subject=subject,
+        subjects=int(float(subjects)) if subjects else None,
+    )
 
 
 def _promise_scan(
