@@ -6,7 +6,17 @@ import torch
 from monai.metrics import MAEMetric, PSNRMetric, SSIMMetric
 from skimage.data import camera
 
-from slicefill.metrics.image import alternation, bias, gradient_ratio, mae, psnr, ssim, ssim_map
+from slicefill.metrics.image import (
+    METRICS,
+    ImagePair,
+    alternation,
+    bias,
+    gradient_ratio,
+    mae,
+    psnr,
+    ssim,
+    ssim_map,
+)
 
 
 @pytest.fixture
@@ -116,3 +126,23 @@ def test_alternation_of_white_noise_is_as_theory_says(noise):
     copied = imputed(noise, lambda first, _: first)
     assert alternation(linear, synthetic, everywhere(noise)) == pytest.approx(0.5, rel=0.02)
     assert alternation(copied, synthetic, everywhere(noise)) == pytest.approx(1, rel=0.02)
+
+
+def test_gradient_ratio_tells_the_directions_apart():
+    """A volume that varies along one axis alone, at half the amplitude, along each in turn."""
+    for axis in range(3):
+        grid = np.indices((4, 5, 6))[axis] % 2.0
+        assert gradient_ratio(grid / 2, grid, everywhere(grid), axis) == 0.25
+        for other in {0, 1, 2} - {axis}:
+            assert np.isnan(gradient_ratio(grid / 2, grid, everywhere(grid), other))
+
+
+def test_smoothness_within_slices_is_that_of_synthetic_ones_alone():
+    """Acquired slices are as they were, synthetic ones lost half of what varies along rows."""
+    real = np.broadcast_to(np.arange(6) % 2.0, (3, 5, 6)).copy()
+    made = real * np.array([1, 0.5, 1])[:, None, None]
+    synthetic = np.array([False, True, False])
+    pair = ImagePair(made, real, synthetic, 0.0, 1.0, {"": everywhere(real)})
+    measure = {metric.name: metric.compute for metric in METRICS}
+    assert measure["row_gradient_ratio"](pair, everywhere(real)) == 0.25
+    assert np.isnan(measure["column_gradient_ratio"](pair, everywhere(real)))

@@ -7,7 +7,13 @@ from slicefill.params import AugmentationParams, ComparisonParams
 from slicefill.pipelines.augmentation.nodes import assemble_scans, list_slices
 from slicefill.types import Promise
 
-SPLITS = pd.DataFrame({"case": ["a", "b", "c"], "split": ["train", "validation", "test"]})
+SPLITS = pd.DataFrame(
+    {
+        "case": ["a", "b", "c"],
+        "subject": ["1", "2", "3"],
+        "split": ["train", "validation", "test"],
+    }
+)
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,10 @@ import pytest
 
 from slicefill.imputation.methods import find_method, pretrained
 from slicefill.metrics.scoring import corresponding_slices
-from slicefill.params import ComparedMethod, ComparisonParams
+from slicefill.params import ComparedMethod, ComparisonParams, EvaluationParams, ScoringParams
+from slicefill.pipelines.comparison.images import score_imputed
 from slicefill.pipelines.comparison.nodes import impute_for_methods, list_methods
-from slicefill.simulation.subsampling import subsample
+from slicefill.simulation.subsampling import AnisotropizationParams, subsample
 from slicefill.types import Promise
 
 SPLITS = pd.DataFrame({"case": ["a", "b"], "subject": ["1", "2"], "split": ["train", "test"]})
@@ -142,3 +143,53 @@ def test_the_oracle_puts_the_removed_slices_back(
     refused, _ = impute_for_methods(same, same, SPLITS, {}, params, rows, tiny_parameters)
     with pytest.raises(ValueError, match="oracle: expected a scan whose slices were removed"):
         refused["oracle/b"].make()
+
+
+def test_rows_are_tested_against_their_own_reference_or_that_of_the_preset(comparison):
+    rows = comparison("none", "linear", "none_longer", "linear_longer", "none_untransformed")
+    assert rows.references == {
+        "none": ["linear", "none_longer", "none_untransformed"],
+        "none_longer": ["linear_longer"],
+    }
+    assert comparison("none", "linear_longer").references == {"none": ["linear_longer"]}
+
+
+def test_a_reference_that_is_no_row_is_refused(configuration):
+    values = configuration()["parameters"]["comparison"]
+    rows = {**values["methods"], "linear": {"reference": "none_such"}}
+    with pytest.raises(
+        ValueError, match=r"methods\.linear: .*reference among the rows, got none_such"
+    ):
+        ComparisonParams(**{**values, "methods": rows})
+
+
+def test_what_is_imputed_is_scored_by_row_and_seed_where_the_preset_asks(
+    case, comparison, imputation_params, configuration
+):
+    """A method that is not trained again has the same scores for every seed."""
+    values = configuration()["parameters"]
+    true = {"b": Promise(lambda: case(seed=1, shape=(16, 14, 9)), "b")}
+    thin = AnisotropizationParams(axis="S", factor=4, profile="point", fwhm=None)
+    acquired = {"b": Promise(lambda: subsample(true["b"].make(), thin), "b acquired")}
+    rows = comparison("linear", "nearest_labels")
+    params = imputation_params(through_plane="auto", count=3)
+    imputed, _ = impute_for_methods(acquired, true, SPLITS, {}, params, rows, values)
+    evaluation = EvaluationParams(**values["evaluation"])
+    scoring = ScoringParams(**values["scoring"])
+
+    def tables(images):
+        own = rows.presets["own"].model_copy(update={"images": images})
+        asked = rows.model_copy(update={"presets": {"own": own}})
+        names = ["linear", "nearest"]
+        return score_imputed(imputed, true, SPLITS, names, [0, 1], asked, evaluation, scoring)
+
+    assert tables(images=False) == {}
+    made = tables(images=True)
+    scores = made["scores"].set_index(["method", "seed"])
+    assert set(scores.index) == {
+        (row, seed) for row in ("linear", "nearest_labels") for seed in (0, 1)
+    }
+    assert scores["mae_body"].xs("linear").nunique() == 1
+    assert (scores["slices"] == 6).all()
+    assert (scores["subject"] == "2").all()
+    assert set(made["tests"]["reference"]) == {"linear"}

@@ -116,10 +116,10 @@ def bias(prediction: Array, truth: Array, mask: Array) -> float:
     return masked_mean(prediction - truth, mask)
 
 
-def gradient_ratio(imputed: Array, truth: Array, mask: Array) -> float:
-    """Through-plane gradient energy of an imputed volume over the real volume's.
+def gradient_ratio(imputed: Array, truth: Array, mask: Array, axis: int = 0) -> float:
+    """Gradient energy of an imputed volume along an axis over the real volume's.
 
-    Energy is the sum of squared differences of consecutive slices where both lie in the mask.
+    Energy is the mean of squared differences of consecutive voxels where both lie in the mask.
     1 is best: as sharp as the real volume. Interpolation blurs (below 1), copied slices and
     slice-to-slice noise exceed 1.
 
@@ -127,6 +127,7 @@ def gradient_ratio(imputed: Array, truth: Array, mask: Array) -> float:
         imputed: Acquired and synthetic slices in order, `(D, H, W)`.
         truth: The real slices at the same places.
         mask: Which voxels count, bool, same shape.
+        axis: 0 across slices, 1 along columns of a slice, 2 along its rows.
 
     Example:
         Two equal steps of 2 instead of one of 4 (of two intervals) halve the energy:
@@ -135,9 +136,11 @@ def gradient_ratio(imputed: Array, truth: Array, mask: Array) -> float:
         >>> gradient_ratio(ramp, step, np.ones((3, 1, 1), bool))
         0.5
     """
-    both = mask[1:] & mask[:-1]
+    inside = np.moveaxis(mask, axis, 0)
+    both = inside[1:] & inside[:-1]
     energy, real = (
-        masked_mean(np.square(np.diff(volume, axis=0)), both) for volume in (imputed, truth)
+        masked_mean(np.square(np.diff(np.moveaxis(volume, axis, 0), axis=0)), both)
+        for volume in (imputed, truth)
     )
     return _ratio(energy, real)
 
@@ -185,6 +188,11 @@ def _ratio(value: float, reference: float) -> float:
     return value / reference if reference else float("nan")
 
 
+def _synthetic_gradient_ratio(pair: ImagePair, mask: Array, axis: int) -> float:
+    """Gradient energy within synthetic slices over that of the real slices."""
+    return gradient_ratio(pair.prediction, pair.truth, mask & pair.synthetic[:, None, None], axis)
+
+
 _REGIONS = ("body", "field", "all_slices")
 METRICS = (
     Metric(
@@ -229,6 +237,24 @@ METRICS = (
         "gradient_ratio",
         lambda pair, mask: gradient_ratio(pair.prediction, pair.truth, mask),
         label="gradient ratio",
+        of=("images",),
+        better="nearer",
+        ideal=1,
+        regions=("",),
+    ),
+    Metric(
+        "row_gradient_ratio",
+        lambda pair, mask: _synthetic_gradient_ratio(pair, mask, 2),
+        label="gradient ratio along rows",
+        of=("images",),
+        better="nearer",
+        ideal=1,
+        regions=("",),
+    ),
+    Metric(
+        "column_gradient_ratio",
+        lambda pair, mask: _synthetic_gradient_ratio(pair, mask, 1),
+        label="gradient ratio along columns",
         of=("images",),
         better="nearer",
         ideal=1,

@@ -48,6 +48,15 @@ class ComparedMethod(Params):
     logarithms: bool = Field(
         False, description="of predict: probabilities: their logarithms are interpolated"
     )
+    synthetic_fraction: Fraction | None = Field(
+        None, description="share of synthetic slices drawn in 2D; null: as augmentation says"
+    )
+    steps: Positive = Field(
+        1.0, description="of training, as a multiple of those of segmentation.optimisation"
+    )
+    reference: str | None = Field(
+        None, description="the row that it is tested against; null, or not there: the preset's"
+    )
 
     @model_validator(mode="after")
     def _has_a_fine_grid(self) -> Self:
@@ -81,6 +90,11 @@ class ComparedMethod(Params):
         usual = "imputed" if self.predict == "grid" else "acquired"
         return self.group if (self.train_on or usual) == "imputed" else ""
 
+    @property
+    def learning(self) -> tuple[str, bool, float | None, float]:
+        """All that a row says of its network's training: rows that agree share the network."""
+        return self.learned_group, self.transforms, self.synthetic_fraction, self.steps
+
     def rule(self, params: ImputationParams) -> ImputationParams:
         """Return the imputation parameters with what the method sets of its own."""
         changes: dict[str, Any] = {"restore_acquired": self.restore_acquired}
@@ -98,6 +112,12 @@ class Preset(Params):
     engine: str = Field(description="of the methods that name none, in `segmentation.engines`")
     methods: list[str] = Field(min_length=1, description="its rows")
     reference: str = Field(description="the method that the others are tested against")
+    subjects: Count | None = Field(
+        None, description="that train, drawn anew for each seed, alike for all rows; null: all"
+    )
+    images: bool = Field(
+        False, description="images and labels that rows impute of test cases are scored, too"
+    )
 
 
 class ComparisonParams(Params):
@@ -122,6 +142,10 @@ class ComparisonParams(Params):
 
     @model_validator(mode="after")
     def _names_are_defined(self) -> Self:
+        for name, row in self.methods.items():
+            if row.reference is not None and row.reference not in self.methods:
+                msg = f"methods.{name}: expected a reference among the rows, got {row.reference}"
+                raise ValueError(msg)
         if self.preset not in self.presets:
             msg = f"{self.preset!r} is not defined; there is {', '.join(self.presets)}"
             raise ValueError(msg)
@@ -145,6 +169,17 @@ class ComparisonParams(Params):
             name: method.model_copy(update={"engine": method.engine or preset.engine})
             for name, method in named.items()
         }
+
+    @property
+    def references(self) -> dict[str, list[str]]:
+        """Rows by the row that they are tested against, that of the preset first."""
+        usual = self.presets[self.preset].reference
+        made: dict[str, list[str]] = {usual: []}
+        for name, row in self.chosen.items():
+            own = row.reference if row.reference in self.chosen else None
+            if name not in (usual, own):
+                made.setdefault(own or usual, []).append(name)
+        return made
 
     def repeated(
         self, imputing: Collection[str], seeds: Sequence[int]
@@ -182,12 +217,7 @@ class ComparisonParams(Params):
         """
         row = self.row(name)
         own = self.methods[row]
-        learned = (own.learned_group, own.transforms)
-        first = next(
-            each
-            for each, other in self.methods.items()
-            if (other.learned_group, other.transforms) == learned
-        )
+        first = next(each for each, other in self.methods.items() if other.learning == own.learning)
         return f"{first}{name.removeprefix(row)}" if own.learned_group else first
 
 

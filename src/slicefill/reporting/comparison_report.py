@@ -48,14 +48,28 @@ _CAPTIONS = {
 
 
 def compare_means(
-    scores: pd.DataFrame, params: ScoringParams, comparison: ComparisonParams
+    scores: pd.DataFrame,
+    params: ScoringParams,
+    comparison: ComparisonParams,
+    columns: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Test the means over classes against the reference method; empty if that was not run."""
-    keys = ["case", "subject", "method", "seed"]
-    reference = comparison.presets[comparison.preset].reference
-    if reference not in set(scores["method"]):
-        return pd.DataFrame()
-    return compare_methods(scores[[*keys, *compared_columns()]], [reference], params)
+    """Test the means over classes of every row against its reference, if that was run.
+
+    Holm corrects over the rows of one reference. Empty if no reference was run.
+
+    Args:
+        scores: One row per case, method and seed.
+        params: Confidence level, bootstrap samples, seed.
+        comparison: The rows and their references.
+        columns: What is tested; None: the means over classes.
+    """
+    keys = ["case", "subject", "method", "seed", *(columns or compared_columns())]
+    run, tables = set(scores["method"]), [pd.DataFrame()]
+    for reference, rows in comparison.references.items():
+        if reference in run and not run.isdisjoint(rows):
+            own = scores.loc[scores["method"].isin([reference, *rows]), keys]
+            tables.append(compare_methods(own, [reference], params))
+    return pd.concat(tables[1:] or tables, ignore_index=True)
 
 
 def compose_report(
@@ -96,7 +110,7 @@ def compose_report(
         warnings=[f"Not run, or failed: {', '.join(missing)}."] if missing else [],
         footnotes=[
             _FOOTNOTES[scoring.slices],
-            "Every method had at most the same number of training steps.",
+            _steps(comparison),
         ],
     )
 
@@ -109,8 +123,10 @@ def _tests(
         return []
     titles = {name: method.title for name, method in comparison.methods.items()}
     named = means.replace({"method": titles, "reference": titles})
-    caption = f"Each method against {named['reference'].iloc[0]}."
-    return [comparison_table(named, caption, scoring.confidence_level)]
+    return [
+        comparison_table(own, f"Each method against {reference}.", scoring.confidence_level)
+        for reference, own in named.groupby("reference", sort=False)
+    ]
 
 
 def _by_class(
@@ -170,6 +186,13 @@ def _settings(parameters: Mapping[str, Any], comparison: ComparisonParams) -> di
         "Slicefill": __version__,
         "Written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
+
+
+def _steps(comparison: ComparisonParams) -> str:
+    rows = comparison.chosen.values()
+    longer = [f"{row.title} (×{row.steps:g})" for row in rows if row.steps != 1]
+    told = "Every method had at most the same number of training steps"
+    return f"{told}, but for {', '.join(longer)}." if longer else f"{told}."
 
 
 def _caption(name: str) -> str:

@@ -1,7 +1,7 @@
 """A case as a segmentation network sees it: acquired slices, synthetic ones between them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,10 @@ class ScanSet:
             same share them.
         row: Of the table: networks of several sets may stand in one row.
         seeds: Of the networks that see these scans; empty: of all.
+        steps: Of their training, as a multiple of the usual ones.
+        synthetic_fraction: Share of synthetic slices drawn in 2D; None: the usual one.
+        subject: Of each training case, where networks learn from some of the subjects.
+        subjects: How many of them a network learns from; None: all.
     """
 
     engine: str
@@ -66,10 +70,35 @@ class ScanSet:
     network: str
     row: str = ""
     seeds: tuple[int, ...] = ()
+    steps: float = 1.0
+    synthetic_fraction: float | None = None
+    subject: Mapping[str, str] = field(default_factory=dict)
+    subjects: int | None = None
 
     def repetition(self, method: str) -> str:
         """Return what the name of a repeated method has after that of its row, or nothing."""
         return method.removeprefix(self.row) if self.row else ""
+
+    def drawn(self, seed: int) -> dict[str, ScanPromise]:
+        """Return the training scans of a network: those of its subjects, drawn by its seed.
+
+        More subjects contain those that fewer would be, and all methods see the same.
+
+        Raises:
+            ValueError: If there are fewer subjects.
+        """
+        names = sorted({self.subject[case] for case in self.training if self.subjects})
+        if self.subjects is None:
+            return dict(self.training)
+        if len(names) < self.subjects:
+            msg = (
+                f"comparison.presets: expected at least {self.subjects} training subjects "
+                f"(subjects), got {len(names)}: lower subjects, or give more scans"
+            )
+            raise ValueError(msg)
+        order = np.random.default_rng(seed).permutation(len(names))
+        chosen = {names[place] for place in order[: self.subjects]}
+        return {case: own for case, own in self.training.items() if self.subject[case] in chosen}
 
 
 def make_scan(

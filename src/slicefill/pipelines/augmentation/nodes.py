@@ -9,7 +9,7 @@ import pandas as pd
 
 from slicefill.advice import kedro_run
 from slicefill.fingerprint import fingerprint
-from slicefill.params import AugmentationParams, ComparisonParams
+from slicefill.params import AugmentationParams, ComparedMethod, ComparisonParams
 from slicefill.segmentation.scans import Scan, ScanPromise, ScanSet, make_scan
 from slicefill.types import Lazy, Promise
 
@@ -33,9 +33,10 @@ def list_slices(
     Returns:
         One row per slice: `method`, `row` (of the table; one of several where a method is
         repeated), `seeds` (of the networks that see it; empty: all), `engine`, `transforms`,
-        `network` (the method that trains it), `case`, `split`, `imputed` (which imputed case;
-        empty for acquired slices alone: networks may learn from others than they are tested on),
-        and what `describe_slices` says.
+        `steps`, `synthetic_fraction` (empty: the usual one), `subjects` (that train; empty: all),
+        `network` (the method that trains it), `case`, `subject`, `split`, `imputed` (which imputed
+        case; empty for acquired slices alone: networks may learn from others than they are tested
+        on), and what `describe_slices` says.
 
     Raises:
         ValueError: If there is no case for any method.
@@ -46,8 +47,8 @@ def list_slices(
 
     chosen = comparison.repeated(compared_methods, seeds)
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
-    listed = splits.loc[splits["case"].isin(list(acquired_cases)), ["case", "split"]]
-    for case, split in tqdm(listed.to_numpy().tolist(), desc="list", unit="case"):
+    listed = splits.loc[splits["case"].isin(list(acquired_cases)), ["case", "subject", "split"]]
+    for case, subject, split in tqdm(listed.to_numpy().tolist(), desc="list", unit="case"):
         acquired_case = acquired_cases[case].make()
         for name, (method, own) in chosen.items():
             group = method.group if split == "test" else method.learned_group
@@ -55,10 +56,8 @@ def list_slices(
             if key and key not in imputed_cases:
                 continue
             imputed = imputed_cases[key].make() if key else None
-            common: dict[str, Any] = {"method": name, "row": comparison.row(name)}
-            common |= {"seeds": " ".join(map(str, own)), "network": comparison.network(name)}
-            common |= {"engine": method.engine, "transforms": method.transforms}
-            common |= {"case": case, "split": split, "imputed": key}
+            common = _describe_row(name, method, own, comparison)
+            common |= {"case": case, "subject": subject, "split": split, "imputed": key}
             rows[name] += [common | row for row in describe_slices(acquired_case, imputed, params)]
     for name in sorted(name for name, own in rows.items() if not own):
         logger.warning("%s: no case was imputed by %s", name, chosen[name][0].imputed_by)
@@ -66,6 +65,26 @@ def list_slices(
         msg = f"no chosen method has a case: first run: {kedro_run('comparison')}"
         raise ValueError(msg)
     return pd.DataFrame([row for own in rows.values() for row in own])
+
+
+def _describe_row(
+    name: str, method: ComparedMethod, seeds: Sequence[int], comparison: ComparisonParams
+) -> dict[str, Any]:
+    """Say what the manifest says of a method; nothing is an empty cell."""
+    subjects = comparison.presets[comparison.preset].subjects
+    return {
+        "method": name,
+        "row": comparison.row(name),
+        "seeds": " ".join(map(str, seeds)),
+        "network": comparison.network(name),
+        "engine": method.engine,
+        "transforms": method.transforms,
+        "steps": method.steps,
+        "synthetic_fraction": ""
+        if method.synthetic_fraction is None
+        else method.synthetic_fraction,
+        "subjects": "" if subjects is None else subjects,
+    }
 
 
 def assemble_scans(
@@ -76,6 +95,7 @@ def assemble_scans(
 ) -> dict[str, ScanSet]:
     """Promise what networks see, by method: put together when it is read, never stored."""
     sets = {}
+    subject = dict(zip(slice_manifest["case"], slice_manifest["subject"].astype(str), strict=True))
     for method, own in slice_manifest.groupby("method", sort=False):
         parts: dict[str, dict[str, ScanPromise]] = {"train": {}, "validation": {}, "test": {}}
         grids = {}
@@ -85,21 +105,33 @@ def assemble_scans(
             weights = slices.sort_values("slice")["weight"].tolist()
             parts[split][case] = _promise_scan(acquired_case, imputed, weights, params)
             grids[case] = imputed or acquired_case
-        engine, network = str(own["engine"].iloc[0]), str(own["network"].iloc[0])
-        training, validation, test = (parts[x] for x in ("train", "validation", "test"))
-        seeds = tuple(map(int, str(own["seeds"].iloc[0]).split()))
-        sets[str(method)] = ScanSet(
-            engine,
-            bool(own["transforms"].iloc[0]),
-            training,
-            validation,
-            test,
-            grids,
-            network,
-            row=str(own["row"].iloc[0]),
-            seeds=seeds,
-        )
+        sets[str(method)] = _scan_set(own.iloc[0].to_dict(), parts, grids, subject)
     return sets
+
+
+def _scan_set(
+    row: dict[str, Any],
+    parts: dict[str, dict[str, ScanPromise]],
+    grids: dict[str, Promise],
+    subject: dict[str, str],
+) -> ScanSet:
+    """Put a set together from what `_describe_row` wrote; an empty cell is nothing."""
+    fraction, subjects = str(row["synthetic_fraction"]), str(row["subjects"])
+    return ScanSet(
+        str(row["engine"]),
+        bool(row["transforms"]),
+        parts["train"],
+        parts["validation"],
+        parts["test"],
+        grids,
+        str(row["network"]),
+        row=str(row["row"]),
+        seeds=tuple(map(int, str(row["seeds"]).split())),
+        steps=float(row["steps"]),
+        synthetic_fraction=float(fraction) if fraction else None,
+        subject=subject,
+        subjects=int(float(subjects)) if subjects else None,
+    )
 
 
 def _promise_scan(

@@ -10,6 +10,7 @@ from slicefill.pipelines import (
     stage,
     synthesis,
 )
+from slicefill.pipelines.comparison.images import score_imputed
 from slicefill.pipelines.comparison.nodes import (
     draw_comparison,
     draw_overlays,
@@ -76,7 +77,25 @@ def _imputation() -> list[Node]:
 
 
 def _evaluation() -> list[Node]:
-    return [_tabulate(), *_draw(), _report()]
+    return [_score_imputed(), _tabulate(), *_draw(), _report()]
+
+
+def _score_imputed() -> Node:
+    return Node(
+        score_imputed,
+        inputs=[
+            "imputed_cases",
+            "cases",
+            "splits",
+            "compared_methods",
+            "params:segmentation.seeds",
+            "params:comparison",
+            "params:evaluation",
+            "params:scoring",
+        ],
+        outputs="imputed_tables",
+        name="score_imputed",
+    )
 
 
 def _tabulate() -> Node:

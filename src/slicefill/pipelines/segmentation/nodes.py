@@ -42,19 +42,33 @@ def train_segmenters(
     classes = tuple(sorted(params.label_names))
     promises = {}
     for own in scans.values():
-        data = SegmentationData(own.training, own.validation, classes)
-        varied = (
-            augmentation if own.transforms else augmentation.model_copy(update={"transforms": []})
-        )
+        varied, longer = _varied(own, augmentation), _longer(own, params)
         engine = find_engine(own.engine, params)
         for seed in own.seeds or params.seeds:
-            setting = Setting(params, varied, seed)
+            data = SegmentationData(own.drawn(seed), own.validation, classes)
+            setting = Setting(longer, varied, seed)
             name = f"{own.network}/{own.engine}_{seed}"
             promises[name] = ModelPromise(
                 partial(_train, name, engine, data, setting, states),
                 engine.module.training_fingerprint(data, engine.params, setting),
             )
     return promises
+
+
+def _varied(own: ScanSet, params: AugmentationParams) -> AugmentationParams:
+    """Augmentation as a row of the table has it."""
+    changes: dict[str, Any] = {} if own.transforms else {"transforms": []}
+    if own.synthetic_fraction is not None:
+        changes["synthetic_fraction"] = own.synthetic_fraction
+    return params.model_copy(update=changes)
+
+
+def _longer(own: ScanSet, params: SegmentationParams) -> SegmentationParams:
+    """Training as a row of the table has it: more steps per epoch, as many epochs."""
+    options = params.optimisation
+    steps = max(1, round(options.steps_per_epoch * own.steps))
+    options = options.model_copy(update={"steps_per_epoch": steps})
+    return params.model_copy(update={"optimisation": options})
 
 
 def _train(

@@ -1,0 +1,91 @@
+"""Subjects, steps, share and transforms of a row or a preset reach the engines."""
+
+import pandas as pd
+import pytest
+
+from slicefill.datasets.checkpoints import StateFiles
+from slicefill.params import AugmentationParams, ComparisonParams, SegmentationParams
+from slicefill.pipelines.augmentation.nodes import assemble_scans, list_slices
+from slicefill.pipelines.segmentation.nodes import train_segmenters
+from slicefill.segmentation.engines import unet2d
+from slicefill.types import Promise
+
+SEEDS = [0, 1, 2, 3, 4, 5]
+SUBJECTS = {"a": "1", "b": "1", "c": "2", "d": "3", "e": "4", "f": "4", "g": "5", "h": "6"}
+SPLITS = pd.DataFrame(
+    {
+        "case": [*SUBJECTS],
+        "subject": [*SUBJECTS.values()],
+        "split": ["train"] * 6 + ["validation", "test"],
+    }
+)
+
+
+@pytest.fixture
+def given(case, configuration, tmp_path, monkeypatch):
+    """What the engine is given, by seed, for a row and a number of subjects."""
+    values = configuration("tiny")["parameters"]
+    augmentation = AugmentationParams(**{**values["augmentation"], "through_plane": "auto"})
+    cases = {name: Promise(lambda s=s: case(seed=s), name) for s, name in enumerate(SUBJECTS)}
+    params = SegmentationParams(**{**values["segmentation"], "seeds": SEEDS})
+
+    def train(subjects=None, **row):
+        preset = {"title": "", "engine": "unet2d", "methods": ["mine"], "reference": "mine"}
+        table = {"own": {**preset, "subjects": subjects}}
+        methods = {"mine": {"imputed_by": "none", **row}}
+        comparison = ComparisonParams(preset="own", presets=table, methods=methods)
+        manifest = list_slices(cases, {}, SPLITS, augmentation, comparison)
+        manifest.to_csv(tmp_path / "slices.csv", index=False)
+        read = pd.read_csv(tmp_path / "slices.csv", dtype={"case": str}, keep_default_na=False)
+        seen = {}
+
+        def note(data, params, setting):
+            seen[setting.seed] = data, setting
+            return "mark"
+
+        monkeypatch.setattr(unet2d, "training_fingerprint", note)
+        scans = assemble_scans(read, cases, {}, augmentation)
+        train_segmenters(scans, StateFiles(tmp_path / "last"), params, augmentation)
+        return seen
+
+    return train
+
+
+def drawn(seen):
+    return [{SUBJECTS[case] for case in data.training} for data, _ in seen.values()]
+
+
+def test_every_seed_draws_its_own_subjects_and_takes_all_their_cases(given):
+    two = given(subjects=2)
+    assert [len(own) for own in drawn(two)] == [2] * len(SEEDS)
+    assert len({frozenset(own) for own in drawn(two)}) > 1
+    for data, _ in two.values():
+        chosen = {SUBJECTS[case] for case in data.training}
+        everything = {case for case in "abcdef" if SUBJECTS[case] in chosen}
+        assert set(data.training) == everything
+        assert set(data.validation) == {"g"}
+
+
+def test_rows_see_the_same_subjects_and_more_subjects_contain_fewer(given):
+    two, three = drawn(given(subjects=2)), drawn(given(subjects=3))
+    assert two == drawn(given(subjects=2, transforms=False, steps=4))
+    assert all(few < many for few, many in zip(two, three, strict=True))
+    assert drawn(given()) == drawn(given(subjects=4)) == [{"1", "2", "3", "4"}] * len(SEEDS)
+
+
+def test_more_subjects_than_there_are_is_refused(given):
+    with pytest.raises(ValueError, match=r"at least 5 training subjects .* got 4"):
+        given(subjects=5)
+
+
+def test_steps_share_and_transforms_of_a_row_reach_the_engine(given):
+    usual = given()[0][1]
+    other = given(steps=2.5, synthetic_fraction=0.25, transforms=False)[0][1]
+    steps = usual.params.optimisation.steps_per_epoch
+    assert other.params.optimisation.steps_per_epoch == round(2.5 * steps)
+    assert other.params.optimisation.epochs == usual.params.optimisation.epochs
+    assert (usual.augmentation.synthetic_fraction, bool(usual.augmentation.transforms)) == (
+        None,
+        True,
+    )
+    assert (other.augmentation.synthetic_fraction, other.augmentation.transforms) == (0.25, [])
