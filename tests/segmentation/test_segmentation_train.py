@@ -21,8 +21,9 @@ from slicefill.types import Lazy
 
 from ..states import equal
 
-OWN = ["unet2d", "dynunet3d", "mean_teacher", "conresnet"]
-SLOW = pytest.param("conresnet", marks=pytest.mark.slow)
+DIRECT = ["unet2d", "dynunet3d", "mean_teacher", "conresnet"]
+OWN = [*DIRECT, "multiplanar"]
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("conresnet", "multiplanar")]
 CLASSES = (0, 7)
 SHAPE = (5, 32, 32)  # slices 0, 2 and 4 are acquired
 
@@ -70,6 +71,7 @@ def setting(configuration):
             "dynunet3d": {"width": 4, "widest": 8, "patch": (4, 32, 32)},
             "mean_teacher": {"width": 4, "patch": (32, 32), "passes": 2},
             "conresnet": {"width": 8, "patch": (4, 32, 32)},
+            "multiplanar": {"width": 4, "patch": (32, 32), "orientations": 1},
         },
         "optimisation": {"batch": 4, "epochs": 2, "steps_per_epoch": 2, "patience": 9},
         "hardware": {"accelerator": "cpu", "devices": 1, "precision": "32-true"},
@@ -152,7 +154,7 @@ def test_training_finds_a_bright_disc(engine, setting, train):
     assert dice_of(checkpoint, made, make_scan(4)) > 0.85  # never seen
 
 
-@pytest.mark.parametrize("engine", OWN)
+@pytest.mark.parametrize("engine", DIRECT)
 def test_a_checkpoint_on_disk_holds_all_that_prediction_needs(engine, setting, train, tmp_path):
     whole, scan = (8, 32, 32), make_scan(3)  # in 3D the one window is the scan: 5 of 8 slices
     patches = {"dynunet3d": {"patch": whole}, "conresnet": {"patch": whole}}
@@ -209,7 +211,7 @@ def test_labels_of_weight_0_have_no_effect(engine, setting, train):
     assert not equal(wrong, weighted)
 
 
-@pytest.mark.parametrize("engine", ["unet2d", "mean_teacher", SLOW])
+@pytest.mark.parametrize("engine", ["unet2d", "mean_teacher", *SLOW])
 def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(engine, setting, train):
     made = setting(optimisation={"epochs": 3})
     expected = train(engine, make_data(engine), made, "whole")
@@ -242,6 +244,7 @@ def test_the_fingerprint_depends_on_what_determines_the_network(engine, setting)
         "dynunet3d": [{"dynunet3d": {"deep_supervision": False}}],
         "mean_teacher": [{"mean_teacher": {"width": 8}}, {"mean_teacher": {"decay": 0.5}}],
         "conresnet": [{"conresnet": {"width": 16}}, {"conresnet": {"attention": False}}],
+        "multiplanar": [{"multiplanar": {"labels": "all"}}, {"multiplanar": {"orientations": 2}}],
     }
     settings = [
         setting(),
@@ -266,6 +269,7 @@ def test_the_fingerprint_ignores_other_engines_and_what_is_kept(engine, setting)
         "dynunet3d": {"width": 8},
         "mean_teacher": {"decay": 0.5},
         "conresnet": {"dropout": 0.5},
+        "multiplanar": {"labels": "all"},
         "nnunetv2": {"processes": 9},
     }
     changed = setting(
@@ -331,7 +335,7 @@ def test_two_devices_train_one_network_that_can_be_reproduced(setting, train, tm
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["dynunet3d", "mean_teacher", "conresnet"])
+@pytest.mark.parametrize("engine", ["dynunet3d", "mean_teacher", "conresnet", "multiplanar"])
 def test_every_engine_trains_on_two_devices(engine, setting, train):
     made = setting(hardware={"devices": 2}, optimisation={"epochs": 1})
     checkpoint = train(engine, make_data(engine), made)

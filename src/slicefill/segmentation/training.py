@@ -29,12 +29,16 @@ MakeObjective = Callable[[Drawer, Total, nn.Module, Setting], Objective]
 """Says what a network is trained towards, from patches that it draws."""
 
 
-def sample_patches(design: Design, data: SegmentationData, setting: Setting) -> Sampler:
-    """Draw slices or blocks of the size of the design."""
+def drawing_of(design: Design, data: SegmentationData, setting: Setting) -> Drawing:
+    """Say what is drawn: patches of the size of the design, as often from objects as is set."""
     options, fraction = setting.params.optimisation, setting.augmentation.synthetic_fraction
     patch = cast("tuple[int, int] | tuple[int, int, int]", tuple(design["patch"]))
-    drawing = Drawing(patch, options.foreground_fraction, fraction, data.classes, options.cache_gb)
-    return Sampler(data.training, drawing)
+    return Drawing(patch, options.foreground_fraction, fraction, data.classes, options.cache_gb)
+
+
+def sample_patches(design: Design, data: SegmentationData, setting: Setting) -> Sampler:
+    """Draw slices or blocks of the size of the design."""
+    return Sampler(data.training, drawing_of(design, data, setting))
 
 
 def predict_patches(
