@@ -4,8 +4,8 @@ Orientations are rotations `(3, 3)` in mm: the columns are the directions of a p
 its rows and of its columns, in the order slices, rows, columns of the volume.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from slicefill.segmentation.sampling import Drawing, Pool, Sampler, Source
 from slicefill.segmentation.scans import Scan, ScanPromise
 from slicefill.types import Array, Floats, Lazy
 
+_ROUNDING = 1e-9  # steps: what a rotation by nothing may leave
+_SLAB = 16  # slices
 Positions = NDArray[np.float64]
 """Where to sample, in voxels: slices, rows, columns, `(3, ...)`."""
 
@@ -27,54 +29,55 @@ def orientations(count: int) -> NDArray[np.float64]:
     return np.stack([Rotation.random(random_state=rng).as_matrix() for _ in range(count)])
 
 
-def lattice(
-    rotation: NDArray[np.float64],
-    shape: tuple[int, ...],
-    spacing: NDArray[np.float64],
-    pitch: float,
-) -> Positions:
-    """Positions of a rotated grid that covers a volume, `(3, D', H', W')`, in its voxels.
+@dataclass(frozen=True)
+class Lattice:
+    """A rotated grid of one pitch that covers a volume, with the same centre.
 
-    Args:
+    Attributes:
         rotation: `(3, 3)`.
         shape: Of the volume, `(D, H, W)`.
         spacing: Of the volume, `(3,)`, mm.
         pitch: Of the grid, mm.
     """
-    extent = (np.array(shape) - 1) * spacing
-    sizes = np.ceil(np.abs(rotation).T @ extent / pitch - 1e-9).astype(int) + 1
-    return _positions(rotation, sizes, (np.array(shape) - 1) / 2, spacing, pitch)
+
+    rotation: NDArray[np.float64]
+    shape: tuple[int, ...]
+    spacing: NDArray[np.float64]
+    pitch: float
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Of the grid, `(D', H', W')`."""
+        extent = (np.array(self.shape) - 1) * self.spacing
+        steps = np.ceil(np.abs(self.rotation).T @ extent / self.pitch - _ROUNDING)
+        return tuple((steps.astype(int) + 1).tolist())
+
+    def there(self, first: int, last: int) -> Positions:
+        """Positions of planes of the grid, `last` excluded, in voxels of the volume."""
+        centre = (np.array(self.shape) - 1) / 2
+        steps = _steps(self.sizes, first, last)
+        return _positions(self.rotation, steps, centre, self.spacing, self.pitch)
+
+    def back(self, first: int, last: int) -> Positions:
+        """Positions of slices of the volume, `last` excluded, in those of the grid."""
+        millimetres = _steps(self.shape, first, last) * self.spacing
+        centre = (np.array(self.sizes) - 1) / 2
+        return np.moveaxis(millimetres @ self.rotation / self.pitch + centre, -1, 0)
 
 
-def inverse_lattice(
-    rotation: NDArray[np.float64],
-    shape: tuple[int, ...],
-    spacing: NDArray[np.float64],
-    sizes: tuple[int, ...],
-    pitch: float,
-) -> Positions:
-    """Positions of the voxels of a volume, `(3, D, H, W)`, in those of its `lattice`.
-
-    Args:
-        rotation: As of the lattice.
-        shape: Of the volume.
-        spacing: Of the volume, mm.
-        sizes: Of the lattice, `(D', H', W')`.
-        pitch: Of the lattice, mm.
-    """
-    centre = (np.array(sizes) - 1) / 2
-    voxels = np.moveaxis(np.indices(shape, dtype=np.float64), 0, -1) - (np.array(shape) - 1) / 2
-    return np.moveaxis((voxels * spacing) @ rotation / pitch + centre, -1, 0)
+def _steps(sizes: Sequence[int], first: int, last: int) -> NDArray[np.float64]:
+    """Steps from the centre of a grid to its points in some planes, `(n, H, W, 3)`."""
+    steps = np.moveaxis(np.indices((last - first, *sizes[1:]), dtype=np.float64), 0, -1)
+    return steps + [first, 0, 0] - (np.array(sizes) - 1) / 2
 
 
 def _positions(
     rotation: NDArray[np.float64],
-    sizes: Array,
+    steps: NDArray[np.float64],
     centre: Array,
     spacing: NDArray[np.float64],
     pitch: float,
 ) -> Positions:
-    steps = np.moveaxis(np.indices(tuple(sizes), dtype=np.float64), 0, -1) - (sizes - 1) / 2
     return np.moveaxis(steps * pitch @ rotation.T / spacing + centre, -1, 0)
 
 
@@ -95,7 +98,7 @@ class PlaneSampler(Sampler):
     def __init__(self, scans: dict[str, ScanPromise], drawing: Drawing, pitch: float) -> None:
         """Draw planes whose pixels are `pitch` mm wide."""
         super().__init__(scans, drawing)
-        self._plane, self._pitch = np.array([1, *drawing.patch]), pitch
+        self._plane, self._pitch = (1, *drawing.patch), pitch
         self._foreground = drawing.foreground_fraction
 
     def cut(
@@ -104,7 +107,8 @@ class PlaneSampler(Sampler):
         """Cut a plane: image `(C, h, w)`, class indices and weights `(h, w)`."""
         rotation = Rotation.random(random_state=rng).as_matrix()
         centre = self._centre(source, pool, rng)
-        where = _positions(rotation, self._plane, centre, source.spacing, self._pitch)[:, 0]
+        steps = _steps(self._plane, 0, 1)
+        where = _positions(rotation, steps, centre, source.spacing, self._pitch)[:, 0]
         label, weight = (
             map_coordinates(each, where, order=0, mode="constant")
             for each in (source.label, source.weight)
@@ -148,19 +152,22 @@ def fuse_planes(flat: Predictor, pitch: float, count: int) -> Predictor:
     turns = orientations(count)
 
     def predict(scan: Scan) -> Floats:
-        fused = sum(_predict_turned(flat, scan, turn, pitch) for turn in turns)
+        grids = [Lattice(turn, scan.label.shape, scan.spacing, pitch) for turn in turns]
+        fused = sum(_predict_turned(flat, scan, grid) for grid in grids)
         return np.asarray(fused / count, np.float32)
 
     return predict
 
 
-def _predict_turned(
-    flat: Callable[[Scan], Floats], scan: Scan, rotation: NDArray[np.float64], pitch: float
-) -> Floats:
-    shape = scan.label.shape
-    there = lattice(rotation, shape, scan.spacing, pitch)
-    image = sample(scan.image.swapaxes(0, 1), there).swapaxes(0, 1)
-    turned = replace(scan, image=np.ascontiguousarray(image), spacing=np.full(3, pitch))
-    probabilities = flat(turned)
-    back = inverse_lattice(rotation, shape, scan.spacing, there.shape[1:], pitch)
-    return sample(probabilities, back)
+def _predict_turned(flat: Predictor, scan: Scan, turn: Lattice) -> Floats:
+    planes = _by_slabs(scan.image.swapaxes(0, 1), turn.there, turn.sizes[0])
+    image = np.ascontiguousarray(planes.swapaxes(0, 1))
+    probabilities = flat(replace(scan, image=image, spacing=np.full(3, turn.pitch)))
+    return _by_slabs(probabilities, turn.back, turn.shape[0])
+
+
+def _by_slabs(channels: Floats, positions: Callable[[int, int], Positions], count: int) -> Floats:
+    """Sample so many slices, few at a time, since positions take six times the memory."""
+    starts = range(0, count, _SLAB)
+    made = [sample(channels, positions(k, min(k + _SLAB, count))) for k in starts]
+    return np.concatenate(made, axis=1)
