@@ -68,7 +68,7 @@ class Lattice:
 def _steps(sizes: Sequence[int], first: int, last: int) -> NDArray[np.float64]:
     """Steps from the centre of a grid to its points in some planes, `(n, H, W, 3)`."""
     steps = np.moveaxis(np.indices((last - first, *sizes[1:]), dtype=np.float64), 0, -1)
-    return steps + [first, 0, 0] - (np.array(sizes) - 1) / 2
+    return steps - ((np.array(sizes) - 1) / 2 - (first, 0, 0))
 
 
 def _positions(
