@@ -10,17 +10,20 @@ import torch
 from slicefill.io.checkpoints import StateFile, read_checkpoint, write_checkpoint
 from slicefill.metrics.overlap import dice
 from slicefill.params import AugmentationParams, SegmentationParams
+from slicefill.plugins import find_kind
+from slicefill.segmentation import engines
 from slicefill.segmentation.engines import find_engine
 from slicefill.segmentation.interface import SegmentationData, Setting
 from slicefill.segmentation.networks import build_network
 from slicefill.segmentation.scans import Scan
-from slicefill.segmentation.training import load_network
 from slicefill.training.fit import Run
 from slicefill.types import Lazy
 
 from ..states import equal
 
-OWN = ["unet2d", "dynunet3d", "mean_teacher"]
+DIRECT = ["unet2d", "dynunet3d", "mean_teacher", "conresnet"]
+OWN = [*DIRECT, "multiplanar"]
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("conresnet", "multiplanar")]
 CLASSES = (0, 7)
 SHAPE = (5, 32, 32)  # slices 0, 2 and 4 are acquired
 
@@ -67,6 +70,8 @@ def setting(configuration):
             "unet2d": {"width": 4, "patch": (32, 32)},
             "dynunet3d": {"width": 4, "widest": 8, "patch": (4, 32, 32)},
             "mean_teacher": {"width": 4, "patch": (32, 32), "passes": 2},
+            "conresnet": {"width": 8, "patch": (4, 32, 32)},
+            "multiplanar": {"width": 4, "patch": (32, 32), "orientations": 1},
         },
         "optimisation": {"batch": 4, "epochs": 2, "steps_per_epoch": 2, "patience": 9},
         "hardware": {"accelerator": "cpu", "devices": 1, "precision": "32-true"},
@@ -121,14 +126,23 @@ def training_fingerprint(engine, data, setting):
     return system.module.training_fingerprint(data, system.params, setting)
 
 
+def load(checkpoint, setting):
+    return find_kind(engines.FOLDER, checkpoint["engine"]).load(checkpoint, None, setting.params)
+
+
+def build(checkpoint):
+    own = find_kind(engines.FOLDER, checkpoint["engine"])
+    return getattr(own, "build", build_network)(checkpoint["design"])
+
+
 def dice_of(checkpoint, setting, scan):
-    found = load_network(checkpoint, setting.params)(scan).argmax(0)
+    found = load(checkpoint, setting)(scan).argmax(0)
     return dice((found == 1)[scan.acquired], (scan.label == 7)[scan.acquired])
 
 
 def untrained(checkpoint):
     torch.manual_seed(0)
-    return {**checkpoint, "weights": build_network(checkpoint["design"]).state_dict()}
+    return {**checkpoint, "weights": build(checkpoint).state_dict()}
 
 
 @pytest.mark.parametrize("engine", OWN)
@@ -140,21 +154,22 @@ def test_training_finds_a_bright_disc(engine, setting, train):
     assert dice_of(checkpoint, made, make_scan(4)) > 0.85  # never seen
 
 
-@pytest.mark.parametrize("engine", OWN)
+@pytest.mark.parametrize("engine", DIRECT)
 def test_a_checkpoint_on_disk_holds_all_that_prediction_needs(engine, setting, train, tmp_path):
     whole, scan = (8, 32, 32), make_scan(3)  # in 3D the one window is the scan: 5 of 8 slices
-    checkpoint = train(engine, make_data(engine), setting(engines={"dynunet3d": {"patch": whole}}))
+    patches = {"dynunet3d": {"patch": whole}, "conresnet": {"patch": whole}}
+    checkpoint = train(engine, make_data(engine), setting(engines=patches))
     write_checkpoint(checkpoint, tmp_path / "model.pt")
     stored = read_checkpoint(tmp_path / "model.pt")
     assert equal(stored, checkpoint)
     other = setting(engines={"unet2d": {"width": 8}, "dynunet3d": {"width": 8}})
-    found = load_network(stored, other.params)(scan)  # the network of the checkpoint, not this
+    found = load(stored, other)(scan)  # the network of the checkpoint, not this
 
-    network = build_network(checkpoint["design"]).eval()
+    network = build(checkpoint).eval()
     network.load_state_dict(checkpoint["weights"])
     image = torch.from_numpy(scan.image)
     with torch.no_grad():
-        if engine == "dynunet3d":
+        if len(checkpoint["design"]["patch"]) == 3:
             expected = network(image.movedim(1, 0)[None])[0].softmax(0)
         else:
             expected = network(image).softmax(1).movedim(1, 0)
@@ -196,7 +211,7 @@ def test_labels_of_weight_0_have_no_effect(engine, setting, train):
     assert not equal(wrong, weighted)
 
 
-@pytest.mark.parametrize("engine", ["unet2d", "mean_teacher"])
+@pytest.mark.parametrize("engine", ["unet2d", "mean_teacher", *SLOW])
 def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(engine, setting, train):
     made = setting(optimisation={"epochs": 3})
     expected = train(engine, make_data(engine), made, "whole")
@@ -228,6 +243,8 @@ def test_the_fingerprint_depends_on_what_determines_the_network(engine, setting)
         "unet2d": [{"unet2d": {"width": 8}}],
         "dynunet3d": [{"dynunet3d": {"deep_supervision": False}}],
         "mean_teacher": [{"mean_teacher": {"width": 8}}, {"mean_teacher": {"decay": 0.5}}],
+        "conresnet": [{"conresnet": {"width": 16}}, {"conresnet": {"attention": False}}],
+        "multiplanar": [{"multiplanar": {"labels": "all"}}, {"multiplanar": {"orientations": 2}}],
     }
     settings = [
         setting(),
@@ -251,6 +268,8 @@ def test_the_fingerprint_ignores_other_engines_and_what_is_kept(engine, setting)
         "unet2d": {"width": 8},
         "dynunet3d": {"width": 8},
         "mean_teacher": {"decay": 0.5},
+        "conresnet": {"dropout": 0.5},
+        "multiplanar": {"labels": "all"},
         "nnunetv2": {"processes": 9},
     }
     changed = setting(
@@ -316,7 +335,7 @@ def test_two_devices_train_one_network_that_can_be_reproduced(setting, train, tm
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["dynunet3d", "mean_teacher"])
+@pytest.mark.parametrize("engine", ["dynunet3d", "mean_teacher", "conresnet", "multiplanar"])
 def test_every_engine_trains_on_two_devices(engine, setting, train):
     made = setting(hardware={"devices": 2}, optimisation={"epochs": 1})
     checkpoint = train(engine, make_data(engine), made)

@@ -1,12 +1,15 @@
 """From voxel spacing to the levels of a 3D U-Net, by nnU-Net's rules."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slicefill.types import Array
+
+if TYPE_CHECKING:
+    from slicefill.segmentation.interface import SegmentationData
 
 _SMALLEST_EDGE = 4  # voxels of a feature map, as nnU-Net
 _FEWEST, _MOST = 3, 6  # levels: what MONAI's DynUNet needs; what nnU-Net's 128³ voxels allow
@@ -85,6 +88,21 @@ def fit_patch(patch: tuple[int, int, int], levels: Levels) -> tuple[int, int, in
     total = np.prod(levels.strides, axis=0)
     slices, rows, columns = (-(-np.array(patch) // total) * total).tolist()
     return slices, rows, columns
+
+
+def plan_for(
+    data: "SegmentationData", patch: tuple[int, int, int]
+) -> tuple[Levels, tuple[int, int, int]]:
+    """Plan for the median spacing and size of the training scans; reads them all.
+
+    Returns:
+        Levels, and the patch where it is not larger than the scans.
+    """
+    scans = [promise.make() for promise in data.training.values()]
+    spacing = np.median([scan.spacing for scan in scans], axis=0)
+    size = np.median([scan.label.shape for scan in scans], axis=0).astype(int)
+    slices, rows, columns = np.minimum(patch, size).tolist()
+    return plan_levels(spacing, (slices, rows, columns)), (slices, rows, columns)
 
 
 def _halved(pitch: NDArray[np.float64], size: NDArray[np.int64]) -> NDArray[np.bool_]:

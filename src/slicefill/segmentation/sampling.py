@@ -46,7 +46,7 @@ class Drawing:
 
 
 @dataclass(frozen=True, eq=False)
-class _Pool:
+class Pool:
     """Slices of one kind, `(S,)`, and per class that shows there its voxels, `(n, 3)`."""
 
     slices: Array
@@ -54,22 +54,25 @@ class _Pool:
 
 
 @dataclass(frozen=True, eq=False)
-class _Source:
+class Source:
     """A scan padded to the patch, as drawing needs it.
 
-    Image `(C, D, H, W)`; class indices and weights, `(D, H, W)`; slices by kind.
+    Image `(C, D, H, W)`; class indices and weights, `(D, H, W)`; spacing `(3,)`, mm; slices by
+    kind.
     """
 
     image: Floats
     label: NDArray[np.int16]
     weight: Floats
-    acquired: _Pool
-    synthetic: _Pool
-    labelled: _Pool
-    unlabelled: _Pool
+    spacing: NDArray[np.float64]
+    acquired: Pool
+    synthetic: Pool
+    labelled: Pool
+    unlabelled: Pool
 
     @property
     def nbytes(self) -> int:
+        """Of the arrays that grow with the scan."""
         return self.image.nbytes + self.label.nbytes + self.weight.nbytes
 
 
@@ -131,13 +134,13 @@ class Sampler:
         if not (labelled or self._flat):
             msg = f"unlabelled patches are slices: expected a patch of 2, got {self._drawing.patch}"
             raise ValueError(msg)
-        cut = [self._cut(*self._choose(rng, labelled), rng) for _ in range(count)]
+        cut = [self.cut(*self._choose(rng, labelled), rng) for _ in range(count)]
         image, label, weight = (
             torch.from_numpy(np.stack(parts)) for parts in zip(*cut, strict=True)
         )
         return PatchBatch(image, label.long()[:, None], weight[:, None])
 
-    def _choose(self, rng: np.random.Generator, labelled: bool) -> tuple[_Source, _Pool]:
+    def _choose(self, rng: np.random.Generator, labelled: bool) -> tuple[Source, Pool]:
         """Choose a case, and the slices of it that can be drawn; cases without any are passed."""
         for i in rng.permutation(len(self._drawn_from)):
             source = self._cache[self._drawn_from[i]]
@@ -147,23 +150,28 @@ class Sampler:
         msg = f"{len(self._drawn_from)} training cases have no {NOT_FOUND[labelled]}"
         raise ValueError(msg)
 
-    def _kind(self, source: _Source, rng: np.random.Generator) -> _Pool:
+    def _kind(self, source: Source, rng: np.random.Generator) -> Pool:
         fraction = self._drawing.synthetic_fraction
         both = len(source.acquired.slices) and len(source.synthetic.slices)
         if fraction is None or not both or not self._flat:
             return source.labelled
         return source.synthetic if rng.random() < fraction else source.acquired
 
-    def _cut(
-        self, source: _Source, pool: _Pool, rng: np.random.Generator
+    def cut(
+        self, source: Source, pool: Pool, rng: np.random.Generator
     ) -> tuple[Floats, NDArray[np.int16], Floats]:
+        """Cut one patch out of a case: image `(C, ...)`, class indices and weights `(...)`.
+
+        Args:
+            source: The case.
+            pool: Its slices that may be drawn.
+            rng: Source of all randomness.
+        """
         box = tuple(map(slice, *self._corners(source, pool, rng)))
         image, label, weight = source.image[:, *box], source.label[box], source.weight[box]
         return (image[:, 0], label[0], weight[0]) if self._flat else (image, label, weight)
 
-    def _corners(
-        self, source: _Source, pool: _Pool, rng: np.random.Generator
-    ) -> tuple[Array, Array]:
+    def _corners(self, source: Source, pool: Pool, rng: np.random.Generator) -> tuple[Array, Array]:
         spare = np.array(source.label.shape) - self._size
         if pool.foreground and rng.random() < self._drawing.foreground_fraction:
             voxels = pool.foreground[rng.integers(len(pool.foreground))]
@@ -174,7 +182,7 @@ class Sampler:
                 start[0] = pool.slices[rng.integers(len(pool.slices))]
         return start, start + self._size
 
-    def _load(self, name: str) -> _Source:
+    def _load(self, name: str) -> Source:
         scan = self._scans[name].make()
         found = scan.image.shape[1]
         if name != min(self._scans) and found != self.channels:
@@ -186,7 +194,7 @@ class Sampler:
         return _index(scan, self._size, self._drawing.classes)
 
 
-def _index(scan: Scan, size: Array, classes: Sequence[int]) -> _Source:
+def _index(scan: Scan, size: Array, classes: Sequence[int]) -> Source:
     label = np.zeros(scan.label.shape, np.int16)
     weight = np.zeros_like(scan.weight)
     for index, name in enumerate(classes):
@@ -201,11 +209,11 @@ def _index(scan: Scan, size: Array, classes: Sequence[int]) -> _Source:
     known = np.asarray(weight.any(axis=(1, 2)))
     voxels = [np.argwhere((label == i) & (weight > 0)) for i in range(1, len(classes))]
     kinds = (known & acquired, known & ~acquired, known, ~known & ~acquired)
-    return _Source(image, label, weight, *(_pool(kind, voxels) for kind in kinds))
+    return Source(image, label, weight, scan.spacing, *(_pool(kind, voxels) for kind in kinds))
 
 
-def _pool(kind: Array, voxels: Sequence[Array]) -> _Pool:
+def _pool(kind: Array, voxels: Sequence[Array]) -> Pool:
     rng = np.random.default_rng(0)  # a scan that is read again offers the same voxels
     shown = [positions[kind[positions[:, 0]]] for positions in voxels]
     few = [some[rng.permutation(len(some))[:VOXELS_PER_CLASS]] for some in shown if len(some)]
-    return _Pool(np.flatnonzero(kind), few)
+    return Pool(np.flatnonzero(kind), few)

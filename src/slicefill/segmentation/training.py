@@ -1,6 +1,7 @@
 """Training of the networks that are our own, by gradient descent, on one device or several."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ from torch import nn
 
 from slicefill import __version__
 from slicefill.fingerprint import fingerprint
-from slicefill.params import PredictionParams
+from slicefill.params import InferenceParams, PredictionParams
 from slicefill.segmentation.interface import Objective, Predictor, SegmentationData, Setting
 from slicefill.segmentation.learner import SegmentationLearner, Task
 from slicefill.segmentation.networks import Design, build_network
@@ -28,6 +29,43 @@ MakeObjective = Callable[[Drawer, Total, nn.Module, Setting], Objective]
 """Says what a network is trained towards, from patches that it draws."""
 
 
+def drawing_of(design: Design, data: SegmentationData, setting: Setting) -> Drawing:
+    """Say what is drawn: patches of the size of the design, as often from objects as is set."""
+    options, fraction = setting.params.optimisation, setting.augmentation.synthetic_fraction
+    patch = cast("tuple[int, int] | tuple[int, int, int]", tuple(design["patch"]))
+    return Drawing(patch, options.foreground_fraction, fraction, data.classes, options.cache_gb)
+
+
+def sample_patches(design: Design, data: SegmentationData, setting: Setting) -> Sampler:
+    """Draw slices or blocks of the size of the design."""
+    return Sampler(data.training, drawing_of(design, data, setting))
+
+
+def predict_patches(
+    design: Design, fabric: Fabric, network: nn.Module, params: InferenceParams
+) -> Predictor:
+    """Predict slice by slice, or in windows of the size of the design."""
+    return make_predictor(fabric, network, tuple(design["patch"]), params)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What an engine may bring of its own; the rest of a training is the same for all.
+
+    Attributes:
+        build: From a design to a network with random weights; in eval mode it returns logits.
+        sampler: Draws what is learned from.
+        predictor: Makes the predictor, in validation and of a trained network.
+    """
+
+    build: Callable[[Design], nn.Module] = build_network
+    sampler: Callable[[Design, SegmentationData, Setting], Sampler] = sample_patches
+    predictor: Callable[[Design, Fabric, nn.Module, InferenceParams], Predictor] = predict_patches
+
+
+_USUAL = Parts()
+
+
 def train_network(
     data: SegmentationData,
     setting: Setting,
@@ -35,6 +73,7 @@ def train_network(
     own: str,
     design: MakeDesign,
     objective: MakeObjective,
+    parts: Parts = _USUAL,
 ) -> Checkpoint:
     """Train a network of our own.
 
@@ -45,6 +84,7 @@ def train_network(
         own: Fingerprint of the training, by which it knows its own last state.
         design: Designs the network.
         objective: Makes what is minimised.
+        parts: What else the engine brings of its own.
 
     Returns:
         The checkpoint of the epoch with the best validation Dice on acquired slices.
@@ -56,9 +96,8 @@ def train_network(
     if not data.training:
         msg = "no scan to train on: expected at least one training case; look at the split"
         raise ValueError(msg)
-    train = partial(
-        _train, data=data, setting=setting, run=run, own=own, design=design, objective=objective
-    )
+    plan = _Plan(design, objective, parts)
+    train = partial(_train, data=data, setting=setting, run=run, own=own, plan=plan)
     return launch(setting.params.hardware, train)
 
 
@@ -81,17 +120,18 @@ def network_fingerprint(
     )
 
 
-def load_network(checkpoint: Checkpoint, params: PredictionParams) -> Predictor:
+def load_network(
+    checkpoint: Checkpoint, params: PredictionParams, parts: Parts = _USUAL
+) -> Predictor:
     """Rebuild a trained network on the device of `params.hardware`.
 
     Its predictor refuses scans of other channels.
     """
     fabric = launch_fabric(params.hardware.alone)
     design = checkpoint["design"]
-    network = _channels_last(build_network(design), design)
+    network = _channels_last(parts.build(design), design)
     network.load_state_dict(checkpoint["weights"])
-    patch = tuple(design["patch"])
-    predictor = make_predictor(fabric, network.to(fabric.device), patch, params.inference)
+    predictor = parts.predictor(design, fabric, network.to(fabric.device), params.inference)
 
     def predict(scan: Scan) -> Floats:
         if scan.image.shape[1] != design["channels"]:
@@ -105,26 +145,29 @@ def load_network(checkpoint: Checkpoint, params: PredictionParams) -> Predictor:
     return predict
 
 
+@dataclass(frozen=True)
+class _Plan:
+    design: MakeDesign
+    objective: MakeObjective
+    parts: Parts
+
+
 def _train(
-    fabric: Fabric,
-    data: SegmentationData,
-    setting: Setting,
-    run: Run,
-    own: str,
-    design: MakeDesign,
-    objective: MakeObjective,
+    fabric: Fabric, data: SegmentationData, setting: Setting, run: Run, own: str, plan: _Plan
 ) -> Checkpoint:
-    options = setting.params.optimisation
+    options, parts = setting.params.optimisation, plan.parts
     channels = data.training[min(data.training)].make().image.shape[1]
-    made = design(channels, data)
-    sampler = _sampler(made, data, setting)
+    made = plan.design(channels, data)
+    sampler = parts.sampler(made, data, setting)
     torch.manual_seed(setting.seed)
-    network = _channels_last(build_network(made), made).to(fabric.device)
+    network = _channels_last(parts.build(made), made).to(fabric.device)
     drawer = Drawer(sampler, setting.augmentation.transforms, fabric)
-    towards = objective(drawer, partial(sum_over_processes, fabric), network, setting)
+    towards = plan.objective(drawer, partial(sum_over_processes, fabric), network, setting)
     task = Task(sampler, towards, data.validation, data.classes, setting.seed)
-    patch = tuple(made["patch"])
-    prepare = partial(make_predictor, fabric, patch=patch, params=setting.params.inference)
+
+    def prepare(wrapped: nn.Module) -> Predictor:
+        return parts.predictor(made, fabric, wrapped, setting.params.inference)
+
     learner = SegmentationLearner(fabric, network, task, options, prepare)
     schedule = Schedule(options.epochs, options.patience, "validation/dice")
     progress = fit(learner, schedule, share_run(fabric, run), own)
@@ -139,13 +182,6 @@ def _train(
         "fingerprint": own,
         "version": __version__,
     }
-
-
-def _sampler(design: Design, data: SegmentationData, setting: Setting) -> Sampler:
-    options, fraction = setting.params.optimisation, setting.augmentation.synthetic_fraction
-    patch = cast("tuple[int, int] | tuple[int, int, int]", tuple(design["patch"]))
-    drawing = Drawing(patch, options.foreground_fraction, fraction, data.classes, options.cache_gb)
-    return Sampler(data.training, drawing)
 
 
 def _channels_last(network: nn.Module, design: Design) -> nn.Module:

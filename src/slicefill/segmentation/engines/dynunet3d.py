@@ -57,15 +57,9 @@ def design(params: Params, channels: int, data: "SegmentationData") -> dict[str,
     Returns:
         Plain values, kept in the checkpoint.
     """
-    import numpy as np
+    from slicefill.segmentation.planning import fit_patch, plan_for
 
-    from slicefill.segmentation.planning import fit_patch, plan_levels
-
-    scans = [promise.make() for promise in data.training.values()]
-    spacing = np.median([scan.spacing for scan in scans], axis=0)
-    size = np.median([scan.label.shape for scan in scans], axis=0).astype(int)
-    depth, height, width = np.minimum(params.patch, size).tolist()
-    levels = plan_levels(spacing, (depth, height, width))
+    levels, patch = plan_for(data, params.patch)
     return {
         "dims": 3,
         "channels": channels,
@@ -75,5 +69,5 @@ def design(params: Params, channels: int, data: "SegmentationData") -> dict[str,
         "deep_supervision": params.deep_supervision,
         "kernels": [list(kernel) for kernel in levels.kernels],
         "strides": [list(stride) for stride in levels.strides],
-        "patch": list(fit_patch((depth, height, width), levels)),
+        "patch": list(fit_patch(patch, levels)),
     }
