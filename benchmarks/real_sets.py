@@ -20,8 +20,8 @@ from slicefill.imputation.impute import Imputer, impute_case
 from slicefill.imputation.methods.adapted.params import AdaptationParams
 from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.ingestion.layouts import RawCase, find_cases
-from slicefill.ingestion.manifest import subject_of
 from slicefill.ingestion.reading import read_raw_case
+from slicefill.ingestion.subjects import subject_of
 from slicefill.metrics.confidence import ConfidenceErrors, confidence_gain
 from slicefill.metrics.scoring import (
     Correspondence,

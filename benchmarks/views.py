@@ -18,32 +18,16 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from real_sets import find_scans, load_design
-from scipy.ndimage import map_coordinates
 from tabulate import tabulate
+from views_fusion import FusionOptions, measure, scores_table
 
-from slicefill.api import imputation_params
-from slicefill.imputation.impute import load_named
 from slicefill.ingestion.reading import read_raw_case
-from slicefill.params.fusion import FusionParams
 from slicefill.registration import displacement_error
 from slicefill.simulation.views import TRUTH, ViewsParams, simulate_views
 from slicefill.types import Array, Case
 from slicefill.views.alignment import align
-from slicefill.views.fuse import fuse_views
 
-_GROUPS = (1, 2, 4, 6, 8)  # ventricle, thalamus, putamen, hippocampus, brain stem
 _BARS = {8.0: 1.5, 16.0: 2.5}  # mm of error by mm between slices
-_THREE = ("axial", "coronal", "sagittal")
-_ROWS: Mapping[str, tuple[Sequence[str], dict[str, Any]]] = {
-    "axial alone": (_THREE[:1], {"kind": "gaussian"}),
-    "vote of three": (_THREE, {"kind": "vote"}),
-    "STAPLE of three": (_THREE, {"kind": "staple"}),
-    "nearest slice of three": (_THREE, {"kind": "nearest"}),
-    "Gaussian, two views": (_THREE[:2], {"kind": "gaussian"}),
-    "Gaussian, σ published": (_THREE, {"kind": "gaussian"}),
-    "Gaussian, σ = 0.25 d": (_THREE, {"kind": "gaussian", "sigma": 0.25}),
-    "Gaussian, σ = 0.125 d": (_THREE, {"kind": "gaussian", "sigma": 0.125}),
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -60,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--strangers", type=int, default=0, help="pairs of unlike subjects, too")
     parser.add_argument("--methods", nargs="+", default=["nearest", "pretrained"])
     parser.add_argument("--registration", default="truth", help="of fusion")
+    parser.add_argument("--voxel-offset", type=float, default=0.0, help="0.5 as the notes did")
+    parser.add_argument("--images", action="store_true", help="fuse images, too: PSNR")
     parser.add_argument("--csv", type=Path)
     options = parser.parse_args(arguments)
     measured = _registration(options) if options.what == "registration" else _fusion(options)
@@ -69,10 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows.append(row)
     if options.csv:
         with options.csv.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, list(rows[0]))
+            writer = csv.DictWriter(stream, list(dict.fromkeys(key for row in rows for key in row)))
             writer.writeheader()
             writer.writerows(rows)
-    print(_errors(rows) if options.what == "registration" else _scores(rows))
+    print(_errors(rows) if options.what == "registration" else scores_table(rows))
 
 
 def _subjects(options: argparse.Namespace) -> dict[str, Case]:
@@ -126,51 +112,13 @@ def _brain(case: Case) -> Array:
 
 
 def _fusion(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    grid = imputation_params(device="cpu", spacing=1.0)
+    ways = FusionOptions(
+        options.methods, options.registration, options.voxel_offset, options.images
+    )
     for subject, case in _subjects(options).items():
         for distance in options.slice_mm:
-            views = simulate_views(_grouped(case), ViewsParams(slice_mm=distance), int(subject))
-            for method in options.methods:
-                imputer = load_named(method, grid)
-                for name, (planes, rule) in _ROWS.items():
-                    params = FusionParams(
-                        registration={"kind": options.registration}, rule=rule, keep_given=False
-                    )
-                    chosen = {plane: views[plane] for plane in planes}
-                    fused = fuse_views(chosen, imputer, grid, params)
-                    row = {"slice_mm": distance, "method": method, "row": name, "subject": subject}
-                    yield row | _scored(fused, case, views["axial"].record)
-
-
-def _grouped(case: Case) -> Case:
-    if case.label is None:
-        raise ValueError("expected labels")
-    kept = np.where(np.isin(case.label.stored, _GROUPS), case.label.stored, 0)
-    return Case(case.image, case.label.with_stored(kept.astype(np.uint8)))
-
-
-def _scored(fused: Case, truth: Case, record: Mapping[str, Any]) -> dict[str, float]:
-    """Mean Dice of the groups and PSNR in the brain, on the grid of the truth."""
-    if fused.label is None or truth.label is None:
-        raise ValueError("expected labels")
-    places = np.tensordot(
-        (np.linalg.inv(fused.image.affine) @ truth.image.affine)[:3],
-        np.stack([*np.indices(truth.image.stored.shape), np.ones(truth.image.stored.shape)]),
-        1,
-    )
-    label = map_coordinates(fused.label.stored, np.rint(places), order=0, cval=0)
-    image = map_coordinates(fused.image.intensities(), places, order=1, mode="nearest")
-    dice = [_dice(label == group, truth.label.stored == group) for group in _GROUPS]
-    values, body = truth.image.intensities(), truth.image.stored > 0
-    low, width = values.min(), np.ptp(values)
-    seen = low + record["gain"] * width * ((values - low) / width) ** record["gamma"]
-    error = ((image - seen)[body] ** 2).mean(dtype=np.float64)
-    peak = np.percentile(seen, 99.9) - low
-    return {"dice": float(np.mean(dice)), "psnr": float(10 * np.log10(peak**2 / error))}
-
-
-def _dice(first: Array, second: Array) -> float:
-    return float(2 * (first & second).sum() / (first.sum() + second.sum()))
+            for row in measure(case, distance, ways, int(subject)):
+                yield {"slice_mm": distance, "subject": subject, **row}
 
 
 def _errors(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -189,21 +137,6 @@ def _errors(rows: Sequence[Mapping[str, Any]]) -> str:
         ])  # fmt: skip
     heads = ["slices, mm", "kind", "views", "mean, mm", "median", "largest", "good", "similarity"]
     return tabulate(lines, [*heads, "CPU, s"], "github", disable_numparse=True)
-
-
-def _scores(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Table of mean Dice and PSNR by rule, a pair of columns per method and distance."""
-    columns = list(dict.fromkeys((row["method"], row["slice_mm"]) for row in rows))
-    lines = []
-    for name in dict.fromkeys(row["row"] for row in rows):
-        cells = [name]
-        for column in columns:
-            own = [r for r in rows if r["row"] == name and (r["method"], r["slice_mm"]) == column]
-            cells.append(f"{np.mean([r['dice'] for r in own]):.3f}")
-            cells.append(f"{np.mean([r['psnr'] for r in own]):.2f}")
-        lines.append(cells)
-    heads = [f"{m} {d:g} mm: {what}" for m, d in columns for what in ("Dice", "PSNR")]
-    return tabulate(lines, ["", *heads], "github", disable_numparse=True)
 
 
 if __name__ == "__main__":

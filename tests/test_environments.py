@@ -7,8 +7,8 @@ import yaml
 
 from slicefill.imputation.impute import classical_imputer, impute_case
 from slicefill.imputation.methods import find_method
-from slicefill.ingestion.manifest import subject_of
 from slicefill.ingestion.splits import split_cases
+from slicefill.ingestion.subjects import subject_of
 from slicefill.params import ImputationParams, IngestionParams
 from slicefill.simulation.subsampling import AnisotropizationParams, subsample
 from slicefill.types import Case

@@ -27,6 +27,7 @@ def params() -> Callable[..., IngestionParams]:
             "bids_suffix": "T2w",
             "channel": None,
             "subject_pattern": "(.+)",
+            "views_pattern": None,
             "cases_per_subject": 1,
             "through_plane": "auto",
             "affine_tolerance": 0.01,

@@ -10,8 +10,8 @@ from slicefill.ingestion.manifest import (
     MANIFEST_COLUMNS,
     REPORT_COLUMNS,
     check_cases,
-    subject_of,
 )
+from slicefill.ingestion.subjects import subject_of
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ MANIFEST = DataFrame(
     {
         "case": ["anna_1", "anna_2", "bert"],
         "subject": ["anna", "anna", "bert"],
+        "views": ["anna", "anna", "bert"],
         "image": [f"/clinic/{name}.nii.gz" for name in ("anna_1", "anna_2", "bert")],
         "label": ["/clinic/anna_1_seg.nii.gz", "", ""],
         "shape": ["4x4x4"] * 3,

@@ -1,5 +1,6 @@
 """DICOM files of a whole tree, sorted into volumes by what they say, not by their folders."""
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -39,7 +40,8 @@ def sort_dicom(files: Iterable[Path], folder: Path) -> Found:
     for name, headers in zip(_names(groups, folder), groups, strict=True):
         for part, slices in _parts(headers, found):
             files_of_case = tuple(each.path for each in slices)
-            found.cases.append(RawCase(f"{name}-{part}" if part else name, files_of_case, None))
+            own = f"{name}-{part}" if part else name
+            found.cases.append(RawCase(own, files_of_case, None, _study(slices[0])))
     return found
 
 
@@ -72,6 +74,12 @@ def _damaged(unread: Iterable[Path], series: Iterable[list[Header]], folder: Pat
 def _series_key(header: Header) -> tuple[str, ...]:
     uid = header.text("SeriesInstanceUID")
     return (uid,) if uid else ("", str(header.path.parent))
+
+
+def _study(header: Header) -> str | None:
+    """Name the study without its identifier, by which a hospital would find the patient."""
+    uid = header.text("StudyInstanceUID")
+    return f"study-{hashlib.sha256(uid.encode()).hexdigest()[:12]}" if uid else None
 
 
 def _without_copies(headers: list[Header], found: Found) -> list[Header]:

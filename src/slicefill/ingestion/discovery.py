@@ -5,6 +5,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -80,9 +81,7 @@ def find_scans(path: Path, params: IngestionParams) -> Iterator[Found]:
 def _with_ids(found: Found) -> Found:
     """Give every case an id of its own; cases of one name are refused."""
     ids = distinct_ids([case.id for case in found.cases])
-    cases = [
-        RawCase(own, case.image, case.label) for own, case in zip(ids, found.cases, strict=True)
-    ]
+    cases = [replace(case, id=own) for own, case in zip(ids, found.cases, strict=True)]
     counts = Counter(ids)
     twice = [case for case in cases if counts[case.id] > 1]
     labels = {case.label for case in twice if case.label}

@@ -25,11 +25,13 @@ class RawCase:
         id: File-name safe (letters and digits of any script, `._-`; no `..`, no leading dot).
         image: A file, or the files of a DICOM series.
         label: A file, if there is one.
+        views: What cases have in common that show one object at one time; None: nothing says so.
     """
 
     id: str
     image: Path | tuple[Path, ...]
     label: Path | None
+    views: str | None = None
 
     @property
     def place(self) -> Path:

@@ -2,8 +2,6 @@
 
 import json
 import logging
-import math
-import re
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +17,14 @@ from slicefill.ingestion.discovery import find_cases
 from slicefill.ingestion.found import LeftAside, RawCase, group_left_aside, relative
 from slicefill.ingestion.integrity import checksum
 from slicefill.ingestion.reading import read_raw_case
+from slicefill.ingestion.subjects import subject_of, views_of, warn_of_divided_views
 from slicefill.params import IngestionParams
 from slicefill.types import Volume
 
 logger = logging.getLogger(__name__)
 # fmt: off
 MANIFEST_COLUMNS = [
-    "case", "subject", "image", "label",
+    "case", "subject", "views", "image", "label",
     "shape", "spacing", "orientation", "through_plane", "anisotropy", "dtype",
     "p01", "p50", "p99", "labels", "image_sha256", "label_sha256",
 ]
@@ -63,6 +62,7 @@ def check_cases(folder: Path, params: IngestionParams) -> tuple[pd.DataFrame, pd
         "cases": len(rows), REFUSED: len(faults), LEFT_ASIDE: len(left),
         "not drawn": len(found.cases) - len(drawn),
     })  # fmt: skip
+    warn_of_divided_views(rows)
     report = [*faults, *(_left_aside(*each) for each in aside)]
     return (
         pd.DataFrame(rows, columns=MANIFEST_COLUMNS),
@@ -100,30 +100,6 @@ def _tell(aside: list[tuple[str, str, int]], folder: Path, counts: dict[str, int
     logger.info("%s: found %d = %s", folder, sum(counts.values()), " + ".join(parts))
 
 
-def subject_of(case: str, params: IngestionParams) -> str:
-    """Return the subject of a case: the group of `subject_pattern`, perhaps as a number.
-
-    Raises:
-        BadCase: If the id does not match, or its group is no number where one is needed.
-        ValueError: If the pattern has not exactly one group.
-    """
-    pattern = re.compile(params.subject_pattern)
-    if pattern.groups != 1:
-        msg = f"subject_pattern must have one group, got {params.subject_pattern!r}"
-        raise ValueError(msg)
-    match = pattern.search(case)
-    subject = (match.group(1) or "") if match else ""
-    number = params.cases_per_subject > 1
-    if not subject or (number and not subject.isdecimal()):
-        raise BadCase(
-            expected=f"an id with {'a number' if number else 'a subject'} in it, as in "
-            f"subject_pattern {params.subject_pattern!r}",
-            found=case,
-            remedy="correct subject_pattern or rename the file",
-        )
-    return str(math.ceil(int(subject) / params.cases_per_subject)) if number else subject
-
-
 def _draw(cases: list[RawCase], params: IngestionParams) -> list[RawCase]:
     """Draw at most `limit` cases; which ones depends on the ids and the seed alone."""
     if params.limit is None:
@@ -134,7 +110,7 @@ def _draw(cases: list[RawCase], params: IngestionParams) -> list[RawCase]:
 
 def _row(raw: RawCase, folder: Path, params: IngestionParams) -> dict[str, Any]:
     with about(raw.id, raw.place):
-        subject = subject_of(raw.id, params)
+        subject, views = subject_of(raw.id, params), views_of(raw, params)
     case = read_raw_case(raw, params)
     with about(raw.id, raw.place):
         check_varies(case.image)
@@ -142,6 +118,7 @@ def _row(raw: RawCase, folder: Path, params: IngestionParams) -> dict[str, Any]:
     return {
         "case": raw.id,
         "subject": subject,
+        "views": views,
         "image": relative(raw.place, folder),
         "label": relative(label, folder) if label else "",
         **_geometry(case.image, params),

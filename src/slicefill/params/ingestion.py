@@ -51,6 +51,10 @@ class IngestionParams(Params):
         description="channel of 4D images: an index, all of them, or null to refuse 4D"
     )
     subject_pattern: str = Field(description="regex with one group, matched on the case id")
+    views_pattern: str | None = Field(
+        description="regex with one group, matched on the case id: cases that have it in common "
+        "are views of one object; null: what BIDS names or DICOM headers say"
+    )
     cases_per_subject: Count = Field(description="n: numeric ids kn-n+1 … kn are one subject")
     through_plane: AxisName
     affine_tolerance: Positive = Field(
@@ -82,6 +86,7 @@ def own_scans() -> IngestionParams:
         bids_suffix="T2w",
         channel="all",
         subject_pattern="^(.+)$",
+        views_pattern=None,
         cases_per_subject=1,
         through_plane="auto",
         affine_tolerance=0.1,

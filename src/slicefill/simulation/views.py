@@ -41,8 +41,10 @@ class ViewsParams(Params):
     profile: Literal["point", "box"] = Field(
         "point", description="what a slice shows: its middle plane, or the mean of its thickness"
     )
-    on_voxels: bool = Field(
-        True, description="voxels of the reference are moved onto those of an aligned volume"
+    voxel_offset: Annotated[float, Field(ge=0, le=0.5)] | None = Field(
+        0.0,
+        description="voxels of the volume, along each axis, that those of the reference lie beside "
+        "its own; null: wherever the field puts them",
     )
     gamma: Annotated[Range, Field(description="range of the contrast's exponent")] = (0.8, 1.25)
     gain: Annotated[Range, Field(description="range of the intensities' factor")] = (0.8, 1.25)
@@ -79,8 +81,8 @@ def simulate_views(case: Case, params: ViewsParams, seed: int) -> dict[str, Case
         rng = np.random.default_rng([seed, number])
         motion, drawn = _motion(middle, params, rng) if number else (np.eye(4), {})
         affine, shape = _grid(case.image, plane, middle, params, rng)
-        if number == 0 and params.on_voxels:
-            affine = _on_voxels(affine, case.image)
+        if number == 0 and params.voxel_offset is not None:
+            affine = _beside_voxels(affine, case.image, params.voxel_offset)
         source = np.linalg.inv(motion) @ affine
         image, contrast = _recoloured(_seen(case.image, source, shape, params), params, rng)
         label = None if case.label is None else _named(case.label, source, shape)
@@ -143,11 +145,11 @@ def _grid(
     return np.asarray(affine), tuple(map(int, shape))
 
 
-def _on_voxels(affine: Array, image: Volume) -> NDArray[np.float64]:
-    """Move a grid by less than a voxel, its first voxel onto one: the truth is then on its grid."""
+def _beside_voxels(affine: Array, image: Volume, offset: float) -> NDArray[np.float64]:
+    """Move a grid by less than a voxel, its first voxel beside one by an offset; 0: onto it."""
     first = np.linalg.inv(image.affine) @ affine[:, 3]
     moved = affine.copy()
-    moved[:, 3] = image.affine @ [*np.rint(first[:3]), 1.0]
+    moved[:, 3] = image.affine @ [*(np.rint(first[:3]) + offset), 1.0]
     return np.asarray(moved)
 
 

@@ -42,16 +42,21 @@ def log_inputs(name: str, manifest: pd.DataFrame, splits: pd.DataFrame) -> None:
 
 
 def without_names(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Drop the paths, and replace case and subject by checksums of file contents.
+    """Drop the paths, and replace case, subject and views by checksums of file contents.
 
-    A case becomes the start of its image's SHA-256, a subject the checksum of all their images.
+    A case becomes the start of its image's SHA-256, the others the checksum of all their images.
     Only someone who has the files can identify a case.
     """
     named = manifest.assign(
         case=manifest["image_sha256"].str[:12],
-        subject=manifest.groupby("subject")["image_sha256"].transform(_checksum).str[:12],
+        subject=_anonymous(manifest, "subject"),
+        views=_anonymous(manifest, "views"),
     )
     return named.drop(columns=_NAMING)
+
+
+def _anonymous(manifest: pd.DataFrame, column: str) -> "pd.Series[str]":
+    return manifest.groupby(column)["image_sha256"].transform(_checksum).str[:12]
 
 
 def _describe(name: str, cases: pd.DataFrame) -> dict[str, str]:

@@ -39,7 +39,8 @@ def find_images(folder: Path, suffix: str | None, datatypes: tuple[str, ...]) ->
     found = Found()
     for image in images:
         try:
-            found.cases.append(RawCase(stem_of(image), image, match_label(image, labels)))
+            label = match_label(image, labels)
+            found.cases.append(RawCase(stem_of(image), image, label, _views(image)))
         except BadCase as error:
             error.case = stem_of(image)
             found.refused.append(error)
@@ -88,6 +89,17 @@ def match_label(image: Path, labels: list[Path]) -> Path | None:
             file=image,
         )
     return best[0] if best else None
+
+
+def _views(image: Path) -> str:
+    """Name what scans that differ in `acq-` and `run-` alone have in common.
+
+    Example:
+        >>> _views(Path("sub-1_acq-sagittal_run-2_T2w.nii.gz"))
+        'sub-1_T2w'
+    """
+    parts = stem_of(image).split("_")
+    return "_".join(part for part in parts if not part.startswith(("acq-", "run-")))
 
 
 def _is_image(path: Path, suffix: str | None) -> bool:

@@ -1,0 +1,139 @@
+"""Views made ready for fusion: registered, judged, imputed onto cubic voxels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from slicefill.geometry import through_plane_axis
+from slicefill.imputation.impute import Imputer, impute_case
+from slicefill.params import ImputationParams
+from slicefill.params.fusion import FusionParams
+from slicefill.types import Case
+from slicefill.views.alignment import Alignment, align
+from slicefill.views.sampling import AlignedView
+
+
+@dataclass(frozen=True, eq=False)
+class Registered:
+    """Where the views of a subject lie.
+
+    Attributes:
+        reference: Name of the first view.
+        alignments: Of the others, by name.
+        left_out: Why views could not be registered, by name.
+    """
+
+    reference: str
+    alignments: Mapping[str, Alignment]
+    left_out: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """The views that can be fused.
+
+    Attributes:
+        views: Aligned, on cubic voxels; the first is the reference.
+        alignments: Of the others, by name.
+        left_out: Why other views are not used at all, by name.
+    """
+
+    views: list[AlignedView]
+    alignments: Mapping[str, Alignment]
+    left_out: Mapping[str, str]
+
+
+def register_views(views: Mapping[str, Case], entry: dict[str, Any]) -> Registered:
+    """Register every view to the first one.
+
+    Args:
+        views: By name.
+        entry: Of `registration`: its kind and fields of its `Params`.
+
+    Raises:
+        ValueError: If there is no view.
+    """
+    if not views:
+        msg = "fusion: expected at least one view, got none"
+        raise ValueError(msg)
+    reference, *others = views
+    alignments, left_out = {}, {}
+    for name in others:
+        try:
+            alignments[name] = align(views[reference], views[name], entry)
+        except ValueError as error:
+            left_out[name] = str(error)
+    return Registered(reference, alignments, left_out)
+
+
+def gather_views(
+    views: Mapping[str, Case],
+    registered: Registered,
+    imputer: Imputer,
+    imputation: ImputationParams,
+    params: FusionParams,
+) -> Gathered:
+    """Impute the views whose registration can be believed.
+
+    Args:
+        views: By name; those that were registered, or fewer of them, the reference among them.
+        registered: Where they lie.
+        imputer: Synthesises the slices between those of every view.
+        imputation: Its parameters.
+        params: Limits of what can be believed.
+
+    Raises:
+        ValueError: If a view that stays cannot be imputed.
+    """
+    alignments, left_out = {}, {k: v for k, v in registered.left_out.items() if k in views}
+    for name, found in registered.alignments.items():
+        if name not in views:
+            continue
+        if reason := _unbelievable(found, params):
+            left_out[name] = reason
+        else:
+            alignments[name] = found
+    matrices = {registered.reference: np.eye(4)}
+    matrices |= {name: found.matrix for name, found in alignments.items()}
+    gathered = [
+        impute_view(name, views[name], matrix, imputer, imputation)
+        for name, matrix in matrices.items()
+    ]
+    return Gathered(gathered, alignments, left_out)
+
+
+def impute_view(
+    name: str, view: Case, matrix: Any, imputer: Imputer, imputation: ImputationParams
+) -> AlignedView:
+    """Impute a view that lies where a matrix from the reference's world says.
+
+    Raises:
+        ValueError: If it cannot be imputed, or it has a label that the method cannot impute.
+    """
+    axis = through_plane_axis(view.image.affine, imputation.through_plane)
+    imputed = impute_case(view, imputer, imputation)
+    if view.label is not None and imputed.label is None:
+        msg = (
+            f"{name}: method {imputer.name} imputes no labels; choose another, such as "
+            "pretrained or nearest"
+        )
+        raise ValueError(msg)
+    return AlignedView(name, imputed, axis, int(imputed.record["count"]) + 1, matrix)
+
+
+def _unbelievable(found: Alignment, params: FusionParams) -> str:
+    """Say why an alignment cannot be believed; empty where it can."""
+    if found.overlap < params.least_overlap:
+        return (
+            f"{found.overlap:.0%} of the reference lies inside it, less than "
+            f"{params.least_overlap:.0%} (least_overlap)"
+        )
+    if found.similarity < params.least_similarity:
+        return (
+            f"registration failed, or another contrast: its similarity to the reference is "
+            f"{found.similarity:.2f}, below {params.least_similarity:g} (least_similarity); of "
+            "another contrast, set the metric to mutual_information"
+        )
+    return ""
