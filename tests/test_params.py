@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 import slicefill.pipelines
 from slicefill import params as models
 from slicefill.imputation.methods import find_method
+from slicefill.params.fused_views import FusedViewsParams
 from slicefill.plugins import check_entries, check_names
 from slicefill.simulation.subsampling import AnisotropizationParams
 
@@ -32,6 +33,7 @@ MODELS = {
     "scoring": models.ScoringParams,
     "comparison": models.ComparisonParams,
     "tuning": models.TuningParams,
+    "fusion": FusedViewsParams,
     "executor": models.ExecutorParams,
 }
 

@@ -117,6 +117,17 @@ class Prediction:
     confidence: Volume | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """What was found out about a case, without volumes.
+
+    Attributes:
+        record: Plain values; written as `record.json`.
+    """
+
+    record: Mapping[str, Any]
+
+
 T = TypeVar("T")
 
 

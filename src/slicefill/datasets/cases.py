@@ -59,10 +59,23 @@ def _write_evaluation(made: Any, folder: Location) -> None:
     write_result(made, folder)
 
 
+def _read_finding(folder: Location) -> Any:
+    from slicefill.io.findings import read_finding
+
+    return read_finding(folder)
+
+
+def _write_finding(made: Any, folder: Location) -> None:
+    from slicefill.io.findings import write_finding
+
+    write_finding(made, folder)
+
+
 _CONTENTS: Mapping[str, tuple[Callable[[Location], Any], Callable[[Any, Location], None]]] = {
     "case": (read_case, write_case),
     "prediction": (read_prediction, write_prediction),
     "evaluation": (_read_evaluation, _write_evaluation),
+    "finding": (_read_finding, _write_finding),
 }
 
 
@@ -105,8 +118,8 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
             made_by: Pipeline that makes these cases, named in the error when there are none.
             group: Where ids are `group/case`: the group without which the set does not exist. A
                 save replaces the groups it is given; others stay.
-            content: What a promise makes: `case` (`Case`), `prediction` (`Prediction`) or
-                `evaluation` (`CaseResult`).
+            content: What a promise makes: `case` (`Case`), `prediction` (`Prediction`),
+                `evaluation` (`CaseResult`) or `finding` (`Finding`).
             executor: What makes the cases (`slicefill.params.ExecutorParams`); serial if omitted.
             shard: Which shard of the cases a save makes, `k/n` (`shard_of`); all if omitted.
             metadata: For plugins; not used here.

@@ -14,7 +14,7 @@ from slicefill.plugins import find_kind, list_kinds
 if TYPE_CHECKING:
     import pandas as pd
 
-Compared = Literal["images", "labels", "predictions", "confidence"]
+Compared = Literal["images", "labels", "predictions", "fusions", "confidence"]
 ALL_SLICES = "_all_slices"
 """End of the columns that count copied acquired slices: for comparison with papers only."""
 
@@ -32,8 +32,8 @@ class Metric:
             nan: it could not be measured.
         label: Its name in text.
         of: What it compares: the `images` or the `labels` of synthetic slices, the `predictions`
-            of a segmentation network on acquired slices, or the `confidence` in synthetic voxels
-            (each with the truth).
+            of a segmentation network on acquired slices, the `fusions` of several views, or the
+            `confidence` in synthetic voxels (each with the truth).
         better: `higher`; `lower`; or `nearer` to the ideal, from either side.
         ideal: The best value.
         unit: Empty for a number without one.

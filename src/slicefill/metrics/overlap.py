@@ -26,6 +26,7 @@ class SurfaceDistances(NamedTuple):
     assd: float
     mssd: float
     hd95: float
+    rms: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +82,11 @@ def volume_difference(prediction: Array, truth: Array) -> float:
 
 
 def surface_distances(prediction: Array, truth: Array, spacing: Array) -> SurfaceDistances:
-    """Average, maximum and 95th-percentile symmetric surface distance.
+    """Average, maximum, 95th-percentile and root mean square symmetric surface distance.
 
     Surface voxels are those that a face-neighbour erosion removes. ASSD is eq. (17), the mean
-    over both surfaces pooled; MSSD is eq. (18); HD95 is the larger of the two directed 95th
-    percentiles (libraries differ here: MedPy pools both directions).
+    over both surfaces pooled, the root mean square too; MSSD is eq. (18); HD95 is the larger of
+    the two directed 95th percentiles (libraries differ here: MedPy pools both directions).
 
     Args:
         prediction: Bool, three axes.
@@ -96,7 +97,7 @@ def surface_distances(prediction: Array, truth: Array, spacing: Array) -> Surfac
     from monai.metrics.utils import get_edge_surface_distance
 
     if not (prediction.any() and truth.any()):
-        return SurfaceDistances(_NAN, _NAN, _NAN)
+        return SurfaceDistances(_NAN, _NAN, _NAN, _NAN)
     box = _joint_box(prediction, truth)
     with warnings.catch_warnings():
         # MONAI 1.6 calls itself with an argument that it deprecates
@@ -108,10 +109,12 @@ def surface_distances(prediction: Array, truth: Array, spacing: Array) -> Surfac
             symmetric=True,
         )
     there, back = (np.asarray(one_way, dtype=np.float64) for one_way in distances)
+    pooled = np.concatenate([there, back])
     return SurfaceDistances(
-        assd=float(np.concatenate([there, back]).mean()),
+        assd=float(pooled.mean()),
         mssd=float(max(there.max(), back.max())),
         hd95=float(max(np.percentile(there, 95), np.percentile(back, 95))),
+        rms=float(np.sqrt((pooled**2).mean())),
     )
 
 
@@ -156,7 +159,7 @@ METRICS = (
         "dice",
         lambda pair: dice(*pair.slices),
         label="Dice",
-        of=("labels", "predictions"),
+        of=("labels", "predictions", "fusions"),
         better="higher",
         ideal=1,
         percent=True,
@@ -209,7 +212,7 @@ METRICS = (
         lambda pair: pair.distances.assd,
         label="ASSD",
         unit="mm",
-        of=("labels", "predictions"),
+        of=("labels", "predictions", "fusions"),
         better="lower",
         ideal=0,
         digits=2,

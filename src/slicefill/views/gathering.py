@@ -4,15 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 
 from slicefill.geometry import through_plane_axis
 from slicefill.imputation.impute import Imputer, impute_case
 from slicefill.params import ImputationParams
 from slicefill.params.fusion import FusionParams
-from slicefill.types import Case
+from slicefill.registration import displacement_error
+from slicefill.simulation.views import TRUTH
+from slicefill.types import Array, Case, Finding, Volume
 from slicefill.views.alignment import Alignment, align
 from slicefill.views.sampling import AlignedView
+
+_BODY = 0.1  # of the range of intensities: above it lies the body
+_POINTS = 5000  # at which an error is measured
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +35,38 @@ class Registered:
     alignments: Mapping[str, Alignment]
     left_out: Mapping[str, str]
 
+    def finding(self, views: Mapping[str, Case]) -> Finding:
+        """Return it as plain values, with the error of simulated views.
+
+        `errors_mm`: the mean distance in the reference's body from where a view truly lies.
+        """
+        told = {name: vars(each) for name, each in self.alignments.items()}
+        points = body_points(views[self.reference].image)
+        truth = {name: view.record[TRUTH] for name, view in views.items() if TRUTH in view.record}
+        errors = {
+            name: displacement_error(
+                each.matrix, truth[name] @ np.linalg.inv(truth[self.reference]), points
+            )
+            for name, each in self.alignments.items()
+            if {name, self.reference} <= truth.keys()
+        }
+        return Finding({
+            "reference": self.reference,
+            "alignments": told,
+            "left_out": dict(self.left_out),
+            "errors_mm": errors,
+        })  # fmt: skip
+
+    @classmethod
+    def found(cls, finding: Finding) -> "Registered":
+        """Return what `finding` holds."""
+        told = finding.record
+        alignments = {
+            name: Alignment(**{**each, "matrix": np.asarray(each["matrix"])})
+            for name, each in told["alignments"].items()
+        }
+        return cls(told["reference"], alignments, told["left_out"])
+
 
 @dataclass(frozen=True, eq=False)
 class Gathered:
@@ -43,6 +81,16 @@ class Gathered:
     views: list[AlignedView]
     alignments: Mapping[str, Alignment]
     left_out: Mapping[str, str]
+
+
+def body_points(image: Volume) -> Array:
+    """Positions of some voxels above a tenth of the range, mm, `(n, 3)`."""
+    values = image.intensities()
+    values = values[..., 0] if values.ndim == 4 else values
+    inside = np.argwhere(values > values.min() + _BODY * np.ptp(values))
+    return np.asarray(
+        nib.affines.apply_affine(image.affine, inside[:: max(1, len(inside) // _POINTS)])
+    )
 
 
 def register_views(views: Mapping[str, Case], entry: dict[str, Any]) -> Registered:

@@ -1,0 +1,82 @@
+"""Parameters of the fusion pipeline: which views, and the ways to fuse them that are compared."""
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from slicefill.params.base import Count, Fraction, Params, StatisticsParams
+from slicefill.params.fusion import FusionParams
+from slicefill.simulation.views import ViewsParams
+
+
+class FusedMethod(Params):
+    """One row of the table: which views are fused, and how."""
+
+    title: str = Field(description="of the row")
+    views: Count | None = Field(None, description="so many of the first views; null: all")
+    registration: str = Field("rigid", description="an entry of `fusion.registrations`")
+    imputed_by: str = Field("nearest", description="an entry of `methods`: what imputes each view")
+    rule: dict[str, Any] = Field(
+        {"kind": "gaussian"}, description="`kind`, a file of fusion/, and fields of its Params"
+    )
+    images: bool = Field(False, description="whether images are fused as well, not labels alone")
+
+    @field_validator("rule")
+    @classmethod
+    def _rule_exists(cls, entry: dict[str, Any]) -> dict[str, Any]:
+        FusionParams(rule=entry)
+        return entry
+
+
+class FusedViewsParams(StatisticsParams):
+    """Which views are fused, in which ways, and how the ways are compared."""
+
+    simulate: ViewsParams | None = Field(
+        description="how views are taken from isotropic scans, so that the truth is known; null: "
+        "scans are views of one object where the manifest says so"
+    )
+    cases: Literal["test", "all"] = Field(description="of test subjects, or all")
+    registrations: dict[str, dict[str, Any]] = Field(
+        description="by name: `kind`, a file of registration/, and fields of its Params"
+    )
+    methods: dict[str, FusedMethod] = Field(description="rows of the table, by name", min_length=1)
+    least_overlap: Fraction = Field(
+        description="share of the reference's body inside a view: below, it is left out"
+    )
+    least_similarity: Fraction = Field(
+        description="of an aligned view with the reference: below, it is left out"
+    )
+    keep_given: bool = Field(
+        description="acquired slices of the reference keep the labels that they came with"
+    )
+    label_names: dict[int, str] = Field(description="id → name; 0, the background, is not scored")
+    plotted: list[str] = Field(description="columns of scores in the box plots")
+    figure_cases: Count = Field(description="groups of views drawn in full")
+
+    @field_validator("registrations")
+    @classmethod
+    def _registrations_exist(cls, entries: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for entry in entries.values():
+            FusionParams(registration=entry)
+        return entries
+
+    @model_validator(mode="after")
+    def _registrations_are_defined(self) -> Self:
+        for name, method in self.methods.items():
+            if method.registration not in self.registrations:
+                msg = (
+                    f"methods.{name}.registration: expected one of "
+                    f"{', '.join(self.registrations)}, got {method.registration}"
+                )
+                raise ValueError(msg)
+        return self
+
+    def of(self, method: FusedMethod) -> FusionParams:
+        """Return how a row is fused, as the library takes it."""
+        return FusionParams(
+            registration=self.registrations[method.registration],
+            rule=method.rule,
+            least_overlap=self.least_overlap,
+            least_similarity=self.least_similarity,
+            keep_given=self.keep_given,
+        )
