@@ -19,7 +19,7 @@ from slicefill.tracking.naming import stages
 from slicefill.training.ranks import machine_rank
 
 logger = logging.getLogger(__name__)
-_REPORTS = ("report", "comparison_report", "tuning_report")
+_REPORTS = ("report", "comparison_report", "tuning_report", "fusion_markdown")
 _REASONS = ("ingestion_report", "refused_cases")
 _MODELS = ("models", "segmentation_models", "released_weights")
 
@@ -106,6 +106,7 @@ def _entries(results: _Results) -> Mapping[str, list[str]]:
     return {
         "Imputed": _imputed(results),
         "Dense": _dense(results),
+        "Fused": [_place(each) for each in results.places(["fused_cases"])],
         "Segmented": [_place(each) for each in results.places(["segmentations"])],
         "Models": [_place(each) for each in results.places(_MODELS)],
         "Left out": _left_out(results),
@@ -160,9 +161,11 @@ def _scores(results: _Results) -> list[str]:
             others, key=lambda name: told.main_scores(summary, name).get("psnr", 0), default=""
         )
         lines = [told.tell_scores(summary, name) for name in (own, best)]
-    compared = results.load("comparison_summary", nothing)
-    rows = [] if compared.empty else list(compared["method"].unique())
-    return [line for line in (*lines, *(told.tell_scores(compared, row) for row in rows)) if line]
+    for name in ("comparison_summary", "fusion_summary"):
+        compared = results.load(name, nothing)
+        rows = [] if compared.empty else list(compared["method"].unique())
+        lines += [told.tell_scores(compared, row) for row in rows]
+    return [line for line in lines if line]
 
 
 def _place(dataset: Any) -> str:

@@ -1,0 +1,155 @@
+"""The nodes of the fusion, over data sets on disk as the catalog has them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from slicefill.datasets.cases import CasesDataset
+from slicefill.params import ImputationParams
+from slicefill.params.fused_views import FusedViewsParams
+from slicefill.pipelines.fusion.nodes import fuse_groups, register_groups, take_views
+from slicefill.pipelines.fusion.scoring import draw_fusion, score_groups, tabulate_fusion
+from slicefill.types import Case, Promise, Volume
+
+SPLITS = pd.DataFrame(
+    {"case": ["a", "b"], "subject": ["a", "b"], "split": ["test", "test"], "fold": [0, 1]}
+)
+MANIFEST = SPLITS[["case", "subject"]].assign(views=["a", "b"], orientation="RAS", through_plane=2)
+
+
+@pytest.fixture(scope="module")
+def isotropic():
+    """A cylinder with a ball in it: no direction shows it as another does."""
+    places = np.stack(np.indices((30, 32, 28)), -1) - [15, 15, 14]
+    label = np.zeros((30, 32, 28), np.uint8)
+    label[(np.linalg.norm(places[..., :2], axis=-1) < 9) & (abs(places[..., 2]) < 11)] = 1
+    label[np.linalg.norm(places - [2, -3, 4], axis=-1) < 5] = 2
+    image = (100.0 * label).astype(np.float32)
+    image += np.random.default_rng(0).uniform(0, 10, label.shape).astype(np.float32) * (label > 0)
+    return Case(*[Volume(each, nib.Nifti1Image(each, np.eye(4)).header) for each in (image, label)])
+
+
+@pytest.fixture
+def params(configuration):
+    values = configuration()["parameters"]["fusion"]
+    simulate = {"slice_mm": 4, "field_mm": None, "rotation": 0, "translation": 3}
+    methods = {
+        "alone": {"title": "one", "views": 1, "registration": "header"},
+        "header": {"title": "header", "registration": "header"},
+        "truth": {"title": "truth", "registration": "truth"},
+    }
+    return FusedViewsParams.model_validate({
+        **values,
+        "simulate": simulate,
+        "registrations": {"header": {"kind": "header"}, "truth": {"kind": "truth"}},
+        "methods": methods,
+        "label_names": {0: "background", 1: "outer", 2: "ball"},
+        "least_similarity": 0.0,
+    })  # fmt: skip
+
+
+@pytest.fixture
+def imputation(configuration):
+    values = configuration()["parameters"]["imputation"]
+    return ImputationParams.model_validate(
+        {**values, "count": "nearest", "target_spacing": None, "through_plane": "auto"}
+    )
+
+
+class Study:
+    """The data sets of the pipeline in a folder, and its nodes over them."""
+
+    def __init__(self, folder: Path, params, imputation, parameters) -> None:
+        kinds = {"views": "case", "registrations": "finding", "fused": "case", "scored": "finding"}
+        self.data = {
+            name: CasesDataset(path=str(folder / name), made_by="fusion", content=content)
+            for name, content in kinds.items()
+        }
+        self.params, self.imputation, self.parameters = params, imputation, parameters
+
+    def _kept(self, name, promises):
+        self.data[name].save(promises)
+        return self.data[name].load()
+
+    def run(self, cases, manifest=MANIFEST):
+        views, groups = take_views(cases, manifest, SPLITS, self.params)
+        views = self._kept("views", views)
+        found = self._kept("registrations", register_groups(views, groups, self.params))
+        fused = fuse_groups(views, groups, found, self.params, self.imputation, self.parameters)
+        fused = self._kept("fused", fused)
+        scored = self._kept("scored", score_groups(fused, cases, groups, self.params))
+        tables = tabulate_fusion(scored, found, groups, self.params)
+        return tables, draw_fusion(fused, cases, groups, tables[0], self.params)
+
+
+@pytest.fixture
+def study(tmp_path, params, imputation, configuration):
+    return Study(tmp_path, params, imputation, configuration()["parameters"])
+
+
+@pytest.fixture
+def cases(isotropic):
+    return {name: Promise(lambda: isotropic, name) for name in ("a", "b")}
+
+
+def test_ways_are_scored_against_the_truth_and_views_against_their_motion(study, cases):
+    (scores, errors, summary, text), figures = study.run(cases)
+    assert len(scores) == 6
+    means = summary[summary["metric"] == "dice_mean"].set_index("method")["mean"]
+    assert means["truth"] > means["alone"] + 0.01
+    assert means["truth"] > means["header"]
+    assert {"dice_ball", "rms_mean", "missed_mean", "excess_outer"} <= set(summary["metric"])
+    error = errors.groupby("registration")["error_mm"]
+    assert error.max()["truth"] == pytest.approx(0, abs=1e-9)
+    for row in errors[errors["registration"] == "header"].itertuples():
+        view = study.data["views"].load()[f"{row.case}/{row.view}"].make()
+        assert row.error_mm == pytest.approx(np.linalg.norm(view.record["shift_mm"]))
+    assert "| truth" in text
+    assert set(figures) == {"fusion_scores", "fused_a"}
+
+
+def test_a_second_run_makes_nothing_again_and_another_rule_only_its_row(study, cases, params):
+    study.run(cases)
+    study.run(cases)
+    assert {name: each.made for name, each in study.data.items()} == dict.fromkeys(study.data, 0)
+    changed = {**params.methods["truth"].model_dump(), "rule": {"kind": "vote"}}
+    methods = {**params.model_dump()["methods"], "truth": changed}
+    study.params = FusedViewsParams.model_validate({**params.model_dump(), "methods": methods})
+    study.run(cases)
+    made = {name: each.made for name, each in study.data.items()}
+    assert made == {"views": 0, "registrations": 0, "fused": 2, "scored": 2}
+
+
+def test_a_bad_case_is_set_aside_and_the_others_go_on(study, cases, isotropic):
+    study.run({**cases, "b": Promise(lambda: replace(isotropic, label=None), "without")})
+    assert set(study.data["scored"].failures()) == {"alone/b", "header/b", "truth/b"}
+    assert len(study.data["scored"].load()) == 3
+
+    def broken():
+        raise OSError("damaged")
+
+    (scores, errors, *_), _ = study.run({**cases, "b": Promise(broken, "broken")})
+    assert set(study.data["views"].failures()) == {"b/axial", "b/coronal", "b/sagittal"}
+    assert set(scores["case"]) == set(errors["case"]) == {"a"}
+
+
+def test_scans_are_views_where_the_manifest_says_so(study, cases, params, isotropic):
+    from slicefill.simulation.views import simulate_views
+
+    views = simulate_views(isotropic, params.simulate, 1)
+    study.params = params.model_copy(update={"simulate": None})
+    own = {"a": Promise(lambda: views["sagittal"], "1"), "b": Promise(lambda: views["axial"], "2")}
+    manifest = MANIFEST.assign(
+        views="p", orientation=["ASR", "RAS"], through_plane=[2, 2], subject="p"
+    )
+    (scores, *_), _ = study.run(own, manifest)
+    assert scores.empty
+    assert set(study.data["fused"].load()) == {"alone/p", "header/p", "truth/p"}
+    fused = study.data["fused"].load()["truth/p"].make()
+    assert fused.record["fusion"]["reference"] == "b"  # the axial one
+    with pytest.raises(ValueError, match=r"set ingestion\.views_pattern"):
+        study.run(own)
