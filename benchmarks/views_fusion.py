@@ -15,7 +15,8 @@ from slicefill.imputation.impute import load_named
 from slicefill.metrics.overlap import dice
 from slicefill.registration import register
 from slicefill.simulation.views import ViewsParams, simulate_views
-from slicefill.types import Array, Case
+from slicefill.types import Array, Case, Volume
+from slicefill.views.canvas import lay_canvas
 from slicefill.views.fused_image import fuse_images
 from slicefill.views.gathering import impute_view
 from slicefill.views.sampling import AlignedView, Box, sample
@@ -64,7 +65,7 @@ def measure(
     case: Case, slice_mm: float, options: FusionOptions, seed: int
 ) -> Iterator[dict[str, Any]]:
     """Yield a row of scores per method and way of fusion."""
-    params = ViewsParams(slice_mm=slice_mm, voxel_offset=options.voxel_offset)
+    params = ViewsParams(slice_mm=slice_mm, field_mm=None, voxel_offset=options.voxel_offset)
     views = simulate_views(_grouped(case), params, seed)
     reference = views["axial"]
     entry = {"kind": options.registration}
@@ -82,9 +83,8 @@ def measure(
         rows = {name: _label_scores(aligned, case, *row) for name, row in _LABELS.items()}
         if options.images:
             shown = _Truth(case, reference.record)
-            for name, (planes, sigma) in _IMAGES.items():
-                rows[name] |= {"psnr": shown.psnr(_fused([aligned[p] for p in planes], sigma))}
-            rows |= _scipy_rows(views, matrices, aligned, shown)
+            for name, scores in _image_scores(views, matrices, aligned, shown).items():
+                rows.setdefault(name, {}).update(scores)
         for name, scores in rows.items():
             yield {"method": method, "row": name, **scores}
 
@@ -151,62 +151,52 @@ class _Truth:
         values = case.image.intensities()
         low, width = values.min(), np.ptp(values)
         shown = low + record["gain"] * width * ((values - low) / width) ** record["gamma"]
-        self._image = case.image.with_stored(shown.astype(np.float32), None, (1.0, 0.0))
-        self._body = values > low
+        body = values > low
+        self._shown = shown[body]
         self._peak = float(np.percentile(shown, 99.9) - low)
+        self._points = nib.affines.apply_affine(case.image.affine, np.argwhere(body))
 
-    def psnr(self, fused: Case) -> float:
-        """PSNR in the brain, on the grid of the truth, dB."""
-        to_fused = np.linalg.inv(fused.image.affine) @ self._image.affine
-        voxels = np.argwhere(self._body)
-        places = nib.affines.apply_affine(to_fused, voxels).T
-        found = map_coordinates(fused.image.intensities(), places, order=1, mode="nearest")
-        error = float(((found - self._image.stored[self._body]) ** 2).mean(dtype=np.float64))
+    def sampled(self, image: Volume, matrix: Array, order: int) -> Array:
+        """Intensities at the voxels of the brain, `(n,)`.
+
+        Args:
+            image: Of a view, or fused.
+            matrix: From the world of the reference to that of the image.
+            order: Of the spline.
+        """
+        to_voxel = np.linalg.inv(image.affine) @ matrix
+        places = nib.affines.apply_affine(to_voxel, self._points).T
+        return map_coordinates(image.intensities(), places, order=order, mode="nearest")
+
+    def psnr(self, found: Array) -> float:
+        """PSNR in the brain, on the voxels of the truth, dB."""
+        error = float(((found - self._shown) ** 2).mean(dtype=np.float64))
         return float(10 * np.log10(self._peak**2 / error))
 
 
-def _fused(views: Sequence[AlignedView], sigma: float | None) -> Case:
-    alike = {view.name: True for view in views[1:]}
-    return fuse_images(views[0].case, views, alike, sigma)[0]
-
-
-def _scipy_rows(
+def _image_scores(
     views: Mapping[str, Case],
     matrices: Mapping[str, Array],
     aligned: Mapping[str, AlignedView],
     shown: _Truth,
 ) -> dict[str, dict[str, float]]:
-    """What users do without this project: `map_coordinates` of every view, and their mean.
+    """PSNR of images fused as the product does, and as users do without it: SciPy, and the mean.
 
-    With intensities as they are, or scaled to the reference as the Gaussian fusion does.
+    Of SciPy, with intensities as they are, or scaled to the reference as the product does.
     """
-    grid = aligned["axial"].case
-    scales = fuse_images(grid, list(aligned.values()), dict.fromkeys(aligned, True), None)[1]
     rows = {}
-    for scaled in (False, True):
-        for order in (1, 3):
-            mean = _mean(
-                views, matrices, grid, scales["factor_and_offset"] if scaled else {}, order
-            )
-            made = Case(grid.image.with_stored(mean, None, (1.0, 0.0)))
-            name = f"SciPy, order {order}, mean of three{', scaled' if scaled else ''}"
-            rows[name] = {"psnr": shown.psnr(made)}
+    for name, (planes, sigma) in _IMAGES.items():
+        own = [aligned[plane] for plane in planes]
+        alike = {view.name: True for view in own[1:]}
+        fused, told = fuse_images(lay_canvas(own, "reference"), own, alike, sigma)
+        rows[name] = {"psnr": shown.psnr(shown.sampled(fused.image, np.eye(4), 1))}
+    for order in (1, 3):
+        values = {p: shown.sampled(view.image, matrices[p], order) for p, view in views.items()}
+        for ending, scales in (("", {}), (", scaled", told["factor_and_offset"])):
+            scaled = [
+                scales.get(plane, (1.0, 0.0))[0] * each + scales.get(plane, (1.0, 0.0))[1]
+                for plane, each in values.items()
+            ]
+            name = f"SciPy, order {order}, mean of three{ending}"
+            rows[name] = {"psnr": shown.psnr(np.mean(scaled, axis=0))}
     return rows
-
-
-def _mean(
-    views: Mapping[str, Case],
-    matrices: Mapping[str, Array],
-    grid: Case,
-    scales: Mapping[str, tuple[float, float]],
-    order: int,
-) -> Array:
-    total = np.zeros(grid.image.stored.shape)
-    for plane, view in views.items():
-        factor, offset = scales.get(plane, (1.0, 0.0))
-        index_map = np.linalg.inv(view.image.affine) @ matrices[plane] @ grid.image.affine
-        voxels = np.indices(total.shape, dtype=np.float64)
-        places = np.tensordot(index_map[:3, :3], voxels, 1) + index_map[:3, 3, None, None, None]
-        values = view.image.intensities() * factor + offset
-        total += map_coordinates(values, places, order=order, mode="nearest")
-    return (total / len(views)).astype(np.float32)

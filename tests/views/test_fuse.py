@@ -8,6 +8,7 @@ from slicefill.command_line import main
 from slicefill.imputation.verification import verify_imputed_case
 from slicefill.simulation.views import ViewsParams, simulate_views
 from slicefill.types import Case
+from slicefill.views.canvas import lay_canvas
 from slicefill.views.sampling import AlignedView, sample
 from tests.simulation.test_views import blobs
 
@@ -127,3 +128,38 @@ def test_wrong_words_say_what_is_expected(views):
         slicefill.fuse(views, [None])
     with pytest.raises(ValueError, match="expected a label map, with whole numbers"):
         slicefill.fuse([Case(view.image) for view in views], given="masks")
+
+
+def test_a_union_covers_what_any_view_does_on_the_voxels_of_the_reference(views):
+    part = views[0].image.stored[8:30, 4:40, 1:9]
+    first = np.eye(4)
+    first[:3, 3] = 8, 4, 1
+    small = Case(*[
+        volume.with_stored(np.ascontiguousarray(volume.stored[8:30, 4:40, 1:9]), first)
+        for volume in (views[0].image, views[0].label)
+    ], {}, views[0].record)  # fmt: skip
+    alone = slicefill.fuse([small, *views[1:]], **KNOWN)
+    union = slicefill.fuse([small, *views[1:]], **KNOWN, field="union")
+    at = union.record["fusion"]["reference_begins_at"]
+    inner = tuple(slice(a, a + n) for a, n in zip(at, alone.image.stored.shape, strict=True))
+    np.testing.assert_array_equal(union.label.stored[inner], alone.label.stored)
+    np.testing.assert_array_equal(union.image.stored[inner], alone.image.stored)
+    np.testing.assert_array_equal(union.image.stored[inner][ACQUIRED], part)
+    for name in ("confidence", "views", "synthetic_mask"):
+        mapped = (union.maps[name].stored[inner], alone.maps[name].stored)
+        np.testing.assert_array_equal(*mapped)
+    world = union.image.affine @ [*at, 1]
+    np.testing.assert_allclose(world, small.image.affine[:, 3])
+    outside = np.ones(union.label.stored.shape, bool)
+    outside[inner] = False
+    assert (union.label.stored[outside] > 0).any()
+    assert union.maps["synthetic_mask"].stored[outside].all()
+    assert (union.image.stored[outside] > union.image.stored.min()).mean() > 0.1
+
+
+def test_a_union_with_a_view_far_off_is_refused(views):
+    aligned = [AlignedView(str(n), view, 2, 1, np.eye(4)) for n, view in enumerate(views[:2])]
+    far = AlignedView("far", views[1], 2, 1, np.diag([1.0, 1, 1, 1]) + _shift(5000) - np.eye(4))
+    assert lay_canvas(aligned, "union").case.image.stored.size >= views[0].image.stored.size
+    with pytest.raises(ValueError, match="leave out the view that lies far off"):
+        lay_canvas([aligned[0], far], "union")

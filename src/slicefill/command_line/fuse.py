@@ -86,6 +86,10 @@ def _add_ways(fuse: argparse.ArgumentParser) -> None:
         "--rule", choices=("gaussian", "vote", "nearest", "staple"), default="gaussian",
         help="how labels are fused; default: the nearer an acquired slice, the more it counts",
     )  # fmt: skip
+    fuse.add_argument(
+        "--field", choices=("reference", "union"), default="reference",
+        help="what the result covers: the field of the first view (default), or that of any view",
+    )  # fmt: skip
     fuse.add_argument("--sigma", type=positive, metavar="SHARE", help="of a slice distance")
     fuse.add_argument("--method", help="imputes the views; default pretrained, of masks nearest")
     grid = fuse.add_mutually_exclusive_group()
@@ -167,7 +171,7 @@ def _ways(arguments: argparse.Namespace) -> dict[str, Any]:
             msg = f"--sigma: expected --rule gaussian beside it, got {arguments.rule}"
             raise UsageError(msg)
         rule["sigma"] = arguments.sigma
-    names = ("method", "spacing", "count", "device", "given")
+    names = ("method", "spacing", "count", "device", "given", "field")
     chosen = {name: getattr(arguments, name) for name in names}
     return {"registration": registration, "rule": rule, **chosen}
 

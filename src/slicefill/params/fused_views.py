@@ -46,6 +46,9 @@ class FusedViewsParams(StatisticsParams):
     least_similarity: Fraction = Field(
         description="of an aligned view with the reference: below, it is left out"
     )
+    field: Literal["reference", "union"] = Field(
+        description="what a fused case covers: the field of the reference, or that of any view"
+    )
     keep_given: bool = Field(
         description="acquired slices of the reference keep the labels that they came with"
     )
@@ -78,5 +81,6 @@ class FusedViewsParams(StatisticsParams):
             rule=method.rule,
             least_overlap=self.least_overlap,
             least_similarity=self.least_similarity,
+            field=self.field,
             keep_given=self.keep_given,
         )

@@ -1,6 +1,6 @@
 """Parameters of the fusion of views."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -25,6 +25,10 @@ class FusionParams(Params):
     )
     least_similarity: Fraction = Field(
         0.5, description="of an aligned view with the reference: below, it is left out"
+    )
+    field: Literal["reference", "union"] = Field(
+        "reference",
+        description="what the result covers: the field of the reference, or that of any view",
     )
     keep_given: bool = Field(
         True, description="acquired slices of the reference keep the labels that they came with"

@@ -8,6 +8,7 @@ from slicefill.imputation.impute import Imputer
 from slicefill.params import ImputationParams
 from slicefill.params.fusion import FusionParams
 from slicefill.types import Case
+from slicefill.views.canvas import lay_canvas
 from slicefill.views.fused_image import fuse_images
 from slicefill.views.fused_label import fuse_labels
 from slicefill.views.gathering import Gathered, gather_views, register_views
@@ -27,7 +28,7 @@ def fuse_views(
         views: By name; the first is the reference. Image `(I, J, K)` or `(I, J, K, C)`, label or
             none; the label maps share their ids.
         imputer: Synthesises the slices between those of every view.
-        imputation: Its parameters; the grid of the result is that of the imputed reference.
+        imputation: Its parameters; the voxels of the result are those of the imputed reference.
         params: Registration, rule of fusion, limits.
         images: Whether images are fused as well; not where label maps stand for images.
 
@@ -46,14 +47,18 @@ def fuse_gathered(gathered: Gathered, params: FusionParams, *, images: bool = Tr
     """Fuse the labels and images of views that are registered and imputed.
 
     Returns:
-        The imputed reference with its image and its label fused. Every voxel of its acquired slices
-        is bit-identical, of the label with `keep_given`. Maps `confidence` ([0, 1]: how much of the
-        views speaks for the label, or without labels for the image; 1 where the reference was
-        acquired), `views` (how many cover a voxel; of labels the labelled ones) and
-        `synthetic_mask`. The record's `fusion` names matrices, similarities, and the views that
-        were left out, with the reason.
+        The imputed reference, on its grid or on one that covers all views (`params.field`), with
+        its image and its label fused. Every voxel of its acquired slices is bit-identical, of the
+        label with `keep_given`. Maps `confidence` ([0, 1]: how much of the views speaks for the
+        label, or without labels for the image; 1 where the reference was acquired), `views` (how
+        many cover a voxel; of labels the labelled ones) and `synthetic_mask`. The record's `fusion`
+        names matrices, similarities, and the views that were left out, with the reason.
+
+    Raises:
+        ValueError: If views lie so far apart that one grid cannot hold them.
     """
-    fused = gathered.views[0].case
+    canvas = lay_canvas(gathered.views, params.field)
+    fused = canvas.case
     told: dict[str, Any] = {"left_out": dict(gathered.left_out)}
     if images:
         contrast = {
@@ -61,9 +66,10 @@ def fuse_gathered(gathered: Gathered, params: FusionParams, *, images: bool = Tr
             for name, each in gathered.alignments.items()
         }
         sigma = params.rule.get("sigma")
-        fused, told["images"] = fuse_images(fused, gathered.views, contrast, sigma)
+        fused, told["images"] = fuse_images(canvas, gathered.views, contrast, sigma)
     if any(view.case.label is not None for view in gathered.views):
-        fused, told["labels"] = fuse_labels(fused, gathered.views, params)
+        fused, told["labels"] = fuse_labels(fused, canvas, gathered.views, params)
+    told["reference_begins_at"] = [each.start for each in canvas.inner]
     names = [view.name for view in gathered.views]
     alignments = {name: each.record() for name, each in gathered.alignments.items()}
     told |= {"reference": names[0], "views": names, "alignments": alignments}

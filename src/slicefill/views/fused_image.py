@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from slicefill.fusion.gaussian import nearness
-from slicefill.geometry import slices_first
 from slicefill.imputation.dense_grid import to_dtype
 from slicefill.types import Array, Case
+from slicefill.views.canvas import Canvas
 from slicefill.views.maps import with_confidence
 from slicefill.views.sampling import AlignedView, Box, sample_image, slabs, whole
 
@@ -17,7 +17,10 @@ _BODY = 0.1  # of the range of the reference: above it intensities are compared
 
 
 def fuse_images(
-    case: Case, views: Sequence[AlignedView], contrast: Mapping[str, bool], sigma: float | None
+    canvas: Canvas,
+    views: Sequence[AlignedView],
+    contrast: Mapping[str, bool],
+    sigma: float | None,
 ) -> tuple[Case, dict[str, Any]]:
     """Average the views at every synthetic voxel, each the more the nearer its slices are.
 
@@ -26,7 +29,7 @@ def fuse_images(
     reference stay as they are, to the bit.
 
     Args:
-        case: The imputed reference.
+        canvas: The imputed reference on the grid of the result.
         views: The first is the reference.
         contrast: By name of the other views: whether it is that of the reference. Others are left
             out, as is everything beside an image of several channels.
@@ -36,6 +39,7 @@ def fuse_images(
         The case with its image, `confidence` and `views`; and what to record: the views that were
         averaged, their factor and offset.
     """
+    case = canvas.case
     several = case.image.stored.ndim > 3
     alike = [v for v in views[1:] if contrast.get(v.name) and v.case.image.stored.ndim == 3]
     chosen = [views[0], *([] if several else alike)]
@@ -49,13 +53,12 @@ def fuse_images(
     for part in slabs(whole(case.image)):
         mean, weight[part], count[part] = _mean(chosen, scales, case.image.affine, part, sigma)
         numbers = (mean.astype(np.float64) - intercept) / slope
-        stored[part] = to_dtype(numbers, stored.dtype)
-    reference = views[0]
-    acquired = slices_first(case.image.stored, reference.axis)[:: reference.step]
-    slices_first(stored, reference.axis)[:: reference.step] = acquired
+        fused = to_dtype(numbers, stored.dtype)
+        stored[part] = np.where(count[part] > 0, fused, stored[part])
+    canvas.keep_acquired(stored, views[0].case.image.stored)
     made = replace(case, image=case.image.with_stored(stored))
     return with_confidence(
-        made, reference, weight / np.float32(len(chosen)), count, acquired=True
+        made, canvas, weight / np.float32(len(chosen)), count, acquired=True
     ), told
 
 

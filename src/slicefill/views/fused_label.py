@@ -9,20 +9,21 @@ import nibabel as nib
 import numpy as np
 
 from slicefill.fusion import find_fusion, fuse
-from slicefill.geometry import slices_first
 from slicefill.params.fusion import FusionParams
 from slicefill.types import Array, Case
+from slicefill.views.canvas import Canvas
 from slicefill.views.maps import with_confidence
 from slicefill.views.sampling import AlignedView, Box, sample, slabs
 
 
 def fuse_labels(
-    case: Case, views: Sequence[AlignedView], params: FusionParams
+    case: Case, canvas: Canvas, views: Sequence[AlignedView], params: FusionParams
 ) -> tuple[Case, dict[str, Any]]:
     """Fuse the label maps of the views that have one.
 
     Args:
-        case: On the grid of the imputed reference.
+        case: On the grid of the canvas.
+        canvas: The grid.
         views: The first is the reference.
         params: Rule, and whether given labels of the reference stay.
 
@@ -44,10 +45,9 @@ def fuse_labels(
         count[part] = sum(view.covered.astype(np.uint8) for view in sampled)
     kept = params.keep_given and views[0].case.label is not None
     if kept and views[0].case.label is not None:
-        given = slices_first(views[0].case.label.stored, views[0].axis)
-        slices_first(label, views[0].axis)[:: views[0].step] = given[:: views[0].step]
+        canvas.keep_acquired(label, views[0].case.label.stored)
     made = replace(case, label=case.image.with_stored(label, None, (1.0, 0.0)))
-    made = with_confidence(made, views[0], weight / np.float32(len(labelled)), count, acquired=kept)
+    made = with_confidence(made, canvas, weight / np.float32(len(labelled)), count, acquired=kept)
     return made, {
         "fused": [view.name for view in labelled],
         "without_label": [view.name for view in views if view.case.label is None],
