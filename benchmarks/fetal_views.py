@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         for run in _RUNS
     ]
-    way = {"registration": {"kind": "rigid", "region": "label"}}
+    way = {"registration": {"kind": "rigid", "region": "label", "starts": [0.0]}}
     shown = {
         "axial stack": slicefill.impute(scans[0], method="nearest"),
         "axial stack, imputed": slicefill.impute(scans[0]),

@@ -9,6 +9,7 @@ from slicefill.imputation.verification import verify_imputed_case
 from slicefill.simulation.views import ViewsParams, simulate_views
 from slicefill.types import Case
 from slicefill.views.canvas import lay_canvas
+from slicefill.views.fused_image import fuse_images
 from slicefill.views.sampling import AlignedView, sample
 from tests.simulation.test_views import blobs
 
@@ -163,3 +164,19 @@ def test_a_union_with_a_view_far_off_is_refused(views):
     assert lay_canvas(aligned, "union").case.image.stored.size >= views[0].image.stored.size
     with pytest.raises(ValueError, match="leave out the view that lies far off"):
         lay_canvas([aligned[0], far], "union")
+
+
+def test_intensities_are_compared_in_the_region_that_is_registered(views):
+    outside = views[0].label.stored == 0
+    around = np.where(outside, 300.0, views[0].image.stored).astype(np.float32)
+    first = replace(views[0], image=views[0].image.with_stored(around))
+    brighter = np.where(outside, 900.0, around).astype(np.float32)
+    second = replace(views[0], image=views[0].image.with_stored(brighter))
+    same = [AlignedView(str(n), v, 2, 1, np.eye(4)) for n, v in enumerate([first, second])]
+    canvas = lay_canvas(same, "reference")
+    scales = {
+        region: fuse_images(canvas, same, {"1": True}, None, region)[1]["factor_and_offset"]["1"]
+        for region in ("label", "image")
+    }
+    assert scales["label"] == pytest.approx((1, 0), abs=1e-3)
+    assert scales["image"] != pytest.approx((1, 0), abs=1e-3)

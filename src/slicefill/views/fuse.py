@@ -66,7 +66,8 @@ def fuse_gathered(gathered: Gathered, params: FusionParams, *, images: bool = Tr
             for name, each in gathered.alignments.items()
         }
         sigma = params.rule.get("sigma")
-        fused, told["images"] = fuse_images(canvas, gathered.views, contrast, sigma)
+        region = str(params.registration.get("region", "image"))
+        fused, told["images"] = fuse_images(canvas, gathered.views, contrast, sigma, region)
     if any(view.case.label is not None for view in gathered.views):
         fused, told["labels"] = fuse_labels(fused, canvas, gathered.views, params)
     told["reference_begins_at"] = [each.start for each in canvas.inner]

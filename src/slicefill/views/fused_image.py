@@ -21,6 +21,7 @@ def fuse_images(
     views: Sequence[AlignedView],
     contrast: Mapping[str, bool],
     sigma: float | None,
+    region: str = "image",
 ) -> tuple[Case, dict[str, Any]]:
     """Average the views at every synthetic voxel, each the more the nearer its slices are.
 
@@ -34,6 +35,7 @@ def fuse_images(
         contrast: By name of the other views: whether it is that of the reference. Others are left
             out, as is everything beside an image of several channels.
         sigma: As in `slicefill.fusion.gaussian`.
+        region: In what of the reference intensities are compared: its `image`, or its `label`.
 
     Returns:
         The case with its image, `confidence` and `views`; and what to record: the views that were
@@ -43,7 +45,7 @@ def fuse_images(
     several = case.image.stored.ndim > 3
     alike = [v for v in views[1:] if contrast.get(v.name) and v.case.image.stored.ndim == 3]
     chosen = [views[0], *([] if several else alike)]
-    scales = {view.name: _scale(views[0], view) for view in chosen[1:]}
+    scales = {view.name: _scale(views[0], view, region) for view in chosen[1:]}
     told = {"fused": [view.name for view in chosen], "factor_and_offset": scales}
     if len(chosen) == 1:
         return case, told
@@ -82,19 +84,21 @@ def _mean(
     return total / np.maximum(weights, np.finfo(np.float32).tiny), weights, count
 
 
-def _scale(reference: AlignedView, view: AlignedView) -> tuple[float, float]:
+def _scale(reference: AlignedView, view: AlignedView, region: str) -> tuple[float, float]:
     """Factor and offset that give a view the mean and deviation of the reference, where both show.
 
     Compared every few voxels.
     """
     image = reference.case.image
     values = reference.intensities
-    level = values.min() + _BODY * np.ptp(values)
+    body = values > values.min() + _BODY * np.ptp(values)
+    if region == "label" and reference.case.label is not None:
+        body &= reference.case.label.stored > 0
     found: list[tuple[Array, Array]] = []
     for slab in slabs(whole(image)):
         other: Array = sample_image(view, image.affine, slab).values[::2, ::2, ::2]
         own: Array = values[slab][::2, ::2, ::2]
-        both = (own > level) & ~np.isnan(other)
+        both = body[slab][::2, ::2, ::2] & ~np.isnan(other)
         found.append((own[both], other[both]))
     first, second = (np.concatenate(each).astype(np.float64) for each in zip(*found, strict=True))
     if first.size < 2 or second.std() == 0:
