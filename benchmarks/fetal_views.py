@@ -22,7 +22,7 @@ _MARGIN = 6  # voxels around the head
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Fuse by default and with every view, print what was registered, draw."""
+    """Fuse with registration and without, print what was registered, draw."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -39,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shown = {
         "axial stack": slicefill.impute(scans[0], method="nearest"),
         "axial stack, imputed": slicefill.impute(scans[0]),
-        "fused, by default": slicefill.fuse(scans, **way),
-        "fused, all three": slicefill.fuse(scans, **way, least_similarity=0.0),
+        "fused by headers": slicefill.fuse(scans, registration="header", least_similarity=0.0),
+        "registered, fused": slicefill.fuse(scans, **way),
     }
     print(_table(shown))
     if options.figure:

@@ -121,7 +121,14 @@ def test_what_shows_scans_is_marked_as_such(entries):
     marked = {
         n for n, e in entries("base").items() if (e.get("metadata") or {}).get("mlflow") == "images"
     }
-    assert marked == {"case_figures", "figures", "report", "overlay_figures", "comparison_report"}
+    assert marked == {
+        "case_figures",
+        "figures",
+        "report",
+        "overlay_figures",
+        "comparison_report",
+        "fusion_figures",
+    }
 
 
 def test_listing_the_pipelines_imports_nothing_heavy():

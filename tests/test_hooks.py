@@ -354,7 +354,7 @@ def test_a_value_that_an_experiment_fixes_is_not_set_by_the_shortcut(check, tmp_
 @pytest.mark.parametrize(
     ("override", "hint"),
     [
-        ({"facter": 2}, "expected one of axis, factor, preset, seed, shard, variant"),
+        ({"facter": 2}, "expected one of axis, factor, preset, seed, shard, slice_mm, variant"),
         ({"imputaton": {"count": 3}}, "imputation, .*; got imputaton.count"),
         ({"experiment": "other"}, "got experiment"),
         ({"synthesis": 3}, "got synthesis"),

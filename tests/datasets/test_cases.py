@@ -240,6 +240,6 @@ def test_predictions_come_back_when_asked_for(case, tmp_path):
 
 def test_an_unknown_content_is_refused():
     with pytest.raises(
-        DatasetError, match="expected one of case, prediction, evaluation, got 'scan'"
+        DatasetError, match="expected one of case, prediction, evaluation, finding, got 'scan'"
     ):
         CasesDataset(path="somewhere", made_by="ingestion", content="scan")

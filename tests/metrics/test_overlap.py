@@ -82,7 +82,7 @@ def test_dice_agrees_with_deepmind():
 
 def test_two_voxels_are_their_distance_in_mm_apart():
     found = surface_distances(single(1, 2, 2), single(3, 2, 2), SPACING)
-    assert found == pytest.approx((10, 10, 10))
+    assert found == pytest.approx((10, 10, 10, 10))
 
 
 def test_the_field_around_the_masks_does_not_matter():
@@ -96,7 +96,7 @@ def test_identical_masks_are_perfect():
     mask = blob(5)
     assert dice(mask, mask) == 1
     assert volume_difference(mask, mask) == 0
-    assert surface_distances(mask, mask, SPACING) == (0, 0, 0)
+    assert surface_distances(mask, mask, SPACING) == (0, 0, 0, 0)
     assert surface_dice(mask, mask, SPACING) == 1
 
 

@@ -83,6 +83,10 @@ def _add_ways(fuse: argparse.ArgumentParser) -> None:
         help="what is registered; label: what moves apart from its surroundings",
     )  # fmt: skip
     fuse.add_argument(
+        "--starts", type=float, nargs="+", metavar="DEGREES",
+        help="of rigid: every triple of them is a start; 0: the headers, for heads that hardly turn",
+    )  # fmt: skip
+    fuse.add_argument(
         "--rule", choices=("gaussian", "vote", "nearest", "staple"), default="gaussian",
         help="how labels are fused; default: the nearer an acquired slice, the more it counts",
     )  # fmt: skip
@@ -161,9 +165,9 @@ def _ways(arguments: argparse.Namespace) -> dict[str, Any]:
     registration: dict[str, Any] = {"kind": arguments.registration}
     asked = {"metric": arguments.metric, "region": arguments.region}
     if arguments.registration == "rigid":
-        registration |= asked
-    elif asked != {"metric": "correlation", "region": "image"}:
-        msg = "--metric, --region: expected --registration rigid beside them"
+        registration |= asked | ({"starts": arguments.starts} if arguments.starts else {})
+    elif asked != {"metric": "correlation", "region": "image"} or arguments.starts:
+        msg = "--metric, --region, --starts: expected --registration rigid beside them"
         raise UsageError(msg)
     rule: dict[str, Any] = {"kind": arguments.rule}
     if arguments.sigma is not None:
