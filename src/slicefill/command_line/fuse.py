@@ -84,7 +84,7 @@ def _add_ways(fuse: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     fuse.add_argument(
         "--starts", type=float, nargs="+", metavar="DEGREES",
-        help="of rigid: every triple of them is a start; 0: the headers, for heads that hardly turn",
+        help="of rigid: every triple of them is a start; 0: no more than the headers",
     )  # fmt: skip
     fuse.add_argument(
         "--rule", choices=("gaussian", "vote", "nearest", "staple"), default="gaussian",
