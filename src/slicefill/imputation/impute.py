@@ -209,7 +209,7 @@ def _impute(
     rng: np.random.Generator,
     placing: Placing | None,
 ) -> tuple[SyntheticSlices, Choice | None]:
-    """Impute a stack; blend in cubic interpolation where the scan says that it pays."""
+    """Impute a stack; blend in optical flow and cubic interpolation as the scan asks for."""
     method, choice = imputer.method, None
     if params.choose and positions and imputer.kind in (PRETRAINED, ADAPTED):
         choice = choose(stack, lambda sparse: imputer.method(sparse, [0.5], rng))

@@ -132,7 +132,7 @@ class ImputationParams(Params):
     choose: bool = Field(
         True,
         description="predict acquired slices from their neighbours, and blend the shipped or "
-        "adapted weights with cubic interpolation where that pays on the scan",
+        "adapted weights with optical flow and cubic interpolation as pays on the scan",
     )
     restore_acquired: bool = Field(
         False, description="super-resolution changes acquired slices: put them back"
