@@ -86,7 +86,8 @@ def try_all(stack: Stack, predict: Predict) -> Trial:
     expected = None
     if made.measure == "expected_error":
         expected = np.broadcast_to(1 - made.confidence, body.shape)[body]
-    return Trial(*((_scaled(each[:, 0], stack) - truth)[body] for each in images), expected)
+    network, cubic, dis = ((_scaled(each[:, 0], stack) - truth)[body] for each in images)
+    return Trial(network, cubic, dis, expected)
 
 
 def predict_acquired(stack: Stack) -> Neighbours | None:
