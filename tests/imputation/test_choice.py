@@ -12,6 +12,7 @@ from slicefill.imputation.impute import classical_imputer, impute_case, learned_
 from slicefill.imputation.methods.classical import impute_classically
 from slicefill.imputation.methods.pretrained import load_pretrained
 from slicefill.imputation.neighbours import predict_acquired, tried_slices
+from slicefill.imputation.optical_flow import dis_flow, impute_along
 from slicefill.types import Case, Stack, SyntheticSlices, Volume
 
 
@@ -71,19 +72,36 @@ def test_a_scan_between_rough_and_smooth_is_better_than_either(impute):
     assert psnr(chosen, values) > best - 0.05
 
 
-def test_a_scan_without_a_choice_is_the_networks_to_the_bit(impute):
-    i, j, k = np.indices((40, 40, 41))
-    rng = np.random.default_rng(0)
-    discs = np.hypot(i - 20 - 0.3 * (k - 20), j - 20) < 10
-    values = 100 + 700.0 * discs + rng.normal(0, 20, discs.shape)
+def discs(rows=0.0, noise=20.0):
+    """A disc that moves by so many rows from slice to slice, 0 to 1000."""
+    i, j, k = np.indices((48, 48, 41))
+    inside = np.hypot(i - 24 - rows * (k - 20), j - 24) < 10
+    textured = 200 * gaussian_filter(np.random.default_rng(1).normal(size=(48, 48)), 2)[..., None]
+    noisy = np.random.default_rng(0).normal(0, noise, inside.shape)
+    return (100 + 700.0 * inside + textured + noisy).clip(0, 1000)
+
+
+def test_acquired_slices_stay_and_a_blend_is_the_same_every_time(impute):
+    values = discs(0.3)
+    first, second = impute("pretrained", values), impute("pretrained", values)
+    assert first.record["choice"]["dis"] > 0.1
+    assert first.image.stored.tobytes() == second.image.stored.tobytes()
+    assert np.array_equal(first.image.stored[..., ::2], thinned(values).image.stored)
+    shares = [first.record["choice"][name] for name in ("network", "dis", "cubic")]
+    assert min(shares) >= 0
+    assert sum(shares) == pytest.approx(1, abs=1e-3)
+
+
+def test_confidence_of_a_blend_is_scaled_by_its_error(impute):
+    values = discs(0.3)
     chosen, network = impute("pretrained", values), impute("pretrained", values, choose=False)
-    assert chosen.record["choice"]["image"] == "network"
-    assert chosen.image.stored.tobytes() == network.image.stored.tobytes()
-    confidence = [one.maps["confidence"].stored for one in (chosen, network)]
-    scale = chosen.record["choice"]["error_scale"]
-    scaled, plain = (10_000.0 - each for each in confidence)
-    np.testing.assert_allclose(scaled, scale * plain, rtol=1e-3, atol=1.5)
     assert network.record["choice"] is None
+    confidence = [one.maps["confidence"].stored for one in (chosen, network)]
+    scaled, plain = (10_000.0 - each for each in confidence)
+    moved = plain > 100
+    ratio = scaled[moved] / plain[moved]
+    assert ratio.mean() <= chosen.record["choice"]["error_scale"] + 1e-3
+    np.testing.assert_allclose(ratio, ratio.mean(), rtol=0.02)
 
 
 def test_only_weights_that_were_shipped_or_adapted_are_questioned(impute, imputation_params):
@@ -99,7 +117,7 @@ def test_only_weights_that_were_shipped_or_adapted_are_questioned(impute, imputa
 @pytest.mark.parametrize("depth", [3, 7])
 def test_too_few_slices_tell_nothing(impute, depth):
     chosen = impute("pretrained", blobs(2, depth))
-    assert (chosen.record["choice"]["image"], chosen.record["choice"]["tried"]) == ("network", 0)
+    assert (chosen.record["choice"]["cubic"], chosen.record["choice"]["tried"]) == (0, 0)
     assert "fewer than 5" in chosen.record["choice"]["why"]
 
 
@@ -218,6 +236,40 @@ def test_a_blend_is_the_mean_by_share_and_is_trusted_by_its_error():
     np.testing.assert_allclose(mixed.image, 0.75 * made.image + 0.25 * cubic.image, rtol=1e-4)
     np.testing.assert_allclose(1 - mixed.confidence, 0.5 * (1 - made.confidence), atol=1e-6)
     assert blend(Choice(), made, stack, [0.5]) is made
+    flow = impute_along(dis_flow, stack, [0.5])
+    mixed = blend(Choice(0.25, 0.35), made, stack, [0.5])
+    expected = 0.4 * made.image + 0.35 * flow + 0.25 * cubic.image
+    np.testing.assert_allclose(mixed.image, expected, rtol=1e-4, atol=1e-3)
+
+
+def moving_texture():
+    """A texture that moves by four rows a slice, `(64, 64, 41)`, 0 to 1000."""
+    wide = gaussian_filter(np.random.default_rng(2).normal(size=(256, 64)), 2, mode="wrap")
+    scaled = 500 + 400 * wide / np.abs(wide).max()
+    return np.stack([scaled[160 - 4 * k : 224 - 4 * k] for k in range(41)], -1)
+
+
+def test_optical_flow_takes_over_where_it_is_right_and_leaves_where_it_is_wrong():
+    values = moving_texture()
+    wrong = network_that(lambda image: image + np.float32(100))(values)
+    moved = choose(stack_of(values), wrong)
+    assert moved.dis_there > 0.8
+    assert moved.dis > 0.42 * (1 - moved.cubic) ** 2 + 0.05  # more than where nothing is known
+    shuffled = np.random.default_rng(0).permutation(values, axis=2)  # nothing moves: all changes
+    right = network_that(lambda image: image)(shuffled)
+    choice = choose(stack_of(shuffled), right)
+    assert choice.dis_there == pytest.approx(0, abs=1e-3)
+    assert choice.dis == 0
+
+
+def test_without_a_share_of_others_the_image_is_the_networks_to_the_bit():
+    stack = stack_of(blobs(1.0, 9))
+    made = impute_classically("nearest", stack, [0.25, 0.5])
+    before = made.image.tobytes()
+    alone = blend(Choice(scale=1.5), made, stack, [0.25, 0.5])
+    assert alone.image.tobytes() == before
+    blend(Choice(0.2, 0.3), made, stack, [0.25, 0.5])
+    assert made.image.tobytes() == before  # a blend leaves the network's slices alone
 
 
 def test_a_cubic_does_not_ring_beside_metal():

@@ -1,7 +1,7 @@
-"""How much of a scan's image is the network's, how much cubic interpolation's, and its error.
+"""How much of a scan's image the network makes, how much optical flow and cubic interpolation.
 
 Acquired slices tell, before anything is written. Some are predicted from their neighbours two
-intervals apart, by both methods; all are predicted from two and from four neighbours.
+intervals apart, by every method; all are predicted from two and from four neighbours.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,14 +17,17 @@ from slicefill.imputation.neighbours import (
     interpolate_cubic,
     predict_acquired,
     tried_slices,
-    try_both,
+    try_all,
     window_of,
 )
+from slicefill.imputation.optical_flow import dis_flow, impute_along
 from slicefill.types import Floats, Stack, SyntheticSlices
 
 FEWEST = 5
 """Acquired slices without which nothing can be told."""
-_LEAST = 0.1  # share of the one or the other below which the other imputes alone
+_LEAST = 0.1  # share of a method below which it is not worth its time
+_FLOW = 0.42  # of optical flow in what cubic interpolation leaves, of a scan that tells nothing
+_BELIEF = 4.0  # tried slices on which network and flow differ as much as both err, that outweigh it
 _TRUST = 0.85  # in the network, of a scan with 0 dB of smoothness and anisotropy
 _SMOOTH, _ANISOTROPIC = 2.8, 16.0  # dB that take 1 from it
 _DOUBTED = 0.5  # share of cubic interpolation above which a scan is named
@@ -40,9 +43,12 @@ class Choice:
     """What imputes a scan.
 
     Attributes:
-        cubic: Share of cubic interpolation in the image, in [0, 1]; the rest is the network's.
-        tried: Acquired slices that both methods predicted from neighbours two intervals apart.
-        best_there: The share that was best for those slices; None where none was tried.
+        cubic: Share of cubic interpolation in the image, in [0, 1].
+        dis: Share of optical flow (DIS); the rest is the network's.
+        tried: Acquired slices that every method predicted from neighbours two intervals apart.
+        best_there: The share of cubic interpolation, beside the network alone, that was best for
+            those slices; None where none was tried.
+        dis_there: The same of optical flow.
         smoothness: By how much four neighbours predict acquired slices better than two, dB;
             None where there are too few slices.
         anisotropy: By how much the scan is rougher from pixel to pixel than from slice to slice,
@@ -54,8 +60,10 @@ class Choice:
     """
 
     cubic: float = 0.0
+    dis: float = 0.0
     tried: int = 0
     best_there: float | None = None
+    dis_there: float | None = None
     smoothness: float | None = None
     anisotropy: float | None = None
     error: float = 1.0
@@ -63,24 +71,31 @@ class Choice:
 
     def record(self) -> dict[str, Any]:
         """Return what was chosen and why, as plain values."""
-        names = ("cubic", "best_there", "smoothness", "anisotropy")
+        names = ("network", "dis", "cubic", "best_there", "dis_there", "smoothness", "anisotropy")
         known = {name: getattr(self, name) for name in names}
         rounded = {k: None if v is None else round(v, _DIGITS) for k, v in known.items()}
         expected = {"tried": self.tried, "error_scale": round(self.scale, _DIGITS)}
         return {"image": self.name, **rounded, **expected, "why": self._why()}
 
     @property
+    def network(self) -> float:
+        """Share of the network in the image."""
+        return 1 - self.cubic - self.dis
+
+    @property
     def name(self) -> str:
         """Say what imputes the image: `network`, `blend` or `cubic`."""
-        return {0.0: "network", 1.0: "cubic"}.get(self.cubic, "blend")
+        return {0.0: "network", 1.0: "cubic"}.get(self.cubic + self.dis, "blend")
 
     def _why(self) -> str:
-        if self.best_there is None or self.smoothness is None or self.anisotropy is None:
+        told = self.best_there, self.dis_there, self.smoothness, self.anisotropy
+        if None in told:
             return f"fewer than {FEWEST} acquired slices, or none that shows more than background"
         return (
             f"{self.tried} acquired slices were predicted best with {self.best_there:.0%} of cubic "
-            f"interpolation; four neighbours predict a slice {self.smoothness:+.1f} dB better than "
-            f"two, and the scan is {self.anisotropy:+.1f} dB rougher within slices than across "
+            f"interpolation, or with {self.dis_there:.0%} of optical flow; four neighbours predict "
+            f"a slice {self.smoothness:+.1f} dB better than two, and the scan is "
+            f"{self.anisotropy:+.1f} dB rougher within slices than across "
             "them (the higher, the more cubic)"
         )
 
@@ -103,32 +118,50 @@ def doubt(choice: Mapping[str, Any] | None) -> str:
 
 
 def choose(stack: Stack, predict: Predict) -> Choice:
-    """Choose how much of a scan cubic interpolation imputes.
+    """Choose how much of a scan optical flow and cubic interpolation impute.
 
-    The best share on slices predicted across two intervals is that of the scan, if it is rough. A
-    smooth scan is predicted far better across one interval than across two, by a cubic more so
-    than by a network: the share rises with smoothness, the gain of four neighbours over two. It
-    rises, too, where the scan is smoother across slices than within: the network expects between
-    slices the detail that it sees in them.
+    The best share of cubic on slices predicted across two intervals is that of the scan, if it is
+    rough. A smooth scan is predicted far better across one interval than across two, by a cubic
+    more so than by a network: the share rises with smoothness, the gain of four neighbours over
+    two. It rises, too, where the scan is smoother across slices than within: the network expects
+    between slices the detail that it sees in them.
+
+    Motion across two intervals says little of that across one: the share of optical flow stays near
+    the one of most scans, unless network and flow differ much more than both err.
 
     Args:
         stack: D acquired slices.
         predict: The network.
     """
-    found = predict_acquired(stack) if len(stack.image) >= FEWEST else None
+    if len(stack.image) < FEWEST:
+        return Choice(dis=_FLOW)
+    found = predict_acquired(stack)
     if found is None:
         return Choice()
-    trial = try_both(stack, predict)
-    network, between = trial.network, trial.network - trial.cubic
-    if not between.any():
-        return Choice()
-    best = float(np.clip((network @ between) / (between @ between), 0, 1))
+    trial, tried = try_all(stack, predict), tried_slices(len(stack.image))
+    from_cubic, from_dis = trial.network - trial.cubic, trial.network - trial.dis
+    best, there = (_best_share(trial.network, away) for away in (from_cubic, from_dis))
     kept = (1 - best) * _trust(found)
-    share = float(np.select([1 - kept < _LEAST, kept < _LEAST], [0, 1], 1 - kept))
-    error = np.abs(network - share * between).sum() / max(np.abs(network).sum(), _TINY)
-    tried = tried_slices(len(stack.image))
-    told = (best, found.smoothness, found.anisotropy)
-    return Choice(share, tried, *told, min(float(error), 1.0), _scale(trial))
+    cubic = float(np.select([1 - kept < _LEAST, kept < _LEAST], [0, 1], 1 - kept))
+    dis = _believed_flow(trial, there, tried) * (1 - cubic) ** 2
+    dis = dis if dis >= _LEAST else 0.0
+    made = trial.network - cubic * from_cubic - dis * from_dis
+    error = float(np.abs(made).sum() / max(np.abs(trial.network).sum(), _TINY))
+    told = (tried, best, there, found.smoothness, found.anisotropy)
+    return Choice(cubic, dis, *told, min(error, 1.0), _scale(trial))
+
+
+def _best_share(error: Floats, away: Floats) -> float:
+    """Share, in [0, 1], of another method whose error is `error - away`; 0 where they agree."""
+    return float(np.clip((error @ away) / max(float(away @ away), _TINY), 0, 1))
+
+
+def _believed_flow(trial: Trial, there: float, tried: int) -> float:
+    """Share of optical flow beside the network, drawn from what was best towards `_FLOW`."""
+    between = trial.network - trial.dis
+    left = trial.network - there * between
+    told = tried * float(between @ between) / max(float(left @ left), _TINY)
+    return (told * there + _BELIEF * _FLOW) / (told + _BELIEF)
 
 
 def _trust(found: Neighbours) -> float:
@@ -149,10 +182,10 @@ def _scale(trial: Trial) -> float:
 def blend(
     choice: Choice, made: SyntheticSlices, stack: Stack, positions: Sequence[float]
 ) -> SyntheticSlices:
-    """Blend what a network imputed with cubic interpolation, and trust it accordingly.
+    """Blend what a network imputed with the other methods, and trust it accordingly.
 
     Args:
-        choice: How much.
+        choice: How much of each.
         made: By the network.
         stack: D acquired slices.
         positions: N values of t in (0, 1).
@@ -161,10 +194,14 @@ def blend(
     if relative != 1:
         expected = np.float32(relative) * (1 - made.confidence)
         made = replace(made, confidence=np.clip(1 - expected, 0, 1))
-    if choice.cubic == 0:
+    if choice.name == "network":
         return made
-    cubic = _bounded(interpolate_cubic(stack.image, positions), stack)
-    image = np.float32(1 - choice.cubic) * made.image + np.float32(choice.cubic) * cubic
+    image = np.float32(choice.network) * made.image
+    if choice.dis:
+        image += np.float32(choice.dis) * impute_along(dis_flow, stack, positions)
+    if choice.cubic:
+        cubic = _bounded(interpolate_cubic(stack.image, positions), stack)
+        image += np.float32(choice.cubic) * cubic
     return replace(made, image=image)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from slicefill.imputation.methods.classical import slice_weights
+from slicefill.imputation.optical_flow import dis_flow, impute_along
 from slicefill.types import Array, Floats, Stack, SyntheticSlices
 
 _PART, _FEW, _MANY = 0.1, 3, 10  # of the slices are tried, at least and at most
@@ -46,27 +47,29 @@ class Neighbours:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """Slices of the body that both methods predicted, voxel by voxel.
+    """Slices of the body that every method predicted, voxel by voxel.
 
     Attributes:
         network: Error of the network, in widths of the window, `(n,)`.
         cubic: Error of cubic interpolation, `(n,)`.
+        dis: Error of optical flow, `(n,)`.
         expected: Absolute error that the network expected there, `(n,)`; None where its confidence
             is no error.
     """
 
     network: Floats
     cubic: Floats
+    dis: Floats
     expected: Floats | None
 
 
 def tried_slices(depth: int) -> int:
-    """Number of acquired slices that both methods try to predict."""
+    """Number of acquired slices that every method tries to predict."""
     return min(int(np.clip(round(_PART * depth), _FEW, _MANY)), (depth - 1) // 2)
 
 
-def try_both(stack: Stack, predict: Predict) -> Trial:
-    """Predict some slices of the body by the network and by the cubic.
+def try_all(stack: Stack, predict: Predict) -> Trial:
+    """Predict some slices of the body by the network, by the cubic and by optical flow.
 
     The slices lie in the middle of the scan; each is predicted from those beside it.
     """
@@ -77,14 +80,14 @@ def try_both(stack: Stack, predict: Predict) -> Trial:
     sparse = Stack(np.ascontiguousarray(kept[run.start : run.stop + 1]), stack.window)
     truth = _scaled(stack.image[start + 1 : start + 2 * count : 2], stack)
     made = predict(sparse)
-    network = _scaled(made.image[:, 0], stack)
-    cubic = _scaled(interpolate_cubic(kept, [0.5])[run, 0], stack)
+    images = made.image, interpolate_cubic(kept, [0.5])[run], impute_along(dis_flow, sparse, [0.5])
     shown = stack.normalised()[start : start + 2 * count + 1]
     body = _body(shown[:-1:2], shown[1::2], shown[2::2])
     expected = None
     if made.measure == "expected_error":
         expected = np.broadcast_to(1 - made.confidence, body.shape)[body]
-    return Trial((network - truth)[body], (cubic - truth)[body], expected)
+    network, cubic, dis = ((_scaled(each[:, 0], stack) - truth)[body] for each in images)
+    return Trial(network, cubic, dis, expected)
 
 
 def predict_acquired(stack: Stack) -> Neighbours | None:

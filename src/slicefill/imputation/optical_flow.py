@@ -121,16 +121,8 @@ def _as_bytes(shown: Floats) -> NDArray[np.uint8]:
 
 @cache
 def _opencv() -> ModuleType:
-    """Import OpenCV; slices are too small for its threads.
-
-    Raises:
-        ImportError: If it is not installed.
-    """
-    try:
-        import cv2
-    except ImportError as error:
-        msg = "optical flow needs OpenCV: pip install 'slicefill[flow]'"
-        raise ImportError(msg) from error
+    """Import OpenCV; slices are too small for its threads."""
+    import cv2
 
     cv2.setNumThreads(1)
     return cv2

@@ -132,7 +132,8 @@ class ImputationParams(Params):
     choose: bool = Field(
         True,
         description="predict acquired slices from their neighbours, blend the shipped or adapted "
-        "weights with cubic interpolation and their labels with those by shape where that pays",
+        "weights with optical flow and cubic interpolation, and their labels with those by shape, "
+        "as pays on the scan",
     )
     restore_acquired: bool = Field(
         False, description="super-resolution changes acquired slices: put them back"
