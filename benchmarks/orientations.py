@@ -34,10 +34,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=_ROOT / "data")
     parser.add_argument("--experiment", default="hippocampus_isotropic")
     parser.add_argument("--design", default="S_x4", help="folder of axis and factor")
+    parser.add_argument("--cases", type=int, help="at most; default: all")
     options = parser.parse_args()
     design = f"{options.experiment}/{options.design}"
     splits = pd.read_csv(options.data / f"02_intermediate/{options.experiment}/splits.csv")
-    test = splits[splits["split"] == "test"]
+    test = splits[splits["split"] == "test"].head(options.cases or len(splits))
     folders = {
         "isotropic": f"02_intermediate/{options.experiment}/cases",
         "acquired": f"03_primary/{design}/acquired",

@@ -142,3 +142,17 @@ def test_a_method_that_is_added_is_all_that_runs_and_one_that_fails_leaves_the_o
     table = pd.read_csv(reporting / "table.csv").set_index("method")
     assert (table.iloc[3] == "not run").all()
     assert not (table.iloc[:3] == "not run").any().any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("preset", "scored"), [("between_slices", "acquired"), ("multiplanar", "all")]
+)
+def test_every_row_of_the_presets_of_engines_runs(preset, scored, tiny_run, tmp_path, kedro):
+    project = tmp_path / "project"
+    shutil.copytree(tiny_run[0], project)
+    done = kedro(project, *RUN[:-1], f"preset={preset},scoring.slices={scored}")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    table = pd.read_csv(project / f"data/08_reporting/tiny/S_x4/{preset}/table.csv")
+    assert len(table) >= 5
+    assert "not run" not in table.to_string()
