@@ -15,12 +15,12 @@ from slicefill.metrics.confidence import (
 from slicefill.metrics.scoring import (
     Correspondence,
     corresponding_slices,
-    describe_images,
     pair_channels,
     pair_labels,
     score_images,
     score_labels,
 )
+from slicefill.metrics.sets import describe_case
 from slicefill.params import EvaluationParams
 from slicefill.types import Case, Promise
 
@@ -120,13 +120,25 @@ def _evaluate(
     params: EvaluationParams,
 ) -> MethodResult:
     record = promise.record() if promise.record else read().record
-    slices = corresponding_slices(record) if scored else None
-    if slices is None:
+    wanted = scored or bool(params.metrics)  # unscored cases are those of training
+    slices = corresponding_slices(record) if wanted else None
+    if slices is None or (truth is None and not scored):
         return MethodResult(slice_confidence(record, None))
     if truth is None:
         reason = "the case that it was subsampled from is not there; run ingestion again"
         return MethodResult(slice_confidence(record, None), reason=reason)
+    if not scored:
+        described = _describe(read(), truth(), slices, params)
+        return MethodResult(slice_confidence(record, None), described=described)
     return _compare(read(), truth(), slices, params)
+
+
+def _describe(
+    imputed: Case, truth: Case, slices: Correspondence, params: EvaluationParams
+) -> dict[str, list[Any]]:
+    channels = pair_channels(imputed, truth, slices, params)
+    labels = pair_labels(imputed, truth, slices, params.label_names)
+    return describe_case(channels, labels, params.metrics)
 
 
 def _compare(
@@ -134,16 +146,17 @@ def _compare(
 ) -> MethodResult:
     channels = pair_channels(imputed, truth, slices, params)
     known = confidence_errors(imputed, truth, slices, params.body_quantile)
+    labels = pair_labels(imputed, truth, slices, params.label_names)
     scores = {
         **score_images(channels),
-        **score_labels(pair_labels(imputed, truth, slices, params.label_names)),
+        **score_labels(labels),
         "slices": float(slices.synthetic.sum()),
         **confidence_scores(known),
     }
     return MethodResult(
         slices=slice_confidence(imputed.record, known),
         scores=scores,
-        described=describe_images(channels),
+        described=describe_case(channels, labels, params.metrics),
         curves=risk_curves(known.confidence, known.error),
     )
 

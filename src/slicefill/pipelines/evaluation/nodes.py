@@ -26,7 +26,7 @@ def evaluate_cases(
     items = _by_case(imputed_cases, cases, splits, params.figure_cases)
     code = [code_fingerprint(f"slicefill.{package}") for package in ("metrics", "reporting")]
     drawn = [*params.figure_methods, params.label_baseline]
-    rule = [params.body_quantile, params.label_names, drawn, *code]
+    rule = [params.body_quantile, params.label_names, drawn, params.metrics, *code]
     return {
         case: Lazy(partial(_evaluate, case, item, params), fingerprint(_of_case(item), rule))
         for case, item in items.items()
@@ -56,12 +56,22 @@ def tabulate_scores(
     evaluated_cases: dict[str, Lazy[Any]],
     imputed_cases: dict[str, Promise],
     splits: pd.DataFrame,
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, bytes]]:
+    params: EvaluationParams,
+) -> tuple[
+    pd.DataFrame,
+    pd.DataFrame,
+    pd.DataFrame,
+    pd.DataFrame,
+    pd.DataFrame,
+    pd.DataFrame,
+    dict[str, bytes],
+]:
     """Lay out what the evaluation of all cases found.
 
     Returns:
         Scores of test cases, a row per imputed case; the imputed cases that could not be scored
-        (`case`, `reason`); metrics of all cases of a method together; all synthetic slices, as
+        (`case`, `reason`); metrics of all cases of a method together; where their slices lie
+        among real ones, as `metrics.realism.ellipses`; all synthetic slices, as
         `metrics.confidence.slice_confidence`; the risk-coverage curves of test cases, as
         `metrics.risk.risk_curves`; views of the first cases.
 
@@ -71,7 +81,7 @@ def tabulate_scores(
     from slicefill.reporting.evaluation_tables import tabulate_results
 
     results = {case: promise.make() for case, promise in evaluated_cases.items()}
-    return tabulate_results(results, list(imputed_cases), splits)
+    return tabulate_results(results, list(imputed_cases), splits, params.metrics)
 
 
 def _by_case(
@@ -135,12 +145,14 @@ def draw_figures(
     imputed_cases: dict[str, Promise],
     scores: pd.DataFrame,
     risk_coverage: pd.DataFrame,
+    realism_ellipses: pd.DataFrame,
     models: Models,
     params: EvaluationParams,
 ) -> dict[str, Any]:
-    """Plots of scores and confidence, loss curves and attention maps."""
+    """Plots of scores, confidence and realism, loss curves and attention maps."""
     from slicefill.reporting.evaluation_figures import (
         draw_confidence,
+        draw_realism,
         draw_scores,
         draw_training,
     )
@@ -149,6 +161,7 @@ def draw_figures(
     return {
         **draw_scores(scores, params.plotted),
         **draw_confidence(risk_coverage),
+        **draw_realism(realism_ellipses),
         **draw_training(trained, imputed_cases),
     }
 
