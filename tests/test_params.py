@@ -33,6 +33,7 @@ MODELS = {
     "comparison": models.ComparisonParams,
     "tuning": models.TuningParams,
     "executor": models.ExecutorParams,
+    "label_audit": models.LabelAuditParams,
 }
 
 SECTIONS = {"synthesis": "slice_imputation", "adaptation": "adapted", "super_resolution": "edsr"}

@@ -19,7 +19,7 @@ from slicefill.tracking.naming import stages
 from slicefill.training.ranks import machine_rank
 
 logger = logging.getLogger(__name__)
-_REPORTS = ("report", "comparison_report", "tuning_report")
+_REPORTS = ("report", "comparison_report", "tuning_report", "label_audit_report")
 _REASONS = ("ingestion_report", "refused_cases")
 _MODELS = ("models", "segmentation_models", "released_weights")
 

@@ -1,5 +1,6 @@
 """Figures of a run: views of volumes and labels, training curves, attention, score plots."""
 
+from slicefill.reporting.figures.audit import audit_plot
 from slicefill.reporting.figures.curves import loss_curves, segmentation_curves
 from slicefill.reporting.figures.ellipses import realism_ellipses
 from slicefill.reporting.figures.imputation_views import (
@@ -20,6 +21,7 @@ __all__ = [
     "ViewSpec",
     "as_slabs",
     "attention_maps",
+    "audit_plot",
     "first_channel",
     "grid_spec",
     "imputation_views",
