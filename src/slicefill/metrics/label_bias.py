@@ -88,7 +88,8 @@ def _both_ways(one: Array, other: Array) -> tuple[tuple[Array, Array], tuple[Arr
 def _surface(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     from scipy.ndimage import binary_erosion
 
-    return mask & ~np.asarray(binary_erosion(mask), bool)
+    surface: NDArray[np.bool_] = mask & ~binary_erosion(mask)
+    return surface
 
 
 def _distance_outside(mask: NDArray[np.bool_], spacing: Array) -> NDArray[np.float64]:

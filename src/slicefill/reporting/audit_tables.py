@@ -63,8 +63,8 @@ def compose_audit(
 def _headline(methods: pd.DataFrame) -> str:
     if methods.empty:
         return "No synthetic label lies where a slice was removed: nothing to audit."
-    best = methods.loc[methods["dice"].idxmax()]
-    least = methods.loc[methods["volume_bias"].abs().idxmin()]
+    best = methods.sort_values("dice").iloc[-1]
+    least = methods.sort_values("volume_bias", key=abs).iloc[0]
     return (
         f"Best Dice: {best['name']} ({best['dice']:.3f}, volume bias {best['volume_bias']:+.1%}); "
         f"least bias: {least['name']} ({least['dice']:.3f}, {least['volume_bias']:+.1%})."

@@ -6,6 +6,7 @@ random draws edges as U^(1/2.4): in three dimensions, half of a ball is lost on 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,5 +136,5 @@ DAMAGES: Mapping[str, Damage] = {
     "crop_random": crop_random,
 }
 """What is done to one label at a strength: mm, or the share of the cases that are cropped."""
-EXCHANGE = "permute"
+EXCHANGE: Literal["permute"] = "permute"
 """The name of `exchange` among them; its strength is the share of the cases."""

@@ -81,7 +81,7 @@ def _exchanged(
     from slicefill.simulation.label_noise import EXCHANGE, exchange
 
     found: dict[str, dict[float, Promise]] = {case: {} for case in tested}
-    for strength in params.damages.get(EXCHANGE, ()):
+    for strength in params.damages.get(EXCHANGE, []):
         whose = exchange(tested, min(1.0, strength), np.random.default_rng(params.seed))
         for case, other in whose.items():
             found[case][strength] = cases[other]
