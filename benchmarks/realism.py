@@ -24,7 +24,7 @@ from slicefill.metrics.sets import describe_case, score_set
 
 METHODS = ("linear", "cubic", "pretrained")
 REQUESTED = ("c2st", "frechet", "mahalanobis", "mmd", "collapse", "memorisation", "similarity")
-REQUESTED += ("correlation", "mmd_of_labels")
+REQUESTED += ("correlation", "label_mmd")
 _WINDOWS = "describe_windows"
 Described = dict[str, list[dict[str, list[Any]]]]
 

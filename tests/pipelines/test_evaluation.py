@@ -409,7 +409,7 @@ def test_main_scores_are_tracked_without_a_method_and_nothing_of_another_run(
 
 def test_realism_is_measured_on_request(imputed, cases, params):
     """Row real beside the methods, a table, an ellipse figure; training cases are known, too."""
-    asked = params.model_copy(update={"metrics": ["c2st", "mmd_rows", "memorisation_in_plane"]})
+    asked = params.model_copy(update={"metrics": ["c2st", "mmd_rows", "similarity_s_r"]})
     splits = pd.DataFrame({"case": ["a", "b"], "subject": ["p", "q"], "split": ["test", "train"]})
     _, _, set_scores, ellipses, _, curves, _ = evaluate(imputed, cases, SPLITS, asked)
     table = set_scores.pivot(index="method", columns="metric", values="mean")
@@ -419,6 +419,10 @@ def test_realism_is_measured_on_request(imputed, cases, params):
     assert {"real", "linear"} <= set(ellipses["method"])
     drawn = draw_figures(imputed, pd.DataFrame(), curves[:0], ellipses, {}, asked)
     assert "realism" in drawn
-    alone = evaluate(imputed, cases, splits, asked)[2]
+    only_a = {name: own for name, own in imputed.items() if name.endswith("a")}
+    alone = evaluate(only_a, cases, splits, asked)[2]
     known = alone.set_index(["method", "metric"])["mean"]
     assert np.isnan(known["nearest", "c2st_reformatted"])  # of one subject
+    assert 0 < known["nearest", "similarity_s_r_in_plane"] <= 1  # with slices of training
+    without = evaluate(only_a, {"a": cases["a"]}, splits, asked)[2]
+    assert without.set_index("metric")["mean"].loc["similarity_s_r_in_plane"].isna().all()

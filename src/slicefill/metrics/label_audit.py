@@ -7,6 +7,7 @@ from zlib import crc32
 
 import numpy as np
 
+from slicefill.geometry import slices_back, slices_first, spacing_slices_first
 from slicefill.metrics.label_bias import audit_labels
 from slicefill.metrics.scoring import Correspondence, corresponding_slices, pair_labels
 from slicefill.params.label_audit import LabelAuditParams
@@ -61,21 +62,29 @@ def _audit_damages(
     for kind, strengths in params.damages.items():
         for strength in strengths:
             rng = np.random.default_rng([params.seed, crc32(f"{name} {kind}".encode())])
-            damaged = _damage(truth, kind, strength, others.get(strength), rng)
+            damaged = _damage(truth, slices.axis, kind, strength, others.get(strength), rng)
             pairs = pair_labels(damaged, truth, at_truth, params.label_names)
             for row in audit_labels(pairs):
                 yield _named("damage", kind, strength, row)
 
 
 def _damage(
-    truth: Case, kind: str, strength: float, other: Promise | None, rng: np.random.Generator
+    truth: Case,
+    axis: int,
+    kind: str,
+    strength: float,
+    other: Promise | None,
+    rng: np.random.Generator,
 ) -> Case:
+    """Damage the labels of a case; a shift and a crop lie in the plane of the slices."""
     if truth.label is None:
         return truth
     label = truth.label
     damaged: Array = label.stored
     if kind != EXCHANGE:
-        damaged = DAMAGES[kind](label.stored, label.spacing, strength, rng)
+        spacing = spacing_slices_first(label.spacing, axis)
+        changed = DAMAGES[kind](slices_first(label.stored, axis), spacing, strength, rng)
+        damaged = slices_back(changed, axis)
     elif other is not None and (theirs := other.make().label) is not None:
         damaged = fit_shape(theirs.stored, label.stored.shape)
     return Case(truth.image, label.with_stored(damaged.astype(label.stored.dtype)))

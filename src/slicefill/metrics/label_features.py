@@ -95,7 +95,7 @@ def _areas(mask: Array, others: Array, spacing: Array) -> tuple[float, float]:
 
 METRICS = (
     Metric(
-        "mmd_of_labels",
+        "label_mmd",
         label_mmd,
         label="MMD² of label shapes",
         of=("labels",),

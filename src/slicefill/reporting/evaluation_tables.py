@@ -60,7 +60,7 @@ def tabulate_results(
     done = {name: own for name, own in found.items() if isinstance(own, MethodResult)}
     slices = _join({name: own.slices for name, own in done.items()}, subjects)
     curves = _join({name: own.curves for name, own in done.items()}, subjects)
-    sets = _sets(done, subjects)
+    sets = _sets(done, subjects, _learned_from(results, subjects))
     per_set = _set_scores(sets, requested)
     return scores, unscored, per_set, ellipses(sets), slices, curves, _figures(results)
 
@@ -99,16 +99,25 @@ def _scores(tested: Results, subjects: Mapping[str, str]) -> tuple[pd.DataFrame,
 
 
 def _sets(
-    done: Mapping[str, MethodResult], subjects: Mapping[str, str]
+    done: Mapping[str, MethodResult], subjects: Mapping[str, str], training: BySubject
 ) -> dict[str, tuple[BySubject, BySubject]]:
-    """Gather, by method, what is described of the cases that are scored, and of the others."""
-    sets: dict[str, tuple[dict[str, list[Any]], dict[str, list[Any]]]] = {}
+    """Gather, by method, what is described of the cases that are scored, and of training."""
+    sets: dict[str, dict[str, list[Any]]] = {}
     for name, one in done.items():
         method, _, case = name.rpartition("/")
-        own = sets.setdefault(method, ({}, {}))[one.scores is None]
-        if one.described:
-            own.setdefault(subjects[case], []).append(one.described)
-    return {method: own for method, own in sets.items() if own[0]}
+        if one.scores is not None:
+            sets.setdefault(method, {}).setdefault(subjects[case], []).append(one.described)
+    return {method: (own, training) for method, own in sets.items()}
+
+
+def _learned_from(results: Mapping[str, CaseResult], subjects: Mapping[str, str]) -> BySubject:
+    """What is described of the cases of training, by subject."""
+    found: dict[str, list[Any]] = {}
+    for case, result in results.items():
+        one = result.methods.get(REAL)
+        if isinstance(one, MethodResult):
+            found.setdefault(subjects[case], []).append(one.described)
+    return found
 
 
 def _set_scores(
