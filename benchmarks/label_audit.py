@@ -62,7 +62,8 @@ def _audit(design: Design, options: argparse.Namespace) -> None:
     table.to_csv(out / "label_audit.csv", index=False)
     summary.to_csv(out / "summary.csv", index=False)
     (out / "label_audit.png").write_bytes(to_png(audit_plot(summary)))
-    print(f"{design}\n{summary.query('label == "mean"').round(3).to_markdown(index=False)}")
+    mean = summary[summary["label"] == "mean"].round(3)
+    print(f"{design}\n{mean.to_markdown(index=False)}")
 
 
 def _truth(scan: Scan, design: Design) -> Case:
