@@ -6,7 +6,7 @@ Slices of *development* subjects are removed, imputed by `linear`, `cubic` and t
 weights, and compared as a set with real slices (docs/realism.md). Every fifth subject is not
 scored: its slices are those of training. Then one synthetic slice in five of the last method is
 replaced by a training slice, and nine in ten by one and the same. Writes
-`realism.csv` (set, factor, method, metric, n, value), and prints it.
+`realism.csv` (set, factor, method, metric, n, value) and a figure per set, and prints the table.
 """
 
 import argparse
@@ -17,10 +17,13 @@ from typing import Any
 import pandas as pd
 from real_sets import FACTORS, Design, find_scans, load_design, read_pair, set_options
 
+from slicefill.datasets.figures import to_png
 from slicefill.imputation.impute import impute_case, load_named
 from slicefill.metrics import REAL
+from slicefill.metrics.realism.ellipses import ellipses
 from slicefill.metrics.scoring import corresponding_slices, pair_channels, pair_labels
 from slicefill.metrics.sets import describe_case, score_set
+from slicefill.reporting.figures import realism_ellipses
 
 METHODS = ("linear", "cubic", "pretrained")
 REQUESTED = ("c2st", "frechet", "mahalanobis", "mmd", "collapse", "memorisation", "similarity")
@@ -62,6 +65,8 @@ def _measure(design: Design, options: argparse.Namespace) -> list[dict[str, Any]
                 REQUESTED,
             )
             sets[name][scan.subject not in scored].setdefault(scan.subject, []).append(kept)
+    figure = realism_ellipses(ellipses(sets))
+    (options.out / f"{design.name}_x{design.factor}.png").write_bytes(to_png(figure))
     last = options.methods[-1]
     for kind in ("copies", "duplicates"):
         sets[f"{last} with {kind}"] = (_plant(*sets[last], kind), sets[last][1])
