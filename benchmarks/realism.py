@@ -1,6 +1,6 @@
 """Do realism metrics rank real < learned < linear, and do they find copies and duplicates?
 
-    SLICEFILL_DATA=~/data python benchmarks/realism.py --sets hippocampus --limit 20
+    SLICEFILL_DATA=~/data python benchmarks/realism.py --sets hippocampus --limit 25
 
 Slices of *development* subjects are removed, imputed by `linear`, `cubic` and the shipped
 weights, and compared as a set with real slices (docs/realism.md). Every fifth subject is not

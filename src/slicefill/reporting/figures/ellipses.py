@@ -34,7 +34,7 @@ def realism_ellipses(table: pd.DataFrame) -> Figure:
         panel.set(xlabel="first axis of the encoder", ylabel="second axis")
         panel.autoscale_view()
         open_frame(panel)
-    axes[0].legend(fontsize=7, frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
     return figure
 
 
