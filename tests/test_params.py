@@ -35,6 +35,7 @@ MODELS = {
     "tuning": models.TuningParams,
     "fusion": FusedViewsParams,
     "executor": models.ExecutorParams,
+    "label_audit": models.LabelAuditParams,
 }
 
 SECTIONS = {"synthesis": "slice_imputation", "adaptation": "adapted", "super_resolution": "edsr"}

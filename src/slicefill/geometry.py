@@ -14,6 +14,22 @@ _ROUNDING = 1e-5  # of a squared ratio of spacings: headers hold single precisio
 _TIE = 1.01  # spacings within 1 % of each other count as equal
 
 
+def world_axis(affine: Array, axis: int) -> AxisName:
+    """Name the world axis nearest to an array axis: what `through_plane_axis` finds it by.
+
+    Args:
+        affine: Voxel to world, `(4, 4)`, mm.
+        axis: 0, 1 or 2.
+
+    Example:
+        >>> world_axis(np.diag([-1.0, 4.0, 1.0, 1.0]), 0)
+        'L'
+    """
+    names: tuple[AxisName, ...] = ("L", "A", "S")
+    directions = np.abs(affine[:3, :3]) / np.linalg.norm(affine[:3, :3], axis=0)
+    return names[int(directions[:, axis].argmax())]
+
+
 def through_plane_axis(affine: Array, name: AxisName) -> int:
     """Find the array axis across slices.
 

@@ -68,5 +68,20 @@ def test_an_audit_is_a_file_and_an_entry(given, tmp_path, monkeypatch):
     table = run_audits({"count": {"kind": "counting", "unit": "case"}}, *given)
     assert table.to_dict("records") == [{"audit": "count", "cases": 1, "unit": "case"}]
     sys.modules.pop("slicefill.audits.counting")
-    with pytest.raises(ValueError, match=r"audits\.x\.kind: expected one of counting, volume_bias"):
+    with pytest.raises(ValueError, match=r"audits\.x\.kind: expected one of counting, paired"):
         run_audits({"x": {"kind": "other"}}, *given)
+
+
+def test_paired_consistency_compares_with_the_oracle_of_the_same_engine_and_seed(given):
+    """Three of four voxels agree in label 1: 2 · 3 / (3 + 4) on the slice of both."""
+    cases, predictions = given
+    real = np.zeros((2, 2, 1))
+    real[..., 0] = 1
+    record = {"label_names": {"0": "background", "1": "one", "2": "two"}}
+    oracle = {"a": Lazy(lambda: Prediction(volume(real), record=record), "o")}
+    entry = {"paired": {"kind": "paired_consistency"}}
+    table = run_audits(entry, cases, {**predictions, "oracle/unet2d_0": oracle})
+    assert table["network"].tolist() == ["linear/unet2d_0"] * 2
+    assert table["agreement"].tolist() == [6 / 7, pytest.approx(np.nan, nan_ok=True)]
+    other = run_audits(entry, cases, {**predictions, "oracle/unet2d_1": oracle})
+    assert other.empty

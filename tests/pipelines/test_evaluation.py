@@ -37,7 +37,7 @@ def evaluate(imputed, cases, splits, params):
     with TemporaryDirectory() as folder:
         results = CasesDataset(path=folder, made_by="evaluation", content="evaluation")
         results.save(evaluate_cases(imputed, cases, splits, params))
-        return tabulate_scores(results.load(), imputed, splits)
+        return tabulate_scores(results.load(), imputed, splits, params)
 
 
 @pytest.fixture(scope="module")
@@ -197,9 +197,9 @@ def test_a_method_has_one_set_score_over_all_its_cases(imputed, cases, set_score
 def test_figures_show_the_first_cases_and_the_scores(imputed, cases, evaluated, params):
     scores, *_, curves, views = evaluated
     assert set(views) == {"views_a", "labels_a"}  # figure_cases is 1
-    figures = draw_figures(imputed, scores, curves, {}, params)
+    figures = draw_figures(imputed, scores, curves, curves[:0], {}, params)
     assert set(figures) == {"scores", "risk_coverage"}
-    assert set(draw_figures(imputed, scores, curves[:0], {}, params)) == {"scores"}
+    assert set(draw_figures(imputed, scores, curves[:0], curves[:0], {}, params)) == {"scores"}
     *_, views = evaluate(imputed, {"b": cases["b"]}, SPLITS, params)
     assert set(views) == {"views_b", "labels_b"}
 
@@ -255,11 +255,11 @@ def test_what_failed_is_tried_again(imputed, cases, params, results, monkeypatch
 
     broken = {**imputed, "linear/b": Promise(fail, imputed["linear/b"].fingerprint)}
     results.save(evaluate_cases(broken, cases, SPLITS, params))
-    _, unscored, *_ = tabulate_scores(results.load(), broken, SPLITS)
+    _, unscored, *_ = tabulate_scores(results.load(), broken, SPLITS, params)
     assert unscored["case"].tolist() == ["linear/b"]
     results.save(evaluate_cases(imputed, cases, SPLITS, params))
     assert results.made == 1
-    assert tabulate_scores(results.load(), imputed, SPLITS)[1].empty
+    assert tabulate_scores(results.load(), imputed, SPLITS, params)[1].empty
 
 
 @pytest.fixture
@@ -293,7 +293,7 @@ def test_what_the_record_says_is_not_read_from_volumes(imputed, cases, params, c
     counts, count = counted
     training = SPLITS.assign(split=["train", "test"])
     none_drawn = params.model_copy(update={"figure_methods": []})
-    slices = evaluate(count(imputed), count(cases), training, none_drawn)[3]
+    slices = evaluate(count(imputed), count(cases), training, none_drawn)[4]
     assert set(slices["case"]) == {"a", "b"}
     assert set(counts) == {"nearest/b", "linear/b", "b"}
 
@@ -303,7 +303,7 @@ def test_models_that_are_not_shown_are_not_read(imputed, scores, params):
         pytest.fail("the model was read")
 
     nothing = pd.DataFrame()
-    assert draw_figures(imputed, scores, nothing, {"another": unread}, params)
+    assert draw_figures(imputed, scores, nothing, nothing, {"another": unread}, params)
 
 
 @pytest.fixture(scope="module")
@@ -405,3 +405,24 @@ def test_main_scores_are_tracked_without_a_method_and_nothing_of_another_run(
     details = [name for name in logged if "/" in name]
     assert "detail/mae_body/linear" in details
     assert all(name.startswith("detail/") and name.endswith("/linear") for name in details)
+
+
+def test_realism_is_measured_on_request(imputed, cases, params):
+    """Row real beside the methods, a table, an ellipse figure; training cases are known, too."""
+    asked = params.model_copy(update={"metrics": ["c2st", "mmd_rows", "similarity_s_r"]})
+    splits = pd.DataFrame({"case": ["a", "b"], "subject": ["p", "q"], "split": ["test", "train"]})
+    _, _, set_scores, ellipses, _, curves, _ = evaluate(imputed, cases, SPLITS, asked)
+    table = set_scores.pivot(index="method", columns="metric", values="mean")
+    assert set(table.index) == {"nearest", "linear", "real"}
+    assert table.loc["real", "mmd_rows"] < table.loc["linear", "mmd_rows"]
+    assert table["c2st_reformatted"].between(0, 1).all()
+    assert {"real", "linear"} <= set(ellipses["method"])
+    drawn = draw_figures(imputed, pd.DataFrame(), curves[:0], ellipses, {}, asked)
+    assert "realism" in drawn
+    only_a = {name: own for name, own in imputed.items() if name.endswith("a")}
+    alone = evaluate(only_a, cases, splits, asked)[2]
+    known = alone.set_index(["method", "metric"])["mean"]
+    assert np.isnan(known["nearest", "c2st_reformatted"])  # of one subject
+    assert 0 < known["nearest", "similarity_s_r_in_plane"] <= 1  # with slices of training
+    without = evaluate(only_a, {"a": cases["a"]}, splits, asked)[2]
+    assert without.set_index("metric")["mean"].loc["similarity_s_r_in_plane"].isna().all()

@@ -19,7 +19,13 @@ from slicefill.tracking.naming import stages
 from slicefill.training.ranks import machine_rank
 
 logger = logging.getLogger(__name__)
-_REPORTS = ("report", "comparison_report", "tuning_report", "fusion_markdown")
+_REPORTS = (
+    "report",
+    "comparison_report",
+    "tuning_report",
+    "fusion_markdown",
+    "label_audit_report",
+)
 _REASONS = ("ingestion_report", "refused_cases")
 _MODELS = ("models", "segmentation_models", "released_weights")
 

@@ -1,5 +1,6 @@
 """What an evaluation found for one case, on disk: result.json, figures, and record.json."""
 
+import io
 import json
 from collections.abc import Mapping
 from functools import partial
@@ -13,7 +14,7 @@ from slicefill.io.case_folder import RECORD, read_record
 from slicefill.io.storage import Location, read_file, replace_folder
 from slicefill.metrics.evaluation import CaseResult, MethodResult
 
-_RESULT, _PICTURE = "result.json", ".png"
+_RESULT, _PICTURE, _DESCRIBED = "result.json", ".png", "described.npz"
 
 
 def write_result(result: CaseResult, folder: Location) -> None:
@@ -26,6 +27,7 @@ def write_result(result: CaseResult, folder: Location) -> None:
     text = json.dumps({"methods": {n: _plain(one) for n, one in result.methods.items()}})
     pictures = {} if isinstance(result.figures, Failure) else result.figures
     files = {f"{name}{_PICTURE}": partial(bytes, picture) for name, picture in pictures.items()}
+    files[_DESCRIBED] = partial(_pack, result.methods)
     record = json.dumps({**result.record, "fingerprint": own})
     replace_folder(folder, {**files, _RESULT: text.encode, RECORD: record.encode})
 
@@ -37,9 +39,10 @@ def read_result(folder: Location) -> CaseResult:
         FileNotFoundError: If the folder holds no result.
     """
     content = json.loads(read_file(folder / _RESULT))
+    described = _unpack(read_file(folder / _DESCRIBED))
     pictures: list[Location] = sorted(folder.glob(f"*{_PICTURE}"), key=str)
     return CaseResult(
-        {name: _result(one) for name, one in content["methods"].items()},
+        {name: _result(one, described.get(name, {})) for name, one in content["methods"].items()},
         {path.name.removesuffix(_PICTURE): read_file(path) for path in pictures},
         read_record(folder),
     )
@@ -52,23 +55,44 @@ def _failed(one: Any) -> bool:
 def _plain(one: MethodResult | Failure) -> dict[str, Any]:
     if isinstance(one, Failure):
         return {"failed": one.reason, "trace": one.trace}
-    described = {name: [np.asarray(a).tolist() for a in own] for name, own in one.described.items()}
     return {
         "slices": one.slices.to_dict("list"),
         "scores": one.scores,
-        "described": described,
         "curves": one.curves.to_dict("list"),
         "reason": one.reason,
     }
 
 
-def _result(one: Mapping[str, Any]) -> MethodResult | Failure:
+def _pack(methods: Mapping[str, MethodResult | Failure]) -> bytes:
+    """What the metrics per set need, `<method>|<description>|<number>`."""
+    arrays = {
+        f"{method}|{name}|{number}": np.asarray(array)
+        for method, one in methods.items()
+        if isinstance(one, MethodResult)
+        for name, own in one.described.items()
+        for number, array in enumerate(own)
+    }
+    packed = io.BytesIO()
+    np.savez_compressed(packed, allow_pickle=False, **arrays)
+    return packed.getvalue()
+
+
+def _unpack(content: bytes) -> dict[str, dict[str, list[Any]]]:
+    described: dict[str, dict[str, list[Any]]] = {}
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        for key in arrays.files:
+            method, name, _ = key.split("|")
+            described.setdefault(method, {}).setdefault(name, []).append(arrays[key])
+    return described
+
+
+def _result(one: Mapping[str, Any], described: dict[str, list[Any]]) -> MethodResult | Failure:
     if "failed" in one:
         return Failure(one["failed"], one["trace"])
     return MethodResult(
         slices=pd.DataFrame(one["slices"]),
         scores=one["scores"],
-        described={name: [np.asarray(a) for a in own] for name, own in one["described"].items()},
+        described=described,
         curves=pd.DataFrame(one["curves"]),
         reason=one["reason"],
     )

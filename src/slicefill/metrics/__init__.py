@@ -4,8 +4,8 @@ A metric is one function and, beside it, its `Metric`: what it is called, in whi
 is best. Scores, summaries, tests, tables and figures follow from that.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,8 +15,27 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Compared = Literal["images", "labels", "predictions", "fusions", "confidence"]
+REAL = "real"
+"""Row of real slices that are compared with real ones: the control of metrics per set."""
 ALL_SLICES = "_all_slices"
 """End of the columns that count copied acquired slices: for comparison with papers only."""
+
+
+@dataclass(frozen=True, eq=False)
+class DescribedSet:
+    """What `describe` returned of a set of cases, by subject, for a metric that asks whose it is.
+
+    Attributes:
+        cases: Of the cases that are scored.
+        training: Of the others, whose slices a method may have been trained on; empty where
+            nothing is known of them.
+    """
+
+    cases: Mapping[str, Sequence[Any]]
+    training: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+
+Control = Callable[[DescribedSet], DescribedSet]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +63,11 @@ class Metric:
         percent: Whether such a table has it in percent.
         per: `case`, or a whole `set` of cases against their truths.
         describe: Of a metric per set: `(pair: ImagePair, mask) -> array`, the little that is kept
-            of one channel of one case.
+            of one channel of one case; of labels `(labels: Mapping[str, MaskPair]) -> array`.
+        by_subject: Of a metric per set: `compute` receives a `DescribedSet` instead of a list.
+        control: Of a metric by subject: puts real slices in the place of synthetic ones, for the
+            row `real` of the table, which is what a perfect method would score.
+        on_request: Measured only where `evaluation.metrics` names it, as it takes long.
         tested: Whether methods are tested against each other by it.
         magnitude: Of a signed metric: the metric that is tested in its place where it is there.
     """
@@ -61,6 +84,9 @@ class Metric:
     percent: bool = False
     per: Literal["case", "set"] = "case"
     describe: Callable[..., Any] | None = None
+    by_subject: bool = False
+    control: Control | None = None
+    on_request: bool = False
     tested: bool = True
     magnitude: str = ""
 
@@ -68,9 +94,11 @@ class Metric:
         if (self.per == "set") != (self.describe is not None):
             msg = f"metric {self.name}: expected `describe` if and only if it is per set"
             raise ValueError(msg)
-        if self.per == "set" and self.of != ("images",):
-            msg = f"metric {self.name}: expected a metric per set to be of images, got {self.of}"
+        if self.per == "set" and self.of not in (("images",), ("labels",)):
+            msg = f"metric {self.name}: expected a set of images or of labels, got {self.of}"
             raise ValueError(msg)
+        if self.per == "set" and "labels" in self.of:
+            object.__setattr__(self, "regions", ("",))
         if not self.regions:
             usual = ("body",) if "images" in self.of else ("each", "mean")
             object.__setattr__(self, "regions", usual)
@@ -121,6 +149,29 @@ def list_metrics(of: Compared | None = None, per: str | None = None) -> list[Met
     return [
         each for each in known if (of is None or of in each.of) and (per is None or each.per == per)
     ]
+
+
+def list_set_metrics(requested: Sequence[str] = ()) -> list[Metric]:
+    """List the metrics per set that are measured: all but those on request, and those requested.
+
+    Args:
+        requested: Names, or their first words: `c2st` is `c2st_in_plane` and `c2st_reformatted`.
+
+    Raises:
+        ValueError: If one of the requested is no metric on request, with the list of them.
+    """
+    known = list_metrics(per="set")
+    offered = [metric.name for metric in known if metric.on_request]
+    for word in requested:
+        if not any(_begins(name, word) for name in offered):
+            msg = f"evaluation.metrics: expected some of {', '.join(offered)}, got {word!r}"
+            raise ValueError(msg)
+    asked = {name for name in offered for word in requested if _begins(name, word)}
+    return [metric for metric in known if not metric.on_request or metric.name in asked]
+
+
+def _begins(name: str, word: str) -> bool:
+    return name == word or name.startswith(f"{word}_")
 
 
 def match_metric(column: str) -> Metric | None:

@@ -5,7 +5,11 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from slicefill.execution.serial import Failure, attempt
+from slicefill.geometry import through_plane_axis
+from slicefill.metrics import REAL
 from slicefill.metrics.confidence import (
     confidence_errors,
     confidence_scores,
@@ -15,13 +19,13 @@ from slicefill.metrics.confidence import (
 from slicefill.metrics.scoring import (
     Correspondence,
     corresponding_slices,
-    describe_images,
     pair_channels,
     pair_labels,
     score_images,
     score_labels,
 )
-from slicefill.params import EvaluationParams
+from slicefill.metrics.sets import describe_case
+from slicefill.params import AxisName, EvaluationParams
 from slicefill.types import Case, Promise
 
 if TYPE_CHECKING:
@@ -40,12 +44,15 @@ class ImputedCase:
         truth: What it was subsampled from; None where that is not there.
         scored: Whether it is compared with the truth.
         drawn: Whether there are figures of it.
+        learned_from: Of a case of training that is not imputed: the world axis, `S`, `A` or `L`,
+            across the slices of the others, so that metrics per set know its real slices.
     """
 
     imputed: Mapping[str, Promise]
     truth: Promise | None
     scored: bool
     drawn: bool
+    learned_from: AxisName | None = None
 
 
 def _no_table() -> "pd.DataFrame":
@@ -78,7 +85,7 @@ class CaseResult:
     """What all methods made of one case, and its figures; failures in their place.
 
     Attributes:
-        methods: By method.
+        methods: By method; `real` of a case of training.
         figures: By name, as PNG.
         record: Plain values; the fingerprint of what it was found from, once it is on disk.
     """
@@ -106,6 +113,8 @@ def evaluate_case(name: str, case: ImputedCase, params: EvaluationParams, draw: 
         methods[method] = attempt(partial(_evaluate, promise, read, truth, scored, params))
         if case.drawn and method in (*params.figure_methods, params.label_baseline):
             drawn[method] = read  # holds what it has read
+    if case.learned_from and truth:
+        methods[REAL] = attempt(partial(_know, truth, case.learned_from, params))
     figures: dict[str, bytes] | Failure = {}
     if drawn and truth:
         figures = attempt(partial(_draw, name, drawn, truth, params, draw))
@@ -129,21 +138,36 @@ def _evaluate(
     return _compare(read(), truth(), slices, params)
 
 
+def _know(truth: Callable[[], Case], across: AxisName, params: EvaluationParams) -> MethodResult:
+    """Keep what metrics per set need of a case of training: it is described as its own imputation.
+
+    All of its slices count, since a method may have seen each of them.
+    """
+    case = truth()
+    axis = through_plane_axis(case.image.affine, across)
+    every = np.arange(case.image.stored.shape[axis])
+    slices = Correspondence(axis, every, every, np.ones(len(every), bool))
+    channels = pair_channels(case, case, slices, params)
+    labels = pair_labels(case, case, slices, params.label_names)
+    return MethodResult(_no_table(), described=describe_case(channels, labels, params.metrics))
+
+
 def _compare(
     imputed: Case, truth: Case, slices: Correspondence, params: EvaluationParams
 ) -> MethodResult:
     channels = pair_channels(imputed, truth, slices, params)
     known = confidence_errors(imputed, truth, slices, params.body_quantile)
+    labels = pair_labels(imputed, truth, slices, params.label_names)
     scores = {
         **score_images(channels),
-        **score_labels(pair_labels(imputed, truth, slices, params.label_names)),
+        **score_labels(labels),
         "slices": float(slices.synthetic.sum()),
         **confidence_scores(known),
     }
     return MethodResult(
         slices=slice_confidence(imputed.record, known),
         scores=scores,
-        described=describe_images(channels),
+        described=describe_case(channels, labels, params.metrics),
         curves=risk_curves(known.confidence, known.error),
     )
 

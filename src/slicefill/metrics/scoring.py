@@ -158,41 +158,13 @@ def score_images(channels: Sequence[ImagePair]) -> dict[str, float]:
 def score_labels(labels: Mapping[str, MaskPair]) -> dict[str, float]:
     """Measure every label, and average over those that have a value."""
     scores: dict[str, float] = {}
-    for metric in list_metrics("labels") if labels else ():
+    for metric in list_metrics("labels", "case") if labels else ():
         own = {name: metric.compute(pair) for name, pair in labels.items()}
         if "each" in metric.regions:
             scores |= {metric.column(name): value for name, value in own.items()}
         if "mean" in metric.regions:
             scores[metric.column("mean")] = _mean(list(own.values()))
     return scores
-
-
-def describe_images(channels: Sequence[ImagePair]) -> dict[str, list[Any]]:
-    """Keep what the metrics per set need of a case, by column: an item per channel."""
-    return {
-        metric.column(region): [metric.describe(pair, pair.masks[region]) for pair in channels]
-        for metric in list_metrics("images", "set")
-        if metric.describe is not None
-        for region in metric.regions
-    }
-
-
-def score_set(described: Sequence[Mapping[str, list[Any]]]) -> dict[str, float]:
-    """Measure a set of cases by the metrics per set.
-
-    Args:
-        described: What `describe_images` kept of each case.
-
-    Returns:
-        A value per column.
-    """
-    return {
-        metric.column(region): metric.compute(
-            [one for case in described for one in case[metric.column(region)]]
-        )
-        for metric in list_metrics("images", "set")
-        for region in metric.regions
-    }
 
 
 def body_mask(volume: Array, chosen: Indices, quantile: float) -> NDArray[np.bool_]:

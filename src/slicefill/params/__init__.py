@@ -33,6 +33,7 @@ from slicefill.params.imputation import (
     ImputationParams,
 )
 from slicefill.params.ingestion import IngestionParams, LabelParams, SplitParams
+from slicefill.params.label_audit import LabelAuditParams
 from slicefill.params.pretraining import CalibrationParams, PretrainingParams
 from slicefill.params.segmentation import (
     AugmentationParams,
@@ -65,6 +66,7 @@ __all__ = [
     "ImputationParams",
     "InferenceParams",
     "IngestionParams",
+    "LabelAuditParams",
     "LabelParams",
     "PredictionParams",
     "Preset",

@@ -151,6 +151,9 @@ class EvaluationParams(ScoreParams, StatisticsParams):
     )
     details: list[str] = Field(description="further columns of scores in the report, folded")
     plotted: list[str] = Field(description="columns of scores in the box plots, if measured")
+    metrics: list[str] = Field(
+        [], description="metrics on request that are measured, by name or its first words"
+    )
     figure_cases: Count = Field(description="cases drawn in full")
     figure_methods: list[str] = Field(description="drawn, beside the truth where it is known")
     label_baseline: Literal["nearest", "linear", "cubic", "shape_based", "shape_matched"] = Field(

@@ -24,6 +24,7 @@ from slicefill.reporting.figures import (
     label_views,
     loss_curves,
     metric_plots,
+    realism_ellipses,
     risk_coverage,
     views,
 )
@@ -148,6 +149,11 @@ def draw_scores(scores: pd.DataFrame, plotted: Sequence[str]) -> dict[str, Figur
 def draw_confidence(curves: pd.DataFrame) -> dict[str, Figure]:
     """Risk-coverage curves of every method, where the truth is known."""
     return {} if curves.empty else {"risk_coverage": risk_coverage(curves)}
+
+
+def draw_realism(table: pd.DataFrame) -> dict[str, Figure]:
+    """Ellipses of the slices of every method against real ones, if realism was requested."""
+    return {} if table.empty else {"realism": realism_ellipses(table)}
 
 
 def draw_training(

@@ -32,12 +32,18 @@ _CAPTIONS = {
     "risk_coverage": "Mean absolute error of the synthetic voxels that are kept, most confident "
     "first: mean over subjects. The lower, the better confidence tells where the errors are.",
     "scores": "Every test case (dots, joined per case) and its method.",
+    "realism": "Slices of each method among real ones: mean and one standard deviation along the "
+    "first two axes of the reference encoder.",
     "loss_curves": "{}: loss terms and validation on held-out inner slices; best epoch marked.",
     "attention": "{}: where the attention of the multitask model looks.",
 }
 _OF_CASES = ("views", "imputed", "labels", "outlines")  # in this order, case by case
 _CONFIDENCE_CAPTION = (
     "Confidence in the body: its rank correlation with the error, its bias, its risk."
+)
+
+_REALISM_CAPTION = (
+    "Realism of the whole set; the row real is real slices against real ones of the same subjects."
 )
 
 
@@ -123,9 +129,11 @@ def _further_tables(
     shown = shown_columns(summary, parameters["evaluation"]["details"])
     confidence = shown_columns(summary, [each.name for each in list_metrics("confidence")])
     copied = [m for m in summary["metric"].unique() if m.endswith(ALL_SLICES)]
+    requested = [each.name for each in list_metrics(per="set") if each.on_request]
     captions = {
         "Further metrics of synthetic slices.": shown,
         _CONFIDENCE_CAPTION: confidence,
+        _REALISM_CAPTION: shown_columns(summary, requested),
         "Not comparable: all slices, the copied ones counted, as papers do.": copied,
     }
     tables = [summary_table(summary, own, told) for told, own in captions.items() if own]

@@ -10,8 +10,10 @@ import pandas as pd
 from slicefill.execution.serial import Failure
 from slicefill.imputation.methods.adapted.params import DICE_GAINS, GAINS
 from slicefill.imputation.methods.pretrained import ADAPTED
+from slicefill.metrics import REAL
 from slicefill.metrics.evaluation import CaseResult, MethodResult
-from slicefill.metrics.scoring import score_set
+from slicefill.metrics.realism.ellipses import ellipses
+from slicefill.metrics.sets import BySubject, score_set
 from slicefill.metrics.statistics import SUMMARY
 from slicefill.types import Models
 
@@ -22,18 +24,30 @@ _NO_SPREAD = dict.fromkeys(("sd", "ci_low", "ci_high"), math.nan)  # of a single
 
 
 def tabulate_results(
-    results: Mapping[str, CaseResult], order: Sequence[str], splits: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    results: Mapping[str, CaseResult],
+    order: Sequence[str],
+    splits: pd.DataFrame,
+    requested: Sequence[str] = (),
+) -> tuple[
+    pd.DataFrame,
+    pd.DataFrame,
+    pd.DataFrame,
+    pd.DataFrame,
+    pd.DataFrame,
+    pd.DataFrame,
+    dict[str, Any],
+]:
     """Lay the results of all cases out.
 
     Args:
         results: By case.
         order: What was imputed, `method/case`, in the order of the rows.
         splits: `case`, `subject`, `split`; other cases are left aside.
+        requested: As `evaluation.metrics`.
 
     Returns:
-        Scores, cases that could not be scored, metrics per set, slices, risk-coverage curves and
-        figures, as the node `tabulate_scores` says.
+        Scores, cases that could not be scored, metrics per set, ellipses, slices, risk-coverage
+        curves and figures, as the node `tabulate_scores` says.
 
     Raises:
         ValueError: If no case could be scored because each one failed.
@@ -46,7 +60,9 @@ def tabulate_results(
     done = {name: own for name, own in found.items() if isinstance(own, MethodResult)}
     slices = _join({name: own.slices for name, own in done.items()}, subjects)
     curves = _join({name: own.curves for name, own in done.items()}, subjects)
-    return scores, unscored, _set_scores(done, subjects), slices, curves, _figures(results)
+    sets = _sets(done, subjects, _learned_from(results, subjects))
+    per_set = _set_scores(sets, requested)
+    return scores, unscored, per_set, ellipses(sets), slices, curves, _figures(results)
 
 
 def _by_method(
@@ -82,28 +98,50 @@ def _scores(tested: Results, subjects: Mapping[str, str]) -> tuple[pd.DataFrame,
     return table, pd.DataFrame(unscored, columns=["case", "reason"])
 
 
-def _set_scores(done: Mapping[str, MethodResult], subjects: Mapping[str, str]) -> pd.DataFrame:
-    """Measure all cases of a method together; rows as `metrics.statistics.summarise_scores`."""
-    scored = {name: own for name, own in done.items() if own.scores is not None}
+def _sets(
+    done: Mapping[str, MethodResult], subjects: Mapping[str, str], training: BySubject
+) -> dict[str, tuple[BySubject, BySubject]]:
+    """Gather, by method, what is described of the cases that are scored, and of training."""
+    sets: dict[str, dict[str, list[Any]]] = {}
+    for name, one in done.items():
+        method, _, case = name.rpartition("/")
+        if one.scores is not None:
+            sets.setdefault(method, {}).setdefault(subjects[case], []).append(one.described)
+    return {method: (own, training) for method, own in sets.items()}
+
+
+def _learned_from(results: Mapping[str, CaseResult], subjects: Mapping[str, str]) -> BySubject:
+    """What is described of the cases of training, by subject."""
+    found: dict[str, list[Any]] = {}
+    for case, result in results.items():
+        one = result.methods.get(REAL)
+        if isinstance(one, MethodResult):
+            found.setdefault(subjects[case], []).append(one.described)
+    return found
+
+
+def _set_scores(
+    sets: Mapping[str, tuple[BySubject, BySubject]], requested: Sequence[str]
+) -> pd.DataFrame:
+    """Measure all cases of a method together; rows as `metrics.statistics.summarise_scores`.
+
+    The row of real slices against real ones is that of the method with the most subjects.
+    """
     rows = []
-    for method in dict.fromkeys(name.rpartition("/")[0] for name in scored):
-        own = {name: each for name, each in scored.items() if name.rpartition("/")[0] == method}
-        count = len({subjects[name.rpartition("/")[2]] for name in own})
-        values = score_set([each.described for each in own.values()])
-        rows += [
-            {
-                "method": method,
-                "metric": column,
-                "n": count,
-                "trainings": 1,
-                "dropped": 0,
-                "mean": value,
-                "noise": "",
-                **_NO_SPREAD,
-            }
-            for column, value in values.items()
-        ]
+    for method, (cases, training) in sets.items():
+        rows += _rows(method, len(cases), score_set(cases, training, requested))
+    if sets:
+        cases, training = max(sets.values(), key=lambda own: len(own[0]))
+        rows += _rows(REAL, len(cases), score_set(cases, training, requested, control=True))
     return pd.DataFrame(rows, columns=SUMMARY)
+
+
+def _rows(method: str, subjects: int, values: Mapping[str, float]) -> list[dict[str, Any]]:
+    shared = {"trainings": 1, "dropped": 0, "noise": "", **_NO_SPREAD}
+    return [
+        {"method": method, "metric": column, "n": subjects, "mean": value, **shared}
+        for column, value in values.items()
+    ]
 
 
 def _figures(results: Mapping[str, CaseResult]) -> dict[str, Any]:

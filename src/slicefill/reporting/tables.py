@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from slicefill.metrics import find_metric, metric_label
+from slicefill.metrics import REAL, find_metric, metric_label
 from slicefill.metrics.intervals import SUBJECTS, SUBJECTS_AND_TRAININGS
 from slicefill.metrics.statistics import LEAST_TESTED, merit
 from slicefill.reporting.report import ReportTable
@@ -42,16 +42,17 @@ def summary_table(summary: pd.DataFrame, metrics: Sequence[str], caption: str) -
     if unknown:
         msg = f"summary_table: no metric {', '.join(sorted(unknown))} in the summary"
         raise ValueError(msg)
-    methods = list(summary["method"].unique())
+    methods = list(summary.loc[summary["metric"].isin(metrics), "method"].unique())
     cells: dict[str, list[str]] = {"method": [name.replace("_", " ") for name in methods]}
     ranks = {}
     for metric in metrics:
-        rows = summary[summary["metric"] == metric].set_index("method").loc[methods]
+        rows = summary[summary["metric"] == metric].set_index("method").reindex(methods)
         label = metric_label(metric)
         cells[label] = [
             mean_sd(mean, sd) for mean, sd in zip(rows["mean"], rows["sd"], strict=True)
         ]
-        ranks[label] = merit(metric, rows["mean"]).rank(ascending=False, method="min").tolist()
+        ranked = merit(metric, rows["mean"].where(rows.index != REAL))
+        ranks[label] = ranked.rank(ascending=False, method="min").tolist()
     return ReportTable(caption, pd.DataFrame(cells), _counted(summary, metrics), ranks)
 
 

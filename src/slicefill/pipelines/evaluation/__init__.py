@@ -28,11 +28,12 @@ def _score() -> list[Node]:
         ),
         Node(
             tabulate_scores,
-            inputs=["evaluated_cases", "imputed_cases", "splits"],
+            inputs=["evaluated_cases", "imputed_cases", "splits", "params:evaluation"],
             outputs=[
                 "scores",
                 "unscored",
                 "set_scores",
+                "realism_ellipses",
                 "slice_confidence",
                 "risk_coverage",
                 "case_figures",
@@ -78,6 +79,7 @@ def _report() -> list[Node]:
                 "imputed_cases",
                 "scores",
                 "risk_coverage",
+                "realism_ellipses",
                 "models",
                 "params:evaluation",
             ],

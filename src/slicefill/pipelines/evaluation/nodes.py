@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from slicefill import tracking
 from slicefill.datasets.figures import to_png
 from slicefill.fingerprint import code_fingerprint, fingerprint
 from slicefill.params import EvaluationParams, as_plain
-from slicefill.types import Lazy, Models, Promise
+from slicefill.types import Lazy, Models, Promise, read_record
 
 if TYPE_CHECKING:
     from slicefill.metrics.evaluation import CaseResult, ImputedCase
@@ -24,9 +25,11 @@ def evaluate_cases(
 ) -> dict[str, Lazy[Any]]:
     """Promise scores and figures of every case, from one reading of its volumes."""
     items = _by_case(imputed_cases, cases, splits, params.figure_cases)
+    if params.metrics:
+        items |= _learned_from(imputed_cases, cases, splits)
     code = [code_fingerprint(f"slicefill.{package}") for package in ("metrics", "reporting")]
     drawn = [*params.figure_methods, params.label_baseline]
-    rule = [params.body_quantile, params.label_names, drawn, *code]
+    rule = [params.body_quantile, params.label_names, drawn, params.metrics, *code]
     return {
         case: Lazy(partial(_evaluate, case, item, params), fingerprint(_of_case(item), rule))
         for case, item in items.items()
@@ -49,19 +52,29 @@ def _of_case(item: "ImputedCase") -> list[Any]:
     """What a result depends on besides parameters."""
     imputed = {method: promise.fingerprint for method, promise in item.imputed.items()}
     truth = item.truth.fingerprint if item.truth else None
-    return [imputed, truth, item.scored, item.drawn]
+    return [imputed, truth, item.scored, item.drawn, item.learned_from]
 
 
 def tabulate_scores(
     evaluated_cases: dict[str, Lazy[Any]],
     imputed_cases: dict[str, Promise],
     splits: pd.DataFrame,
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, bytes]]:
+    params: EvaluationParams,
+) -> tuple[
+    pd.DataFrame,
+    pd.DataFrame,
+    pd.DataFrame,
+    pd.DataFrame,
+    pd.DataFrame,
+    pd.DataFrame,
+    dict[str, bytes],
+]:
     """Lay out what the evaluation of all cases found.
 
     Returns:
         Scores of test cases, a row per imputed case; the imputed cases that could not be scored
-        (`case`, `reason`); metrics of all cases of a method together; all synthetic slices, as
+        (`case`, `reason`); metrics of all cases of a method together; where their slices lie
+        among real ones, as `metrics.realism.ellipses`; all synthetic slices, as
         `metrics.confidence.slice_confidence`; the risk-coverage curves of test cases, as
         `metrics.risk.risk_curves`; views of the first cases.
 
@@ -71,7 +84,7 @@ def tabulate_scores(
     from slicefill.reporting.evaluation_tables import tabulate_results
 
     results = {case: promise.make() for case, promise in evaluated_cases.items()}
-    return tabulate_results(results, list(imputed_cases), splits)
+    return tabulate_results(results, list(imputed_cases), splits, params.metrics)
 
 
 def _by_case(
@@ -93,6 +106,26 @@ def _by_case(
         case: ImputedCase(own, cases.get(case), case in tested, case in drawn)
         for case, own in methods.items()
         if case in known
+    }
+
+
+def _learned_from(
+    imputed_cases: Mapping[str, Promise], cases: Mapping[str, Promise], splits: pd.DataFrame
+) -> dict[str, "ImputedCase"]:
+    """Cases of training that no method imputed, for the metrics that look for copied slices."""
+    from slicefill.geometry import world_axis
+    from slicefill.metrics.evaluation import ImputedCase
+
+    imputed = {name.rpartition("/")[2] for name in imputed_cases}
+    first = next((read_record(one) for one in imputed_cases.values()), None)
+    if first is None or "affine" not in first["source"]:
+        return {}
+    across = world_axis(np.asarray(first["source"]["affine"]), first["axis"])
+    seen = [case for case in splits.query("split != 'test'")["case"] if case in cases]
+    return {
+        case: ImputedCase({}, cases[case], scored=False, drawn=False, learned_from=across)
+        for case in seen
+        if case not in imputed
     }
 
 
@@ -135,12 +168,14 @@ def draw_figures(
     imputed_cases: dict[str, Promise],
     scores: pd.DataFrame,
     risk_coverage: pd.DataFrame,
+    realism_ellipses: pd.DataFrame,
     models: Models,
     params: EvaluationParams,
 ) -> dict[str, Any]:
-    """Plots of scores and confidence, loss curves and attention maps."""
+    """Plots of scores, confidence and realism, loss curves and attention maps."""
     from slicefill.reporting.evaluation_figures import (
         draw_confidence,
+        draw_realism,
         draw_scores,
         draw_training,
     )
@@ -149,6 +184,7 @@ def draw_figures(
     return {
         **draw_scores(scores, params.plotted),
         **draw_confidence(risk_coverage),
+        **draw_realism(realism_ellipses),
         **draw_training(trained, imputed_cases),
     }
 

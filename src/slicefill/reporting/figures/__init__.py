@@ -1,6 +1,8 @@
 """Figures of a run: views of volumes and labels, training curves, attention, score plots."""
 
+from slicefill.reporting.figures.audit import audit_plot
 from slicefill.reporting.figures.curves import loss_curves, segmentation_curves
+from slicefill.reporting.figures.ellipses import realism_ellipses
 from slicefill.reporting.figures.imputation_views import (
     as_slabs,
     grid_spec,
@@ -19,6 +21,7 @@ __all__ = [
     "ViewSpec",
     "as_slabs",
     "attention_maps",
+    "audit_plot",
     "first_channel",
     "grid_spec",
     "imputation_views",
@@ -28,6 +31,7 @@ __all__ = [
     "metric_plots",
     "overlays",
     "paired_plots",
+    "realism_ellipses",
     "risk_coverage",
     "segmentation_curves",
     "slice_origin",

@@ -1,0 +1,57 @@
+"""Does a network say the same of imputed slices as of real ones? Dice between both predictions.
+
+Prediction agreement of Saparov et al. (2021). It rewards consistency, not correctness: read it
+beside Dice.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from slicefill.metrics.overlap import dice
+from slicefill.params import ORACLE
+from slicefill.params.base import Params as BaseParams
+from slicefill.types import Case, Lazy, Prediction
+
+COLUMNS = ["network", "case", "label", "agreement"]
+
+
+class Params(BaseParams):
+    """What is compared with."""
+
+    reference: str = Field(ORACLE, description="method whose predictions are those of real slices")
+
+
+def audit(
+    cases: Mapping[str, Lazy[Case]],
+    predictions: Mapping[str, Mapping[str, Lazy[Prediction]]],
+    params: Params,
+) -> pd.DataFrame:
+    """Compare predictions on imputed volumes with those on the true ones (`AuditFile`).
+
+    Returns:
+        `network`, `case`, `label` (id) and `agreement`: Dice on the slices that both have; nan
+        where neither shows the label. None of a network without a reference of its engine and seed.
+    """
+    rows = []
+    for network, of_cases in predictions.items():
+        method, _, engine = network.partition("/")
+        reference = predictions.get(f"{params.reference}/{engine}", {})
+        for name in [] if method == params.reference else of_cases:
+            if name not in cases or name not in reference:
+                continue
+            rows += _compare(network, name, of_cases[name].make(), reference[name].make())
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"agreement": np.float64})
+
+
+def _compare(
+    network: str, case: str, found: Prediction, reference: Prediction
+) -> list[tuple[str, str, int, float]]:
+    """A row per label, on the box that both volumes have: an oracle may end later."""
+    shapes = zip(found.label.stored.shape, reference.label.stored.shape, strict=True)
+    box = tuple(slice(min(pair)) for pair in shapes)
+    one, other = found.label.stored[box], reference.label.stored[box]
+    ids = sorted(int(each) for each in found.record["label_names"] if int(each))
+    return [(network, case, each, dice(one == each, other == each)) for each in ids]

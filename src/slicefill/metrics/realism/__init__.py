@@ -1,0 +1,132 @@
+"""Realism: do synthetic slices look like real ones, in the acquired plane and in reformatted ones?
+
+Tronchin et al. (2021), with one reference encoder for all methods, few features, and the same
+computation of real slices beside it. All of it is on request and compares a whole set.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+
+from slicefill.metrics import DescribedSet, Metric
+from slicefill.metrics.realism.copies import nearest_correlation, nearest_similarity
+from slicefill.metrics.realism.distances import balanced_accuracy, frechet, mahalanobis, mmd
+from slicefill.metrics.realism.encoder import encode, fit_encoder
+from slicefill.metrics.realism.windows import (
+    VIEWS,
+    Windows,
+    describe_windows,
+    gather,
+    real_in_place,
+)
+from slicefill.types import Array
+
+_UNUSUAL = 0.99
+_NAN = float("nan")
+Measure = Callable[[DescribedSet, str], float]
+Told = tuple[str, Measure, str, Literal["lower", "nearer"], float]
+"""Name, measure, label, which is better, ideal."""
+
+
+def c2st(described: DescribedSet, view: str) -> float:
+    """Balanced accuracy of telling synthetic from real windows, of subjects not seen; best 0.5."""
+    made, real, _ = gather(described, view)
+    if min(len(made), len(real)) < 2:
+        return _NAN
+    return balanced_accuracy(encode(made), encode(real), made.subjects, real.subjects)
+
+
+def encoded_distance(described: DescribedSet, view: str, distance: Callable[..., float]) -> float:
+    """Distance of synthetic from real windows among at most 16 features."""
+    made, real, seen = gather(described, view)
+    fitted_on = seen if len(seen) > 1 else real
+    if min(len(made), len(real)) < 2:
+        return _NAN
+    encoder = fit_encoder(fitted_on)
+    return distance(encoder(made), encoder(real))
+
+
+def similarity(described: DescribedSet, view: str, of: str) -> float:
+    """Mean of the greatest MS-SSIM with another subject: S_S, S_R or R_R (`of`)."""
+    return _mean(_maxima(described, view, of))
+
+
+def unusual_share(described: DescribedSet, view: str, of: str) -> float:
+    """Share of synthetic windows whose greatest MS-SSIM exceeds 99 % of those among real ones.
+
+    S_S: collapse, the same slice for several subjects. S_R: memorisation, a copied slice.
+    """
+    baseline, found = _maxima(described, view, "R_R"), _maxima(described, view, of)
+    if not np.isfinite(baseline).any() or not np.isfinite(found).any():
+        return _NAN
+    limit = np.nanquantile(baseline, _UNUSUAL)
+    return float((found[np.isfinite(found)] > limit).mean())
+
+
+def correlation(described: DescribedSet, view: str) -> float:
+    """Mean of the greatest normalised cross-correlation with real slices of other subjects."""
+    made, real, seen = gather(described, view)
+    return _mean(nearest_correlation(made, _known(real, seen)))
+
+
+def _maxima(described: DescribedSet, view: str, of: str) -> Array:
+    made, real, seen = gather(described, view)
+    pairs = {"S_S": (made, made), "S_R": (made, _known(real, seen)), "R_R": (real, real)}
+    return nearest_similarity(*pairs[of])
+
+
+def _known(real: Windows, seen: Windows) -> Windows:
+    """Real windows that a method may have copied."""
+    return seen if len(seen) else real
+
+
+def _mean(values: Array) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else _NAN
+
+
+def _metric(view: str, told: Told) -> Metric:
+    name, measure, label, better, ideal = told
+    return Metric(
+        f"{name}_{view}",
+        lambda described: measure(described, view),
+        label=f"{label}, {view.replace('_', ' ')}",
+        of=("images",),
+        better=better,
+        ideal=ideal,
+        regions=("",),
+        per="set",
+        describe=describe_windows,
+        by_subject=True,
+        control=real_in_place,
+        on_request=True,
+    )
+
+
+def _distance(distance: Callable[..., float]) -> Measure:
+    return lambda described, view: encoded_distance(described, view, distance)
+
+
+def _of(measure: Callable[[DescribedSet, str, str], float], of: str) -> Measure:
+    return lambda described, view: measure(described, view, of)
+
+
+_OF_VIEWS: tuple[Told, ...] = (
+    ("c2st", c2st, "C2ST accuracy", "nearer", 0.5),
+    ("mahalanobis", _distance(mahalanobis), "Mahalanobis²", "lower", 0),
+    ("collapse", _of(unusual_share, "S_S"), "collapse", "lower", 0),
+    ("memorisation", _of(unusual_share, "S_R"), "memorisation", "lower", 0),
+    ("similarity_s_s", _of(similarity, "S_S"), "S_S", "lower", 0),
+    ("similarity_s_r", _of(similarity, "S_R"), "S_R", "lower", 0),
+    ("similarity_r_r", _of(similarity, "R_R"), "R_R", "lower", 0),
+    ("correlation", correlation, "cross-correlation", "lower", 0),
+)
+_OF_PLANES: tuple[Told, ...] = (
+    ("frechet", _distance(frechet), "Fréchet²", "lower", 0),
+    ("mmd", _distance(mmd), "MMD²", "lower", 0),
+)
+METRICS = (
+    *(_metric(view, told) for view in ("in_plane", "reformatted") for told in _OF_VIEWS),
+    *(_metric(view, told) for view in VIEWS for told in _OF_PLANES),
+)

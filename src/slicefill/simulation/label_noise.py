@@ -1,0 +1,140 @@
+"""Damage to labels: warp, shift and crop, in two or three dimensions, and exchange among cases.
+
+Vorontsov and Kadoury (2021): what an error of labels costs a network depends on whether it is
+consistent. A warp is unbiased, a shift and a crop of always the same side are biased. Cropping at
+random draws edges as U^(1/2.4): in three dimensions, half of a ball is lost on average.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slicefill.types import Array
+
+Damage = Callable[[Array, Array, float, np.random.Generator], Array]
+_EDGE_POWER = 1 / 2.4
+_CONTROL_POINTS = 3
+
+
+def warp(label: Array, spacing: Array, sigma: float, rng: np.random.Generator) -> Array:
+    """Move a label along a cubic spline of 3 control points per axis; unbiased.
+
+    Args:
+        label: Ids, `(…, H, W)`, two or three axes; each is displaced.
+        spacing: mm, one per axis.
+        sigma: Standard deviation of the displacement of a control point, mm.
+        rng: Source of the displacements.
+    """
+    from scipy.ndimage import map_coordinates
+
+    size = np.array(label.shape)
+    grid = np.indices(label.shape, dtype=np.float64)
+    scale = (_CONTROL_POINTS - 1) / np.maximum(size - 1, 1)
+    inside = grid * scale.reshape(-1, *[1] * label.ndim)
+    moved = []
+    for axis in range(label.ndim):
+        control = rng.normal(0, sigma / spacing[axis], [_CONTROL_POINTS] * label.ndim)
+        moved.append(grid[axis] + map_coordinates(control, inside, order=3, mode="nearest"))
+    warped: Array = map_coordinates(label, moved, order=0, mode="constant", cval=0)
+    return warped
+
+
+def shift(label: Array, spacing: Array, distance: float, rng: np.random.Generator) -> Array:
+    """Move the whole label along its last axis, always the same way; biased.
+
+    Args:
+        label: Ids, two or three axes.
+        spacing: mm, one per axis.
+        distance: mm, rounded to whole voxels.
+        rng: Not used.
+    """
+    del rng
+    by = round(distance / float(spacing[-1]))
+    moved = np.zeros_like(label)
+    if by < label.shape[-1]:
+        moved[..., by:] = label[..., : label.shape[-1] - by]
+    return moved
+
+
+def crop_left(label: Array, spacing: Array, share: float, rng: np.random.Generator) -> Array:
+    """Take the right half of every label away, in a share of the cases; the most biased crop."""
+    del spacing
+    if rng.random() >= share:
+        return label
+    cropped = label.copy()
+    for identity in np.unique(label[label != 0]):
+        mask = label == identity
+        along = np.cumsum(mask.sum(axis=tuple(range(label.ndim - 1))))
+        right = np.arange(label.shape[-1]) > np.searchsorted(along, along[-1] / 2)
+        cropped[mask & right] = 0
+    return cropped
+
+
+def crop_random(label: Array, spacing: Array, share: float, rng: np.random.Generator) -> Array:
+    """Keep what of every label lies in a random box, in a share of the cases: half on average."""
+    del spacing
+    if rng.random() >= share:
+        return label
+    cropped = label.copy()
+    for identity in np.unique(label[label != 0]):
+        mask = label == identity
+        cropped[mask & ~_random_box(mask, rng)] = 0
+    return cropped
+
+
+def exchange(names: Sequence[str], share: float, rng: np.random.Generator) -> dict[str, str]:
+    """Say whose label each case gets: a share of the cases exchange theirs, once and for all.
+
+    Args:
+        names: Of the cases.
+        share: In [0, 1]; rounded to whole cases; of one case nothing is exchanged.
+        rng: Source of the order.
+
+    Example:
+        >>> sorted(exchange(["a", "b", "c"], 1.0, np.random.default_rng(0)).items())
+        [('a', 'b'), ('b', 'c'), ('c', 'a')]
+    """
+    chosen = [str(name) for name in rng.permutation(list(names))[: round(share * len(names))]]
+    whose = dict(zip(chosen, [*chosen[1:], *chosen[:1]], strict=True))
+    return {name: whose.get(name, name) for name in names}
+
+
+def fit_shape(label: Array, shape: Sequence[int]) -> Array:
+    """Crop or pad a label of another case around its middle to a shape."""
+    fitted = label
+    for axis, size in enumerate(shape):
+        missing = max(0, size - fitted.shape[axis])
+        pad = [(0, 0)] * fitted.ndim
+        pad[axis] = (missing // 2, missing - missing // 2)
+        fitted = np.pad(fitted, pad)
+        start = (fitted.shape[axis] - size) // 2
+        fitted = fitted.take(range(start, start + size), axis)
+    return fitted
+
+
+def _random_box(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Draw a box within the bounding box of a mask; edges are U^(1/2.4) of its edges."""
+    inside = np.zeros_like(mask)
+    box = []
+    for axis in range(mask.ndim):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        places = np.flatnonzero(mask.any(axis=others))
+        extent = len(range(places[0], places[-1] + 1))
+        edge = rng.random() ** _EDGE_POWER * extent
+        start = places[0] + rng.random() * (extent - edge)
+        box.append(slice(round(start), round(start + edge)))
+    inside[tuple(box)] = True
+    return inside
+
+
+DAMAGES: Mapping[str, Damage] = {
+    "warp": warp,
+    "shift": shift,
+    "crop_left": crop_left,
+    "crop_random": crop_random,
+}
+"""What is done to one label at a strength: mm, or the share of the cases that are cropped."""
+EXCHANGE: Literal["permute"] = "permute"
+"""The name of `exchange` among them; its strength is the share of the cases."""

@@ -1,0 +1,68 @@
+"""Shape features of labels as a set: real against real below real against linear."""
+
+import numpy as np
+import pytest
+
+from slicefill.metrics import DescribedSet
+from slicefill.metrics.label_features import METRICS, describe_labels
+from slicefill.metrics.overlap import MaskPair
+
+METRIC = METRICS[0]
+
+
+def box(size, offset=0):
+    mask = np.zeros((20, 20, 20), bool)
+    mask[2 : 2 + size, 4:10, 4 + offset : 10 + offset] = True
+    return mask
+
+
+def labels(prediction, truth):
+    judged = np.ones(20, bool)
+    return {
+        name: MaskPair(prediction[n], truth[n], np.array([2.0, 1.0, 1.0]), judged)
+        for n, name in enumerate(("one", "other"))
+    }
+
+
+def test_features_of_a_box():
+    made, real = describe_labels(labels([box(6), box(6, 6)], [box(12), box(12, 6)]))
+    assert real.shape == (2, 7)
+    assert np.exp(real[0, 0]) == pytest.approx(12 * 36 * 2)
+    assert np.exp(real[0, 1]) == pytest.approx(2 * 36 + 4 * 12 * 6 * 2)
+    assert real[0, 3:6] == pytest.approx([0, 0, -3])
+    assert real[0, 6] == pytest.approx(12 * 6 * 2 / (2 * 36 + 4 * 12 * 6 * 2))  # one side of four
+    assert real[0, 2] > made[0, 2] > 1
+    absent, _ = describe_labels(labels([box(0), box(6)], [box(6), box(6, 6)]))
+    assert np.isnan(absent[0]).all()
+
+
+def described(share, cases=24):
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(10, 14, cases)
+    return DescribedSet(
+        {
+            str(n): [
+                describe_labels(
+                    labels(
+                        [box(int(size * share)), box(int(size * share), 6)],
+                        [box(size), box(size, 6)],
+                    )
+                )
+            ]
+            for n, size in enumerate(sizes)
+        }
+    )
+
+
+def test_shrunk_labels_are_told_from_real_ones():
+    shrunk = described(0.75)
+    control = METRIC.control(shrunk)
+    observed = METRIC.compute(shrunk)
+    assert METRIC.compute(control) < observed
+    rows = [one for (one,) in shrunk.cases.values()]
+    rng, chance = np.random.default_rng(1), []
+    for _ in range(99):  # permutation of real and made within every case
+        swapped = [one[rng.permutation(2)] for one in rows]
+        chance.append(METRIC.compute(DescribedSet({str(n): [o] for n, o in enumerate(swapped)})))
+    assert np.mean(np.array(chance) >= observed) < 0.05
+    assert np.isnan(METRIC.compute(described(1.0, 3)))
