@@ -1,7 +1,7 @@
 """Augmentation nodes: which slices segmentation networks see, and with which weight."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -110,7 +110,7 @@ def assemble_scans(
 
 
 def _scan_set(
-    row: dict[str, Any],
+    row: Mapping[Any, Any],
     parts: dict[str, dict[str, ScanPromise]],
     grids: dict[str, Promise],
     subject: dict[str, str],
