@@ -64,7 +64,6 @@ def test_the_rows_of_the_weight_differ_in_nothing_but_the_weight(configuration):
     ("preset", "more", "rows"),
     [
         ("acquired", ",comparison.presets.acquired.subjects=1", 20),
-        ("acquired_quick", ",comparison.presets.acquired_quick.subjects=1", 5),
         ("dense3d", ",scoring.slices=all", 14),
         ("through_plane_weight", "", 8),
     ],

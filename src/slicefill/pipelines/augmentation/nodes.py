@@ -1,7 +1,7 @@
 """Augmentation nodes: which slices segmentation networks see, and with which weight."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -105,12 +105,12 @@ def assemble_scans(
             weights = slices.sort_values("slice")["weight"].tolist()
             parts[split][case] = _promise_scan(acquired_case, imputed, weights, params)
             grids[case] = imputed or acquired_case
-        sets[str(method)] = _scan_set(own.iloc[0].to_dict(), parts, grids, subject)
+        sets[str(method)] = _scan_set({str(name): own[name].iloc[0] for name in own.columns}, parts, grids, subject)
     return sets
 
 
 def _scan_set(
-    row: dict[str, Any],
+    row: Mapping[Any, Any],
     parts: dict[str, dict[str, ScanPromise]],
     grids: dict[str, Promise],
     subject: dict[str, str],
