@@ -100,3 +100,11 @@ def own_scans() -> IngestionParams:
             file=None, train=1.0, validation=0.0, test=0.0, folds=2, stratify=False, seed=0
         ),
     )
+
+
+@cache
+def sparsely_labelled() -> IngestionParams:
+    """Return how scans are read of which only some slices are labelled: as `own_scans`."""
+    own = own_scans()
+    labels = own.labels.model_copy(update={"need": "required", "sparse": "background"})
+    return own.model_copy(update={"labels": labels})
