@@ -37,9 +37,8 @@ SETS = {"brain_t1": 3, "hippocampus": 5}
 """Subjects of each set on which constants were chosen: the first of the development half."""
 ABLATIONS = {
     "outlines": {"followed": [0.0], "likeness": [0.0]},
-    "motion": {"followed": [0.5], "likeness": [0.0]},
-    "motion, by scan": {"likeness": [0.0]},
-    "fixed": {"followed": [0.5], "likeness": [0.8]},
+    "motion": {"likeness": [0.0]},
+    "fixed": {"followed": [0.25], "likeness": [0.8]},
     "propagate": {},
 }
 """Parameters that differ from those of the command."""

@@ -16,7 +16,7 @@ class PropagationParams(Params):
         "auto", description="axis across slices; auto: the one along which slices are blank"
     )
     followed: list[Fraction] = Field(
-        [0.5, 0.25, 0.75],
+        [0.25, 0.5, 0.75],
         min_length=1,
         description="share of the outlines that motion moved; the rest is interpolated by shape. "
         "The annotated slices choose; the first is taken where they cannot",
@@ -41,7 +41,7 @@ class PropagationParams(Params):
         0.6, description="of those slices by the first weights: below it, they cannot choose"
     )
     steepness: Positive = Field(
-        0.8, description="confidence is the logistic function of this times the lead, in pixels"
+        0.5, description="confidence is the logistic function of this times the lead, in pixels"
     )
     suggestions: Count = Field(5, description="slices named as worth annotating next, at most")
     label_ends: EndParams = EndParams()

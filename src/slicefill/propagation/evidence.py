@@ -99,7 +99,8 @@ def gather(
     return found
 
 
-class _Place(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Place:
     """A slice between two, and where its pixels lie in both."""
 
     index: int

@@ -79,7 +79,8 @@ def untouched(before: Case, after: Case) -> bool:
         return False
     axis, slices = after.record["axis"], after.record["slices"]
     kept = [one["index"] for one in slices if "between" not in one]
-    given, found = (slices_first(each.label.stored, axis)[kept] for each in (before, after))
+    volumes = before.label, after.label
+    given, found = (slices_first(each.stored, axis)[kept] for each in volumes)
     return given.dtype == found.dtype and given.tobytes() == found.tobytes()
 
 
