@@ -65,6 +65,7 @@ def impute(
     *,
     method: str | Mapping[str, Any] = "pretrained",
     voxel_spacing: Sequence[float] | None = None,
+    fill_missing: bool = False,
     **params: Any,
 ) -> Any:
     """Synthesise the slices between the acquired slices of a scan; acquired ones are untouched.
@@ -77,6 +78,7 @@ def impute(
         method: `pretrained`, the shipped weights; a rule such as `linear`; the path of a
             checkpoint; or an entry as in `methods` of `conf/`.
         voxel_spacing: Of an array: the pitch of its voxels along its axes, mm.
+        fill_missing: Whether slices that a DICOM series lacks are imputed; else it is refused.
         params: `spacing`, mm between slices wanted; or `count`, synthetic slices per interval;
             without both, as many as come nearest to cubic voxels. `exact=True`: exactly `spacing`,
             where acquired slices stay only if they fall on the grid. `axis` across the slices: S,
@@ -102,7 +104,8 @@ def impute(
         ((16, 16, 17), 'int16', True)
     """
     rule = imputation_params(**params)
-    case, kind = open_scan(scan, label, voxel_spacing)
+    reading = own_scans("impute" if fill_missing else "refuse")
+    case, kind = open_scan(scan, label, voxel_spacing, reading)
     imputed = impute_case(case, load_named(method, rule), rule)
     return imputed if kind is None else kind.pack(imputed)
 
@@ -256,7 +259,7 @@ def verify(imputed: Any, source: Any, *, voxel_spacing: Sequence[float] | None =
     from slicefill.batch.pairs import read_files
     from slicefill.imputation.verification import verify_imputed_case, with_grid
 
-    original = open_scan(source, None, voxel_spacing)[0]
+    original = open_scan(source, None, voxel_spacing, own_scans("impute"))[0]
     on_disk = isinstance(imputed, str | Path)
     output = read_files(Path(imputed)) if on_disk else open_scan(imputed)[0]
     if record := getattr(imputed, "record", None):  # of what `impute` returned
