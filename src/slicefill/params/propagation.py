@@ -40,6 +40,9 @@ class PropagationParams(Params):
     least_dice: Fraction = Field(
         0.6, description="of those slices by the first weights: below it, they cannot choose"
     )
+    least_gain: Fraction = Field(
+        0.02, description="of their Dice over that of the first weights: below it, those stay"
+    )
     steepness: Positive = Field(
         0.5, description="confidence is the logistic function of this times the lead, in pixels"
     )

@@ -37,8 +37,8 @@ class Choice:
 def choose_weights(scan: AnnotatedScan, params: PropagationParams) -> Choice:
     """Predict annotated slices from the annotated slices around them, and take what does best.
 
-    Where they are predicted badly, they are too far apart to say what slices between need: the
-    first weights are taken.
+    Where they are predicted badly, they are too far apart to say what slices between need; where
+    little is gained, it is chance: the first weights are taken.
     """
     candidates = [
         Weights(followed, likeness, params.matched)
@@ -53,7 +53,9 @@ def choose_weights(scan: AnnotatedScan, params: PropagationParams) -> Choice:
     if not evidence:
         return Choice(candidates[0])
     scores = [_dice(scan.label, evidence, weights) for weights in candidates]
-    best = int(np.argmax(scores)) if scores[0] >= params.least_dice else 0
+    best = int(np.argmax(scores))
+    if scores[0] < params.least_dice or scores[best] - scores[0] < params.least_gain:
+        best = 0
     return Choice(candidates[best], tuple(evidence), scores[best])
 
 
