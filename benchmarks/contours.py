@@ -1,4 +1,4 @@
-"""itk-morphologicalcontourinterpolation in a process of its own: beside PyTorch, ITK breaks."""
+"""itk-morphologicalcontourinterpolation in a process of its own: ITK beside PyTorch breaks at exit."""
 
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
