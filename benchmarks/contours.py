@@ -1,4 +1,4 @@
-"""itk-morphologicalcontourinterpolation in a process of its own: ITK beside PyTorch breaks at exit."""
+"""itk-morphologicalcontourinterpolation, apart: beside PyTorch, ITK may crash at exit."""
 
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache

@@ -60,11 +60,15 @@ def test_absent_slices_are_read_as_zeros_at_their_places(series, whole, read):
 
 
 def test_the_refusal_names_the_remedy_only_where_it_works(series, read, slice_of, write_series):
-    with pytest.raises(BadCase, match="add the missing slices, or have them imputed: --fill-miss"):
+    with pytest.raises(
+        BadCase, match="add the missing slices, or have them imputed: --fill-missing"
+    ):
         read(series)
     twice = write_series(series.parent / "twice", [slice_of(k) for k in (0, 1, 1, 2)])
     for way in ("refuse", "impute"):
-        with pytest.raises(BadCase, match=r"remove those that lie at one position$"):
+        with pytest.raises(
+            BadCase, match=r"at one position; remove the one of them that does not belong there"
+        ):
             read(twice, missing_slices=way)
 
 

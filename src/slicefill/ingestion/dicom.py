@@ -43,9 +43,7 @@ def series_files(folder: Path) -> tuple[Path, ...]:
     return case.image if isinstance(case.image, tuple) else (case.image,)
 
 
-def read_series(
-    files: Sequence[Path], params: IngestionParams
-) -> tuple[Volume, NDArray[np.int_]]:
+def read_series(files: Sequence[Path], params: IngestionParams) -> tuple[Volume, NDArray[np.int_]]:
     """Read a series; slices in the order of their positions, whatever the files are called.
 
     The slice step comes from ImagePositionPatient (C.7.6.2.1.1): SliceThickness and
