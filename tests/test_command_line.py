@@ -341,7 +341,9 @@ def test_wrong_usage_of_impute_says_why(scans, capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["impute", "info", "verify", "evaluate", "segment"])
+@pytest.mark.parametrize(
+    "command", ["impute", "info", "verify", "evaluate", "segment", "propagate"]
+)
 def test_help_of_every_command_needs_no_heavy_package(command):
     code = (
         "import sys; from slicefill.command_line import main\n"

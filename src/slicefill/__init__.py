@@ -9,11 +9,12 @@ if TYPE_CHECKING:
     from slicefill.api import evaluate as evaluate
     from slicefill.api import fuse as fuse
     from slicefill.api import impute as impute
+    from slicefill.api import propagate as propagate
     from slicefill.api import read as read
     from slicefill.api import verify as verify
     from slicefill.api import write as write
 
-_PUBLIC = ("evaluate", "fuse", "impute", "read", "verify", "write")
+_PUBLIC = ("evaluate", "fuse", "impute", "propagate", "read", "verify", "write")
 _START = {
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait sleep; those that spin starve busy machines
     "DO_NOT_TRACK": "true",  # no library reports usage: Kedro and kedro-viz take any value,

@@ -18,12 +18,12 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from slicefill.imputation.impute import impute_case, load_named
-from slicefill.ingestion.reading import checked_case, read_raw_case
-from slicefill.io.exchange import Kind, kind_of, to_volume
+from slicefill.io.exchange import to_volume
+from slicefill.opening import open_scan, read_one
 from slicefill.params import ImputationParams
 from slicefill.params.base import AxisName, explain
-from slicefill.params.ingestion import own_scans
-from slicefill.types import Case, Volume
+from slicefill.params.ingestion import own_scans, sparsely_labelled
+from slicefill.types import Case
 
 
 def read(image: str | Path, label: str | Path | None = None) -> Case:
@@ -41,18 +41,7 @@ def read(image: str | Path, label: str | Path | None = None) -> Case:
         FileNotFoundError: If there is no scan.
         ValueError: If there are several.
     """
-    from slicefill.batch.find import find_scans
-
-    with find_scans(Path(image), None if label is None else Path(label)) as found:
-        for error in found.refused:
-            raise error
-        if len(found.cases) != 1:
-            names = ", ".join(case.id for case in found.cases[:5])
-            msg = (
-                f"{image}: expected one scan, found {len(found.cases)} ({names}); name one of them"
-            )
-            raise ValueError(msg)
-        return read_raw_case(found.cases[0], own_scans())
+    return read_one(image, label, own_scans())
 
 
 def write(scan: Any, path: str | Path) -> None:
@@ -76,6 +65,7 @@ def impute(
     *,
     method: str | Mapping[str, Any] = "pretrained",
     voxel_spacing: Sequence[float] | None = None,
+    fill_missing: bool = False,
     **params: Any,
 ) -> Any:
     """Synthesise the slices between the acquired slices of a scan; acquired ones are untouched.
@@ -88,6 +78,7 @@ def impute(
         method: `pretrained`, the shipped weights; a rule such as `linear`; the path of a
             checkpoint; or an entry as in `methods` of `conf/`.
         voxel_spacing: Of an array: the pitch of its voxels along its axes, mm.
+        fill_missing: Whether slices that a DICOM series lacks are imputed; else it is refused.
         params: `spacing`, mm between slices wanted; or `count`, synthetic slices per interval;
             without both, as many as come nearest to cubic voxels. `exact=True`: exactly `spacing`,
             where acquired slices stay only if they fall on the grid. `axis` across the slices: S,
@@ -113,9 +104,55 @@ def impute(
         ((16, 16, 17), 'int16', True)
     """
     rule = imputation_params(**params)
-    case, kind = _open(scan, label, voxel_spacing)
+    reading = own_scans("impute" if fill_missing else "refuse")
+    case, kind = open_scan(scan, label, voxel_spacing, reading)
     imputed = impute_case(case, load_named(method, rule), rule)
     return imputed if kind is None else kind.pack(imputed)
+
+
+def propagate(
+    scan: Any,
+    label: Any = None,
+    *,
+    annotated: Sequence[int] | None = None,
+    every: int | None = None,
+    axis: AxisName = "auto",
+    voxel_spacing: Sequence[float] | None = None,
+) -> Any:
+    """Fill the labels between annotated slices of a complete scan; those slices are untouched.
+
+    Args:
+        scan: As for `impute`, complete.
+        label: Its label map on the same grid, annotated on some slices.
+        annotated: Indices of the annotated slices, counted from 0; blank ones among them say where
+            a label has ended.
+        every: Slices 0, n, 2n, … are annotated. Without both, those are that show a label.
+        axis: Across slices: S, A, L, or auto, the one along which slices are blank.
+        voxel_spacing: Of an array, mm.
+
+    Returns:
+        The filled label map, of the kind of the scan, with the attributes `mask` (1 in propagated
+        slices), `confidence` ([0, 1], annotated slices 1) and `record`, which has the confidence of
+        every slice and those worth annotating next (`annotate_next`). Of a `Case`, as
+        `slicefill.propagation.propagate.propagate_case`.
+
+    Raises:
+        BadCase: If image and label do not fit, fewer than two slices are annotated, or none is left
+            to fill; says what to do.
+        ValueError: If both `annotated` and `every` are given.
+    """
+    from slicefill.params.propagation import PropagationParams
+    from slicefill.propagation.propagate import propagate_case
+
+    if annotated is not None and every is not None:
+        msg = f"annotated, every: expected one of them, got {list(annotated)} and {every}"
+        raise ValueError(msg)
+    case, kind = open_scan(scan, label, voxel_spacing, sparsely_labelled())
+    params = PropagationParams(through_plane=axis)
+    filled = propagate_case(case, params, annotated=annotated, every=every)
+    if kind is None or filled.label is None:
+        return filled
+    return kind.pack(replace(filled, image=filled.label, label=None))
 
 
 def fuse(
@@ -164,7 +201,7 @@ def fuse(
     if len(named) != len(scans) or not scans:
         msg = f"labels: expected one or None for each of {len(scans)} views, got {len(named)}"
         raise ValueError(msg)
-    opened = [_open(scan, label, None) for scan, label in zip(scans, named, strict=True)]
+    opened = [open_scan(scan, label) for scan, label in zip(scans, named, strict=True)]
     views = {
         _view_name(scan, n): each[0]
         for n, (scan, each) in enumerate(zip(scans, opened, strict=True), 1)
@@ -222,9 +259,9 @@ def verify(imputed: Any, source: Any, *, voxel_spacing: Sequence[float] | None =
     from slicefill.batch.pairs import read_files
     from slicefill.imputation.verification import verify_imputed_case, with_grid
 
-    original = _open(source, None, voxel_spacing)[0]
+    original = open_scan(source, None, voxel_spacing, own_scans("impute"))[0]
     on_disk = isinstance(imputed, str | Path)
-    output = read_files(Path(imputed)) if on_disk else _open(imputed, None, None)[0]
+    output = read_files(Path(imputed)) if on_disk else open_scan(imputed)[0]
     if record := getattr(imputed, "record", None):  # of what `impute` returned
         output = replace(output, record=record)
     if output.label is None or original.label is None:
@@ -257,26 +294,5 @@ def evaluate(
     """
     from slicefill.metrics.matching import score_against_truth
 
-    case, dense = _open(imputed, None, None)[0], _open(truth, None, voxel_spacing)[0]
+    case, dense = open_scan(imputed)[0], open_scan(truth, None, voxel_spacing)[0]
     return score_against_truth(case, dense, label_names)
-
-
-def _open(scan: Any, label: Any, voxel_spacing: Sequence[float] | None) -> tuple[Case, Kind | None]:
-    """Return a scan of any kind as a case, and the kind that the result is packed as."""
-    if isinstance(scan, Case):
-        if label is not None:
-            msg = f"label: expected none beside a Case, which holds its own, got {label!r}"
-            raise ValueError(msg)
-        return scan, None
-    kind = kind_of(scan)
-    if isinstance(scan, str | Path):
-        if voxel_spacing is not None or not isinstance(label, str | Path | None):
-            msg = "a scan from a file: expected its label from a file, too, and no voxel_spacing"
-            raise ValueError(msg)
-        return read(scan, label), kind
-    label = getattr(scan, "label", None) if label is None else label  # of what `impute` returned
-    if isinstance(label, str | Path):
-        labels: Volume | None = read(label).image
-    else:
-        labels = None if label is None else to_volume(label, voxel_spacing)
-    return checked_case(to_volume(scan, voxel_spacing), labels, own_scans()), kind

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import nibabel as nib
 import numpy as np
@@ -97,6 +97,17 @@ class Case:
     label: Volume | None = None
     maps: Mapping[str, Volume] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
+
+    ACROSS: ClassVar[int] = 2
+    """Array axis across the slices of a DICOM series."""
+
+    @property
+    def absent(self) -> tuple[int, ...]:
+        """Slices of a DICOM series that no file holds, by index along the last of three axes.
+
+        What the volumes hold there was not acquired.
+        """
+        return tuple(self.record.get("absent_slices", ()))
 
 
 @dataclass(frozen=True, eq=False)

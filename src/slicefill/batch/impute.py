@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -39,11 +39,13 @@ class Order:
         load: Prepares the method; picklable.
         params: Slices per interval, axis, device.
         overwrite: Whether outputs that were made otherwise are replaced.
+        fill_missing: Whether slices that a DICOM series lacks are imputed; else it is refused.
     """
 
     load: "Callable[[ImputationParams], Imputer]"
     params: ImputationParams
     overwrite: bool = False
+    fill_missing: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,8 @@ def _make(
         settled, stale = find_made(task, own, known, overwrite=order.overwrite)
         if settled is not None and settled.status == "kept":
             return _Made(task, None, settled)
-        case = read_scan(task.raw, order.params)  # a damaged scan is refused for that
+        # a damaged scan is refused for that
+        case = read_scan(task.raw, order.params, fill_missing=order.fill_missing)
         if settled is not None:
             return _Made(task, None, settled)
     except OneSlice:
@@ -175,17 +178,18 @@ def impute_scan(
 ) -> tuple[Case | None, Row]:
     """Impute one case; None where there is nothing to impute."""
     from slicefill.geometry import through_plane_axis
+    from slicefill.imputation.absent import across_series
     from slicefill.imputation.grids import why_dense
-    from slicefill.imputation.orthogonal import SHEARED, is_refused_by_itk
 
-    axis = through_plane_axis(case.image.affine, params.through_plane)
+    across = across_series(case) if case.absent else params.through_plane
+    axis = through_plane_axis(case.image.affine, across)
     described = replace(
         row,
         method=imputer.name,
         spacing_in=_times(case.image.spacing),
-        slices_in=case.image.stored.shape[axis],
+        slices_in=case.image.stored.shape[axis] - len(case.absent),
     )
-    if reason := why_dense(case.image, params):
+    if not case.absent and (reason := why_dense(case.image, params)):
         return None, replace(described, status="dense already", output="", reason=reason)
     made = impute_named(row.case, case, imputer, params)
     believed = [each["confidence"] for each in made.record["slices"] if "confidence" in each]
@@ -196,8 +200,20 @@ def impute_scan(
         spacing_out=_times(made.image.spacing),
         slices_out=made.image.stored.shape[axis],
         confidence=f"{np.mean(means):.3f}" if means else "",
-        reason=SHEARED if is_refused_by_itk(made.image) else "",
+        reason="; ".join(_to_mind(case, made)),
     )
+
+
+def _to_mind(case: Case, made: Case) -> Iterator[str]:
+    """Say what is odd about an imputed scan."""
+    from slicefill.imputation.orthogonal import SHEARED, is_refused_by_itk
+
+    if is_refused_by_itk(made.image):
+        yield SHEARED
+    if case.absent:
+        depth = case.image.stored.shape[case.ACROSS]
+        listed = ", ".join(map(str, case.absent))
+        yield f"of {depth} slices, {len(case.absent)} are absent and imputed (from 0: {listed})"
 
 
 def _write(table: Path | None, name: str, made: _Made) -> Row:

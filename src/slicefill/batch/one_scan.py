@@ -39,8 +39,13 @@ def rule_fingerprint(imputer: "Imputer", params: ImputationParams) -> str:
     return fingerprint(imputer.fingerprint, params.decisive)
 
 
-def read_scan(raw: RawCase, params: ImputationParams) -> Case:
+def read_scan(raw: RawCase, params: ImputationParams, *, fill_missing: bool = False) -> Case:
     """Read a scan that is to be imputed.
+
+    Args:
+        raw: The scan.
+        params: How it is imputed.
+        fill_missing: Whether slices that its series lacks are imputed; else it is refused.
 
     Raises:
         BadCase: If it is damaged or odd, shows nothing, or would become too large; says what to do.
@@ -51,7 +56,7 @@ def read_scan(raw: RawCase, params: ImputationParams) -> Case:
     from slicefill.ingestion.reading import read_raw_case
     from slicefill.params.ingestion import own_scans
 
-    case = read_raw_case(raw, own_scans())
+    case = read_raw_case(raw, own_scans("impute" if fill_missing else "refuse"))
     with about(raw.id, raw.place):
         check_varies(case.image)
         refuse_too_much(case, params)

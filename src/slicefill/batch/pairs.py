@@ -193,4 +193,5 @@ def _read_scan(raw: RawCase, labelled: bool) -> Case:
     from slicefill.ingestion.reading import read_raw_case
     from slicefill.params.ingestion import own_scans
 
-    return read_raw_case(raw if labelled else replace(raw, label=None), own_scans())
+    # A series that lacks slices was imputed on request; the others are read alike.
+    return read_raw_case(raw if labelled else replace(raw, label=None), own_scans("impute"))

@@ -40,7 +40,7 @@ def _rehearse(task: Task, imputer: Imputer, order: Order, say: Callable[[str], N
 
     row = Row(task.raw.id, "refused", *task.inputs)
     try:
-        case = read_scan(task.raw, order.params)
+        case = read_scan(task.raw, order.params, fill_missing=order.fill_missing)
         axis = through_plane_axis(case.image.affine, order.params.through_plane)
         few = Case(_middle(case.image, axis), case.label and _middle(case.label, axis))
         began = time.monotonic()

@@ -8,6 +8,7 @@ from slicefill.command_line.evaluate import add_evaluate
 from slicefill.command_line.fuse import add_fuse
 from slicefill.command_line.impute import add_impute
 from slicefill.command_line.info import add_info
+from slicefill.command_line.propagate import add_propagate
 from slicefill.command_line.segment import add_segment
 from slicefill.command_line.tune_worker import add_tune_worker
 from slicefill.command_line.verify import add_verify
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         add_verify,
         add_evaluate,
         add_fuse,
+        add_propagate,
         add_segment,
         add_tune_worker,
     ):

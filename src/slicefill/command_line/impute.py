@@ -43,6 +43,7 @@ examples:
   slicefill impute brain.nii.gz
   slicefill impute brain.nii.gz brain_1mm.nii.gz --spacing 1.0 --label brain_seg.nii.gz
   slicefill impute scans/ --spacing 1.0 --exact   # 1 mm, no matter where acquired slices lie
+  slicefill impute dicom_folder/ --fill-missing   # a series that lacks slices
   slicefill impute dicom_folder/ out/ --mask --confidence --record
   slicefill impute scans/ --jobs 4 --method cubic
   slicefill impute scans/ --dry-run
@@ -77,6 +78,13 @@ def add_impute(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     impute.add_argument("--mask", action="store_true", help="write which slices are synthetic")
     impute.add_argument("--confidence", action="store_true", help="write the confidence, 0 to 1")
     impute.add_argument("--record", action="store_true", help="write how each slice came about")
+    impute.add_argument(
+        "--fill-missing",
+        action="store_true",
+        help="impute slices that a DICOM series lacks, or that its uneven steps leave out, at "
+        "their true positions; without it, such a series is refused. The record says which, and "
+        "is written",
+    )
     impute.add_argument("--dicom", action="store_true", help="DICOM in: a derived series, too")
     impute.add_argument("--jobs", type=whole, default=1, metavar="N", help="scans at the same time")
     impute.add_argument("--overwrite", action="store_true", help="replace outputs made otherwise")
@@ -129,7 +137,7 @@ def _plan(arguments: argparse.Namespace, found: "Found") -> "Plan":
         msg = f"{arguments.source}: expected a scan, found none ({told or 'nothing'})"
         raise UsageError(msg)
     # Nothing else says which slices are acquired, or that none is.
-    arguments.record |= arguments.exact or arguments.orthogonal
+    arguments.record |= arguments.exact or arguments.orthogonal or arguments.fill_missing
     further = [name for name in FURTHER if getattr(arguments, name)]
     plan = make_plan(arguments.source, arguments.out, found.cases, further)
     return replace(plan, refused={error.case: error.told for error in found.refused})
@@ -148,7 +156,7 @@ def _order(arguments: argparse.Namespace, plan: "Plan") -> "Order":
         from slicefill.batch.adapt import adapted_loader
 
         load = adapted_loader(plan, rule, arguments.adapt, partial(_say, arguments))
-    return Order(load, rule, arguments.overwrite)
+    return Order(load, rule, arguments.overwrite, arguments.fill_missing)
 
 
 def _work(arguments: argparse.Namespace, plan: "Plan") -> Mapping[str, "Row"]:

@@ -60,13 +60,39 @@ def impute_exactly(
             remedy="average slices before, or ask for a smaller spacing",
         )
     places = exact_places(case.image.stored.shape[axis], target / spacing)
+    made = impute_at(case, impute, params, places=places, spacing=target)
+    return replace(made, record={**made.record, "exact": True, "count": None})
+
+
+def impute_at(
+    case: Case,
+    impute: Callable[[Case, ImputationParams, Placing], Case],
+    params: ImputationParams,
+    *,
+    places: NDArray[np.float64],
+    spacing: float,
+) -> Case:
+    """Impute a case onto slices wherever they lie between its own.
+
+    Args:
+        case: As for `impute_exactly`.
+        impute: As for `impute_exactly`.
+        params: The grid that they ask for is that of `places`.
+        places: Of the slices wanted, in intervals from the first acquired slice; whole numbers are
+            acquired slices.
+        spacing: Of the slices wanted, mm, where that of the case is the one its header says.
+
+    Returns:
+        As `impute_exactly`; its record says neither `exact` nor a right `count`.
+    """
+    axis = through_plane_axis(case.image.affine, params.through_plane)
     grid = _Places(places, case.image.stored.shape[axis])
     counted = {"exact": False, "target_spacing": None, "count": grid.most}
     flipped = Turn.of(case.image.affine, axis).flips[0]
     placing = partial(_AtPlaces, positions=grid.positions, flipped=flipped)
     made = impute(case, params.model_copy(update=counted), placing)
     asked = {name: getattr(params, name) for name in counted}
-    picked = _pick(made, case, grid, axis, target)
+    picked = _pick(made, case, grid, axis, spacing)
     parameters = {**made.record["parameters"], **asked}
     return replace(picked, record={**picked.record, "parameters": parameters})
 
@@ -225,7 +251,7 @@ def _pick(made: Case, case: Case, grid: _Places, axis: int, target: float) -> Ca
         _place({**made.record["slices"][slot], "index": index}, float(place))
         for index, (slot, place) in enumerate(zip(slots, grid.places, strict=True))
     ]
-    record = {**made.record, "exact": True, "count": None, "slice_spacing_mm": target}
+    record = {**made.record, "slice_spacing_mm": target}
     record |= {"slices": slices, "abstained": mean_abstained(slices)}
     return Case(picked(case.image, made.image), label, maps, record)
 

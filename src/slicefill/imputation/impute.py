@@ -12,6 +12,7 @@ import numpy as np
 from slicefill import __version__
 from slicefill.fingerprint import fingerprint, weights_fingerprint
 from slicefill.geometry import through_plane_axis
+from slicefill.imputation.absent import impute_absent
 from slicefill.imputation.background import Background
 from slicefill.imputation.choice import Choice, blend, choose
 from slicefill.imputation.dense_grid import DenseGrid, channels_second, stack_case
@@ -142,7 +143,8 @@ def impute_case(
         imputer: The method.
         params: Through-plane axis, number of slices per interval, and whether acquired slices that
             the method changes are put back. With `exact`, acquired slices stay only where they fall
-            on the grid (`slicefill.imputation.exact_grid`).
+            on the grid (`slicefill.imputation.exact_grid`). What is `absent` of a series is imputed
+            (`slicefill.imputation.absent`).
         rng: For methods that draw samples; seeded by `params.seed` if omitted.
 
     Returns:
@@ -159,6 +161,8 @@ def impute_case(
         BadCase: If the result would have more slices or bytes than `params` allow.
     """
     refuse_too_much(case, params)
+    if case.absent:
+        return impute_absent(case, partial(_impute_intervals, imputer, rng), params)
     if params.orthogonal and (straight := orthogonalise(case, params.through_plane)) is not case:
         made = impute_case(straight, imputer, params.model_copy(update={"orthogonal": False}), rng)
         asked = {**made.record["parameters"], "orthogonal": True}

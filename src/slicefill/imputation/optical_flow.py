@@ -18,8 +18,14 @@ Flow = Callable[[Floats, Floats], Floats]
 `(2, H, W)`, row and column."""
 
 
-def dis_flow(first: Floats, last: Floats) -> Floats:
+def dis_flow(first: Floats, last: Floats, *, finest: int | None = None) -> Floats:
     """Find motion by dense inverse search, on 256 steps of intensity (`Flow`).
+
+    Args:
+        first: In [0, 1], `(H, W)`.
+        last: The same of the other slice.
+        finest: Scale at which the search ends: 0, that of the slices; 1, half of it (OpenCV's
+            choice, which None leaves).
 
     Reference:
         Kroeger et al., Fast optical flow using dense inverse search, ECCV 2016.
@@ -28,7 +34,10 @@ def dis_flow(first: Floats, last: Floats) -> Floats:
     missing = (0, max(0, _SMALLEST - height)), (0, max(0, _SMALLEST - width))
     seen = [np.pad(_as_bytes(each), missing, mode="edge") for each in (first, last)]
     cv2 = _opencv()
-    found = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*seen, None)
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    if finest is not None:
+        search.setFinestScale(finest)
+    found = search.calc(*seen, None)
     flow: Floats = np.ascontiguousarray(found[:height, :width, ::-1].transpose(2, 0, 1))
     return flow
 

@@ -58,7 +58,7 @@ def verify_imputed_case(output: Case, source: Case) -> list[str]:
         The differences, one string for each: what, what was expected, what was found. Empty if
         there are none.
     """
-    grid = _grid(output.record, source.image)
+    grid = _grid(output.record, source)
     if isinstance(grid, str):
         return [grid]
     pairs = [_Pair("image", output.image, source.image, grid)]
@@ -73,24 +73,25 @@ def verify_imputed_case(output: Case, source: Case) -> list[str]:
     return differences
 
 
-def _grid(record: Mapping[str, Any], source: Volume) -> _Grid | str:
+def _grid(record: Mapping[str, Any], source: Case) -> _Grid | str:
     """Return the grid that a record claims, or what is wrong with the claim."""
     axis, count = record.get("axis"), record.get("count")
     if not isinstance(axis, int) or axis not in range(3):
         return f"record: expected axis 0, 1 or 2, found {axis!r}"
-    depth = source.stored.shape[axis]
+    depth = source.image.stored.shape[axis]
     if record.get("exact"):
         target = record.get("slice_spacing_mm")
         if not isinstance(target, float | int) or not target > 0:
             return f"record: expected slice_spacing_mm above 0 of an exact grid, found {target!r}"
-        step = target / float(source.spacing[axis])
+        step = target / float(source.image.spacing[axis])
         places = exact_places(depth, step)
-        acquired = {k: int(place) for k, place in enumerate(places) if place % 1 == 0}
+        whole = {k: int(place) for k, place in enumerate(places) if place % 1 == 0}
+        acquired = {k: place for k, place in whole.items() if place not in source.absent}
         return _Grid(axis, step, len(places), acquired)
     if not isinstance(count, int) or count < 0:
         return f"record: expected count >= 0, found {count!r}"
     parts = count + 1
-    acquired = {k * parts: k for k in range(depth)}
+    acquired = {k * parts: k for k in range(depth) if k not in source.absent}
     return _Grid(axis, 1 / parts, (depth - 1) * parts + 1, acquired)
 
 
@@ -102,7 +103,7 @@ def with_grid(output: Case, source: Case) -> Case:
         source: The case before imputing; else axis and count follow from the shapes of both.
     """
     if "axis" in output.record:
-        grid = _grid(output.record, source.image)
+        grid = _grid(output.record, source)
         if MASK in output.maps or isinstance(grid, str):
             return output
         return _with_mask(output, grid.axis, grid.acquired)
@@ -111,7 +112,8 @@ def with_grid(output: Case, source: Case) -> Case:
     axis = longer[0] if longer else through_plane_axis(source.image.affine, "auto")
     count = max((shape[axis] - 1) // max(before[axis] - 1, 1) - 1, 0)
     whole = replace(output, record={**output.record, "axis": axis, "count": count})
-    return _with_mask(whole, axis, range(0, shape[axis], count + 1))
+    acquired = [k * (count + 1) for k in range(before[axis]) if k not in source.absent]
+    return _with_mask(whole, axis, acquired)
 
 
 def _with_mask(output: Case, axis: int, acquired: Collection[int]) -> Case:

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slicefill.ingestion import checks
 from slicefill.ingestion.checks import BadCase, OneSlice, about, reading
 from slicefill.ingestion.dicom_frames import Frame, read_frames
+from slicefill.ingestion.dicom_gaps import spread
 from slicefill.ingestion.dicom_sorting import sort_dicom
 from slicefill.ingestion.dicom_steps import SAME, even_step
 from slicefill.ingestion.itk import LPS_TO_RAS
@@ -41,7 +43,7 @@ def series_files(folder: Path) -> tuple[Path, ...]:
     return case.image if isinstance(case.image, tuple) else (case.image,)
 
 
-def read_series(files: Sequence[Path], params: IngestionParams) -> Volume:
+def read_series(files: Sequence[Path], params: IngestionParams) -> tuple[Volume, NDArray[np.int_]]:
     """Read a series; slices in the order of their positions, whatever the files are called.
 
     The slice step comes from ImagePositionPatient (C.7.6.2.1.1): SliceThickness and
@@ -49,6 +51,10 @@ def read_series(files: Sequence[Path], params: IngestionParams) -> Volume:
     rescale slope and intercept are taken over; nothing that identifies the patient is. Where
     slope or intercept differ between slices, as in PET, voxels are intensities in float32. A file
     that has several frames at every position gives channels, in the order of the frames.
+
+    Returns:
+        The volume, and the index of every slice in it: others are absent and hold zeros, if
+        `params.missing_slices` lets them.
 
     Raises:
         BadCase: If the files are not one evenly spaced series of slices of one size.
@@ -62,7 +68,7 @@ def read_series(files: Sequence[Path], params: IngestionParams) -> Volume:
     normal = np.cross(*axes)
     frames.sort(key=lambda frame: float(frame.position @ normal))
     count = _channels(frames, normal) if len(files) == 1 else 1
-    step = even_step(frames[::count], normal, params)
+    step, places = even_step(frames[::count], normal, params)
     affine = np.eye(4)
     affine[:3, 0] = axes[0] * frames[0].spacing[1]  # [1]: between columns
     affine[:3, 1] = axes[1] * frames[0].spacing[0]
@@ -72,7 +78,8 @@ def read_series(files: Sequence[Path], params: IngestionParams) -> Volume:
     stored, scale = _stack(frames)
     if count > 1:
         stored = stored.reshape(*stored.shape[:2], -1, count)
-    return Volume(stored, new_header(stored, LPS_TO_RAS @ affine, scale))
+    stored = spread(stored, places) if len(places) <= places[-1] else stored
+    return Volume(stored, new_header(stored, LPS_TO_RAS @ affine, scale)), places
 
 
 def _channels(frames: Sequence[Frame], normal: Array) -> int:

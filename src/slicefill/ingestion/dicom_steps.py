@@ -1,4 +1,4 @@
-"""The step between the slices of one DICOM volume, which must be the same from slice to slice."""
+"""The step between the slices of one DICOM volume: even, but for slices that may be absent."""
 
 from collections.abc import Sequence
 from typing import NoReturn
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.dicom_frames import Frame
+from slicefill.ingestion.dicom_gaps import regular_places
 from slicefill.params import IngestionParams
 from slicefill.types import Array
 
@@ -18,18 +19,23 @@ _APART = (
     "if these are several scans, copy the files of each into a folder outside of this one, and "
     "impute every such folder by itself"
 )
+_FILL = (
+    ", or have them imputed: --fill-missing (in a Kedro run: --params "
+    "ingestion.missing_slices=impute; in Python fill_missing=True)"
+)
 _IN_ONE_FILE = "export the frames of every even part as a series of its own"
 
 
 def even_step(
     frames: Sequence[Frame], normal: Array, params: IngestionParams
-) -> NDArray[np.float64]:
-    """Return the vector from one slice to the next, `(3,)`, mm.
+) -> tuple[NDArray[np.float64], NDArray[np.int_]]:
+    """Return the vector from one place to the next, `(3,)`, mm, and the place of every slice.
 
     Args:
         frames: One at every position, in the order of their positions along the normal.
         normal: Across the slices, `(3,)`.
-        params: How far steps may differ.
+        params: How far steps may differ, and whether slices may be absent: places are then those
+            of `dicom_gaps.regular_places`, else 0, 1, 2, …
 
     Raises:
         BadCase: If slices are missing, lie at one position, or off a straight line.
@@ -46,15 +52,27 @@ def even_step(
     if steps.min() <= same:
         _refuse_twins(frames, np.flatnonzero(steps <= same))
     typical = float(np.median(steps))
+    places = np.arange(len(frames))
     if np.abs(steps - typical).max() > params.step_tolerance * typical:
-        _refuse_uneven(frames, steps, params.step_tolerance)
-    step: NDArray[np.float64] = (positions[-1] - positions[0]) / (len(frames) - 1)
-    line = positions[0] + step * np.arange(len(frames))[:, None]
+        places = _uneven_places(frames, positions @ normal, params)
+    step: NDArray[np.float64] = (positions[-1] - positions[0]) / places[-1]
+    line = positions[0] + step * places[:, None]
     sideways = float(np.linalg.norm(positions - line, axis=1).max())
     pixel = float(frames[0].spacing.min())
-    if sideways > params.step_tolerance * typical + params.affine_tolerance * pixel:
+    length = float(np.linalg.norm(step))
+    if sideways > params.step_tolerance * length + params.affine_tolerance * pixel:
         _refuse_bent(frames, positions, sideways)
-    return step
+    return step, places
+
+
+def _uneven_places(
+    frames: Sequence[Frame], along: NDArray[np.float64], params: IngestionParams
+) -> NDArray[np.int_]:
+    """Number slices at uneven steps on a regular grid, if that is asked for and there is one."""
+    places = regular_places(along, params.step_tolerance)
+    if places is None or params.missing_slices == "refuse":
+        _refuse_uneven(frames, np.diff(along), params.step_tolerance, fillable=places is not None)
+    return places
 
 
 def _refuse_twins(frames: Sequence[Frame], twins: NDArray[np.intp]) -> NoReturn:
@@ -68,7 +86,7 @@ def _refuse_twins(frames: Sequence[Frame], twins: NDArray[np.intp]) -> NoReturn:
 
 
 def _refuse_uneven(
-    frames: Sequence[Frame], steps: NDArray[np.float64], tolerance: float
+    frames: Sequence[Frame], steps: NDArray[np.float64], tolerance: float, *, fillable: bool
 ) -> NoReturn:
     runs = _runs(steps, tolerance)
     told = [
@@ -79,7 +97,8 @@ def _refuse_uneven(
     raise BadCase(
         expected=f"slices at even steps, within {tolerance:.2%}",
         found=f"steps from {steps.min():.4g} to {steps.max():.4g} mm: {', '.join(told)}{more}",
-        remedy=f"add the missing slices; or, {_advice(frames)}; else resample the scan",
+        remedy=f"add the missing slices{_FILL * fillable}; or, {_advice(frames)}; else resample "
+        "the scan",
     )
 
 

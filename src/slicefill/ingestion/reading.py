@@ -12,6 +12,7 @@ from slicefill.ingestion import checks
 from slicefill.ingestion.checks import BadCase, about, printable
 from slicefill.ingestion.companions import source_files
 from slicefill.ingestion.dicom import read_series, series_files
+from slicefill.ingestion.dicom_gaps import absent_slices
 from slicefill.ingestion.found import RawCase
 from slicefill.ingestion.itk import read_itk
 from slicefill.ingestion.labels import merge_labels
@@ -34,18 +35,19 @@ def read_raw_case(raw: RawCase, params: IngestionParams) -> Case:
     Stored numbers of the image are those of the file; labels are merged as configured.
 
     Returns:
-        Image `(I, J, K)`, or `(I, J, K, C)` with `channel: all`; label `(I, J, K)` or None.
+        Image `(I, J, K)`, or `(I, J, K, C)` with `channel: all`; label `(I, J, K)` or None. A
+        record where slices of a series are absent (`Case.absent`) and `missing_slices: impute`.
 
     Raises:
         BadCase: If any check fails; it names the case, the file and what to do.
     """
     with about(raw.id, raw.place):
-        image = _read_volume(raw.image, params)
+        image, absent = _read_image(raw.image, params)
         image = choose_channel(image, params.channel)
         image = _finite(image, params)
         checks.check_slices(image, params.through_plane)
     label = None if params.labels.need == "ignored" else _read_label(raw, image, params)
-    return Case(image, label)
+    return Case(image, label, record={"absent_slices": absent} if absent else {})
 
 
 def checked_case(image: Volume, label: Volume | None, params: IngestionParams) -> Case:
@@ -142,18 +144,28 @@ def _on_disk(image: Image) -> Iterator[Image]:
 
 
 def _read_volume(image: Image, params: IngestionParams) -> Volume:
+    return _read_image(image, params)[0]
+
+
+def _read_image(image: Image, params: IngestionParams) -> tuple[Volume, list[int]]:
+    """Read a volume; with the slices of its series that are absent."""
     if isinstance(image, Path) and image.is_dir():
         image = series_files(image)
     with _on_disk(image) as local:
-        volume = _read_files(local, params)
+        volume, absent = _read_files(local, params)
     checks.check_affine(volume.affine)
     checks.check_forms(volume.header, volume.stored.shape, params.affine_tolerance)
-    return volume
+    return volume, absent
 
 
-def _read_files(image: Image, params: IngestionParams) -> Volume:
+def _read_files(image: Image, params: IngestionParams) -> tuple[Volume, list[int]]:
     if isinstance(image, tuple):
-        return read_series(image, params)
+        volume, places = read_series(image, params)
+        return volume, absent_slices(places)
+    return _read_file(image), []
+
+
+def _read_file(image: Path) -> Volume:
     suffix = suffix_of(image)
     if not suffix:
         known = " ".join(VOLUMES)

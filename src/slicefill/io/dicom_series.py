@@ -1,9 +1,10 @@
 """An imputed case as a derived DICOM series."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pydicom
@@ -53,15 +54,15 @@ def write_series(imputed: Case, sources: Sequence[Path], folder: Path) -> list[P
     """
     _refuse_overwriting(sources, folder)
     slices = read_in_order(sources)
-    step = _check_grid(imputed, slices, folder)
+    grid = _check_grid(imputed, slices, folder)
     stored = imputed.image.stored
-    series = _series(slices, step, str(imputed.record.get("method", "")))
+    series = _series(slices, grid, str(imputed.record.get("method", "")))
     numbers = _numbers(slices, stored.shape[2])
     make: dict[str, Callable[[], bytes]] = {}
     for index, number in enumerate(numbers):
         pixels = np.ascontiguousarray(stored[..., index].T)
         make[f"{number:04d}.dcm"] = partial(
-            _slice_file, slices, divmod(index, step), step, pixels, series, number
+            _slice_file, slices, grid.place(index), pixels, series, number
         )
     replace_folder(folder, make)
     return [folder / name for name in make]
@@ -102,8 +103,8 @@ def _refuse_overwriting(sources: Sequence[Path], folder: Path) -> None:
         )
 
 
-def _check_grid(imputed: Case, slices: Sequence[Dataset], folder: Path) -> int:
-    """Hold the case against its series; the steps of the new grid in an interval."""
+def _check_grid(imputed: Case, slices: Sequence[Dataset], folder: Path) -> "_Grid":
+    """Hold the case against its series, and say where its slices lie on the new grid."""
     step, axis = int(imputed.record.get("count", 0)) + 1, imputed.record.get("axis", _ACROSS)
     if step > 1 and axis != _ACROSS:
         raise BadCase(
@@ -113,10 +114,12 @@ def _check_grid(imputed: Case, slices: Sequence[Dataset], folder: Path) -> int:
             file=folder,
         )
     first, stored = slices[0], imputed.image.stored
-    expected = (int(first.Columns), int(first.Rows), (len(slices) - 1) * step + 1)
+    absent = imputed.record.get("source", {}).get("absent_slices", ())
+    grid = _Grid.of(len(slices), absent, step)
+    expected = (int(first.Columns), int(first.Rows), grid.acquired[-1] + 1)
     same = stored.shape == expected
     if same and imputed.record.get("acquired_slices") != "replaced":
-        pairs = zip(range(0, expected[2], step), slices, strict=True)
+        pairs = zip(grid.acquired, slices, strict=True)
         same = all(_same(stored[..., index].T, source.pixel_array) for index, source in pairs)
     if not same:
         raise BadCase(
@@ -125,7 +128,24 @@ def _check_grid(imputed: Case, slices: Sequence[Dataset], folder: Path) -> int:
             remedy="give the files of the series that was imputed",
             file=folder,
         )
-    return step
+    return grid
+
+
+class _Grid(NamedTuple):
+    """Index of every acquired slice on the new grid, rising."""
+
+    acquired: tuple[int, ...]
+
+    @classmethod
+    def of(cls, sources: int, absent: Sequence[int], step: int) -> "_Grid":
+        there = [k for k in range(sources + len(absent)) if k not in absent]
+        return cls(tuple(k * step for k in there))
+
+    def place(self, index: int) -> tuple[int, float]:
+        """Acquired slice at or before a slice, and how far it lies on the way to the next."""
+        before = bisect_right(self.acquired, index) - 1
+        first = self.acquired[before]
+        return before, (index - first) / (self.acquired[before + 1] - first) if index > first else 0
 
 
 def _same(ours: Array, theirs: Array) -> bool:
@@ -134,11 +154,11 @@ def _same(ours: Array, theirs: Array) -> bool:
     )
 
 
-def _series(slices: Sequence[Dataset], step: int, method: str) -> dict[str, Any]:
+def _series(slices: Sequence[Dataset], grid: _Grid, method: str) -> dict[str, Any]:
     """Attributes that all slices of the new series share."""
     first, last = slices[0], slices[-1]
     way = np.subtract(last.ImagePositionPatient, first.ImagePositionPatient, dtype=float)
-    spacing = float(way @ normal(first)) / (len(slices) - 1) / step
+    spacing = float(way @ normal(first)) / grid.acquired[-1]
     described = f"{first.get('SeriesDescription') or ''} imputed {method}".strip()
     millimetres = DSfloat(round(spacing, 6), auto_format=True)
     return {
@@ -160,17 +180,16 @@ def _numbers(slices: Sequence[Dataset], count: int) -> list[int]:
 
 def _slice_file(
     slices: Sequence[Dataset],
-    place: tuple[int, int],
-    step: int,
+    place: tuple[int, float],
     pixels: Array,
     series: Mapping[str, Any],
     number: int,
 ) -> bytes:
-    index, offset = place
+    index, t = place
     source = slices[index]
-    if offset == 0:
+    if t == 0:
         same = _same(pixels, source.pixel_array)
         made = acquired_slice(source, replaced=not same)
         return complete(made, pixels if same else fit_bits(pixels, source), series, number)
-    made = synthetic_slice(source, slices[index + 1], offset / step)
+    made = synthetic_slice(source, slices[index + 1], t)
     return complete(made, fit_bits(pixels, source), series, number)

@@ -61,6 +61,11 @@ class IngestionParams(Params):
         description="sform against qform, image against label: fraction of the smallest spacing"
     )
     step_tolerance: Positive = Field(description="uneven DICOM slice steps, fraction of the step")
+    missing_slices: Literal["refuse", "impute"] = Field(
+        "refuse",
+        description="a DICOM series that lacks slices, or has uneven steps: refused, or imputed at "
+        "the positions of a regular grid that has all of its slices",
+    )
     not_finite: Literal["refuse", "background"] = Field(
         description="NaN and infinite voxels: refused, or given the lowest finite value"
     )
@@ -79,8 +84,12 @@ class IngestionParams(Params):
 
 
 @cache
-def own_scans() -> IngestionParams:
-    """Return how scans are read where there is no `conf/`: as `kedro run --env=scans` does."""
+def own_scans(missing_slices: Literal["refuse", "impute"] = "refuse") -> IngestionParams:
+    """Return how scans are read where there is no `conf/`: as `kedro run --env=scans` does.
+
+    Args:
+        missing_slices: Whether series that lack slices are read.
+    """
     return IngestionParams(
         layout="auto",
         bids_suffix="T2w",
@@ -91,6 +100,7 @@ def own_scans() -> IngestionParams:
         through_plane="auto",
         affine_tolerance=0.1,
         step_tolerance=0.05,
+        missing_slices=missing_slices,
         not_finite="refuse",
         labels=LabelParams(
             need="optional",
@@ -105,3 +115,11 @@ def own_scans() -> IngestionParams:
             file=None, train=1.0, validation=0.0, test=0.0, folds=2, stratify=False, seed=0
         ),
     )
+
+
+@cache
+def sparsely_labelled() -> IngestionParams:
+    """Return how scans are read of which only some slices are labelled: as `own_scans`."""
+    own = own_scans()
+    labels = own.labels.model_copy(update={"need": "required", "sparse": "background"})
+    return own.model_copy(update={"labels": labels})

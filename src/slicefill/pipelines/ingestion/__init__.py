@@ -7,9 +7,10 @@ import pandas as pd
 from kedro.pipeline import Node, Pipeline
 
 from slicefill.fingerprint import fingerprint
-from slicefill.params import IngestionParams
+from slicefill.ingestion.found import RawCase
+from slicefill.params import ImputationParams, IngestionParams
 from slicefill.pipelines import stage
-from slicefill.types import Promise
+from slicefill.types import Case, Promise
 
 
 def check_raw_cases(raw_folder: Path, params: IngestionParams) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -28,15 +29,30 @@ def import_cases(
 ) -> dict[str, Promise]:
     """Promise every case of the manifest: image and label on one grid."""
     from slicefill.ingestion.layouts import find_cases
-    from slicefill.ingestion.reading import read_raw_case
 
     raw = {case.id: case for case in find_cases(raw_folder, params).cases}
     promises = {}
     for row in manifest.fillna("").itertuples():
-        read = (params.channel, params.not_finite, params.labels)
+        read = (params.channel, params.not_finite, params.labels, params.missing_slices)
         own = fingerprint(row.image_sha256, row.label_sha256, *read)
-        promises[str(row.case)] = Promise(partial(read_raw_case, raw[str(row.case)], params), own)
+        promises[str(row.case)] = Promise(partial(_import_case, raw[str(row.case)], params), own)
     return promises
+
+
+def _import_case(raw: RawCase, params: IngestionParams) -> Case:
+    """Read a case; the shipped weights fill in what its series lacks, for training to look at.
+
+    `Case.absent` stays as it is: imputation does not look at it.
+    """
+    from slicefill.imputation.impute import impute_case, load_named
+    from slicefill.ingestion.reading import read_raw_case
+
+    case = read_raw_case(raw, params)
+    if not case.absent:
+        return case
+    none_between = ImputationParams(count=0)
+    filled = impute_case(case, load_named("pretrained", none_between), none_between)
+    return Case(filled.image, filled.label, record=case.record)
 
 
 def split_manifest(manifest: pd.DataFrame, params: IngestionParams) -> pd.DataFrame:

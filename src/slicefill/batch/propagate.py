@@ -1,0 +1,80 @@
+"""Propagates the sparse labels of scans, one label map out for one scan in."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from slicefill.batch.segment import name_confidence
+from slicefill.batch.tasks import name_outputs
+from slicefill.ingestion.checks import BadCase
+from slicefill.ingestion.layouts import RawCase
+from slicefill.io.scan_files import written_suffix
+from slicefill.types import Case
+
+_ENDING = "_propagated_label"
+
+
+def name_propagated(source: Path, out: Path | None, cases: Sequence[RawCase]) -> dict[str, Path]:
+    """Name the filled label map of every scan, by case id.
+
+    Raises:
+        ValueError: If many scans would go into one file, its format is not written, or an output
+            would replace an input.
+    """
+    return name_outputs(source, out, cases, _ENDING)
+
+
+def propagate_scans(
+    cases: Sequence[RawCase],
+    names: Mapping[str, Path],
+    propagate: Callable[[Case], Case],
+    *,
+    overwrite: bool,
+    confidence: bool = False,
+) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
+    """Propagate the labels of every scan and write them; one that fails does not stop the others.
+
+    Beside a label map, its record is written: the same name that ends in .json.
+
+    Args:
+        cases: The scans, with their sparse label maps.
+        names: Of the filled label maps, by case id.
+        propagate: Fills the labels of one.
+        overwrite: Whether label maps that are there are replaced.
+        confidence: Whether the map of the confidence is written, too (`name_confidence`).
+
+    Returns:
+        The record of each that was filled, and the reason of each failure, by case id.
+    """
+    done: dict[str, Mapping[str, Any]] = {}
+    failed: dict[str, str] = {}
+    for raw in cases:
+        try:
+            if names[raw.id].exists() and not overwrite:
+                failed[raw.id] = f"{names[raw.id]} exists; name another output, or --overwrite"
+                continue
+            done[raw.id] = _propagate(raw, names[raw.id], propagate, confidence=confidence)
+        except BadCase as error:
+            failed[raw.id] = f"refused: {error.told}"
+        except Exception as error:  # a scan that fails must not stop the others
+            failed[raw.id] = f"{type(error).__name__}: {error}"
+    return done, failed
+
+
+def _propagate(
+    raw: RawCase, path: Path, propagate: Callable[[Case], Case], *, confidence: bool
+) -> Mapping[str, Any]:
+    from slicefill.ingestion.reading import read_raw_case
+    from slicefill.io.case_folder import encode_record
+    from slicefill.io.scan_files import write_scan
+    from slicefill.io.storage import replace_file
+    from slicefill.params.ingestion import sparsely_labelled
+
+    made = propagate(read_raw_case(raw, sparsely_labelled()))
+    if confidence:
+        write_scan(made.maps["confidence"], name_confidence(path))
+    stem = path.name.removesuffix(written_suffix(path.name))
+    replace_file(path.with_name(f"{stem}.json"), encode_record(made.record))
+    if made.label is not None:
+        write_scan(made.label, path)  # last: where it is, all is
+    return made.record

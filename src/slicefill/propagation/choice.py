@@ -1,0 +1,79 @@
+"""What counts how much on a scan, by its annotated slices: each predicted from its neighbours."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from slicefill.params.propagation import PropagationParams
+from slicefill.propagation.deciding import Weights, decide
+from slicefill.propagation.evidence import AnnotatedScan, Evidence, Interval, gather
+from slicefill.types import Array
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The weights chosen, and the Dice of held-out slices that spoke for them.
+
+    Attributes:
+        weights: What counts how much.
+        slices: Annotated slices that were predicted from those around them.
+        dice: Theirs by the weights, mean over labels; None without such slices. They lie twice as
+            far from annotated slices as those between, so it is a cautious estimate.
+    """
+
+    weights: Weights
+    slices: tuple[int, ...] = ()
+    dice: float | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Return what a record says of it."""
+        dice = None if self.dice is None else round(self.dice, 4)
+        return {**self.weights._asdict(), "held_out": list(self.slices), "held_out_dice": dice}
+
+
+def choose_weights(scan: AnnotatedScan, params: PropagationParams) -> Choice:
+    """Predict annotated slices from the annotated slices around them, and take what does best.
+
+    Where they are predicted badly, they are too far apart to say what slices between need; where
+    little is gained, it is chance: the first weights are taken.
+    """
+    candidates = [
+        Weights(followed, likeness, params.matched)
+        for followed, likeness in product(params.followed, params.likeness)
+    ]
+    known = scan.annotated
+    numbers = np.linspace(1, len(known) - 2, min(params.held_out, len(known) - 2))
+    evidence: dict[int, Evidence] = {}
+    for number in map(round, numbers):
+        interval = Interval(known[number - 1], known[number + 1])
+        evidence |= gather(scan, interval, [known[number]], params)
+    if not evidence:
+        return Choice(candidates[0])
+    scores = [_dice(scan.label, evidence, weights) for weights in candidates]
+    best = int(np.argmax(scores))
+    if scores[0] < params.least_dice or scores[best] - scores[0] < params.least_gain:
+        best = 0
+    return Choice(candidates[best], tuple(evidence), scores[best])
+
+
+def _dice(label: Array, evidence: dict[int, Evidence], weights: Weights) -> float:
+    """Dice over held-out slices, mean over the labels that they show."""
+    pairs = []
+    for index, one in evidence.items():
+        predicted = np.zeros_like(label[index])
+        predicted[one.box] = decide(one, weights).label
+        pairs.append((predicted, label[index]))
+    predicted, truth = (np.stack(each) for each in zip(*pairs, strict=True))
+    return mean_dice(predicted, truth, [int(i) for i in np.unique(truth) if i])
+
+
+def mean_dice(predicted: Array, truth: Array, ids: Sequence[int]) -> float:
+    """Mean Dice over labels; 0 if there is none."""
+    scores = []
+    for label in ids:
+        found, there = predicted == label, truth == label
+        scores.append(2 * int((found & there).sum()) / int(found.sum() + there.sum()))
+    return float(np.mean(scores)) if scores else 0.0

@@ -1,0 +1,90 @@
+"""A series that lacks slices: what is imputed where, and what stays."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from slicefill.imputation.impute import classical_imputer, impute_case
+from slicefill.imputation.verification import verify_imputed_case
+from slicefill.ingestion.checks import BadCase
+from slicefill.types import Case
+
+ABSENT = (2, 5, 6)
+
+
+@pytest.fixture
+def lacking(case):
+    """Nine slices 4 mm apart whose numbers are 100 times their index; three are absent."""
+    made = case(shape=(12, 10, 9))
+    ramp = np.broadcast_to(100 * np.arange(9), (12, 10, 9)).astype(np.int16).copy()
+    ramp[0] += 7  # a constant image has no window
+    ramp[..., list(ABSENT)] = -9999
+    label = made.label.stored.copy()
+    label[..., list(ABSENT)] = 99  # neither is looked at
+    volumes = made.image.with_stored(ramp), made.label.with_stored(label)
+    return Case(*volumes, record={"absent_slices": list(ABSENT)})
+
+
+def impute(case, imputation_params, **changes):
+    params = imputation_params(**{"target_spacing": None, **changes})
+    return impute_case(case, classical_imputer("linear", params), params)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_absent_slices_are_imputed_at_their_true_positions(lacking, imputation_params, count):
+    """A ramp, interpolated linearly by position, is the ramp."""
+    made = impute(lacking, imputation_params, count=count)
+    step = count + 1
+    assert made.image.stored.shape == (12, 10, 8 * step + 1)
+    truth = np.rint(100 * np.arange(8 * step + 1) / step)
+    np.testing.assert_allclose(made.image.stored[3, 4], truth, atol=1)
+    kept = [k for k in range(9) if k not in ABSENT]
+    places = [k * step for k in kept]
+    for name in ("image", "label"):
+        before, after = (getattr(each, name).stored for each in (lacking, made))
+        np.testing.assert_array_equal(after[..., places], before[..., kept])
+    assert 99 not in made.label.stored
+    mask = made.maps["synthetic_mask"].stored.any(axis=(0, 1))
+    assert np.flatnonzero(~mask).tolist() == places
+    np.testing.assert_allclose(made.image.spacing[2], 4 / step, rtol=1e-6)
+    assert verify_imputed_case(made, lacking) == []
+
+
+def test_the_record_counts_the_slices_of_the_whole_series(lacking, imputation_params):
+    record = impute(lacking, imputation_params, count=1).record
+    assert record["source"]["absent_slices"] == list(ABSENT)
+    assert record["count"] == 1
+    assert record["parameters"]["count"] == 1
+    slices = record["slices"]
+    assert [one["index"] for one in slices] == list(range(17))
+    assert slices[8] == {"index": 8, "acquired": 4}
+    assert slices[4]["between"] == [1, 3]
+    assert slices[4]["t"] == 0.5  # the absent slice 2
+    assert slices[12]["between"] == [4, 7]
+    assert slices[12]["t"] == pytest.approx(2 / 3, abs=1e-6)  # the absent slice 6
+
+
+def test_an_exact_grid_keeps_what_falls_on_it(lacking, imputation_params):
+    made = impute(lacking, imputation_params, count=None, target_spacing=2.5, exact=True)
+    places = np.arange(13) * 2.5 / 4
+    np.testing.assert_allclose(made.image.stored[3, 4], np.rint(100 * places), atol=1)
+    acquired = {one["index"]: one["acquired"] for one in made.record["slices"] if "acquired" in one}
+    assert acquired == {0: 0}  # 5 mm · 4 is slice 5, which is absent
+    assert verify_imputed_case(made, lacking) == []
+
+
+def test_a_changed_acquired_slice_is_found_and_an_absent_one_is_none(lacking, imputation_params):
+    made = impute(lacking, imputation_params, count=1)
+    made.image.stored[0, 0, 2 * 5] += 1
+    assert verify_imputed_case(made, lacking) == []
+    made.image.stored[0, 0, 2 * 4] += 1
+    assert "acquired slice 4, output slice 8" in verify_imputed_case(made, lacking)[0]
+    claimed = replace(lacking, record={})
+    assert any("acquired slice 2" in text for text in verify_imputed_case(made, claimed))
+
+
+@pytest.mark.parametrize("changes", [{"orthogonal": True}, {"through_plane": "A"}])
+def test_another_axis_is_refused(lacking, imputation_params, changes):
+    with pytest.raises(BadCase, match="leave --orthogonal and --axis out"):
+        impute(lacking, imputation_params, count=1, **changes)

@@ -1,0 +1,195 @@
+import numpy as np
+import pytest
+
+from slicefill import api
+from slicefill.geometry import slices_first
+from slicefill.imputation.methods.classical import impute_classically
+from slicefill.ingestion.checks import BadCase
+from slicefill.params.propagation import PropagationParams
+from slicefill.propagation.choice import mean_dice
+from slicefill.propagation.deciding import Weights, decide, expected_dice
+from slicefill.propagation.evidence import Evidence
+from slicefill.propagation.motion import ChainedMotion
+from slicefill.propagation.propagate import annotate_next, propagate_case, untouched
+from slicefill.types import Stack
+
+PARAMS = PropagationParams()
+
+
+@pytest.fixture(scope="module")
+def filled(ball):
+    return propagate_case(ball(every=8), PARAMS)
+
+
+def test_labels_follow_what_moves_where_outlines_alone_do_not(ball, filled):
+    """The disc is annotated at column 20, 44 and 20: interpolated outlines lag behind the sine."""
+    truth = np.moveaxis(ball().label.stored, 2, 0)
+    between = [index for index in range(17) if index % 8]
+    stack = Stack(np.zeros((3, 1, 64, 64), np.float32), np.array([[0.0, 1]]), truth[::8])
+    plain = impute_classically("shape_matched", stack, [n / 8 for n in range(1, 8)]).label
+    by_outlines = mean_dice(plain.reshape(14, 64, 64), truth[between], [3])
+    found = mean_dice(np.moveaxis(filled.label.stored, 2, 0)[between], truth[between], [3])
+    assert by_outlines < 0.85
+    assert found > 0.9
+
+
+def test_annotated_slices_and_the_image_stay_to_the_bit(ball, filled):
+    given = ball(every=8)
+    assert filled.label.stored.dtype == np.int16
+    np.testing.assert_array_equal(filled.label.stored[..., ::8], given.label.stored[..., ::8])
+    assert filled.image is not None
+    np.testing.assert_array_equal(filled.image.stored, given.image.stored)
+    assert untouched(given, filled)
+    filled.label.stored[0, 0, 8] += 1
+    assert not untouched(given, filled)
+    filled.label.stored[0, 0, 8] -= 1
+
+
+def test_the_record_says_where_every_slice_comes_from(filled):
+    record = filled.record
+    assert record["annotated"] == [0, 8, 16]
+    assert record["slices"][8] == {"index": 8, "annotated": True}
+    assert record["slices"][3]["between"] == [0, 8]
+    assert record["slices"][3]["t"] == 3 / 8
+    believed = [one["confidence"] for one in record["slices"] if "between" in one]
+    assert len(believed) == 14
+    assert all(0.5 < one < 1 for one in believed)
+    worst = min((one for one in record["slices"] if "t" in one), key=lambda one: one["confidence"])
+    assert record["annotate_next"][0] == worst["index"]
+    assert len({index // 8 for index in record["annotate_next"]}) == 2
+
+
+def test_maps_mark_what_was_propagated_and_trust_what_was_annotated(filled):
+    mask, sure = (filled.maps[name] for name in ("synthetic_mask", "confidence"))
+    assert mask.stored.any(axis=(0, 1)).tolist() == [bool(index % 8) for index in range(17)]
+    assert (sure.intensities()[..., ::8] == 1).all()
+    assert 0.5 <= sure.intensities()[..., 1:8].min() < 0.9
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_axis_is_the_one_along_which_slices_are_blank(ball, filled, axis):
+    turned = propagate_case(ball(every=8, axis=axis), PARAMS)
+    assert turned.record["axis"] == axis
+    np.testing.assert_array_equal(
+        slices_first(turned.label.stored, axis), slices_first(filled.label.stored, 2)
+    )
+
+
+def test_slices_beyond_the_annotated_ones_stay_blank(ball):
+    given = ball(every=8)
+    given.label.stored[..., 0] = 0
+    made = propagate_case(given, PARAMS)
+    assert made.record["slices"][3] == {"index": 3, "beyond": True}
+    assert not made.label.stored[..., :8].any()
+    assert made.label.stored[..., 9:16].any(axis=(0, 1)).all()
+
+
+def test_an_annotated_blank_slice_says_where_a_label_ends(ball):
+    given = ball(every=8)
+    given.label.stored[..., 0] = 0
+    for told in ({"annotated": [0, 8, 16]}, {"every": 8}):
+        made = propagate_case(given, PARAMS, **told)
+        shown = made.label.stored.any(axis=(0, 1))
+        assert made.record["annotated"] == [0, 8, 16]
+        assert not shown[:2].any()  # no label goes beyond 0.65 of an interval
+        assert shown[5:].all()
+
+
+def test_several_labels_and_channels(ball):
+    whole = ball()
+    stored = whole.label.stored.copy()
+    stored[:32] = np.where(stored[:32] == 3, 7, 0)
+    kept = np.zeros_like(stored)
+    kept[..., ::4] = stored[..., ::4]
+    image = whole.image.with_stored(np.stack([whole.image.stored, -whole.image.stored], -1))
+    given = type(whole)(image, whole.label.with_stored(kept))
+    made = propagate_case(given, PARAMS)
+    between = [index for index in range(17) if index % 4]
+    assert set(np.unique(made.label.stored)) == {0, 3, 7}
+    assert mean_dice(made.label.stored[..., between], stored[..., between], [3, 7]) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("blank", "told", "message"),
+    [
+        (
+            range(17),
+            {},
+            "expected two annotated slices or more, found none: the label map is blank",
+        ),
+        (range(1, 17), {}, "found one, slice 0"),
+        (range(17), {"every": 4}, "found a blank label map"),
+        (range(0), {"every": 4}, "labels on 2 others"),
+        (range(0), {"annotated": [0, 8, 17]}, "expected annotated slices from 0 to 16, found 17"),
+        (range(0), {"annotated": [3]}, "expected two annotated slices or more, found one, slice 3"),
+    ],
+)
+def test_what_cannot_be_filled_is_refused_with_what_to_do(ball, blank, told, message):
+    given = ball(every=1 if told == {"every": 1} else 8)
+    given.label.stored[..., list(blank)] = 0
+    if told == {"every": 4} and not len(blank):
+        given.label.stored[32, 20, [1, 2]] = 3
+    with pytest.raises(BadCase, match=message):
+        propagate_case(given, PARAMS, **told)
+
+
+def test_a_label_on_every_slice_leaves_nothing_to_fill(ball):
+    with pytest.raises(BadCase, match="found every slice from 0 to 16 annotated; nothing is to be"):
+        propagate_case(ball(), PARAMS)
+    with pytest.raises(BadCase, match="expected a label map, found none"):
+        propagate_case(type(ball())(ball().image), PARAMS)
+
+
+def test_chained_motion_finds_the_place_of_what_moved(ball):
+    """From the middle slice to the first, the disc has moved by 24 columns over eight steps."""
+    image = np.moveaxis(ball().image.stored, 2, 0) / 900
+    found = ChainedMotion(image.astype(np.float32)).towards(0, 8)
+    assert list(found) == list(range(1, 9))
+    disc = np.hypot(*(np.indices((64, 64)) - np.array([32, 44])[:, None, None])) < 5
+    assert found[8][1][disc].mean() == pytest.approx(-24, abs=1.5)
+    assert found[8][0][disc].mean() == pytest.approx(0, abs=0.5)
+
+
+def test_scores_decide_and_lead():
+    """Half of 1 and 3 pixels of distance, and two units of log-odds at 0.5: 2 + 1 against 2.5."""
+    field = np.zeros((2, 1, 2), np.float32)
+    field[:, 0, 0] = 2.5, 1
+    moved = field.copy()
+    moved[1, 0, 0] = 3
+    votes = np.zeros_like(field)
+    votes[1, 0, 0] = 2
+    one = Evidence((0, 4), (slice(0, 1), slice(0, 2)), field, moved, votes, (1, 1))
+    made = decide(one, Weights(followed=0.5, likeness=0.5, matched=0.0))
+    assert made.label.tolist() == [[4, 0]]
+    np.testing.assert_allclose(made.lead, [[0.5, 0]])
+    ended = Evidence((0, 4), one.box, field, moved, votes, (2, 0))
+    assert decide(ended, Weights(0.5, 0.5, 0.0)).label.tolist() == [[0, 0]]
+
+
+def test_expected_dice_is_that_of_sure_and_unsure_pixels():
+    assert expected_dice(np.array([0, 0]), np.array([1, 1.0])) == 1
+    assert expected_dice(np.array([0, 2]), np.array([1, 0.5])) == pytest.approx(1 / 1.5)
+    assert expected_dice(np.array([0, 2]), np.array([0.5, 1])) == pytest.approx(2 / 2.5)
+
+
+def test_the_least_confident_slice_of_every_interval_is_worth_annotating():
+    slices = [{"index": 0, "annotated": True}]
+    for index, sure in ((1, 0.9), (2, 0.7), (3, 0.8), (5, 0.6), (9, 1.0)):
+        slices.append({"index": index, "between": [index // 4, 0], "confidence": sure})
+    assert annotate_next(slices, 5) == [5, 2]
+    assert annotate_next(slices, 1) == [5]
+
+
+def test_in_python_arrays_and_files_give_the_same(ball, filled, tmp_path):
+    given = ball(every=8)
+    pair = [np.asarray(each.stored) for each in (given.image, given.label)]
+    made = api.propagate(pair[0], pair[1], voxel_spacing=(1, 1, 1))
+    np.testing.assert_array_equal(made, filled.label.stored)
+    assert made.record["annotate_next"] == filled.record["annotate_next"]
+    np.testing.assert_array_equal(made.mask, filled.maps["synthetic_mask"].stored)
+    files = [tmp_path / name for name in ("scan.nii.gz", "some.nii.gz")]
+    for volume, path in zip((given.image, given.label), files, strict=True):
+        api.write(volume, path)
+    np.testing.assert_array_equal(np.asarray(api.propagate(*files).dataobj), made)
+    with pytest.raises(ValueError, match="annotated, every: expected one of them"):
+        api.propagate(given, annotated=[0, 8], every=8)
