@@ -105,7 +105,7 @@ def assemble_scans(
             weights = slices.sort_values("slice")["weight"].tolist()
             parts[split][case] = _promise_scan(acquired_case, imputed, weights, params)
             grids[case] = imputed or acquired_case
-        sets[str(method)] = _scan_set({str(name): own[name].iloc[0] for name in own.columns}, parts, grids, subject)
+        sets[str(method)] = _scan_set(own.iloc[0].to_dict(), parts, grids, subject)
     return sets
 
 
