@@ -58,7 +58,7 @@ def test_methods_and_damages_stand_in_one_table(audited):
 def test_the_report_holds_table_and_figure(audited, params):
     _, summary = audited
     figures = {name: to_png(figure) for name, figure in draw_audit(summary).items()}
-    page = write_audit(summary, figures, params, "tiny")
+    page = write_audit(summary, figures, {"experiment": "tiny", "label_audit": params})
     assert "Best Dice: " in page
     assert "volume bias" in page
     assert page.count("<img") == 1
@@ -78,4 +78,6 @@ def test_without_labels_or_removed_slices_there_is_nothing_to_audit(cases, param
     table, summary = audit_synthetic_labels({}, cases, SPLITS, params)
     assert table.empty
     assert draw_audit(summary) == {}
-    assert "nothing to audit" in write_audit(summary, {}, params, "tiny")
+    assert "nothing to audit" in write_audit(
+        summary, {}, {"experiment": "tiny", "label_audit": params}
+    )

@@ -1,12 +1,12 @@
 """Table and report of the audit of synthetic labels."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
 from slicefill import __version__
 from slicefill.metrics.label_bias import BIASES
-from slicefill.params.label_audit import LabelAuditParams
 from slicefill.reporting.report import ReportContent, ReportFigure, ReportTable
 
 _KEYS = ["source", "name", "strength", "label"]
@@ -43,16 +43,15 @@ def summarise_audit(table: pd.DataFrame) -> pd.DataFrame:
 def compose_audit(
     summary: pd.DataFrame,
     figures: Mapping[str, bytes],
-    params: LabelAuditParams,
-    experiment: str,
+    parameters: Mapping[str, Any],
 ) -> ReportContent:
     """Compose the report of an audit: the mean of labels first, each label folded."""
     methods = summary[summary["source"] == "method"]
     labels = [name for name in summary["label"].unique() if name != "mean"]
     return ReportContent(
-        title=f"Slicefill, audit of labels: {experiment}",
+        title=f"Slicefill, audit of labels: {parameters['experiment']}",
         headline=_headline(methods[methods["label"] == "mean"]),
-        settings={"version": __version__, "seed": str(params.seed)},
+        settings={"version": __version__, "seed": str(parameters["label_audit"]["seed"])},
         figures=[ReportFigure(_CAPTION, png) for png in figures.values()],
         tables=[_table(summary, "mean", "All labels.")],
         folded=[_table(summary, name, f"Label {name}.") for name in labels],

@@ -25,12 +25,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             Node(
                 write_audit,
-                inputs=[
-                    "label_audit_summary",
-                    "label_audit_figures",
-                    "params:label_audit",
-                    "params:experiment",
-                ],
+                inputs=["label_audit_summary", "label_audit_figures", "parameters"],
                 outputs="label_audit_report",
                 name="write_audit",
             ),

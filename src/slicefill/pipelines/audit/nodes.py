@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from slicefill import tracking
-from slicefill.params import LabelAuditParams
+from slicefill.params import LabelAuditParams, as_plain
 from slicefill.types import Promise
 
 logger = logging.getLogger(__name__)
@@ -57,13 +57,13 @@ def draw_audit(summary: pd.DataFrame) -> dict[str, Any]:
 
 
 def write_audit(
-    summary: pd.DataFrame, figures: Mapping[str, bytes], params: LabelAuditParams, experiment: str
+    summary: pd.DataFrame, figures: Mapping[str, bytes], parameters: dict[str, Any]
 ) -> str:
     """Put table and figure into one HTML file."""
     from slicefill.reporting.audit_tables import compose_audit
     from slicefill.reporting.report import render_report
 
-    return render_report(compose_audit(summary, figures, params, experiment))
+    return render_report(compose_audit(summary, figures, as_plain(parameters)))
 
 
 def _methods(imputed_cases: Mapping[str, Promise], case: str) -> dict[str, Promise]:
