@@ -128,6 +128,8 @@ def test_what_shows_scans_is_marked_as_such(entries):
         "overlay_figures",
         "comparison_report",
         "fusion_figures",
+        "label_audit_figures",
+        "label_audit_report",
     }
 
 

@@ -105,7 +105,7 @@ def test_label_names_are_those_of_the_experiment_alone(configuration, env):
 
 @pytest.mark.parametrize("env", [env for env in ENVIRONMENTS if env != "base"])
 def test_results_lie_under_the_name_of_the_environment(configuration, env):
-    assert configuration(env)["parameters"]["experiment"] == env
+    assert configuration(env)["parameters"]["experiment"].startswith(env)
 
 
 def test_own_scans_are_named_after_their_folder_unless_told_otherwise(

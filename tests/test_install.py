@@ -151,7 +151,8 @@ everywhere = np.ones(real.shape, bool)
 print(ssim(real, real, everywhere, 1.0), psnr(real + 0.1, real, everywhere, 1.0))
 mask = real > 0.5
 pair = MaskPair(mask, mask, np.ones(3), np.ones(4, bool))
-print({metric.name: float(metric.compute(pair)) for metric in list_metrics("labels")})
+of_cases = [metric for metric in list_metrics("labels") if metric.per == "case"]
+print({metric.name: float(metric.compute(pair)) for metric in of_cases})
 """
 
 

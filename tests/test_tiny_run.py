@@ -126,7 +126,7 @@ def test_the_run_is_in_mlflow(data):
 def test_the_run_says_last_what_it_made_and_where(tiny_run):
     """Within a screen: a line per step, and 15 at the end."""
     folder, said = tiny_run
-    summary = said[said.index("── study · tiny · ") :].partition("checking:")[0]  # stderr
+    summary = said[said.index("── study · tiny · ") :].partition("\n\n")[0]  # before stderr
     assert len(summary.strip().splitlines()) <= 15
     imputed = folder / "data" / "07_model_output" / "tiny" / "S_x4" / "imputed"
     for words in (

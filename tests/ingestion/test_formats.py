@@ -98,7 +98,11 @@ HTML = b"\n<!DOCTYPE html><html>404 not found</html>" * 20
         (HTML, "a web page", "download it again"),
         (b"", "an empty file", "download it again"),
         (gzip.compress(b"", mtime=0), "an empty file", "download it again"),
-        (gzip.compress(gzip.compress(nifti(), mtime=0), mtime=0), "compressed twice", "decompress it once"),
+        (
+            gzip.compress(gzip.compress(nifti(), mtime=0), mtime=0),
+            "compressed twice",
+            "decompress it once",
+        ),
         (b"../../.git/annex/objects/xx/yy/SHA256E-s1--00.nii.gz", "git-annex", "git annex get"),
         (b"PK\3\4" + bytes(99), "a .zip archive", "unpack"),
         (lzma.compress(nifti()), "compressed by xz", "xz -d"),

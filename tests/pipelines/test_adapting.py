@@ -144,7 +144,7 @@ def test_adaptation_makes_no_other_case_again(fill, params, adapted):
 @pytest.fixture
 def outside(monkeypatch):
     """Scans on which the shipped weights do not pay."""
-    monkeypatch.setattr(imputing, "choose", lambda *_: Choice(0.93, 8, 0.41, 3.6, 2.0))
+    monkeypatch.setattr(imputing, "choose", lambda *_: Choice(0.93, 0.0, 8, 0.41, 0.2, 3.6, 2.0))
     remember_run("scans", {})
 
 

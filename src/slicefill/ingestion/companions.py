@@ -36,8 +36,10 @@ def voxels_of_pair(header: Path) -> Path:
 
 def header_of(voxels: Path) -> Path:
     """Return the .hdr of an .img beside which one lies; any other path as it is."""
+    if voxels.suffix.lower() != ".img":
+        return voxels
     header = voxels.with_suffix(".hdr")
-    return header if voxels.suffix.lower() == ".img" and header.is_file() else voxels
+    return header if header.is_file() else voxels
 
 
 def check_there(header: Path, voxels: Path) -> None:

@@ -62,7 +62,7 @@ def log_odds(shares: Floats) -> Floats:
     """Log-odds of shares of votes, which are never certain.
 
     Example:
-        >>> log_odds(np.array([0, 0.5, 1], np.float32)).round(1).tolist()
+        >>> [round(odds, 1) for odds in log_odds(np.array([0, 0.5, 1], np.float32)).tolist()]
         [-3.9, 0.0, 3.9]
     """
     return np.asarray(np.log((shares + _SURE) / (1 - shares + _SURE)), np.float32)
