@@ -27,9 +27,9 @@ from scipy.stats import spearmanr
 
 from slicefill.geometry import slices_first, through_plane_axis
 from slicefill.imputation.impute import Imputer, impute_case, load_named
+from slicefill.metrics.overlap import mean_dice
 from slicefill.params import ImputationParams
 from slicefill.params.propagation import PropagationParams
-from slicefill.propagation.choice import mean_dice
 from slicefill.propagation.propagate import propagate_case, untouched
 from slicefill.types import Array, Case
 

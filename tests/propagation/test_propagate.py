@@ -5,8 +5,8 @@ from slicefill import api
 from slicefill.geometry import slices_first
 from slicefill.imputation.methods.classical import impute_classically
 from slicefill.ingestion.checks import BadCase
+from slicefill.metrics.overlap import mean_dice
 from slicefill.params.propagation import PropagationParams
-from slicefill.propagation.choice import mean_dice
 from slicefill.propagation.deciding import Weights, decide, expected_dice
 from slicefill.propagation.evidence import Evidence
 from slicefill.propagation.motion import ChainedMotion

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.ndimage import find_objects
 
 from slicefill.imputation.methods.classical import impute_classically
+from slicefill.metrics.overlap import mean_dice
 from slicefill.params.imputation import EndParams
 from slicefill.types import Array, Stack
 
@@ -88,5 +89,4 @@ def _dice(label: Array, rule: str, ends: EndParams) -> float:
         kept = np.ascontiguousarray(label[start::2])
         unseen = Stack(np.zeros((len(kept), 1, 1, 1), np.float32), np.array([[0.0, 1.0]]), kept)
         made[start::2] = impute_classically(rule, unseen, [0.5], ends).label[:, 0]  # type: ignore[index]
-    masks = [(truth == i, made == i) for i in np.unique(truth[truth != 0])]
-    return float(np.mean([2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in masks]))
+    return mean_dice(made, truth, np.unique(truth[truth != 0]).tolist())

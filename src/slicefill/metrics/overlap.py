@@ -7,6 +7,7 @@ masks and counts them.
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -68,6 +69,16 @@ def dice(prediction: Array, truth: Array) -> float:
     """
     total = int(prediction.sum()) + int(truth.sum())
     return 2 * int((prediction & truth).sum()) / total if total else _NAN
+
+
+def mean_dice(prediction: Array, truth: Array, ids: Sequence[int]) -> float:
+    """Mean Dice coefficient over labels that either map shows, in [0, 1]; 0 if there is no label.
+
+    Example:
+        >>> mean_dice(np.array([1, 1, 2]), np.array([1, 2, 2]), [1, 2])  # 2/3 for both
+        0.6666666666666666
+    """
+    return float(np.mean([dice(prediction == i, truth == i) for i in ids])) if len(ids) else 0.0
 
 
 def volume_difference(prediction: Array, truth: Array) -> float:

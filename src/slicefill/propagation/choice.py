@@ -1,12 +1,12 @@
 """What counts how much on a scan, by its annotated slices: each predicted from its neighbours."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 
+from slicefill.metrics.overlap import mean_dice
 from slicefill.params.propagation import PropagationParams
 from slicefill.propagation.deciding import Weights, decide
 from slicefill.propagation.evidence import AnnotatedScan, Evidence, Interval, gather
@@ -68,12 +68,3 @@ def _dice(label: Array, evidence: dict[int, Evidence], weights: Weights) -> floa
         pairs.append((predicted, label[index]))
     predicted, truth = (np.stack(each) for each in zip(*pairs, strict=True))
     return mean_dice(predicted, truth, [int(i) for i in np.unique(truth) if i])
-
-
-def mean_dice(predicted: Array, truth: Array, ids: Sequence[int]) -> float:
-    """Mean Dice over labels; 0 if there is none."""
-    scores = []
-    for label in ids:
-        found, there = predicted == label, truth == label
-        scores.append(2 * int((found & there).sum()) / int(found.sum() + there.sum()))
-    return float(np.mean(scores)) if scores else 0.0
