@@ -158,7 +158,9 @@ def _python(project: Path, *arguments: str, **environment: str) -> subprocess.Co
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "SLICEFILL_TRACKING": "off",
     }
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "SLICEFILL"))}
+    # `slicefill impute --quiet`, called by an earlier test, leaves TQDM_DISABLE in this process.
+    ours = ("MLFLOW", "SLICEFILL", "TQDM")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=project,
