@@ -323,3 +323,14 @@ def test_cosine_falls_to_a_hundredth(params):
     assert schedule(50, 0.5, options) == pytest.approx(0.505)
     assert schedule(25, 0.25, options) == pytest.approx(0.01 + 0.99 * (1 + cos(pi / 4)) / 2)
     assert schedule(100, 1.0, options) == schedule(500, 5.0, options) == pytest.approx(0.01)
+
+
+def test_a_slab_critic_learns_and_its_share_of_the_gradients_is_logged(start):
+    weights = {"test": {"rec": 1.0, "adv_slab": 0.1}}
+    learner = start(variant="plain", weights=weights)
+    before = [w.detach().clone() for w in learner.critics.network.further.parameters()]
+    logged = learner.train_epoch(0)
+    after = list(learner.critics.network.further.parameters())
+    assert all(not torch.equal(*pair) for pair in zip(before, after, strict=True))
+    assert logged["critic/adv_slab"] > 0
+    assert 0 < logged["train/share/adv_slab"] < 1

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from slicefill.imputation.methods.slice_imputation import losses, steps
-from slicefill.imputation.methods.slice_imputation.critics import Critics
+from slicefill.imputation.methods.slice_imputation.critics import KINDS, Critics
 from slicefill.imputation.methods.slice_imputation.losses import (
     TERMS,
     error_likelihood,
@@ -141,7 +141,7 @@ def synthesised(params, features=None, critics=True):
     """What an untrained network makes of random slices."""
     batch = batch_of(torch.rand(2, 3, 1, 16, 16))
     made = synthesise(SynthesisModel(1, params.network, params.parts), batch)
-    judges = Critics(1, 4, params.parts) if critics else None
+    judges = Critics(1, 4, params.parts, KINDS) if critics else None
     return replace(made, critics=judges, features=features)
 
 

@@ -1,9 +1,13 @@
-"""The critics are the global discriminator and the multitask model; losses: eq. (13), (14)."""
+"""The critics: global discriminator, multitask model, further kinds; losses: eq. (13), (14)."""
+
+from collections.abc import Iterable, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from slicefill.imputation.methods.slice_imputation import slab_critic
+from slicefill.imputation.methods.slice_imputation.critic_kind import CriticKind, judging_loss
 from slicefill.imputation.methods.slice_imputation.networks import (
     Attention,
     Discriminator,
@@ -11,6 +15,9 @@ from slicefill.imputation.methods.slice_imputation.networks import (
 )
 from slicefill.imputation.methods.slice_imputation.params import Parts
 from slicefill.types import Checkpoint
+
+KINDS: Mapping[str, CriticKind] = {"adv_slab": slab_critic.KIND}
+"""The critics of more than single slices, by the name of their λ."""
 
 
 class Critics(nn.Module):
@@ -21,10 +28,13 @@ class Critics(nn.Module):
     Args:
         channels: Image channels.
         width: Channels of the attention and of the discriminators' first level.
-        parts: Which critics take part.
+        parts: Which critics of single slices take part.
+        further: Which of `KINDS` do; other names are passed over.
     """
 
-    def __init__(self, channels: int, width: int, parts: Parts) -> None:
+    def __init__(
+        self, channels: int, width: int, parts: Parts, further: Iterable[str] = ()
+    ) -> None:
         super().__init__()
         self.global_discriminator = (
             Discriminator(channels, width) if parts.global_discriminator else None
@@ -40,9 +50,23 @@ class Critics(nn.Module):
             if parts.local_discriminator
             else None
         )
+        chosen = [name for name in further if name in KINDS]
+        self.further = nn.ModuleDict({name: KINDS[name].build(channels, width) for name in chosen})
 
-    def forward(self, slices: Tensor) -> dict[str, Tensor]:
-        """Return logits `(B,)` of `global`, `local` and `classifier` for slices `(B, C, H, W)`."""
+    def forward(
+        self, slices: Tensor | None, further: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Return logits `(B,)` of `global`, `local`, `classifier` and of the further kinds.
+
+        Args:
+            slices: `(B, C, H, W)`; None: single slices are not judged.
+            further: What each further kind sees, by its name.
+        """
+        logits = {} if slices is None else self._judge_slices(slices)
+        logits |= {name: self.further[name](seen) for name, seen in (further or {}).items()}
+        return {name: value.float() for name, value in logits.items()}
+
+    def _judge_slices(self, slices: Tensor) -> dict[str, Tensor]:
         logits = {}
         if self.global_discriminator is not None:
             logits["global"] = self.global_discriminator(slices)
@@ -50,7 +74,7 @@ class Critics(nn.Module):
             attended = self.multitask["attention"](slices)
             logits["local"] = self.multitask["local_discriminator"](attended)
             logits["classifier"] = self.multitask["classifier"](attended)
-        return {name: value.float() for name, value in logits.items()}
+        return logits
 
     def begin_stage(self, apart: bool) -> None:
         """Choose what learns, as IIA does: attention and classifier apart, then the others."""
@@ -60,6 +84,7 @@ class Critics(nn.Module):
             self.multitask["local_discriminator"].requires_grad_(not apart)
         if self.global_discriminator is not None:
             self.global_discriminator.requires_grad_(not apart)
+        self.further.requires_grad_(not apart)
 
 
 def load_critics(checkpoint: Checkpoint) -> Critics | None:
@@ -71,7 +96,10 @@ def load_critics(checkpoint: Checkpoint) -> Critics | None:
     if not checkpoint.get("critics"):
         return None
     parts = Parts.model_validate(checkpoint["parts"])
-    critics = Critics(checkpoint["channels"], checkpoint["critic_width"], parts)
+    further = [
+        name for name in KINDS if any(f"further.{name}." in k for k in checkpoint["critics"])
+    ]
+    critics = Critics(checkpoint["channels"], checkpoint["critic_width"], parts, further)
     critics.load_state_dict(checkpoint["critics"])
     return critics.eval()
 
@@ -88,13 +116,15 @@ def critic_losses(
             A synthetic slice takes the Y of the slice it stands for.
 
     Returns:
-        `global`, `local` and `classifier`, as far as there are logits of them.
+        `global`, `local`, `classifier` and the further kinds, as far as there are logits of them.
     """
     losses: dict[str, Tensor] = {
         name: _real(on_real[name]) + _synthetic(on_synthetic[name])
         for name in ("global", "local")
         if name in on_real
     }
+    for name in KINDS.keys() & on_real.keys():
+        losses[name] = judging_loss(on_real[name], on_synthetic[name], KINDS[name].relativistic)
     if "classifier" in on_real:
         losses["classifier"] = classification(on_real["classifier"], shows_object) + (
             classification(on_synthetic["classifier"], shows_object)

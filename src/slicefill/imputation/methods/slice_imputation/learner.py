@@ -148,9 +148,11 @@ class SynthesisLearner:
 
     def _build_critics(self) -> OptimisedNetwork | None:
         params, options = self._params, self._params.optimisation
-        if not (params.parts.global_discriminator or params.parts.local_discriminator):
+        if not params.adversarial:
             return None
-        critics = Critics(self._set.cache.channels, params.critic_width, params.parts)
+        critics = Critics(
+            self._set.cache.channels, params.critic_width, params.parts, params.lambdas
+        )
         rate = options.critic_learning_rate
         return optimise_network(self._fabric, critics, rate, options.gradient_clip)
 
@@ -194,11 +196,11 @@ class SynthesisLearner:
         shares = gradient_shares(weighted, network)
         return {f"train/share/{name}": share for name, share in shares.items()}
 
-    def _criticise(self, slices: Tensor) -> dict[str, Tensor]:
+    def _criticise(self, *seen: Any) -> dict[str, Tensor]:
         """Return the critics' logits; they do not learn, so that no gradients are averaged."""
         network = cast(OptimisedNetwork, self.critics).network
         with self._fabric.no_backward_sync(cast(Any, network)):
-            logits: dict[str, Tensor] = network(slices)
+            logits: dict[str, Tensor] = network(*seen)
         return logits
 
     def _set_learning_rates(self, done: float) -> None:

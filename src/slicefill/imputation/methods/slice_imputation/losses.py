@@ -7,11 +7,14 @@ except for `error`. `docs/how-to/new_loss.md` adds one.
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from slicefill.imputation.methods.slice_imputation.critic_kind import fooling_loss
+from slicefill.imputation.methods.slice_imputation.critics import KINDS
 from slicefill.imputation.methods.slice_imputation.motion import Pair, warp
 from slicefill.imputation.methods.slice_imputation.synthesis import Synthesis, synthesise_halfway
 
@@ -185,3 +188,21 @@ def adversarial(made: Synthesis) -> Tensor | None:
     given = [logits[name] for name in ("global", "local") if name in logits]
     costs = [F.binary_cross_entropy_with_logits(each, torch.ones_like(each)) for each in given]
     return torch.stack(costs).sum()
+
+
+def against(name: str, made: Synthesis) -> Tensor | None:
+    """Cross-entropy of one further critic's "real" for what is synthetic (`critics.KINDS`).
+
+    None without that critic, or for a batch that it does not judge.
+    """
+    kind = KINDS[name]
+    seen = kind.synthetic(made)
+    if made.critics is None or seen is None:
+        return None
+    real = kind.real(made) if kind.relativistic else None
+    on_real = None if real is None else made.critics(None, {name: real})[name]
+    return fooling_loss(on_real, made.critics(None, {name: seen})[name])
+
+
+for _name in KINDS:
+    term(_name)(partial(against, _name))

@@ -197,7 +197,14 @@ class SynthesisParams(BaseParams):
     @property
     def keeps_last(self) -> bool:
         """Whether the last epoch is kept, whatever its PSNR."""
-        return self.optimisation.keep == "last" or "adv" in self.lambdas
+        against_critics = any(name.startswith("adv") for name in self.lambdas)
+        return self.optimisation.keep == "last" or against_critics
+
+    @property
+    def adversarial(self) -> bool:
+        """Whether critics learn beside the synthesis network."""
+        of_slices = self.parts.global_discriminator or self.parts.local_discriminator
+        return of_slices or any(name.startswith("adv_") for name in self.lambdas)
 
     def repeated(self, number: int) -> Self:
         """Return the same for another training: with the seed that is so much larger."""

@@ -2,12 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from slicefill.imputation.methods.slice_imputation.critics import classification, critic_losses
+from slicefill.imputation.methods.slice_imputation.critics import (
+    KINDS,
+    Critics,
+    classification,
+    critic_losses,
+)
 from slicefill.imputation.methods.slice_imputation.losses import TERMS
 from slicefill.imputation.methods.slice_imputation.synthesis import GroupBatch, Synthesis
 from slicefill.training.hardware import rank_slice
@@ -66,14 +72,30 @@ def take_rank_batch(whole: GroupBatch, fabric: Fabric) -> RankBatch:
 def critic_step(
     fabric: Fabric, critics: OptimisedNetwork, rank_batch: RankBatch, made: Synthesis
 ) -> dict[str, float]:
-    """Optimise attention, classifier and both discriminators together."""
-    batch = rank_batch.batch
-    on_real = critics.network(batch.inner.flatten(0, 1))
-    on_synthetic = critics.network(made.slices.detach().flatten(0, 1))
+    """Optimise attention, classifier and all discriminators together."""
+    batch, further = rank_batch.batch, _seen_by(critics.network, made)
+    on_real = critics.network(
+        batch.inner.flatten(0, 1), {n: real for n, (real, _) in further.items()}
+    )
+    on_synthetic = critics.network(
+        made.slices.detach().flatten(0, 1), {n: fake.detach() for n, (_, fake) in further.items()}
+    )
     terms = rank_batch.weigh(critic_losses(on_real, on_synthetic, batch.shows_object.flatten()))
+    if not terms:  # the only critic there is does not judge such a batch
+        return {}
     require_finite(terms)
     critics.update(fabric, torch.stack(list(terms.values())).sum())
     return {f"critic/{name}": float(term.detach()) for name, term in terms.items()}
+
+
+def _seen_by(network: nn.Module, made: Synthesis) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return what each further critic sees, real and synthetic, if it judges the batch."""
+    seen = {}
+    for name in cast(Critics, network.module).further:
+        real, synthetic = KINDS[name].real(made), KINDS[name].synthetic(made)
+        if real is not None and synthetic is not None:
+            seen[name] = (real, synthetic)
+    return seen
 
 
 def classifier_step(

@@ -76,7 +76,8 @@ class Synthesis:
         flows: Between the two outer slices of every group.
         motions: From each of the N inner positions to both outer slices.
         slices: The synthetic inner slices Î_1 … Î_N, `(B, N, C, h, w)`.
-        critics: From slices `(B, C, h, w)` to logits `(B,)` by critic; None without critics.
+        critics: From slices `(B, C, h, w)`, and perhaps what further kinds see, to logits `(B,)`
+            by critic, as `critics.Critics`; None without critics.
         features: φ of the perceptual loss, from `(B, C, h, w)` to features; None: not loaded.
     """
 
@@ -85,7 +86,7 @@ class Synthesis:
     flows: Flows
     motions: list[Motion]
     slices: Tensor
-    critics: Callable[[Tensor], dict[str, Tensor]] | None = None
+    critics: Callable[..., dict[str, Tensor]] | None = None
     features: Callable[[Tensor], Tensor] | None = None
 
     @property
