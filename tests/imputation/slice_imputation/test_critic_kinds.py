@@ -16,6 +16,7 @@ from slicefill.imputation.methods.slice_imputation.slab_critic import SlabCritic
 from slicefill.imputation.methods.slice_imputation.synthesis import GroupBatch
 
 ALONE = Parts(global_discriminator=False, local_discriminator=False)
+HEAD = {**ALONE.model_dump(), "refinement": True, "residual": 0.2, "frequency": 0.5}
 
 
 def cost(logit):
@@ -45,7 +46,7 @@ def test_costs_by_hand():
 def test_a_kind_is_a_term_that_pulls_only_with_its_critic(name):
     batch = GroupBatch(torch.rand(2, 3, 1, 16, 16), torch.zeros(2, 1))
     slices = torch.rand(2, 1, 1, 16, 16, requires_grad=True)
-    made = SimpleNamespace(batch=batch, slices=slices, real=batch.inner, critics=None)
+    made = SimpleNamespace(batch=batch, slices=slices, real=batch.inner, motions=[], critics=None)
     assert TERMS[name](made) is None
 
 
@@ -109,6 +110,6 @@ def test_the_last_epoch_is_kept_against_any_critic(params):
     assert not plain.keeps_last
     assert not plain.adversarial
     for name in KINDS:
-        against = params(variant="plain", weights={"test": {"rec": 1.0, name: 0.01}})
+        against = params(parts=HEAD, weights={"test": {"rec": 1.0, name: 0.01}})
         assert against.keeps_last
         assert against.adversarial

@@ -334,3 +334,16 @@ def test_a_slab_critic_learns_and_its_share_of_the_gradients_is_logged(start):
     assert all(not torch.equal(*pair) for pair in zip(before, after, strict=True))
     assert logged["critic/adv_slab"] > 0
     assert 0 < logged["train/share/adv_slab"] < 1
+
+
+def test_the_head_of_high_frequencies_and_its_critic_learn(start):
+    parts = {"tp_smooth": False, "global_discriminator": False, "local_discriminator": False}
+    parts |= {"refinement": True, "residual": 0.2, "frequency": 0.5}
+    learner = start(parts=parts, weights={"test": {"rec": 1.0, "high": 1.0, "adv_high": 0.1}})
+    head = learner.synthesis.network.module.refinement.high
+    before = head.weight.detach().clone()
+    logged = [learner.train_epoch(epoch) for epoch in range(2)][-1]
+    assert not torch.equal(before, head.weight)
+    assert logged["critic/adv_high"] > 0
+    for name in ("rec", "high", "adv_high"):
+        assert logged[f"train/share/{name}"] > 0

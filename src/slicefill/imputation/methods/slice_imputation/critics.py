@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slicefill.imputation.methods.slice_imputation import slab_critic
+from slicefill.imputation.methods.slice_imputation import high_frequency_critic, slab_critic
 from slicefill.imputation.methods.slice_imputation.critic_kind import CriticKind, judging_loss
 from slicefill.imputation.methods.slice_imputation.networks import (
     Attention,
@@ -16,7 +16,10 @@ from slicefill.imputation.methods.slice_imputation.networks import (
 from slicefill.imputation.methods.slice_imputation.params import Parts
 from slicefill.types import Checkpoint
 
-KINDS: Mapping[str, CriticKind] = {"adv_slab": slab_critic.KIND}
+KINDS: Mapping[str, CriticKind] = {
+    "adv_slab": slab_critic.KIND,
+    "adv_high": high_frequency_critic.KIND,
+}
 """The critics of more than single slices, by the name of their λ."""
 
 

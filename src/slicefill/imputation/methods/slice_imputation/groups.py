@@ -124,9 +124,14 @@ def load_batch(
     groups: Sequence[Group], cache: ViewCache, params: GroupParams, rng: np.random.Generator
 ) -> GroupBatch:
     """Cut, augment and stack the slices of a batch."""
-    cut = [_cut(cache[group.case][group.view], group, params, rng) for group in groups]
+    views = [cache[group.case][group.view] for group in groups]
+    pairs = zip(views, groups, strict=True)
+    cut = [_cut(view, group, params, rng) for view, group in pairs]
     slices, shows = (torch.from_numpy(np.stack(part)) for part in zip(*cut, strict=True))
-    return as_batch(slices, shows)
+    if views[0].high is None:
+        return as_batch(slices, shows)
+    shown, high = slices.chunk(2, dim=2)
+    return as_batch(shown, shows, high, torch.tensor([view.sigma for view in views]))
 
 
 def reach(group: Group, depth: int) -> list[int]:
@@ -148,9 +153,14 @@ def reach(group: Group, depth: int) -> list[int]:
 def _cut(
     view: View, group: Group, params: GroupParams, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """Crop one group at random, flip and reverse it: `(N + 4, C, h, w)` and `(N + 4,)`."""
+    """Crop one group at random, flip and reverse it: `(N + 4, C, h, w)` and `(N + 4,)`.
+
+    Where the view has high frequencies, they are further channels.
+    """
     places = reach(group, len(view.slices))
     slices, shows = view.slices[places], view.shows_object[places]
+    if view.high is not None:
+        slices = np.concatenate([slices, view.high[places]], axis=1)
     for dim, size in ((2, params.crop[0]), (3, params.crop[1])):
         slices = _crop_or_pad(slices, dim, size, rng)
         if params.flip and rng.random() < 0.5:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from slicefill.imputation.methods.slice_imputation.critic_kind import fooling_loss
 from slicefill.imputation.methods.slice_imputation.critics import KINDS
+from slicefill.imputation.methods.slice_imputation.frequency import synthetic_high
 from slicefill.imputation.methods.slice_imputation.motion import Pair, warp
 from slicefill.imputation.methods.slice_imputation.synthesis import Synthesis, synthesise_halfway
 
@@ -139,6 +140,13 @@ def error_likelihood(made: Synthesis) -> Tensor | None:
     error = (made.slices - made.real).detach().abs().mean(2, keepdim=True)
     expected = torch.stack(predicted, 1).clamp(min=1e-3)
     return (error / expected + expected.log()).mean()
+
+
+@term("high")
+def high_frequencies(made: Synthesis) -> Tensor | None:
+    """Mean absolute error of the high frequencies; None for a network without their head."""
+    high = synthetic_high(made)
+    return None if high is None or made.batch.high is None else F.l1_loss(high, made.batch.high)
 
 
 @term("cycle")

@@ -1,9 +1,12 @@
 """The synthesis network: it finds the motion between two slices and synthesises those between."""
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from slicefill.imputation.methods.slice_imputation.frequency import FrequencyUNet
 from slicefill.imputation.methods.slice_imputation.motion import (
     Flows,
     Motion,
@@ -46,12 +49,15 @@ class SynthesisModel(nn.Module):
                 "to_first": 2,
                 "to_last": 2,
                 "visible": 1,
-                "residual": channels if parts.residual > 0 else 0,
+                "residual": channels if parts.residual > 0 and not parts.frequency else 0,
                 "moved": 1 if parts.mix else 0,
                 "error": 1 if parts.error else 0,
             }
             inputs = 4 * channels + 8 + outer + (channels if parts.mix else 0)
             self.refinement = build_unet(inputs, sum(self.sizes.values()), params)
+            if parts.frequency:
+                self.refinement = FrequencyUNet(self.refinement, params.width, channels)
+                self.sizes |= {"low": channels, "high": channels}
 
     def flows(self, pair: Pair) -> Flows:
         """Estimate the motion between two slices of any size."""
@@ -80,15 +86,25 @@ class SynthesisModel(nn.Module):
         part = dict(zip(self.sizes, maps, strict=True))
         visible = torch.sigmoid(part["visible"])
         from_first, from_last = (1 - t) * visible, t * (1 - visible)
+        residual, high = self._residual(part)
         return Motion(
             to_first + part["to_first"],
             to_last + part["to_last"],
             from_first / (from_first + from_last),
-            self.parts.residual * torch.tanh(part["residual"]) if self.parts.residual else None,
+            residual,
             torch.sigmoid(part["moved"]) if self.parts.mix else None,
             t if self.parts.mix else None,
             F.softplus(part["error"] + _ERROR_AT_START) if self.parts.error else None,
+            high,
         )
+
+    def _residual(self, part: Mapping[str, Tensor]) -> tuple[Tensor | None, Tensor | None]:
+        """Bound the residual; where it has two parts, each by half, and return the high one."""
+        bound = self.parts.residual
+        if self.parts.frequency:
+            low, high = (bound / 2 * torch.tanh(part[name]) for name in ("low", "high"))
+            return low + high, high
+        return (bound * torch.tanh(part["residual"]) if bound else None), None
 
     def forward(self, pair: Pair, t: Tensor) -> tuple[Flows, list[Motion]]:
         """Return the flows and the motion at each of the positions `t`, `(N,)` or `(N, B)`."""

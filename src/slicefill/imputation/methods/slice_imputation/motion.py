@@ -47,6 +47,8 @@ class Motion(NamedTuple):
         t: Position in (0, 1), broadcastable; needed where `moved` is given.
         error: Expected absolute error, `(B, 1, H, W)` in [0, 1] units; None where the model does
             not predict it.
+        high: The part of the residual that is of high frequencies, `(B, C, H, W)`; None where the
+            model does not divide it.
     """
 
     to_first: Tensor
@@ -56,6 +58,7 @@ class Motion(NamedTuple):
     moved: Tensor | None = None
     t: Tensor | None = None
     error: Tensor | None = None
+    high: Tensor | None = None
 
     def blend(self, first: Tensor, last: Tensor) -> Tensor:
         """Warp and blend any maps on the grid of the two slices: eq. (3) and (4)."""

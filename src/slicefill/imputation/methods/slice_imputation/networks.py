@@ -47,6 +47,11 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, inputs, H, W)` → `(B, outputs, H, W)`."""
+        output: Tensor = self.out(self.features(x))
+        return output
+
+    def features(self, x: Tensor) -> Tensor:
+        """`(B, inputs, H, W)` → what the last layer sees, `(B, width, H, W)`."""
         skips: list[Tensor] = []
         for level, block in enumerate(self.down):
             x = block(F.avg_pool2d(x, 2) if level else x)
@@ -56,8 +61,7 @@ class UNet(nn.Module):
             x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
             x = F.leaky_relu(reduce(x), _SLOPE)
             x = F.leaky_relu(merge(torch.cat([x, skips.pop()], 1)), _SLOPE)
-        output: Tensor = self.out(x)
-        return output
+        return x
 
 
 class BlockUNet(nn.Module):

@@ -53,6 +53,11 @@ class Parts(BaseParams):
         False, description="both networks see the slices beyond the two as well: four in all"
     )
     error: bool = Field(False, description="refinement predicts its own absolute error")
+    frequency: Weight = Field(
+        0.0,
+        description="the residual has a part of high frequencies: standard deviation of the "
+        "low-pass that it is above, in intervals; 0: it is not divided",
+    )
 
     @model_validator(mode="after")
     def _parts_of_refinement_need_it(self) -> Self:
@@ -61,6 +66,9 @@ class Parts(BaseParams):
             if value and not self.refinement:
                 msg = f"{name}: {str(value).lower()} needs refinement: true"
                 raise ValueError(msg)
+        if self.frequency and not self.residual:
+            msg = f"frequency: {self.frequency:g} needs a residual above 0"
+            raise ValueError(msg)
         return self
 
 
@@ -162,6 +170,13 @@ class SynthesisParams(BaseParams):
         return self
 
     @model_validator(mode="after")
+    def _frequencies_need_pixels(self) -> Self:
+        if self.parts.frequency and self.network.block != 1:
+            msg = f"parts.frequency needs network.block: 1, got {self.network.block}"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
     def _some_part_learns(self) -> Self:
         parts = ["flow_network", "refinement"] if self.parts.refinement else ["flow_network"]
         frozen = self.optimisation.frozen
@@ -186,6 +201,8 @@ class SynthesisParams(BaseParams):
             "tp_smooth": not self.parts.tp_smooth,
             "adv": not (self.parts.global_discriminator or self.parts.local_discriminator),
             "error": not self.parts.error,
+            "high": not self.parts.frequency,
+            "adv_high": not self.parts.frequency,
         }
         given = self.weights[self.preset]
         return {
@@ -193,6 +210,12 @@ class SynthesisParams(BaseParams):
             for name, weight in given.items()
             if weight > 0 and not left_out.get(name, False)
         }
+
+    @property
+    def cutoff(self) -> float:
+        """Low-pass of the high-frequency target, intervals; 0 where nothing asks for it."""
+        asked = {"high", "adv_high"} & self.lambdas.keys()
+        return self.parts.frequency if asked else 0.0
 
     @property
     def keeps_last(self) -> bool:

@@ -18,21 +18,29 @@ class GroupBatch:
         shows_object: Y of the inner slices, `(B, N)`; nan where unknown.
         outer: Slices as far before the first and after the last as these are apart, or these
             themselves at the ends of a view, `(B, 2 C, h, w)`; None: not cut.
+        high: High frequencies of the inner slices, of the whole volume, `(B, N, C, h, w)`; None
+            where nothing asks for them.
+        sigma: Standard deviation of the low-pass that they are above, pixels, `(B,)`.
     """
 
     slices: Tensor
     shows_object: Tensor
     outer: Tensor | None = None
+    high: Tensor | None = None
+    sigma: Tensor | None = None
 
     def to(self, device: torch.device) -> "GroupBatch":
         """Move to a device."""
-        outer = None if self.outer is None else self.outer.to(device)
-        return GroupBatch(self.slices.to(device), self.shows_object.to(device), outer)
+        return self._each(lambda values: values.to(device))
 
     def take(self, chosen: slice) -> "GroupBatch":
         """Return some of the groups."""
-        outer = None if self.outer is None else self.outer[chosen]
-        return GroupBatch(self.slices[chosen], self.shows_object[chosen], outer)
+        return self._each(lambda values: values[chosen])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "GroupBatch":
+        """Change all values that are there."""
+        given = {name: values for name, values in vars(self).items() if values is not None}
+        return GroupBatch(**{name: change(values) for name, values in given.items()})
 
     @property
     def pair(self) -> Pair:
@@ -61,9 +69,20 @@ class GroupBatch:
         return torch.arange(1, steps, device=self.slices.device) / steps
 
 
-def as_batch(slices: Tensor, shows_object: Tensor) -> GroupBatch:
-    """Make a batch of slices before, 0 … N + 1 and after, `(B, N + 4, C, h, w)`, and their Y."""
-    return GroupBatch(slices[:, 1:-1], shows_object[:, 2:-2], slices[:, [0, -1]].flatten(1, 2))
+def as_batch(
+    slices: Tensor, shows_object: Tensor, high: Tensor | None = None, sigma: Tensor | None = None
+) -> GroupBatch:
+    """Make a batch of slices before, 0 … N + 1 and after, `(B, N + 4, C, h, w)`, and their Y.
+
+    Args:
+        slices: Intensities in [0, 1].
+        shows_object: Y, `(B, N + 4)`.
+        high: Their high frequencies, `(B, N + 4, C, h, w)`, or None.
+        sigma: As in `GroupBatch`.
+    """
+    outer = slices[:, [0, -1]].flatten(1, 2)
+    inner = None if high is None else high[:, 2:-2]
+    return GroupBatch(slices[:, 1:-1], shows_object[:, 2:-2], outer, inner, sigma)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """Views are the slice sequences of a case that training groups are drawn from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.ndimage import zoom
+from scipy.ndimage import gaussian_filter, zoom
 
 from slicefill.geometry import adaptive_count, anisotropy, through_plane_axis
 from slicefill.imputation.dense_grid import stack_case
@@ -25,6 +25,8 @@ class View:
         slices: `(S, C, h, w)`, intensities in [0, 1].
         shows_object: `(S,)`, 1 where the label map has an object, 0 where not, nan without one.
         occupied: `(S,)`, whether the slice shows more than background.
+        high: Their high frequencies, of the whole volume; None where nothing asks for them.
+        sigma: Standard deviation of the low-pass that these are above, pixels of a slice.
         factor: In-plane, slices of this view from one acquired slice to the next when the method is
             used; across slices N_A + 1, eq. (20).
     """
@@ -33,6 +35,8 @@ class View:
     shows_object: Floats
     occupied: Array
     factor: int
+    high: Floats | None = None
+    sigma: float = 0.0
 
 
 def kind_of(view: str) -> str:
@@ -51,14 +55,24 @@ def cut_views(case: Case, axis_name: AxisName, params: SynthesisParams) -> dict[
     axis = through_plane_axis(case.image.affine, axis_name)
     stack = stack_case(case, axis, params.window)
     factor = params.groups.in_plane_factor or max(1, round(anisotropy(case.image.spacing, axis)))
+    cutoff = params.cutoff * factor
     views = {}
     if params.groups.through_plane > 0:
-        views[THROUGH_PLANE] = _view(
-            stack.normalised(), stack.label, adaptive_count(case.image.spacing, axis) + 1
-        )
+        apart = adaptive_count(case.image.spacing, axis) + 1
+        view = _view(stack.normalised(), stack.label, apart)
+        views[THROUGH_PLANE] = _above(view, (params.cutoff, cutoff, cutoff))
     if params.groups.in_plane > 0 and factor > 1:
-        views |= _in_plane_views(stack, factor)
+        cut = _in_plane_views(stack, factor)
+        views |= {name: _above(view, (cutoff,) * 3) for name, view in cut.items()}
     return views
+
+
+def _above(view: View, sigma: tuple[float, float, float]) -> View:
+    """Add the high frequencies: what a low-pass along slices, rows and columns does not pass."""
+    if not any(sigma):
+        return view
+    low = gaussian_filter(view.slices, (sigma[0], 0, *sigma[1:]), mode="nearest")
+    return replace(view, high=view.slices - low, sigma=sigma[-1])
 
 
 def _in_plane_views(stack: Stack, factor: int) -> dict[str, View]:
@@ -103,5 +117,6 @@ class ViewCache(BoundedCache[dict[str, View]]):
 
 
 def _bytes(views: Mapping[str, View]) -> int:
-    """Memory of the views of a case; rows and columns share one array."""
-    return sum({view.slices.size: view.slices.nbytes for view in views.values()}.values())
+    """Memory of the views of a case; rows and columns share one array of slices."""
+    shared = sum({view.slices.size: view.slices.nbytes for view in views.values()}.values())
+    return shared + sum(0 if view.high is None else view.high.nbytes for view in views.values())
