@@ -1,6 +1,6 @@
 """Imputation of one case: acquired slices stay as they are, synthetic ones lie between them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -30,6 +30,8 @@ from slicefill.params import ImputationParams, WindowParams
 from slicefill.plugins import System, find_kind, find_system
 from slicefill.types import Case, Checkpoint, Method, Stack, SyntheticSlices, Volume
 
+SHARP = "sharp"
+"""The kind of the shipped weights' slices with sharper detail (`methods.sharp`)."""
 CONFIDENCE_STEPS = 10_000  # CT errs by a hundredth: thousandths would not tell its voxels apart
 
 
@@ -46,6 +48,8 @@ class Imputer:
         model: SHA-256 of the weights, or None for a method without weights.
         version: Of the package that trained them, or None.
         adaptation: What came of adapting its weights (`methods.adapted`), if they were.
+        finish: Makes of the method, for a whole stack, the one that finishes its slices
+            (`methods.sharp`); None: they are left as they are.
     """
 
     name: str
@@ -56,6 +60,7 @@ class Imputer:
     model: str | None = None
     version: str | None = None
     adaptation: Mapping[str, Any] | None = None
+    finish: Callable[[Stack, Method, np.random.Generator], Method] | None = None
 
     @property
     def weights(self) -> str | None:
@@ -76,6 +81,11 @@ def load_imputer(
             there without training.
         params: How it imputes.
     """
+    if system.has("finish"):
+        base = load_imputer(system.module.base(system.params), None, params)
+        finish = partial(system.module.finish, system.params)
+        own = fingerprint(system.name, base.fingerprint, system.params)
+        return replace(base, name=system.name, finish=finish, fingerprint=own)
     if checkpoint is None and system.has("read"):
         checkpoint = system.module.read()
     method = system.module.load(system.params, checkpoint, params)
@@ -102,8 +112,9 @@ def load_named(method: str | Mapping[str, Any], params: ImputationParams) -> Imp
     """Prepare a method that a caller named.
 
     Args:
-        method: A kind that needs no training here (`pretrained`), a rule of interpolation
-            (`linear`), the path of a checkpoint (it ends in .pt), or an entry as in `methods`.
+        method: A kind that needs no training here (`pretrained`, `sharp`), a rule of
+            interpolation (`linear`), the path of a checkpoint (it ends in .pt), or an entry as in
+            `methods`.
         params: How it imputes.
 
     Raises:
@@ -113,12 +124,13 @@ def load_named(method: str | Mapping[str, Any], params: ImputationParams) -> Imp
     if isinstance(method, str) and method.endswith(".pt"):
         return learned_imputer(Path(method).stem, read_checkpoint(Path(method)), params)
     if isinstance(method, str):
-        names = (PRETRAINED, *RULES)
+        kinds = (PRETRAINED, SHARP)
+        names = (*kinds, *RULES)
         if method not in names:
             msg = f"method: expected {', '.join(names)} or a checkpoint (.pt), got {method!r}"
             raise ValueError(msg)
-        shipped = method == PRETRAINED
-        method = {"kind": method} if shipped else {"kind": "classical", "rule": method}
+        plain = method in kinds
+        method = {"kind": method} if plain else {"kind": "classical", "rule": method}
     name = str(method.get("rule", method.get("kind")))
     return load_imputer(find_system(FOLDER, name, method), None, params)
 
@@ -222,6 +234,8 @@ def _impute(
         if stack.label is not None and params.label_field == "shape_and_motion":
             labels = choose_labels(stack.label, params.label_ends)
             stack, told["labels"] = replace(stack, label_share=labels.share), labels.record()
+    if imputer.finish is not None:
+        method = imputer.finish(stack, method, rng)
     return (placing(method) if placing else method)(stack, positions, rng), told
 
 

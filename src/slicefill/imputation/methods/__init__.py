@@ -12,9 +12,10 @@ from pydantic import BaseModel
 
 from slicefill.params import REPEAT, ImputationParams
 from slicefill.plugins import System, find_system
-from slicefill.types import Checkpoint, Method, Promise
+from slicefill.types import Checkpoint, Method, Promise, Stack
 
 if TYPE_CHECKING:  # bring torch and pandas
+    import numpy as np
     import pandas as pd
 
     from slicefill.training.fit import Run
@@ -46,7 +47,8 @@ class MethodFile(Protocol):
 
     `Params` and `load` are a must. A file that says `SECTION = "synthesis"` takes from that section
     of the parameters what an entry does not set. `train` and `training_fingerprint` stand in a file
-    whose method learns, `read` in one whose weights are there without training.
+    whose method learns, `read` in one whose weights are there without training. A file that
+    finishes what another method makes has `base` and `finish` instead of `load`.
     """
 
     Params: type[BaseModel]
@@ -74,6 +76,14 @@ class MethodFile(Protocol):
 
     def read(self) -> Checkpoint:
         """Return weights that are there without training."""
+
+    def base(self, params: Any) -> System:
+        """Return the method whose slices are finished; it needs no training."""
+
+    def finish(
+        self, params: Any, stack: Stack, method: Method, rng: "np.random.Generator"
+    ) -> Method:
+        """Return the base method with its slices finished; `stack` is the whole scan."""
 
 
 def find_method(name: str, parameters: Mapping[str, Any]) -> System:
