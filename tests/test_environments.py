@@ -1,5 +1,8 @@
 """What the experiments in conf/ promise; that each is valid is in test_params and test_catalog."""
 
+import hashlib
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -146,6 +149,18 @@ def test_what_depends_on_the_grid_lies_in_its_folder(configuration, override, fo
 def test_raw_scans_are_where_the_user_says(configuration, env, monkeypatch):
     monkeypatch.setenv("SLICEFILL_RAW", "somewhere/else")
     assert configuration(env)["catalog"]["raw_folder"]["path"] == "somewhere/else"
+
+
+@pytest.mark.parametrize("name", ["a ${HOME} b", r"back\${slash}", r"two\\${oc.env:PATH}", "$x"])
+def test_a_folder_is_used_as_it_is_whatever_its_name(configuration, monkeypatch, tmp_path, name):
+    folder = tmp_path / name
+    monkeypatch.setenv("SLICEFILL_RAW", str(folder))
+    monkeypatch.setenv("SLICEFILL_ROOT", str(folder))
+    config = configuration("scans")
+    assert config["catalog"]["raw_folder"]["path"] == str(folder)
+    assert Path(config["catalog"]["manifest"]["filepath"]).parents[2] == folder
+    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:6]
+    assert config["globals"]["experiment"].endswith(f"_{digest}")
 
 
 @pytest.mark.parametrize(

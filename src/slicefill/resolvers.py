@@ -1,11 +1,31 @@
-"""Resolvers of `conf/`: names of result folders, so that no two settings share one."""
+"""Resolvers of `conf/`: folders of the environment, and names of result folders."""
 
 import hashlib
 import re
 from pathlib import Path
 
+from omegaconf.resolvers import oc
+
 _DIGITS = 6  # of the digest: one of 16 million
 _LONGEST = 40  # characters of a folder's name
+
+
+def folder_in(name: str, *default: str | None) -> str | None:
+    """Return a folder of the environment for globals: `${folder_in:SLICEFILL_RAW,null}`.
+
+    Kedro resolves globals twice. A folder named `${…}` would be looked up the second time, so it
+    is escaped; the catalog gets it as it is.
+
+    Args:
+        name: Of the variable.
+        default: What stands for one that is not set, if anything; None is a value, too.
+
+    Example:
+        >>> folder_in("SLICEFILL_NONE", "data"), folder_in("SLICEFILL_NONE", None)
+        ('data', None)
+    """
+    value = oc.env(name, *default)
+    return value if value is None else re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
 
 
 def name_scans(raw: str | None) -> str:
@@ -23,6 +43,7 @@ def name_scans(raw: str | None) -> str:
     """
     if not raw:
         return "scans"
+    raw = re.sub(r"(\\*)\1\\\$\{", r"\1${", raw)  # as `folder_in` escapes
     path = raw.rstrip("/") if "://" in raw else str(Path(raw).expanduser().resolve())
     name = re.sub(r"[^\w.-]+", "_", path.rpartition("/")[2])[:_LONGEST].strip("_.") or "scans"
     return f"{name}_{hashlib.sha256(path.encode()).hexdigest()[:_DIGITS]}"

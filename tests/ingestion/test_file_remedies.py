@@ -1,6 +1,8 @@
 """What a refusal of a file or series advises is done, and ends well."""
 
+import bz2
 import gzip
+import re
 import shutil
 import zipfile
 
@@ -47,6 +49,36 @@ def test_voxels_that_were_cut_are_counted(tmp_path, read, header, voxels):
     with pytest.raises(BadCase, match=r"expected 2\d\d bytes .* found 2\d\d; .*truncated"):
         read(path)
     path.with_suffix(voxels).write_bytes(whole)
+    np.testing.assert_array_equal(read(path).image.stored, STORED)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "cut", "found"),
+    [("ascii", 200, "expected 120 numbers .* found 66;"), ("hex", 101, "expected 240 bytes.* 50;")],
+)
+def test_a_text_of_voxels_that_was_cut_is_counted(tmp_path, read, encoding, cut, found):
+    path = write_pair(tmp_path, ".nhdr")
+    header = path.read_text().replace("encoding: raw", f"encoding: {encoding}")
+    header = "\n".join(line for line in header.splitlines() if "data file" not in line) + "\n\n"
+    numbers = STORED.ravel(order="F")
+    text = " ".join(map(str, numbers)) if encoding == "ascii" else numbers.tobytes().hex()
+    whole = tmp_path / "text.nrrd"
+    whole.write_text(header + text[:cut])
+    with pytest.raises(BadCase, match=rf"text\.nrrd: {found}.*truncated"):
+        read(whole)
+    whole.write_text(header + text)
+    np.testing.assert_array_equal(read(whole).image.stored, STORED)
+
+
+def test_an_encoding_that_itk_lacks_is_refused_with_one_that_it_reads(tmp_path, read):
+    path = tmp_path / "scan.nrrd"
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(STORED.T), str(path), True)
+    header, _, packed = path.read_bytes().partition(b"\n\n")
+    voxels = gzip.decompress(packed)
+    path.write_bytes(header.replace(b"gzip", b"bzip2") + b"\n\n" + bz2.compress(voxels))
+    with pytest.raises(BadCase, match=r"found encoding bzip2; .* with encoding gzip"):
+        read(path)
+    path.write_bytes(header + b"\n\n" + gzip.compress(voxels))
     np.testing.assert_array_equal(read(path).image.stored, STORED)
 
 
@@ -98,6 +130,20 @@ def test_a_bad_zip_is_said_and_a_whole_one_is_read(tmp_path, write, params, dama
     path.write_bytes(whole)
     with find_scans(path, settings) as read:
         assert [case.id for case in read.cases] == ["scan"]
+
+
+def test_a_zip_in_a_zip_is_named_by_archive_and_member(tmp_path, write, params):
+    settings = params(layout="auto")
+    inner, outer = tmp_path / "inner.zip", tmp_path / "outer.zip"
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.write(write("scan.nii", STORED), "scan.nii")
+    with zipfile.ZipFile(outer, "w") as archive:
+        archive.write(inner, "visit 1/inner.zip")
+    told = rf"^{re.escape(str(outer))}: expected .*found visit 1/inner\.zip \(.*unpack it\)$"
+    with pytest.raises(FileNotFoundError, match=told), find_scans(outer, settings):
+        pass
+    with find_scans(inner, settings) as found:  # unpacked, as it says
+        assert [case.id for case in found.cases] == ["scan"]
 
 
 def test_components_on_the_fifth_axis_are_channels(tmp_path, read):

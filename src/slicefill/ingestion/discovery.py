@@ -32,6 +32,11 @@ def find_cases(folder: Path, params: IngestionParams) -> Found:
     Raises:
         FileNotFoundError: If the folder holds nothing of the expected layout.
     """
+    return _find_cases(folder, params, folder, folder)
+
+
+def _find_cases(folder: Path, params: IngestionParams, given: Path, root: Path) -> Found:
+    """Sort a folder; messages name what was given, and files below its root."""
     layout = find_kind(LAYOUTS, params.layout, "ingestion.layout")
     found: Found = layout.find(folder, params) if folder.is_dir() else Found()
     found = _with_ids(found)
@@ -39,8 +44,8 @@ def find_cases(folder: Path, params: IngestionParams) -> Found:
         found.left_aside += _rest(folder, found, params.layout)
     if not found.cases and not found.refused:
         msg = (
-            f"{folder}: expected {layout.EXPECTED} (layout: {params.layout}), "
-            f"found {_content(folder, found)}"
+            f"{given}: expected {layout.EXPECTED} (layout: {params.layout}), "
+            f"found {_content(root, found)}"
         )
         raise FileNotFoundError(msg)
     return found
@@ -73,7 +78,8 @@ def find_scans(path: Path, params: IngestionParams) -> Iterator[Found]:
         yield _with_ids(Found([RawCase(stem_of(path), path, None)]))
     elif path.is_file() and zipfile.is_zipfile(path):
         with TemporaryDirectory(prefix="slicefill-zip-") as folder:
-            yield find_cases(_unpack(path, Path(folder, path.stem)), params)
+            root = Path(folder, path.stem)
+            yield _find_cases(_unpack(path, root), params, path, root)
     else:
         yield _series_of(path)
 

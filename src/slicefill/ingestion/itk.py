@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from slicefill.ingestion import checks
 from slicefill.ingestion.checks import BadCase, reading
 from slicefill.ingestion.companions import data_files, read_fields
-from slicefill.ingestion.integrity import check_length, count_voxel_bytes
+from slicefill.ingestion.integrity import check_length, count_voxel_data
 from slicefill.ingestion.nifti import new_header
 from slicefill.ingestion.sniffing import is_compressed, open_plain, read_chunks
 from slicefill.ingestion.suffixes import suffix_of
@@ -52,20 +52,22 @@ def read_itk(path: Path) -> Volume:
 
 
 def _check_voxels(path: Path, reader: str) -> None:
-    """Refuse a file with fewer bytes of voxels than its header says."""
-    available = count_voxel_bytes(path)
+    """Refuse a file with fewer voxels than its header says."""
+    counted = count_voxel_data(path)
     header = SimpleITK.ImageFileReader()
     header.SetImageIO(reader)
     header.SetFileName(str(path))
     header.ReadImageInformation()
     _check_lengths(path)
-    if available is None:
+    if counted is None:
         return
     one = SimpleITK.Image([1, 1, 1], header.GetPixelID(), header.GetNumberOfComponents())
     voxels = int(np.prod(header.GetSize())) * header.GetNumberOfComponents()
     files = ", ".join(file.name for file in data_files(path)[:3])
-    of = f"voxels in {files}" if files else "voxels"
-    check_length(available, voxels * one.GetSizeOfPixelComponent(), of)
+    available, unit = counted
+    of = f"{unit} of voxels{f' in {files}' if files else ''}"
+    size = one.GetSizeOfPixelComponent() if unit == "bytes" else 1
+    check_length(available, voxels * size, of)
 
 
 def _check_lengths(path: Path) -> None:

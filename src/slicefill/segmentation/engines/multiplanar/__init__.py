@@ -31,6 +31,9 @@ class Params(unet2d.Params):
     labels: Literal["acquired", "all"] = Field(
         description="which voxels teach: those of acquired slices, or synthetic labels, too"
     )
+    roll: Literal["none", "any"] = Field(
+        description="whether planes are turned and mirrored in themselves, too: for what has no up"
+    )
     orientations: Count = Field(description="of a prediction: as many rotations, averaged")
 
 
@@ -76,6 +79,7 @@ def design(params: Params, channels: int, data: "SegmentationData") -> dict[str,
         **unet2d.design(params, channels, data),
         "pitch": float(np.median(spacings, axis=0).min()),
         "labels": params.labels,
+        "roll": params.roll,
         "orientations": params.orientations,
     }
 
@@ -93,7 +97,7 @@ def _sampler(design: dict[str, Any], data: "SegmentationData", setting: "Setting
     scans = dict(data.training)
     if design["labels"] == "acquired":
         scans = {case: acquired_labels_only(promise) for case, promise in scans.items()}
-    return PlaneSampler(scans, drawing_of(design, data, setting), design["pitch"])
+    return PlaneSampler(scans, drawing_of(design, data, setting), design["pitch"], design["roll"])
 
 
 def _predictor(
@@ -103,4 +107,4 @@ def _predictor(
     from slicefill.segmentation.training import predict_patches
 
     flat = predict_patches(design, fabric, network, params)
-    return fuse_planes(flat, design["pitch"], design["orientations"])
+    return fuse_planes(flat, design["pitch"], design["orientations"], design["roll"])

@@ -6,6 +6,7 @@ its rows and of its columns, in the order slices, rows, columns of the volume.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +24,33 @@ Positions = NDArray[np.float64]
 """Where to sample, in voxels: slices, rows, columns, `(3, ...)`."""
 
 
-def orientations(count: int) -> NDArray[np.float64]:
+Roll = Literal["none", "any"]
+"""Whether planes are turned and mirrored in themselves, too: a choice among `orientations`."""
+
+
+def orientations(count: int, roll: Roll) -> NDArray[np.float64]:
     """Return so many fixed orientations at random, `(count, 3, 3)`; more begin with the same."""
     rng = np.random.default_rng(0)
-    return np.stack([Rotation.random(random_state=rng).as_matrix() for _ in range(count)])
+    return np.stack([draw_orientation(rng, roll) for _ in range(count)])
+
+
+def draw_orientation(rng: np.random.Generator, roll: Roll) -> NDArray[np.float64]:
+    """Draw a normal, uniform on the sphere, and how the plane is turned around it, `(3, 3)`.
+
+    Args:
+        rng: Source of all randomness.
+        roll: `any` draws any rotation. `none` takes the shortest one that tilts the slices into
+            the plane, so that planes of like normals are alike and none is mirrored: up in a plane
+            is where up is in a slice.
+    """
+    if roll == "any":
+        return Rotation.random(random_state=rng).as_matrix()
+    normal = rng.standard_normal(3)
+    normal *= np.copysign(1 / np.linalg.norm(normal), normal[0])
+    around = np.cross((1, 0, 0), normal)
+    angle = np.arccos(np.clip(normal[0], -1, 1))
+    unit = around / max(np.linalg.norm(around), np.finfo(float).tiny)
+    return Rotation.from_rotvec(angle * unit).as_matrix()
 
 
 @dataclass(frozen=True)
@@ -54,31 +78,33 @@ class Lattice:
 
     def there(self, first: int, last: int) -> Positions:
         """Positions of planes of the grid, `last` excluded, in voxels of the volume."""
+        return self.box((first, 0, 0), (last - first, *self.sizes[1:]))
+
+    def box(self, start: Sequence[int], shape: Sequence[int]) -> Positions:
+        """Positions of a box of the grid, in voxels of the volume."""
         centre = (np.array(self.shape) - 1) / 2
-        steps = _steps(self.sizes, first, last)
-        return _positions(self.rotation, steps, centre, self.spacing, self.pitch)
+        steps = _steps(self.sizes, start, shape) * self.pitch
+        return np.moveaxis(steps @ self.rotation.T / self.spacing + centre, -1, 0)
 
     def back(self, first: int, last: int) -> Positions:
         """Positions of slices of the volume, `last` excluded, in those of the grid."""
-        millimetres = _steps(self.shape, first, last) * self.spacing
+        steps = _steps(self.shape, (first, 0, 0), (last - first, *self.shape[1:]))
+        return self._of_steps(steps)
+
+    def nearest(self, voxel: Array) -> NDArray[np.int64]:
+        """Return the point of the grid nearest to a voxel, `(3,)`."""
+        steps = voxel - (np.array(self.shape) - 1) / 2
+        return np.rint(self._of_steps(steps)).astype(int)
+
+    def _of_steps(self, steps: NDArray[np.float64]) -> Positions:
         centre = (np.array(self.sizes) - 1) / 2
-        return np.moveaxis(millimetres @ self.rotation / self.pitch + centre, -1, 0)
+        return np.moveaxis(steps * self.spacing @ self.rotation / self.pitch + centre, -1, 0)
 
 
-def _steps(sizes: Sequence[int], first: int, last: int) -> NDArray[np.float64]:
-    """Steps from the centre of a grid to its points in some planes, `(n, H, W, 3)`."""
-    steps = np.moveaxis(np.indices((last - first, *sizes[1:]), dtype=np.float64), 0, -1)
-    return steps - ((np.array(sizes) - 1) / 2 - (first, 0, 0))
-
-
-def _positions(
-    rotation: NDArray[np.float64],
-    steps: NDArray[np.float64],
-    centre: Array,
-    spacing: NDArray[np.float64],
-    pitch: float,
-) -> Positions:
-    return np.moveaxis(steps * pitch @ rotation.T / spacing + centre, -1, 0)
+def _steps(sizes: Sequence[int], start: Sequence[int], shape: Sequence[int]) -> Array:
+    """Steps from the centre of a grid to the points of a box of it, `(d, h, w, 3)`."""
+    points = np.moveaxis(np.indices(tuple(shape), dtype=np.float64), 0, -1)
+    return points + np.asarray(start) - (np.array(sizes) - 1) / 2
 
 
 def sample(channels: Floats, positions: Positions) -> Floats:
@@ -88,40 +114,50 @@ def sample(channels: Floats, positions: Positions) -> Floats:
 
 
 class PlaneSampler(Sampler):
-    """Draws planes of random orientation, all on voxels of one pitch.
+    """Draws what a prediction sees: planes of the turned grid of a scan, of random orientation.
 
-    A plane is centred as a patch of any sampler is: on a voxel of an object, or on any voxel of a
-    slice that can be drawn. Its image is interpolated linearly; label and weight are those of the
-    nearest voxel.
+    A plane passes through a voxel of an object, or through any voxel of a slice that can be drawn.
+    It is whole, with the same margin around it as in a prediction; where it is larger than the
+    patch, a patch of it with that voxel. The image is interpolated linearly; label and weight are
+    those of the nearest voxel.
     """
 
-    def __init__(self, scans: dict[str, ScanPromise], drawing: Drawing, pitch: float) -> None:
+    def __init__(
+        self, scans: dict[str, ScanPromise], drawing: Drawing, pitch: float, roll: Roll
+    ) -> None:
         """Draw planes whose pixels are `pitch` mm wide."""
         super().__init__(scans, drawing)
-        self._plane, self._pitch = (1, *drawing.patch), pitch
+        self._size = np.ones(3, int)  # scans stay as they are: padding would move their centre
+        self._patch, self._pitch, self._roll = np.array(drawing.patch), pitch, roll
         self._foreground = drawing.foreground_fraction
 
     def cut(
         self, source: Source, pool: Pool, rng: np.random.Generator
     ) -> tuple[Floats, NDArray[np.int16], Floats]:
         """Cut a plane: image `(C, h, w)`, class indices and weights `(h, w)`."""
-        rotation = Rotation.random(random_state=rng).as_matrix()
-        centre = self._centre(source, pool, rng)
-        steps = _steps(self._plane, 0, 1)
-        where = _positions(rotation, steps, centre, source.spacing, self._pitch)[:, 0]
+        rotation = draw_orientation(rng, self._roll)
+        turned = Lattice(rotation, source.label.shape, source.spacing, self._pitch)
+        plane, *middle = turned.nearest(self._through(source, pool, rng))
+        size = np.array(turned.sizes[1:])
+        shape = np.minimum(size, self._patch)
+        start = np.clip(np.array(middle) - shape // 2, 0, size - shape)
+        where = turned.box((plane, *start), (1, *shape))[:, 0]
         label, weight = (
             map_coordinates(each, where, order=0, mode="constant")
             for each in (source.label, source.weight)
         )
-        return sample(source.image, where), label, weight
+        before = (self._patch - shape) // 2
+        margin = np.stack([before, self._patch - shape - before], axis=1)
+        image = np.pad(sample(source.image, where), [(0, 0), *margin], mode="edge")
+        return image, np.pad(label, margin), np.pad(weight, margin)
 
-    def _centre(self, source: Source, pool: Pool, rng: np.random.Generator) -> Array:
+    def _through(self, source: Source, pool: Pool, rng: np.random.Generator) -> Array:
         if pool.foreground and rng.random() < self._foreground:
             voxels = pool.foreground[rng.integers(len(pool.foreground))]
             return np.asarray(voxels[rng.integers(len(voxels))])
-        centre = rng.integers(source.label.shape)
-        centre[0] = pool.slices[rng.integers(len(pool.slices))]
-        return np.asarray(centre)
+        voxel = rng.integers(source.label.shape)
+        voxel[0] = pool.slices[rng.integers(len(pool.slices))]
+        return np.asarray(voxel)
 
 
 def acquired_labels_only(promise: ScanPromise) -> ScanPromise:
@@ -141,15 +177,16 @@ class _Masked:
         return replace(scan, weight=weight.astype(np.float32))
 
 
-def fuse_planes(flat: Predictor, pitch: float, count: int) -> Predictor:
+def fuse_planes(flat: Predictor, pitch: float, count: int, roll: Roll) -> Predictor:
     """Predict slices of `count` rotated copies of a scan; return the mean, rotated back.
 
     Args:
         flat: Sees slices one by one, of pixels of `pitch`.
         pitch: mm.
         count: K.
+        roll: As in training.
     """
-    turns = orientations(count)
+    turns = orientations(count, roll)
 
     def predict(scan: Scan) -> Floats:
         grids = [Lattice(turn, scan.label.shape, scan.spacing, pitch) for turn in turns]
