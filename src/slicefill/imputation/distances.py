@@ -37,7 +37,7 @@ def _to_outline(inside: Array) -> Array:
         return np.asarray(np.rint(np.square(found, dtype=np.float64)))  # whole, but for rounding
 
     distance = np.sqrt(squared(inside) + squared(~inside)) - 0.5  # it runs between pixels
-    return np.where(inside, distance, -distance)
+    return np.asarray(np.where(inside, distance, -distance))
 
 
 def across_intervals(masks: Array, distances: Floats) -> tuple[Floats, Floats]:
