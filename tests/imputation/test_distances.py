@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt
 from scipy.spatial.distance import cdist
 
 from slicefill.imputation.distances import across_intervals, bends, signed_distances
@@ -15,6 +16,16 @@ def disc(radius):
 @pytest.fixture
 def discs():
     return np.stack([disc(radius) for radius in (6, 10, 14, 14)])
+
+
+def test_distances_are_those_of_scipy_to_the_bit():
+    masks = np.random.default_rng(0).random((3, 40, 300)) > 0.995
+    masks[1] = ~masks[1]
+    masks[2, :, 150:] = True
+    found = signed_distances(masks)
+    for mask, own in zip(masks, found, strict=True):
+        plain = distance_transform_edt(mask) - distance_transform_edt(~mask)
+        np.testing.assert_array_equal(own, (plain - np.where(mask, 0.5, -0.5)).astype(np.float32))
 
 
 def test_distances_are_those_to_the_nearest_pixel_on_the_other_side():

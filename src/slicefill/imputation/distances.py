@@ -1,30 +1,43 @@
 """Signed distances to the outlines of an object on the slices of a stack: shape-based labels."""
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt, uniform_filter
+from scipy.ndimage import uniform_filter
 
 from slicefill.types import Array, Floats
 
 _SMOOTH = 0.05  # weight of the neighbourhood that breaks ties
 
 
-def signed_distances(masks: Array) -> Floats:
+def signed_distances(masks: Array, far: float | None = None) -> Floats:
     """Measure the distance to the outline within every slice.
 
     Args:
         masks: `(D, H, W)`.
+        far: Pixels, what stands for the distance in slices without an outline; None: the diagonal.
 
     Returns:
-        Distances in pixels, positive inside, ±0.5 on either side of the outline; ± the diagonal
-        in slices without an outline.
+        Distances in pixels, positive inside, ±0.5 on either side of the outline; ± `far` in slices
+        without an outline.
     """
-    diagonal = np.float32(np.hypot(*masks.shape[1:]))
-    distances = np.where(masks, diagonal, -diagonal)
+    beyond = np.float32(np.hypot(*masks.shape[1:]) if far is None else far)
+    distances = np.where(masks, beyond, -beyond)
     for index in np.flatnonzero(~_uniform(masks)):
-        inside = masks[index]
-        distances[index] = distance_transform_edt(inside) - distance_transform_edt(~inside)
-        distances[index] -= np.where(inside, 0.5, -0.5)  # the outline runs between pixels
+        distances[index] = _to_outline(masks[index])
     return np.asarray(distances, dtype=np.float32)
+
+
+def _to_outline(inside: Array) -> Array:
+    """Signed distances of one slice that shows an outline, `(H, W)`."""
+    import cv2
+
+    def squared(mask: Array) -> Array:
+        found = cv2.distanceTransform(
+            np.ascontiguousarray(mask, np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
+        )
+        return np.asarray(np.rint(np.square(found, dtype=np.float64)))  # whole, but for rounding
+
+    distance = np.sqrt(squared(inside) + squared(~inside)) - 0.5  # it runs between pixels
+    return np.asarray(np.where(inside, distance, -distance))
 
 
 def across_intervals(masks: Array, distances: Floats) -> tuple[Floats, Floats]:

@@ -53,8 +53,11 @@ class ErrorModel:
 
         Beyond the knots it is that of the nearest knot.
         """
-        terms = [weight * evidence[name] for name, weight in self.weights.items()]
-        score = torch.stack(terms).sum(0)
+        (first, weight), *others = self.weights.items()
+        score = weight * evidence[first]
+        for name, weight in others:
+            if weight:
+                score = torch.add(score, evidence[name], alpha=weight)
         scores, errors = score.new_tensor(self.scores), score.new_tensor(self.errors)
         right = torch.searchsorted(scores, score).clamp(1, len(scores) - 1)
         fraction = (score - scores[right - 1]) / (scores[right] - scores[right - 1])

@@ -22,6 +22,7 @@ from slicefill.types import Floats, Stack, SyntheticSlices
 
 MODEL, *FALLBACKS = METHODS = ("model", "linear", "cubic")
 """The methods whose error is predicted: the model, and the fallback methods."""
+_NO_WEIGHT = 1e-7  # of a slice in a cubic: what single precision would lose
 _AROUND = 4  # radii of smoothing: how far the surroundings of a voxel reach
 
 
@@ -113,11 +114,10 @@ def gather_evidence(imputed: Imputed) -> Iterator[Evidence]:
     """
     shown = imputed.shown(torch.from_numpy(imputed.stack.image))
     for intervals, box in batches(shown, imputed.imputer.batch_pixels):
-        intensities = imputed.inside(imputed.stack.image, box)
         values = {MODEL: imputed.inside(imputed.synthetic.image[intervals], box)}
-        values |= {name: _interpolate(name, intensities, imputed, intervals) for name in FALLBACKS}
+        values |= {name: _interpolate(name, imputed, intervals, box) for name in FALLBACKS}
         made = imputed.shown(values[MODEL])
-        features = _own(imputed, intervals, box) | _neighbours(imputed, intensities, intervals)
+        features = _own(imputed, intervals, box) | _neighbours(imputed, intervals, box)
         for name in FALLBACKS:
             apart = (made - imputed.shown(values[name])).abs().mean(2)
             features[f"from_{name}"] = imputed.smooth(apart)
@@ -140,16 +140,19 @@ def _own(imputed: Imputed, intervals: slice, box: Box) -> dict[str, Tensor]:
     return features
 
 
-def _neighbours(imputed: Imputed, intensities: Tensor, intervals: slice) -> dict[str, Tensor]:
-    """Return the evidence from the changes between acquired slices `(D, C, h, w)`."""
+def _neighbours(imputed: Imputed, intervals: slice, box: Box) -> dict[str, Tensor]:
+    """Return the evidence from the changes between the acquired slices around some intervals."""
+    start = max(intervals.start - 1, 0)
+    intensities = imputed.inside(imputed.stack.image[start : intervals.stop + 2], box)
+    own = slice(intervals.start - start, intervals.stop - start)
     shown = imputed.shown(intensities)
-    steps, uneven = shown.diff(dim=0), _texture(shown)
+    steps, uneven = shown.diff(dim=0), _texture(shown[own.start : own.stop + 1])
     bends = steps.diff(dim=0).abs().mean(1) if len(steps) > 1 else torch.zeros_like(steps[:, 0])
-    places = torch.arange(intervals.start, intervals.stop)
+    places = torch.arange(own.start, own.stop)
     before, after = ((places + k).clamp(0, len(bends) - 1) for k in (-1, 0))
     bend = ((bends[before] + bends[after]) / 2)[:, None]
-    change = steps[intervals].abs().mean(1)[:, None]
-    texture = (uneven[intervals] + uneven[1:][intervals])[:, None] / 2
+    change = steps[own].abs().mean(1)[:, None]
+    texture = (uneven[:-1] + uneven[1:])[:, None] / 2
     t = _positions(imputed, intensities)
     half_way = 4 * t * (1 - t)
     return {
@@ -173,14 +176,16 @@ def _positions(imputed: Imputed, like: Tensor) -> Tensor:
     return like.new_tensor(imputed.positions)[:, None, None]
 
 
-def _interpolate(kind: str, intensities: Tensor, imputed: Imputed, intervals: slice) -> Tensor:
+def _interpolate(kind: str, imputed: Imputed, intervals: slice, box: Box) -> Tensor:
     """Impute by a classical method, intensities, `(G, N, C, h, w)`."""
-    count = len(imputed.positions)
-    weights = torch.from_numpy(slice_weights(kind, len(intensities), imputed.positions)).to(
-        intensities
-    )
+    count, slices = len(imputed.positions), imputed.stack.image
+    weights = slice_weights(kind, len(slices), imputed.positions)
     own = weights[intervals.start * count : intervals.stop * count]
-    return (own @ intensities.flatten(1)).view(-1, count, *intensities.shape[1:])
+    used = np.flatnonzero(np.abs(own).max(0) > _NO_WEIGHT)
+    near = slice(used[0], used[-1] + 1)
+    intensities = imputed.inside(slices[near], box)
+    made = torch.from_numpy(own[:, near]).to(intensities) @ intensities.flatten(1)
+    return made.view(-1, count, *intensities.shape[1:])
 
 
 @torch.no_grad()

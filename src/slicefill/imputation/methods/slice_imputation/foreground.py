@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from slicefill.types import Array
+
+Slices = TypeVar("Slices", Tensor, Array)
 _INTERVALS_PER_BOX = 4  # on a CPU, larger batches gain nothing (benchmarks/imputation.py)
 
 
@@ -21,7 +25,7 @@ class Box:
     height: int
     width: int
 
-    def cut(self, slices: Tensor) -> Tensor:
+    def cut(self, slices: Slices) -> Slices:
         """View the box in slices `(..., H, W)`."""
         return slices[..., self.top : self.bottom, self.left : self.right]
 

@@ -9,10 +9,11 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from slicefill.imputation.methods.slice_imputation.foreground import Box, batches, far_side
-from slicefill.imputation.methods.slice_imputation.labels import LabelRule, Labels
+from slicefill.imputation.methods.slice_imputation.label_boxes import BoxedLabels
+from slicefill.imputation.methods.slice_imputation.labels import LabelRule
 from slicefill.imputation.methods.slice_imputation.model import SynthesisModel, load_model
-from slicefill.imputation.methods.slice_imputation.motion import Motion, Pair
-from slicefill.types import Checkpoint, Stack, SyntheticSlices
+from slicefill.imputation.methods.slice_imputation.motion import Motion, Pair, Places
+from slicefill.types import Checkpoint, Floats, Stack, SyntheticSlices
 
 
 @dataclass(frozen=True)
@@ -71,54 +72,59 @@ def impute_by_flow(
         raise ValueError(msg)
     shown = torch.from_numpy(stack.normalised()[:, : model.channels])
     intensities = torch.from_numpy(stack.image)
-    ids = None if stack.label is None else torch.from_numpy(stack.label.astype(np.int64))
-    areas = {} if ids is None else imputer.labels.areas(ids, positions)
-    synthetic = _allocate(stack, len(positions), model.parts.error)
+    areas = {} if stack.label is None else imputer.labels.areas(stack.label, positions)
+    synthetic = _allocate(stack, positions, model.parts.error)
     window = torch.from_numpy(stack.window.astype(np.float32)).to(device)
     for intervals, box in batches(shown, imputer.batch_pixels):
+        batch = _Batch.of(imputer, stack, (shown, intensities), intervals)
         pair = _pair(box.cut(shown), intervals, device)
-        whole = _Pair.of(shown, intensities, ids, intervals, imputer)
-        for n, (t, found) in enumerate(motions(imputer, pair, positions)):
-            motion = _whole(found, box, t)
-            image = _render(motion, whole.intensities, window)
-            synthetic.image[intervals, n] = image.cpu().numpy()
-            synthetic.confidence[intervals, n] = motion.agreement(*whole.shown).cpu().numpy()
+        for n, (t, motion) in enumerate(motions(imputer, pair, positions)):
+            image, agreement = _render(motion, box, batch, window)
+            _inside(synthetic.image, intervals, n, box).copy_(image)
+            _inside(synthetic.confidence, intervals, n, box).copy_(agreement)
             if synthetic.error is not None and motion.error is not None:
-                synthetic.error[intervals, n] = motion.error[:, 0].cpu().numpy()
-            if synthetic.label is not None and whole.labels is not None:
-                guiding = image[:, : model.channels]
-                made = through_window(guiding, window[: model.channels]).clamp(0, 1)
+                _inside(synthetic.error, intervals, n, box).copy_(motion.error[:, 0])
+            if synthetic.label is not None and batch.labels is not None:
+                guiding = torch.from_numpy(synthetic.image[intervals, n, : model.channels])
+                made = through_window(guiding.to(device), window[: model.channels]).clamp(0, 1)
                 due = {label: area[intervals, n] for label, area in areas.items()}
-                found_ids = whole.labels.impute(motion, made, t, due)
-                synthetic.label[intervals, n] = found_ids.cpu().numpy()
+                where, found = batch.labels.impute(_whole(motion, box, t), made, t, due)
+                where.cut(synthetic.label[intervals, n])[:] = found.cpu().numpy()
     return synthetic
 
 
 @dataclass(frozen=True)
-class _Pair:
-    """First and last slices of a batch of intervals, whole, on the device."""
+class _Batch:
+    """First and last slices of a batch of intervals, whole, on the device.
 
-    shown: tuple[Tensor, Tensor]
-    intensities: tuple[Tensor, Tensor]
-    labels: Labels | None
+    Attributes:
+        first: Intensities, then those shown to the network in [0, 1], `(B, C + c, H, W)`.
+        last: The same of the last slices.
+        shown: How many of these channels are shown to the network.
+        labels: What is known of the labels.
+    """
+
+    first: Tensor
+    last: Tensor
+    shown: int
+    labels: BoxedLabels | None
 
     @classmethod
     def of(
-        cls,
-        shown: Tensor,
-        intensities: Tensor,
-        ids: Tensor | None,
-        intervals: slice,
-        imputer: FlowImputer,
-    ) -> "_Pair":
-        device = imputer.fabric.device
-
-        def both(slices: Tensor) -> tuple[Tensor, Tensor]:
-            return slices[intervals].to(device), slices[far_side(intervals)].to(device)
-
-        seen = both(shown)
-        labels = None if ids is None else Labels.around(intervals, ids, seen, imputer.labels)
-        return cls(seen, both(intensities), labels)
+        cls, imputer: FlowImputer, stack: Stack, slices: tuple[Tensor, Tensor], intervals: slice
+    ) -> "_Batch":
+        shown, intensities = slices
+        first, last = (
+            torch.cat([intensities[side], shown[side]], 1).to(imputer.fabric.device)
+            for side in (intervals, far_side(intervals))
+        )
+        count = shown.shape[1]
+        if stack.label is None:
+            return cls(first, last, count, None)
+        seen = first[:, -count:], last[:, -count:]
+        far = not imputer.model.parts.mix
+        labels = BoxedLabels.around(intervals, stack.label, seen, imputer.labels, far)
+        return cls(first, last, count, labels)
 
 
 def motions(
@@ -164,23 +170,39 @@ def _mean(motions: Sequence[Motion]) -> Motion:
     return motions[0]._replace(**means)
 
 
-def _render(motion: Motion, intensities: tuple[Tensor, Tensor], window: Tensor) -> Tensor:
-    """Blend intensities; a residual is scaled by the width of the window, `(C, 2)`."""
-    image = motion.blend(*intensities)
+def _render(motion: Motion, box: Box, batch: _Batch, window: Tensor) -> tuple[Tensor, Tensor]:
+    """Blend intensities in a box, `(B, C, h, w)`, and say how far both slices agree, `(B, h, w)`.
+
+    A residual is scaled by the width of the window, `(C, 2)`.
+    """
+    size, origin = (box.height, box.width), (box.top, box.left)
+    first = Places.of(motion.to_first, size, origin).sample(batch.first)
+    last = Places.of(motion.to_last, size, origin).sample(batch.last)
+    own, seen = slice(None, -batch.shown), slice(-batch.shown, None)
+    still = box.cut(batch.first[:, own]), box.cut(batch.last[:, own])
+    image = motion.mix((first[:, own], last[:, own]), still)
     if motion.residual is not None:
         guides = motion.residual.shape[1]
         width = window[:guides, 1] - window[:guides, 0]
         image[:, :guides] += motion.residual * width[:, None, None]
-    return image
+    return image, motion.agreement_of(first[:, seen], last[:, seen])
 
 
-def _allocate(stack: Stack, count: int, predicts_error: bool) -> SyntheticSlices:
-    depth, channels, height, width = stack.image.shape
-    shape = (depth - 1, count, height, width)
-    image = np.zeros((depth - 1, count, channels, height, width), np.float32)
+def _inside(slices: Floats, intervals: slice, n: int, box: Box) -> Tensor:
+    """View the box in the n-th slices of some intervals."""
+    return box.cut(torch.from_numpy(slices[intervals, n]))
+
+
+def _allocate(stack: Stack, positions: Sequence[float], predicts_error: bool) -> SyntheticSlices:
+    """What is outside all boxes: linear interpolation, with which both slices agree, unlabelled."""
+    shape = (len(stack.image) - 1, len(positions), *stack.image.shape[2:])
+    first, last = (torch.from_numpy(slices) for slices in (stack.image[:-1], stack.image[1:]))
+    image = np.empty((*shape[:2], *stack.image.shape[1:]), np.float32)
+    for n, t in enumerate(positions):
+        torch.from_numpy(image[:, n]).copy_(torch.lerp(last, first, 1 - t))
     label = None if stack.label is None else np.zeros(shape, stack.label.dtype)
     error = np.zeros(shape, np.float32) if predicts_error else None
-    return SyntheticSlices(image, np.zeros(shape, np.float32), label, error=error)
+    return SyntheticSlices(image, np.ones(shape, np.float32), label, error=error)
 
 
 def _pair(inside: Tensor, intervals: slice, device: torch.device) -> Pair:
@@ -195,11 +217,15 @@ def _pair(inside: Tensor, intervals: slice, device: torch.device) -> Pair:
 
 
 def _whole(motion: Motion, box: Box, t: float) -> Motion:
-    """Extend motion in the box to whole slices: no motion outside, and no error."""
-    outside = {"first_weight": 1 - t, "moved": 1.0}
-    maps = {name: field for name, field in motion._asdict().items() if _is_map(field)}
-    pasted = {name: box.paste(field, outside.get(name, 0.0)) for name, field in maps.items()}
-    return motion._replace(**pasted)
+    """Extend motion in the box to whole slices: no motion outside."""
+    outside = {"to_first": 0.0, "to_last": 0.0, "first_weight": 1 - t, "moved": 1.0}
+    maps = {name: getattr(motion, name) for name in outside}
+    pasted = {
+        name: box.paste(field, outside[name])
+        for name, field in maps.items()
+        if field is not None and field.ndim == 4
+    }
+    return motion._replace(**pasted, residual=None, error=None)
 
 
 def _is_map(field: Tensor | None) -> bool:

@@ -23,7 +23,7 @@ from slicefill.imputation.methods.slice_imputation.label_intensities import (
     log_likelihoods,
     look_at_labels,
 )
-from slicefill.imputation.methods.slice_imputation.motion import Motion
+from slicefill.imputation.methods.slice_imputation.motion import Motion, Places
 from slicefill.params.imputation import CautionParams, EndParams, ImputationParams
 from slicefill.types import Array, Floats
 
@@ -99,11 +99,11 @@ class LabelRule:
         followed = {"followed": share * self.caution.followed}
         return replace(self, caution=self.caution.model_copy(update=followed), area_share=share)
 
-    def areas(self, ids: Tensor, positions: Sequence[float]) -> dict[int, Array]:
+    def areas(self, ids: Array | Tensor, positions: Sequence[float]) -> dict[int, Array]:
         """With caution, areas of every id of a stack, `(D, H, W)`, at each t: `(D - 1, N)`."""
         if self.caution is None:
             return {}
-        return {**LabelAreas.count(ids.numpy()).interpolate(positions, self.ends)}
+        return {**LabelAreas.count(np.asarray(ids)).interpolate(positions, self.ends)}
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,12 @@ class Labels:
 
     @classmethod
     def around(
-        cls, intervals: slice, ids: Tensor, shown: tuple[Tensor, Tensor], rule: LabelRule
+        cls,
+        intervals: slice,
+        ids: Tensor,
+        shown: tuple[Tensor, Tensor],
+        rule: LabelRule,
+        far: float | None = None,
     ) -> Self:
         """Look at the labels around some intervals.
 
@@ -132,6 +137,7 @@ class Labels:
             shown: Intensities in [0, 1] of the first and of the last slices at the intervals,
                 `(B, C, H, W)` each; what is found is put on their device.
             rule: How labels follow the image.
+            far: As in `signed_distances`.
         """
         looks, device = {}, shown[0].device
         if rule.caution is not None and rule.caution.appearance > 0:
@@ -140,7 +146,7 @@ class Labels:
                 (ids[far_side(intervals)].to(device), shown[1]),
             )
             looks = look_at_labels(*both, rule.caution.nearby)
-        fields = label_fields(ids, intervals, rule.field, rule.caution)
+        fields = label_fields(ids, intervals, rule.field, rule.caution, far)
         return cls({label: field.to(device) for label, field in fields.items()}, looks, rule)
 
     def impute(
@@ -190,8 +196,12 @@ def vote(
     decisive = motion._replace(first_weight=nearer)
     best = torch.zeros_like(motion.to_first[:, 0], dtype=torch.long)
     highest = torch.full_like(motion.to_first[:, 0], -torch.inf)
+    size = best.shape[1:]
+    places = Places.of(motion.to_first, size), Places.of(motion.to_last, size)
     for label, field in fields.items():
-        score = (decisive.blend(field.first, field.last) + field.bend(t))[:, 0]
+        still = field.first, field.last
+        warped = places[0].sample(field.first), places[1].sample(field.last)
+        score = (decisive.mix(warped, still) + field.bend(t))[:, 0]
         score = score + evidence.get(label, 0.0)
         if label in areas:
             score = _raise_to_areas(score, areas[label].tolist(), area_share)
@@ -228,7 +238,11 @@ def follow_with_caution(motion: Motion, caution: CautionParams) -> Motion:
 
 
 def label_fields(
-    ids: Tensor, intervals: slice, kind: str, caution: CautionParams | None = None
+    ids: Tensor,
+    intervals: slice,
+    kind: str,
+    caution: CautionParams | None = None,
+    far: float | None = None,
 ) -> dict[int, Field]:
     """Turn the label ids around some intervals into one field per id that is there.
 
@@ -239,6 +253,7 @@ def label_fields(
             pixels, positive inside, so that what motion leaves unexplained is interpolated by
             shape; an object that only one of both slices shows ends half-way.
         caution: Of distances, how far outlines bend across slices.
+        far: As in `signed_distances`.
 
     Returns:
         By id, ascending, `(B, 1, H, W)` for B intervals; ids that none of their slices shows are
@@ -253,13 +268,15 @@ def label_fields(
         if kind == "one_hot":
             fields[label] = _as_field(*_ends(masks.astype(np.float32), inside))
         else:
-            fields[label] = _by_distance(masks, inside, caution)
+            fields[label] = _by_distance(masks, inside, caution, far)
     return fields
 
 
-def _by_distance(masks: Array, intervals: slice, caution: CautionParams | None) -> Field:
+def _by_distance(
+    masks: Array, intervals: slice, caution: CautionParams | None, far: float | None
+) -> Field:
     """Signed distances beside the intervals and, with caution, how far they bend there."""
-    distances = signed_distances(masks)
+    distances = signed_distances(masks, far)
     if caution is not None:
         distances = break_ties(distances)
     first, last = (side[intervals] for side in across_intervals(masks, distances))

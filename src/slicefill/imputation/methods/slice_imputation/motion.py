@@ -1,5 +1,6 @@
 """Motion between two neighbouring slices, and synthesis of a slice between them by warping."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -62,11 +63,15 @@ class Motion(NamedTuple):
 
     def blend(self, first: Tensor, last: Tensor) -> Tensor:
         """Warp and blend any maps on the grid of the two slices: eq. (3) and (4)."""
-        warped_first, warped_last = warp(first, self.to_first), warp(last, self.to_last)
-        warped = torch.lerp(warped_last, warped_first, self.first_weight)
+        moved = warp(first, self.to_first), warp(last, self.to_last)
+        return self.mix(moved, (first, last))
+
+    def mix(self, warped: tuple[Tensor, Tensor], still: tuple[Tensor, Tensor]) -> Tensor:
+        """Blend maps of both slices: as they are where motion takes them, and in place."""
+        moving = torch.lerp(warped[1], warped[0], self.first_weight)
         if self.moved is None or self.t is None:
-            return warped
-        return torch.lerp(torch.lerp(first, last, self.t), warped, self.moved)
+            return moving
+        return torch.lerp(torch.lerp(*still, self.t), moving, self.moved)
 
     def render(self, first: Tensor, last: Tensor) -> Tensor:
         """Warp and blend two slices in [0, 1], `(B, C, H, W)`, and add the residual."""
@@ -82,7 +87,11 @@ class Motion(NamedTuple):
             first: Intensities in [0, 1], `(B, C, H, W)`.
             last: The same of the other slice.
         """
-        apart = (warp(first, self.to_first) - warp(last, self.to_last)).abs()
+        return self.agreement_of(warp(first, self.to_first), warp(last, self.to_last))
+
+    def agreement_of(self, first: Tensor, last: Tensor) -> Tensor:
+        """Agreement of predictions that are there already; the rest as in `agreement`."""
+        apart = (first - last).abs()
         if self.residual is not None:
             apart = apart + self.residual.abs()
         return (1 - apart.mean(1)).clamp(min=0)
@@ -106,25 +115,56 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
         >>> warp(ramp, torch.full((1, 2, 4, 4), 0.5))[0, 0, 0]
         tensor([0.5000, 1.5000, 2.5000, 3.0000])
     """
-    batch, channels, height, width = image.shape
-    row, row_weight = _split(flow[:, 0], height, dim=1)
-    column, column_weight = _split(flow[:, 1], width, dim=2)
-    corner = (row * width + column).reshape(batch, 1, -1).expand(-1, channels, -1)
-    pixels = image.reshape(batch, channels, -1)
-
-    def at(offset: int) -> Tensor:
-        return pixels.gather(2, corner + offset).view_as(image)
-
-    upper = torch.lerp(at(0), at(1), column_weight)
-    lower = torch.lerp(at(width), at(width + 1), column_weight)
-    return torch.lerp(upper, lower, row_weight)
+    return Places.of(flow, image.shape[2:]).sample(image)
 
 
-def _split(displacement: Tensor, size: int, dim: int) -> tuple[Tensor, Tensor]:
-    """Split positions into the index before, `(B, H, W)`, and the rest, `(B, 1, H, W)`."""
+class Places(NamedTuple):
+    """Where slices are sampled; several maps may be sampled at the same places.
+
+    Attributes:
+        corner: Index of the pixel above and left of the place in a flattened slice,
+            `(B, 1, h · w)`.
+        row: Share of the row below, `(B, 1, h, w)`.
+        column: Share of the column to the right.
+    """
+
+    corner: Tensor
+    row: Tensor
+    column: Tensor
+
+    @classmethod
+    def of(cls, flow: Tensor, size: Sequence[int], origin: tuple[int, int] = (0, 0)) -> "Places":
+        """Follow a flow, `(B, 2, h, w)`, from a box of whole slices.
+
+        Args:
+            flow: Displacement (row, column) in pixels.
+            size: Rows and columns of the whole slices, at least 2.
+            origin: First row and column of the box.
+        """
+        row, below = _split(flow[:, 0], size[0], dim=1, start=origin[0])
+        column, right = _split(flow[:, 1], size[1], dim=2, start=origin[1])
+        return cls((row.mul_(size[1]).add_(column)).flatten(1).unsqueeze(1), below, right)
+
+    def sample(self, image: Tensor) -> Tensor:
+        """Sample whole slices, `(B, C, H, W)`, bilinear: `(B, C, h, w)`."""
+        channels, width = image.shape[1], image.shape[-1]
+        shape = (len(image), channels, *self.row.shape[2:])
+        corner, pixels = self.corner.expand(-1, channels, -1), image.flatten(2)
+
+        def at(offset: int) -> Tensor:
+            return pixels[..., offset:].gather(2, corner).view(shape)
+
+        upper = torch.lerp(at(0), at(1), self.column)
+        lower = torch.lerp(at(width), at(width + 1), self.column)
+        return torch.lerp(upper, lower, self.row)
+
+
+def _split(displacement: Tensor, size: int, dim: int, start: int) -> tuple[Tensor, Tensor]:
+    """Split positions into the index before, `(B, h, w)`, and the rest, `(B, 1, h, w)`."""
     shape = [1, 1, 1]
-    shape[dim] = size
-    grid = torch.arange(size, device=displacement.device, dtype=displacement.dtype).view(shape)
+    shape[dim] = displacement.shape[dim]
+    like = {"device": displacement.device, "dtype": displacement.dtype}
+    grid = torch.arange(start, start + shape[dim], **like).view(shape)  # type: ignore[call-overload]
     position = (grid + displacement).clamp(0, size - 1)
     # nan stays in the rest, so that a loss shows it; as an index it would be out of bounds
     before = position.detach().nan_to_num().floor().clamp(max=size - 2)
