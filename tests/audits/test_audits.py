@@ -68,7 +68,7 @@ def test_an_audit_is_a_file_and_an_entry(given, tmp_path, monkeypatch):
     table = run_audits({"count": {"kind": "counting", "unit": "case"}}, *given)
     assert table.to_dict("records") == [{"audit": "count", "cases": 1, "unit": "case"}]
     sys.modules.pop("slicefill.audits.counting")
-    with pytest.raises(ValueError, match=r"audits\.x\.kind: expected one of counting, lesions, paired"):
+    with pytest.raises(ValueError, match=r"audits\.x\.kind: expected one of counting, lesions"):
         run_audits({"x": {"kind": "other"}}, *given)
 
 

@@ -1,8 +1,8 @@
 """Parameters of segmentation: engines, training, augmentation, inference."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from slicefill.params.base import (
     AxisName,
@@ -14,6 +14,29 @@ from slicefill.params.base import (
     Weight,
     WindowParams,
 )
+
+
+class LesionSampling(Params):
+    """Which patches are drawn where objects are small (`segmentation.lesion_sampling`)."""
+
+    hard_fraction: Fraction = Field(
+        0.5, description="of the patches that are not centred on an object: those on hard voxels"
+    )
+    hard: Literal["bright", "gradient"] = Field(
+        "bright", description="which voxels are hard: of high intensity, or beside an edge"
+    )
+    negatives: Count = Field(100, description="centres of each kind in a scan, at most")
+    distance: Weight = Field(20.0, description="least distance of these centres, mm")
+    band: tuple[Fraction, Fraction] = Field(
+        (0.2, 0.8), description="quantiles of intensity that the other centres lie between"
+    )
+
+    @model_validator(mode="after")
+    def _band_rises(self) -> Self:
+        if self.band[0] >= self.band[1]:
+            msg = f"band: expected two quantiles, the lower one first, got {list(self.band)}"
+            raise ValueError(msg)
+        return self
 
 
 class SegmentationOptimisation(Params):
@@ -30,6 +53,9 @@ class SegmentationOptimisation(Params):
     patience: Count = Field(description="epochs without a better validation that are waited for")
     foreground_fraction: Fraction = Field(
         description="of the patches that are centred on an object"
+    )
+    lesions: LesionSampling | None = Field(
+        None, description="draw for small objects; null: every class alike, else anywhere"
     )
     cache_gb: Positive = Field(description="bound on the volumes held in memory")
 
