@@ -63,7 +63,12 @@ class SegmentationOptimisation(Params):
 class InferenceParams(Params):
     """Sliding window and what is kept of it."""
 
-    overlap: Fraction = Field(0.5, description="of neighbouring windows, Gaussian weights")
+    overlap: Annotated[float, Field(ge=0, lt=1)] = Field(0.5, description="of neighbouring windows")
+    stitching: Literal["gaussian", "centre"] = Field(
+        "gaussian",
+        description="how windows are put together: blended with Gaussian weights, or every voxel "
+        "from the window whose centre is nearest",
+    )
     batch: Count = Field(16, description="windows or slices at once")
     softmax: bool = Field(False, description="keep the class probabilities as a file")
     confidence: bool = Field(False, description="keep the probability of the label as a file")
@@ -75,6 +80,11 @@ class InferenceParams(Params):
     wrappers: list[dict[str, Any]] = Field(
         [], description="entries of kinds in segmentation/inference/, the first one innermost"
     )
+
+    @property
+    def windows(self) -> float | tuple[float, str]:
+        """What predictions in windows depend on: the overlap, and how they are put together."""
+        return self.overlap if self.stitching == "gaussian" else (self.overlap, self.stitching)
 
 
 class PredictionParams(Params):
