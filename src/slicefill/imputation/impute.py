@@ -261,8 +261,9 @@ def _samples(
         f"sample_{number}": grid.interleave(case.image, grid.as_stored(sample), background.held)
         for number, sample in enumerate(synthetic.samples, start=1)
     }
-    for number, label in enumerate(synthetic.sample_labels if case.label else (), start=1):
-        made[f"sample_label_{number}"] = grid.interleave(case.label, label)
+    if case.label is not None:
+        for number, label in enumerate(synthetic.sample_labels, start=1):
+            made[f"sample_label_{number}"] = grid.interleave(case.label, label)
     return made
 
 

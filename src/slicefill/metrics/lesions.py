@@ -45,7 +45,7 @@ def count_lesions(prediction: Array, truth: Array) -> Lesions:
     """
     from skimage.measure import label
 
-    lesions, true = label(truth, connectivity=3, return_num=True)
+    lesions, true = label(truth, connectivity=3, return_num=True)  # type: ignore[no-untyped-call]
     hit = lesions[tuple(_centres(prediction).T)]
     return Lesions(len(np.unique(hit[hit > 0])), int(true), int((hit == 0).sum()))
 
@@ -106,8 +106,9 @@ def _centres(mask: Array) -> NDArray[np.int64]:
     """Centres of gravity of the components, rounded to voxels, `(n, 3)`."""
     from skimage.measure import label, regionprops
 
-    places = [each.centroid for each in regionprops(label(mask, connectivity=3))]
-    return np.rint(np.array(places).reshape(-1, mask.ndim)).astype(np.int64)
+    components = label(mask, connectivity=3)  # type: ignore[no-untyped-call]
+    places = [each.centroid for each in regionprops(components)]  # type: ignore[no-untyped-call]
+    return np.asarray(np.rint(np.array(places).reshape(-1, mask.ndim)), np.int64)
 
 
 def _counted(pair: MaskPair) -> Lesions:

@@ -63,8 +63,8 @@ class LesionSampler(Sampler):
             return super()._cuts(count, rng, labelled)
         lesions = round(self._drawing.foreground_fraction * count)
         hard = round(self._params.hard_fraction * (count - lesions))
-        kinds: list[Kind] = ["lesion"] * lesions + ["hard"] * hard
-        kinds += ["usual"] * (count - len(kinds))
+        kinds: list[Kind] = [*["lesion"] * lesions, *["hard"] * hard]  # type: ignore[list-item]
+        kinds.extend(["usual"] * (count - len(kinds)))
         return [self._cut_kind(kinds[i], rng) for i in rng.permutation(count)]
 
     def _cut_kind(self, kind: Kind, rng: np.random.Generator) -> Cut:
@@ -95,7 +95,8 @@ def find_centres(source: Source, pool: Pool, params: LesionSampling) -> Centres:
 
     allowed = np.zeros(source.label.shape, bool)
     allowed[pool.slices] = source.weight[pool.slices] > 0
-    lesions = label((source.label > 0) & allowed, connectivity=3)
+    shown = (source.label > 0) & allowed
+    lesions = label(shown, connectivity=3)  # type: ignore[no-untyped-call]
     order = np.argwhere(lesions)
     numbers = lesions[tuple(order.T)]
     of_lesions = [order[numbers == number] for number in np.unique(numbers)]

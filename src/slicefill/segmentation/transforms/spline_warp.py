@@ -61,7 +61,7 @@ def displace(
     """
     axes = len(size)
     nodes = random.uniform(-1, 1, (axes, *[_NODES] * axes))
-    nodes[(slice(None), *[_NODES // 2] * axes)] = 0
+    nodes.reshape(axes, -1)[:, _NODES**axes // 2] = 0  # that in the middle
     nodes *= (np.array(largest) * size).reshape(axes, *[1] * axes)
     for axis, length in enumerate(size, start=1):
         nodes = np.moveaxis(np.tensordot(_spline(length), nodes, (1, axis)), 0, axis)

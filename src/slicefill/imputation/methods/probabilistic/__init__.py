@@ -23,7 +23,8 @@ def load(
     params: Params | None, checkpoint: Checkpoint | None, imputation: ImputationParams
 ) -> Method:
     """Rebuild a trained network on the device of `imputation.hardware` (`MethodFile`)."""
-    from slicefill.imputation.methods.probabilistic.infer import impute_by_sampling, load_sampler
+    from slicefill.imputation.methods.probabilistic.drawing import load_sampler
+    from slicefill.imputation.methods.probabilistic.infer import impute_by_sampling
 
     if checkpoint is None:
         msg = "probabilistic: expected the checkpoint of a training, got none"

@@ -91,9 +91,11 @@ def draw_samples(
     for tile in _tiles(padded.shape[1:]):
         for sample, part in zip(made, _complete(sampler, padded, noise, tile), strict=True):
             for whole, own in zip(sample, part, strict=True):
-                whole[(..., *tile.kept)] = own[(..., *tile.inside)]
-    box = (..., *map(slice, size))
-    yield from (Sample(*(part[box] for part in sample)) for sample in made)
+                (a, b, c), (d, e, f) = tile.kept, tile.inside
+                whole[..., a, b, c] = own[..., d, e, f]
+    slices, rows, columns = size
+    for sample in made:
+        yield Sample(*(part[..., :slices, :rows, :columns] for part in sample))
 
 
 def draw_noise(

@@ -73,7 +73,7 @@ def describe_labels(label: Array, ids: Sequence[int], positions: Sequence[float]
         first, last = across_intervals(mask, distances)
         for n, t in enumerate(positions, start=1):
             own[n::step] = (1 - t) * first + t * last
-    return np.clip(made / DEEP, -1, 1)
+    return np.asarray(np.clip(made / DEEP, -1, 1), np.float32)
 
 
 def _dense(slices: Array, count: int) -> tuple[int, ...]:

@@ -107,7 +107,8 @@ def _gather(
     spread = find_spread(within, np.mean(drawn.errors, axis=0), scale)
     width = np.diff(stack.window, axis=1)[:, :, None].astype(np.float32)
     samples = [linear.image + width * one for one in departures]
-    label, labels = linear.label, []
+    label: Array | None = linear.label
+    labels: list[Array] = []
     if ids and stack.label is not None:
         label, labels = _elect(drawn.fields, ids, stack.label.dtype)
     return SyntheticSlices(

@@ -8,7 +8,7 @@ Reference:
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -78,18 +78,20 @@ class ProbabilisticNetwork(nn.Module):
         self.rises = nn.ModuleList(
             nn.Conv3d(coarse, fine, 1) for fine, coarse in itertools.pairwise(widths)
         )
+        self.drawn = latents
         self.head = nn.Conv3d(widths[0], CANDIDATES + 2 + labels, 1)
         for layer in (self.head, *self.priors, *self.posteriors):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
-        nn.init.constant_(self.head.bias[CANDIDATES + 1], -3.5)  # an error of 0.03 at the start
+        bias = cast(Tensor, self.head.bias)
+        nn.init.constant_(bias[CANDIDATES + 1], -3.5)  # an error of 0.03 at the start
 
     def shapes(self, size: Sequence[int]) -> list[tuple[int, ...]]:
         """Shapes of the noise of a volume of `(S, H, W)` voxels, multiples of `STRIDE`."""
         made, stride = [], [1, 1, 1]
-        for level, step in zip(self.given, STRIDES, strict=True):
+        for count, step in zip(self.drawn, STRIDES, strict=True):
             stride = [one * more for one, more in zip(stride, step, strict=True)]
-            made.append((level.in_channels, *(n // s for n, s in zip(size, stride, strict=True))))
+            made.append((count, *(n // s for n, s in zip(size, stride, strict=True))))
         return made
 
     def forward(

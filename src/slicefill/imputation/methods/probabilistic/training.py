@@ -50,8 +50,8 @@ def train(parts: Parts, params: Params, run: Run) -> Checkpoint:
     options, own = params.optimisation, training_fingerprint(parts, params)
     fabric = launch_fabric(params.hardware)
     ids = find_ids(parts["train"])
-    known = [KnownVolumes(parts[name], ids, params) for name in ("train", "validation")]
-    learner = SamplingLearner(fabric, *known, ids, params)
+    known = {name: KnownVolumes(parts[name], ids, params) for name in ("train", "validation")}
+    learner = SamplingLearner(fabric, known["train"], known["validation"], ids, params)
     progress = fit(learner, Schedule(options.epochs, options.epochs, _SCORE), run, own)
     best = progress.best
     return {

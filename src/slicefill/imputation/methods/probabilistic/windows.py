@@ -13,7 +13,7 @@ from slicefill.imputation.dense_grid import stack_case
 from slicefill.imputation.methods.probabilistic.features import describe_images, describe_labels
 from slicefill.imputation.methods.probabilistic.params import Params
 from slicefill.training.cache import BoundedCache
-from slicefill.types import Floats, Promise
+from slicefill.types import Array, Floats, Promise
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Known(NamedTuple):
 
     features: Floats
     truth: Floats
-    label: Floats
+    label: Array
 
     @property
     def nbytes(self) -> int:
@@ -96,7 +96,7 @@ class KnownVolumes:
 
 def look(
     slices: Floats,
-    label: Floats | None,
+    label: Array | None,
     ids: Sequence[int],
     factor: int,
     first: int = 0,
@@ -135,12 +135,12 @@ def look(
     return Known(np.concatenate(parts), np.concatenate(truth), indices[None])
 
 
-def _cut(known: Known, size: Sequence[int], rng: np.random.Generator) -> list[Floats]:
+def _cut(known: Known, size: Sequence[int], rng: np.random.Generator) -> list[Array]:
     """Cut a window of every part at the same place; where a volume is smaller, its edge goes on."""
     shape = known.label.shape[1:]
     starts = [int(rng.integers(max(1, n - m + 1))) for n, m in zip(shape, size, strict=True)]
     box = tuple(slice(start, start + m) for start, m in zip(starts, size, strict=True))
     missing = [(0, max(0, m - n)) for n, m in zip(shape, size, strict=True)]
-    mirrored = [axis for axis in range(1, 4) if rng.random() < 0.5]
+    mirrored = tuple(axis for axis in range(1, 4) if rng.random() < 0.5)
     parts = [np.pad(part[:, *box], [(0, 0), *missing], mode="edge") for part in known]
     return [np.ascontiguousarray(np.flip(part, mirrored)) for part in parts]
