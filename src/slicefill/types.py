@@ -220,6 +220,10 @@ class SyntheticSlices:
             where the method is not able to abstain.
         samples: Further samples of the image, each like `image`, of a method that draws several;
             `image` is then the one to show (the first, or their mean).
+        sample_labels: The label of every sample, each like `label`; none where labels are not
+            sampled.
+        spread: Standard deviation of what the slice may be, a share of the window's width,
+            `(D - 1, N, H, W)`; None where the method does not say.
     """
 
     image: Floats
@@ -230,6 +234,8 @@ class SyntheticSlices:
     error: Floats | None = None
     abstained: NDArray[np.bool_] | None = None
     samples: Sequence[Floats] = ()
+    sample_labels: Sequence[Array] = ()
+    spread: Floats | None = None
 
 
 Method = Callable[[Stack, Sequence[float], np.random.Generator], SyntheticSlices]

@@ -68,7 +68,7 @@ def test_an_audit_is_a_file_and_an_entry(given, tmp_path, monkeypatch):
     table = run_audits({"count": {"kind": "counting", "unit": "case"}}, *given)
     assert table.to_dict("records") == [{"audit": "count", "cases": 1, "unit": "case"}]
     sys.modules.pop("slicefill.audits.counting")
-    with pytest.raises(ValueError, match=r"audits\.x\.kind: expected one of counting, paired"):
+    with pytest.raises(ValueError, match=r"audits\.x\.kind: expected one of counting, lesions"):
         run_audits({"x": {"kind": "other"}}, *given)
 
 
@@ -85,3 +85,26 @@ def test_paired_consistency_compares_with_the_oracle_of_the_same_engine_and_seed
     assert table["agreement"].tolist() == [6 / 7, pytest.approx(np.nan, nan_ok=True)]
     other = run_audits(entry, cases, {**predictions, "oracle/unet2d_1": oracle})
     assert other.empty
+
+
+def test_lesions_are_traced_over_thresholds_of_the_probability():
+    """At 0.25 both spots of the slice are found and one is false; from 0.5 on the first alone."""
+    truth = np.zeros((1, 9, 2))
+    truth[0, [1, 4], 0] = 1
+    chance = np.zeros((1, 9, 3, 2))  # slice 1 is synthetic
+    chance[0, [1, 4, 7], 0, 1] = [0.8, 0.3, 0.4]
+    chance[..., 1, 1] = 1
+    record = {"axis": 2, "acquired": [0, 2], "finer": [1, 1, 1]}
+    record["label_names"] = {"0": "background", "1": "spot"}
+    softmax = Volume(chance, nib.Nifti1Image(chance, np.eye(4)).header)
+    cases = {"a": Lazy(lambda: Case(volume(truth), volume(truth)), "a")}
+    found = Prediction(volume(chance[..., 1] > 0.5), softmax, record)
+    entry = {"kind": "lesions", "thresholds": 3, "rates": [0.5, 1]}
+    table = run_audits({"spots": entry}, cases, {"none/u_0": {"a": Lazy(lambda: found, "p")}})
+    assert table["threshold"].tolist() == [0.75, 0.5, 0.25]
+    assert table["lesion_sensitivity"].tolist() == [0.5, 0.5, 1]
+    assert table["lesion_false_positives"].tolist() == [0, 0, 1]
+    assert table["froc_score"].tolist() == [0.75] * 3
+    plain = Prediction(found.label, None, record)
+    table = run_audits({"spots": entry}, cases, {"none/u_0": {"a": Lazy(lambda: plain, "p")}})
+    assert table[["threshold", "lesion_sensitivity"]].to_numpy().tolist() == [[0.5, 0.5]]

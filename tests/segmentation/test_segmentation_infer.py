@@ -11,6 +11,7 @@ from slicefill.segmentation.planning import plan_levels
 from slicefill.segmentation.sampling import Drawing, Sampler
 from slicefill.segmentation.scans import Scan
 from slicefill.segmentation.sliding_window import make_predictor
+from slicefill.segmentation.stitching import divide, stitch_centres
 from slicefill.training.hardware import launch_fabric
 from slicefill.types import Lazy
 
@@ -93,11 +94,43 @@ def test_the_number_of_slices_at_once_is_of_no_account(predict):
 
 @pytest.mark.parametrize("shape", [ODD, (3, 64, 48), (9, 17, 90)])
 @pytest.mark.parametrize("patch", [(32, 32), (48, 16), (4, 16, 16), (8, 40, 24)])
-def test_every_voxel_is_predicted_in_its_place(shape, patch, predict):
+@pytest.mark.parametrize("stitching", ["gaussian", "centre"])
+def test_every_voxel_is_predicted_in_its_place(shape, patch, stitching, predict):
     scan = make_scan(shape)
     x = torch.from_numpy(scan.image[:, 0])
     expected = torch.stack([x, 1 - x, torch.zeros_like(x)]).softmax(0).numpy()
-    np.testing.assert_allclose(predict(Pointwise(), scan, patch), expected, atol=1e-6)
+    found = predict(Pointwise(), scan, patch, stitching=stitching)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_an_identity_comes_back_to_the_bit_from_the_centres_of_tiles():
+    volume = torch.rand(2, 9, 41, 30, generator=torch.Generator().manual_seed(0))
+    made = stitch_centres(nn.Identity(), volume, (12, 16, 16), 1 / 3, 5)
+    assert torch.equal(made, volume)
+
+
+class Depth(nn.Module):
+    """Says of every voxel how far it lies from the edge of its window, along columns."""
+
+    def forward(self, image):
+        width = image.shape[-1]
+        depth = torch.minimum(torch.arange(width), torch.arange(width).flip(0))
+        return depth.expand(image.shape).float()
+
+
+def test_no_voxel_but_at_the_border_comes_from_the_margin_of_a_tile():
+    """48 with an overlap of a third: 8 voxels deep at least, save at the border of the volume."""
+    depth = stitch_centres(Depth(), torch.zeros(1, 4, 4, 130), (4, 4, 48), 1 / 3, 2)[0, 0, 0]
+    assert depth[8:-8].min() >= 8
+    assert depth[:8].tolist() == list(range(8))
+
+
+@pytest.mark.parametrize(("size", "window", "overlap"), [(48, 48, 0.5), (97, 20, 0.9), (50, 7, 0)])
+def test_parts_of_an_axis_lie_side_by_side_within_their_windows(size, window, overlap):
+    parts = divide(size, window, overlap)
+    assert [one.end for one in parts[:-1]] == [one.first for one in parts[1:]]
+    assert (parts[0].first, parts[-1].end) == (0, size)
+    assert all(one.start <= one.first < one.end <= one.start + window for one in parts)
 
 
 def test_windows_overlap_as_asked(predict):

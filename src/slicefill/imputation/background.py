@@ -87,7 +87,7 @@ class Background:
         """Raise what fell below the background, and trust what is held.
 
         A residual or a spline may fall below the background beside the body, where
-        `image > background` has to find the body. What is held has confidence 1.
+        `image > background` has to find the body. What is held has confidence 1 and no spread.
         """
         if np.isfinite(self.floor).any():
             samples = [np.maximum(sample, self.floor) for sample in synthetic.samples]
@@ -98,7 +98,8 @@ class Background:
             return synthetic
         confidence = np.where(certain, np.float32(1), synthetic.confidence)
         abstained = None if synthetic.abstained is None else synthetic.abstained & ~certain
-        return replace(synthetic, confidence=confidence, abstained=abstained)
+        spread = None if synthetic.spread is None else np.where(certain, 0, synthetic.spread)
+        return replace(synthetic, confidence=confidence, abstained=abstained, spread=spread)
 
 
 def _channel(slices: Floats, padding: Sequence[float]) -> tuple[NDArray[np.bool_], float]:

@@ -208,15 +208,18 @@ def _join(parts: Sequence[_Part], shape: tuple[int, int], flipped: bool) -> Synt
         return array
 
     model = parts[0].made
-    names = ("image", "confidence", "label", "error", "abstained")
+    names = ("image", "confidence", "label", "error", "abstained", "spread")
     there = [name for name in names if getattr(model, name) is not None]
     whole: dict[str, Any] = {name: laid_out(attrgetter(name)) for name in there}
-    samples = [laid_out(partial(_sample, number)) for number in range(len(model.samples))]
-    return replace(model, **whole, samples=samples, acquired=_join_acquired(parts, shape[0] + 1))
+    for name in ("samples", "sample_labels"):
+        several = range(len(getattr(model, name)))
+        whole[name] = [laid_out(partial(_one_of, name, number)) for number in several]
+    return replace(model, **whole, acquired=_join_acquired(parts, shape[0] + 1))
 
 
-def _sample(number: int, made: SyntheticSlices) -> Array:
-    return made.samples[number]
+def _one_of(name: str, number: int, made: SyntheticSlices) -> Array:
+    one: Array = getattr(made, name)[number]
+    return one
 
 
 def _join_acquired(parts: Sequence[_Part], depth: int) -> Array | None:

@@ -167,7 +167,9 @@ def impute_case(
         `synthetic_mask` (1 = synthetic) and `confidence` ([0, 1], acquired slices 1; the record
         says of what: `confidence`: `agreement` or `expected_error`); a record with the origin of
         every slice. Of a method that draws several samples, `image` is as the method says and the
-        maps `sample_1`, `sample_2`, … hold the samples, in the stored dtype.
+        maps `sample_1`, `sample_2`, … hold the samples, in the stored dtype, `sample_label_1`, …
+        their labels, and `spread` the standard deviation of what a voxel may be, a share of the
+        window's width.
 
     Raises:
         BadCase: If the result would have more slices or bytes than `params` allow.
@@ -214,7 +216,7 @@ def _impute_intervals(
     record["labels"] = "none" if label is None else "imputed"
     record["choice"] = choice
     record["parameters"] = params.model_dump(exclude={"methods", "weights", "cases"})
-    maps = _maps(synthetic, grid) | _samples(case.image, synthetic, grid, background)
+    maps = _maps(synthetic, grid) | _samples(case, synthetic, grid, background)
     return Case(image, label, maps, record)
 
 
@@ -253,7 +255,11 @@ def _maps(synthetic: SyntheticSlices, grid: DenseGrid) -> dict[str, Volume]:
     """Map where slices are synthetic, and how far they are trusted."""
     shape = grid.source.stored.shape[:3]
     zeros, full = np.zeros(shape, np.uint8), np.full(shape, CONFIDENCE_STEPS, np.uint16)
-    return {
+    spread = {}
+    if synthetic.spread is not None:
+        steps = synthetic.spread * CONFIDENCE_STEPS
+        spread["spread"] = grid.overlay(np.zeros_like(full), steps, 1 / CONFIDENCE_STEPS)
+    return spread | {
         "synthetic_mask": grid.overlay(zeros, np.ones_like(synthetic.confidence), 1.0),
         "confidence": grid.overlay(
             full, synthetic.confidence * CONFIDENCE_STEPS, 1 / CONFIDENCE_STEPS
@@ -262,13 +268,17 @@ def _maps(synthetic: SyntheticSlices, grid: DenseGrid) -> dict[str, Volume]:
 
 
 def _samples(
-    image: Volume, synthetic: SyntheticSlices, grid: DenseGrid, background: Background
+    case: Case, synthetic: SyntheticSlices, grid: DenseGrid, background: Background
 ) -> dict[str, Volume]:
     """Put the samples of the synthetic slices between the acquired ones, each as a volume."""
-    return {
-        f"sample_{number}": grid.interleave(image, grid.as_stored(sample), background.held)
+    made = {
+        f"sample_{number}": grid.interleave(case.image, grid.as_stored(sample), background.held)
         for number, sample in enumerate(synthetic.samples, start=1)
     }
+    if case.label is not None:
+        for number, label in enumerate(synthetic.sample_labels, start=1):
+            made[f"sample_label_{number}"] = grid.interleave(case.label, label)
+    return made
 
 
 def _record(

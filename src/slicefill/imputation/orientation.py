@@ -49,11 +49,12 @@ class Turn:
         """Turn synthetic slices back to the orientation of the file."""
         named: dict[str, Any] = {
             name: None if (array := getattr(slices, name)) is None else self._back(array, 2)
-            for name in ("image", "confidence", "label", "error", "abstained")
+            for name in ("image", "confidence", "label", "error", "abstained", "spread")
         }
         acquired = None if slices.acquired is None else self._back(slices.acquired, 1)
-        samples = [self._back(one, 2) for one in slices.samples]
-        return replace(slices, **named, acquired=acquired, samples=samples)
+        for name in ("samples", "sample_labels"):
+            named[name] = [self._back(one, 2) for one in getattr(slices, name)]
+        return replace(slices, **named, acquired=acquired)
 
     def _there(self, slices: Array) -> Array:
         """Turn `(D, ..., H, W)`."""

@@ -67,7 +67,8 @@ class Metric:
         by_subject: Of a metric per set: `compute` receives a `DescribedSet` instead of a list.
         control: Of a metric by subject: puts real slices in the place of synthetic ones, for the
             row `real` of the table, which is what a perfect method would score.
-        on_request: Measured only where `evaluation.metrics` names it, as it takes long.
+        on_request: Measured only where `evaluation.metrics` names it, as it takes long; of
+            predictions: where `scoring.metrics` does, as it says something of small objects alone.
         tested: Whether methods are tested against each other by it.
         magnitude: Of a signed metric: the metric that is tested in its place where it is there.
     """
@@ -160,11 +161,26 @@ def list_set_metrics(requested: Sequence[str] = ()) -> list[Metric]:
     Raises:
         ValueError: If one of the requested is no metric on request, with the list of them.
     """
-    known = list_metrics(per="set")
+    return _asked(list_metrics(per="set"), requested, "evaluation.metrics")
+
+
+def list_prediction_metrics(requested: Sequence[str] = ()) -> list[Metric]:
+    """List the metrics of predictions that are measured: all but those on request, and those.
+
+    Args:
+        requested: As `scoring.metrics`: names, or their first words.
+
+    Raises:
+        ValueError: If one of the requested is no metric on request, with the list of them.
+    """
+    return _asked(list_metrics("predictions"), requested, "scoring.metrics")
+
+
+def _asked(known: Sequence[Metric], requested: Sequence[str], parameter: str) -> list[Metric]:
     offered = [metric.name for metric in known if metric.on_request]
     for word in requested:
         if not any(_begins(name, word) for name in offered):
-            msg = f"evaluation.metrics: expected some of {', '.join(offered)}, got {word!r}"
+            msg = f"{parameter}: expected some of {', '.join(offered)}, got {word!r}"
             raise ValueError(msg)
     asked = {name for name in offered for word in requested if _begins(name, word)}
     return [metric for metric in known if not metric.on_request or metric.name in asked]

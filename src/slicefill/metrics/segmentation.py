@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from slicefill.metrics import ALL_SLICES, list_metrics
+from slicefill.metrics import ALL_SLICES, list_prediction_metrics
 from slicefill.metrics.overlap import MaskPair
 from slicefill.params import ScoringParams
 from slicefill.types import Array
@@ -37,8 +37,9 @@ def score_segmentation(
             Surfaces are measured in 3D on all of them.
 
     Returns:
-        The metrics of predictions: `<metric>_<class>`, and `<metric>_mean` over the classes that
-        have a value. Where not all slices are judged, also overlap and volume on all of them, as
+        The metrics of predictions (those on request where `params.metrics` names them):
+        `<metric>_<class>`, and `<metric>_mean` over the classes that have a value. Where not all
+        slices are judged, also overlap and volume on all of them, as
         `<metric>_<class>_all_slices`. `ml_<class>` and `ml_truth_<class>`: volumes. `both_empty`,
         `prediction_empty`, `truth_empty`: in how many classes that was so (the latter two: in that
         one alone).
@@ -86,8 +87,9 @@ def _columns(rows: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 def _measure(
     pair: MaskPair, params: ScoringParams, names: Collection[str] | None = None
 ) -> dict[str, float]:
-    """Measure one class by all metrics of predictions, or by some."""
-    metrics = [each for each in list_metrics("predictions") if names is None or each.name in names]
+    """Measure one class by all metrics of predictions that are asked for, or by some."""
+    asked = list_prediction_metrics(params.metrics)
+    metrics = [each for each in asked if names is None or each.name in names]
     there = bool(pair.prediction.any()), bool(pair.truth.any())
     if not any(there) and params.both_empty == "perfect":
         return {metric.name: float(metric.ideal) for metric in metrics}

@@ -230,6 +230,11 @@ class ScoringParams(StatisticsParams):
         "volume on the removed slices, surfaces in 3D on all between the first and the last one",
     )
 
+    metrics: list[str] = Field(
+        [],
+        description="on request, by name or its first words: [lesion] for lesions found and false "
+        "positives per scan",
+    )
     label_names: dict[int, str] = Field(description="id → name; 0, the background, is not scored")
     tolerance: Positive = Field(description="of the surface Dice (NSD), mm")
     both_empty: Literal["drop", "perfect"] = Field(

@@ -1,8 +1,8 @@
 """Parameters of segmentation: engines, training, augmentation, inference."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from slicefill.params.base import (
     AxisName,
@@ -14,6 +14,29 @@ from slicefill.params.base import (
     Weight,
     WindowParams,
 )
+
+
+class LesionSampling(Params):
+    """Which patches are drawn where objects are small (`segmentation.lesion_sampling`)."""
+
+    hard_fraction: Fraction = Field(
+        0.5, description="of the patches that are not centred on an object: those on hard voxels"
+    )
+    hard: Literal["bright", "gradient"] = Field(
+        "bright", description="which voxels are hard: of high intensity, or beside an edge"
+    )
+    negatives: Count = Field(100, description="centres of each kind in a scan, at most")
+    distance: Weight = Field(20.0, description="least distance of these centres, mm")
+    band: tuple[Fraction, Fraction] = Field(
+        (0.2, 0.8), description="quantiles of intensity that the other centres lie between"
+    )
+
+    @model_validator(mode="after")
+    def _band_rises(self) -> Self:
+        if self.band[0] >= self.band[1]:
+            msg = f"band: expected two quantiles, the lower one first, got {list(self.band)}"
+            raise ValueError(msg)
+        return self
 
 
 class SegmentationOptimisation(Params):
@@ -31,13 +54,21 @@ class SegmentationOptimisation(Params):
     foreground_fraction: Fraction = Field(
         description="of the patches that are centred on an object"
     )
+    lesions: LesionSampling | None = Field(
+        None, description="draw for small objects; null: every class alike, else anywhere"
+    )
     cache_gb: Positive = Field(description="bound on the volumes held in memory")
 
 
 class InferenceParams(Params):
     """Sliding window and what is kept of it."""
 
-    overlap: Fraction = Field(0.5, description="of neighbouring windows, Gaussian weights")
+    overlap: Annotated[float, Field(ge=0, lt=1)] = Field(0.5, description="of neighbouring windows")
+    stitching: Literal["gaussian", "centre"] = Field(
+        "gaussian",
+        description="how windows are put together: blended with Gaussian weights, or every voxel "
+        "from the window whose centre is nearest",
+    )
     batch: Count = Field(16, description="windows or slices at once")
     softmax: bool = Field(False, description="keep the class probabilities as a file")
     confidence: bool = Field(False, description="keep the probability of the label as a file")
@@ -49,6 +80,11 @@ class InferenceParams(Params):
     wrappers: list[dict[str, Any]] = Field(
         [], description="entries of kinds in segmentation/inference/, the first one innermost"
     )
+
+    @property
+    def windows(self) -> float | tuple[float, str]:
+        """What predictions in windows depend on: the overlap, and how they are put together."""
+        return self.overlap if self.stitching == "gaussian" else (self.overlap, self.stitching)
 
 
 class PredictionParams(Params):

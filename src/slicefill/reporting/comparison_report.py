@@ -63,7 +63,7 @@ def compare_means(
         comparison: The rows and their references.
         columns: What is tested; None: the means over classes.
     """
-    keys = ["case", "subject", "method", "seed", *(columns or compared_columns())]
+    keys = ["case", "subject", "method", "seed", *(columns or compared_columns(scores))]
     run, tables = set(scores["method"]), [pd.DataFrame()]
     for reference, rows in comparison.references.items():
         if reference in run and not run.isdisjoint(rows):
@@ -148,7 +148,7 @@ def _seeds(scores: pd.DataFrame, comparison: ComparisonParams) -> list[ReportTab
     """Show the spread of the means over training seeds, where there are several."""
     if scores["seed"].nunique() < 2:
         return []
-    spread, columns = seed_spread(scores), compared_columns()
+    spread, columns = seed_spread(scores), compared_columns(scores)
     wide = spread[spread["metric"].isin(columns)].pivot(
         index="method", columns="metric", values="sd"
     )
@@ -209,7 +209,7 @@ def draw_methods(scores: pd.DataFrame, comparison: ComparisonParams) -> dict[str
     order = [name for name in titles if name in set(averaged["method"])]
     averaged = averaged.set_index("method").loc[order].reset_index()
     averaged["method"] = averaged["method"].map(titles)
-    figures = {"scores": metric_plots(averaged, compared_columns())}
+    figures = {"scores": metric_plots(averaged, compared_columns(scores))}
     reference = titles[comparison.presets[comparison.preset].reference]
     others = [titles[name] for name in order if titles[name] != reference]
     if others and reference in set(averaged["method"]):

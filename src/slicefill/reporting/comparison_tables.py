@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from slicefill.metrics import Metric, list_metrics
+from slicefill.metrics import Metric, list_metrics, list_prediction_metrics
 from slicefill.metrics.statistics import average_seeds
 from slicefill.params import ComparisonParams, ScoringParams
 from slicefill.reporting.report import ReportTable
@@ -28,9 +28,11 @@ _LATEX = str.maketrans(
 )
 
 
-def compared_columns() -> list[str]:
+def compared_columns(scores: pd.DataFrame) -> list[str]:
     """Name the means over classes that are tested and drawn; of a signed metric its magnitude."""
-    return [each.column("mean") for each in list_metrics("predictions") if not each.magnitude]
+    known = [each for each in list_metrics("predictions") if not each.magnitude]
+    columns = [(each, each.column("mean")) for each in known]
+    return [name for each, name in columns if not each.on_request or name in scores]
 
 
 def all_regions(label_names: Mapping[int, str]) -> list[str]:
@@ -75,7 +77,7 @@ def preset_table(
     chosen, done = comparison.chosen, set(scores["method"])
     frame = pd.DataFrame({"method": [method.title for method in chosen.values()]})
     ranks = {}
-    for metric in list_metrics("predictions"):
+    for metric in list_prediction_metrics(scoring.metrics):
         for region in regions:
             rows = _rows(summary, metric.column(region), chosen)
             name = metric.heading if len(regions) == 1 else f"{metric.heading}, {region}"
@@ -214,7 +216,7 @@ def _dropped(summary: pd.DataFrame, scoring: ScoringParams) -> str:
     dropped = summary.set_index("metric")["dropped"]
     counts = {
         metric.label: dropped[[metric.column(name) for name in classes]].sum()
-        for metric in list_metrics("predictions")
+        for metric in list_prediction_metrics(scoring.metrics)
     }
     left_out = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
     return f"Values of single classes left out: {left_out or 'none'}."

@@ -25,6 +25,10 @@ NOT_FOUND = {
 }
 
 
+Cut = tuple[Floats, NDArray[np.int16], Floats]
+"""A patch: image `(C, ...)`, class indices and weights `(...)`."""
+
+
 @dataclass(frozen=True)
 class Drawing:
     """What is drawn.
@@ -134,11 +138,15 @@ class Sampler:
         if not (labelled or self._flat):
             msg = f"unlabelled patches are slices: expected a patch of 2, got {self._drawing.patch}"
             raise ValueError(msg)
-        cut = [self.cut(*self._choose(rng, labelled), rng) for _ in range(count)]
+        cuts = self._cuts(count, rng, labelled)
         image, label, weight = (
-            torch.from_numpy(np.stack(parts)) for parts in zip(*cut, strict=True)
+            torch.from_numpy(np.stack(parts)) for parts in zip(*cuts, strict=True)
         )
         return PatchBatch(image, label.long()[:, None], weight[:, None])
+
+    def _cuts(self, count: int, rng: np.random.Generator, labelled: bool) -> list[Cut]:
+        """Cut the patches of a batch."""
+        return [self.cut(*self._choose(rng, labelled), rng) for _ in range(count)]
 
     def _choose(self, rng: np.random.Generator, labelled: bool) -> tuple[Source, Pool]:
         """Choose a case, and the slices of it that can be drawn; cases without any are passed."""
@@ -157,30 +165,36 @@ class Sampler:
             return source.labelled
         return source.synthetic if rng.random() < fraction else source.acquired
 
-    def cut(
-        self, source: Source, pool: Pool, rng: np.random.Generator
-    ) -> tuple[Floats, NDArray[np.int16], Floats]:
-        """Cut one patch out of a case: image `(C, ...)`, class indices and weights `(...)`.
+    def cut(self, source: Source, pool: Pool, rng: np.random.Generator) -> Cut:
+        """Cut one patch out of a case.
 
         Args:
             source: The case.
             pool: Its slices that may be drawn.
             rng: Source of all randomness.
         """
-        box = tuple(map(slice, *self._corners(source, pool, rng)))
+        return self.cut_at(source, self._start(source, pool, rng))
+
+    def cut_at(self, source: Source, start: Array) -> Cut:
+        """Cut the patch whose first voxel is `start`, `(3,)`."""
+        box = tuple(map(slice, start, start + self._size))
         image, label, weight = source.image[:, *box], source.label[box], source.weight[box]
         return (image[:, 0], label[0], weight[0]) if self._flat else (image, label, weight)
 
-    def _corners(self, source: Source, pool: Pool, rng: np.random.Generator) -> tuple[Array, Array]:
+    def around(self, source: Source, centre: Array) -> Array:
+        """Return the first voxel of the patch around a centre, as far as the scan reaches."""
+        spare = np.array(source.label.shape) - self._size
+        return np.asarray(np.clip(centre - self._size // 2, 0, spare))
+
+    def _start(self, source: Source, pool: Pool, rng: np.random.Generator) -> Array:
         spare = np.array(source.label.shape) - self._size
         if pool.foreground and rng.random() < self._drawing.foreground_fraction:
             voxels = pool.foreground[rng.integers(len(pool.foreground))]
-            start = np.clip(voxels[rng.integers(len(voxels))] - self._size // 2, 0, spare)
-        else:
-            start = rng.integers(spare + 1)
-            if self._flat:
-                start[0] = pool.slices[rng.integers(len(pool.slices))]
-        return start, start + self._size
+            return self.around(source, voxels[rng.integers(len(voxels))])
+        start = rng.integers(spare + 1)
+        if self._flat:
+            start[0] = pool.slices[rng.integers(len(pool.slices))]
+        return np.asarray(start)
 
     def _load(self, name: str) -> Source:
         scan = self._scans[name].make()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from slicefill.params import InferenceParams
 from slicefill.segmentation.interface import Predictor
 from slicefill.segmentation.scans import Scan
+from slicefill.segmentation.stitching import stitch_centres
 from slicefill.types import Floats
 
 _MULTIPLE = 16  # pixels: what the 2D U-Net halves four times
@@ -24,8 +25,8 @@ def make_predictor(
         fabric: Device and precision.
         network: From `(B, C, h, w)` or `(B, C, d, h, w)` to logits `(B, K, ...)`.
         patch: Two sizes: whole slices, one by one; three: windows of that size, which overlap
-            and are blended with Gaussian weights.
-        params: Overlap and batch size.
+            and are put together as `params.stitching` says.
+        params: Overlap, stitching and batch size.
     """
 
     @torch.no_grad()
@@ -77,6 +78,8 @@ def _windows(
     from monai.inferers.utils import sliding_window_inference
 
     volume = image.movedim(0, 1)[None]
+    if params.stitching == "centre":
+        return stitch_centres(network, volume[0], patch, params.overlap, params.batch)
     made = sliding_window_inference(
         volume,
         patch,

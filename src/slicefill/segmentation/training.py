@@ -14,6 +14,7 @@ from slicefill.fingerprint import fingerprint
 from slicefill.params import InferenceParams, PredictionParams
 from slicefill.segmentation.interface import Objective, Predictor, SegmentationData, Setting
 from slicefill.segmentation.learner import SegmentationLearner, Task
+from slicefill.segmentation.lesion_sampling import LesionSampler
 from slicefill.segmentation.networks import Design, build_network
 from slicefill.segmentation.objectives import Drawer, Total
 from slicefill.segmentation.sampling import Drawing, Sampler
@@ -38,7 +39,10 @@ def drawing_of(design: Design, data: SegmentationData, setting: Setting) -> Draw
 
 def sample_patches(design: Design, data: SegmentationData, setting: Setting) -> Sampler:
     """Draw slices or blocks of the size of the design."""
-    return Sampler(data.training, drawing_of(design, data, setting))
+    drawing, lesions = drawing_of(design, data, setting), setting.params.optimisation.lesions
+    if lesions is not None:
+        return LesionSampler(data.training, drawing, lesions)
+    return Sampler(data.training, drawing)
 
 
 def predict_patches(
@@ -113,7 +117,7 @@ def network_fingerprint(
         setting: Of it count optimisation, hardware, transforms, synthetic fraction and seed.
         more: What else the training of this engine reads.
     """
-    shared = setting.params.model_dump(include={"hardware", "optimisation"})
+    shared = setting.params.model_dump(include={"hardware", "optimisation"}, exclude_none=True)
     varied = setting.augmentation.model_dump(include={"transforms", "synthetic_fraction"})
     return fingerprint(
         kind, data.fingerprints, data.classes, params, shared, varied, setting.seed, *more

@@ -51,8 +51,8 @@ def training_fingerprint(data: "SegmentationData", params: Params, setting: "Set
     """Return the fingerprint of scans, entry, optimisation and windows (`EngineFile`)."""
     from slicefill.segmentation.training import network_fingerprint
 
-    overlap = setting.params.inference.overlap  # of the windows that validation predicts in
-    return network_fingerprint("conresnet", data, params, setting, overlap)
+    windows = setting.params.inference.windows  # that validation predicts in
+    return network_fingerprint("conresnet", data, params, setting, windows)
 
 
 def train(data: "SegmentationData", params: Params, setting: "Setting", run: "Run") -> Checkpoint:

@@ -1,0 +1,88 @@
+"""Training of probabilistic imputation on volumes whose every slice is known."""
+
+import logging
+from collections.abc import Mapping
+
+import numpy as np
+
+from slicefill import __version__
+from slicefill.fingerprint import fingerprint
+from slicefill.imputation.methods.probabilistic.learner import SamplingLearner
+from slicefill.imputation.methods.probabilistic.params import Params
+from slicefill.imputation.methods.probabilistic.windows import KnownVolumes
+from slicefill.training.fit import Run, Schedule, fit
+from slicefill.training.hardware import launch_fabric
+from slicefill.types import Checkpoint, Promise
+
+logger = logging.getLogger(__name__)
+Parts = Mapping[str, Mapping[str, Promise]]
+KIND = "probabilistic"
+_SCORE = "validation/psnr"
+_MOST_LABELS = 12
+
+
+def training_fingerprint(parts: Parts, params: Params) -> str:
+    """Return the fingerprint of all that a trained network depends on."""
+    cases = [
+        {case: promise.fingerprint for case, promise in parts[name].items()}
+        for name in ("train", "validation")
+    ]
+    return fingerprint(KIND, params, *cases)
+
+
+def train(parts: Parts, params: Params, run: Run) -> Checkpoint:
+    """Train on one device, and find the scale of the spread on the validation cases.
+
+    Args:
+        parts: Cases whose every slice is known, `train` and `validation`.
+        params: Every number of the run.
+        run: State keeper and reporter.
+
+    Returns:
+        The checkpoint of the epoch with the best validation PSNR of the mean of samples, plain
+        values and tensors: `kind`, `weights`, `network`, `ids`, `samples`, `spread_scale`,
+        `window`, `epoch`, `validation`, `history`, `fingerprint`, `version`.
+
+    Raises:
+        ValueError: If cases are missing or too thin.
+        FloatingPointError: If a loss term stops being finite.
+    """
+    options, own = params.optimisation, training_fingerprint(parts, params)
+    fabric = launch_fabric(params.hardware)
+    ids = find_ids(parts["train"])
+    known = {name: KnownVolumes(parts[name], ids, params) for name in ("train", "validation")}
+    learner = SamplingLearner(fabric, known["train"], known["validation"], ids, params)
+    progress = fit(learner, Schedule(options.epochs, options.epochs, _SCORE), run, own)
+    best = progress.best
+    return {
+        "kind": KIND,
+        "weights": best["weights"],
+        "network": params.network.model_dump(),
+        "ids": list(ids),
+        "samples": params.samples,
+        "spread_scale": learner.calibrate(best["weights"]),
+        "window": params.window.model_dump(),
+        "epoch": best["epoch"],
+        "validation": {"psnr": best["score"]},
+        "history": progress.history,
+        "fingerprint": own,
+        "version": __version__,
+    }
+
+
+def find_ids(cases: Mapping[str, Promise]) -> tuple[int, ...]:
+    """Find the labels that are learned from, the background aside; none where there are many."""
+    found: set[int] = set()
+    for promise in cases.values():
+        label = promise.make().label
+        found |= set() if label is None else set(np.unique(label.stored).astype(int).tolist())
+    found -= {0}
+    if len(found) > _MOST_LABELS:
+        logger.warning(
+            "probabilistic: %d labels, more than %d: they are not sampled, but those of "
+            "shape_matched",
+            len(found),
+            _MOST_LABELS,
+        )
+        return ()
+    return tuple(sorted(found))

@@ -1,0 +1,147 @@
+"""Draws patches for small objects: every lesion alike, and centres that are easily taken for one.
+
+Reference:
+    Assis et al., An Efficient Data Strategy for the Detection of Brain Aneurysms from MRA with Deep
+    Learning, DALI 2021.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slicefill.params.segmentation import LesionSampling
+from slicefill.segmentation.sampling import Cut, Drawing, Pool, Sampler, Source
+from slicefill.segmentation.scans import ScanPromise
+from slicefill.types import Array, Floats
+
+Kind = Literal["lesion", "hard", "usual"]
+
+
+@dataclass(frozen=True, eq=False)
+class Centres:
+    """Where the patches of a scan may be centred, voxels `(n, 3)`.
+
+    Attributes:
+        lesions: Of every lesion its voxels.
+        hard: Off objects, on the hardest voxels.
+        usual: Off objects, on voxels of usual intensity.
+    """
+
+    lesions: list[Array]
+    hard: Array
+    usual: Array
+
+    def draw(self, kind: Kind, rng: np.random.Generator) -> Array | None:
+        """Draw a centre, `(3,)`; None where the scan has none of this kind."""
+        if kind == "lesion":
+            of_one = self.lesions[rng.integers(len(self.lesions))] if self.lesions else ()
+        else:
+            of_one = self.hard if kind == "hard" else self.usual
+        return of_one[rng.integers(len(of_one))] if len(of_one) else None
+
+
+class LesionSampler(Sampler):
+    """Patches in fixed shares: on lesions, on hard voxels, on usual ones.
+
+    Of a batch of B, `round(foreground_fraction · B)` patches are centred on lesions, and of the
+    others `round(hard_fraction · ...)` on hard voxels: exactly so many, in random order. Where no
+    scan has centres of a kind, patches of that kind lie anywhere.
+    """
+
+    def __init__(
+        self, scans: Mapping[str, ScanPromise], drawing: Drawing, params: LesionSampling
+    ) -> None:
+        super().__init__(scans, drawing)
+        self._params = params
+        self._centres: dict[str, Centres] = {}  # of all scans: far smaller than they are
+
+    def _cuts(self, count: int, rng: np.random.Generator, labelled: bool) -> list[Cut]:
+        if not labelled:
+            return super()._cuts(count, rng, labelled)
+        lesions = round(self._drawing.foreground_fraction * count)
+        hard = round(self._params.hard_fraction * (count - lesions))
+        kinds: list[Kind] = [*["lesion"] * lesions, *["hard"] * hard]  # type: ignore[list-item]
+        kinds.extend(["usual"] * (count - len(kinds)))
+        return [self._cut_kind(kinds[i], rng) for i in rng.permutation(count)]
+
+    def _cut_kind(self, kind: Kind, rng: np.random.Generator) -> Cut:
+        """Cut a patch of a kind out of a case chosen among those that have such centres."""
+        for i in rng.permutation(len(self._drawn_from)):
+            name = self._drawn_from[i]
+            source = self._cache[name]
+            centre = self._find(name, source).draw(kind, rng)
+            if centre is not None:
+                return self.cut_at(source, self.around(source, centre))
+        return self.cut(*self._choose(rng, True), rng)
+
+    def _find(self, name: str, source: Source) -> Centres:
+        if name not in self._centres:
+            self._centres[name] = find_centres(source, source.labelled, self._params)
+        return self._centres[name]
+
+
+def find_centres(source: Source, pool: Pool, params: LesionSampling) -> Centres:
+    """Find where the patches of a scan may be centred; the same whenever it is asked.
+
+    Args:
+        source: The scan.
+        pool: Its slices that may be drawn.
+        params: How many, how far apart.
+    """
+    from skimage.measure import label
+
+    allowed = np.zeros(source.label.shape, bool)
+    allowed[pool.slices] = source.weight[pool.slices] > 0
+    shown = (source.label > 0) & allowed
+    lesions = label(shown, connectivity=3)  # type: ignore[no-untyped-call]
+    order = np.argwhere(lesions)
+    numbers = lesions[tuple(order.T)]
+    of_lesions = [order[numbers == number] for number in np.unique(numbers)]
+    free = allowed & (source.label == 0)
+    hard = _apart(_by_hardness(source.image, free, params), source, params)
+    usual = _apart(_usual(source.image, free, params), source, params, hard)
+    return Centres(of_lesions, hard, usual)
+
+
+def _by_hardness(image: Floats, free: Array, params: LesionSampling) -> NDArray[np.int64]:
+    """Flat indices of free voxels, the hardest first."""
+    if params.hard == "gradient":
+        steps = [np.gradient(image[0], axis=axis) for axis in range(3) if image.shape[1 + axis] > 1]
+        hardness = np.sqrt(np.sum(np.square(steps), axis=0))
+    else:
+        hardness = image[0]
+    places = np.flatnonzero(free)
+    return places[np.argsort(-hardness.ravel()[places], kind="stable")]
+
+
+def _usual(image: Floats, free: Array, params: LesionSampling) -> NDArray[np.int64]:
+    """Flat indices of free voxels within the band of intensities, in random order."""
+    places = np.flatnonzero(free)
+    if not len(places):
+        return places
+    values = image[0].ravel()[places]
+    low, high = np.quantile(values, params.band)
+    kept = places[(values >= low) & (values <= high)]
+    return np.random.default_rng(0).permutation(kept)
+
+
+def _apart(
+    order: NDArray[np.int64], source: Source, params: LesionSampling, taken: Array | None = None
+) -> NDArray[np.int64]:
+    """Take places in their order, none nearer to another, or to those taken, than the distance."""
+    places = np.stack(np.unravel_index(order, source.label.shape), axis=1)
+    for centre in () if taken is None else taken:
+        places = _away(places, centre, source, params)
+    chosen: list[NDArray[np.int64]] = []
+    while len(places) and len(chosen) < params.negatives:
+        chosen.append(places[0])
+        places = _away(places[1:], places[0], source, params)
+    return np.array(chosen, np.int64).reshape(-1, 3)
+
+
+def _away(places: Array, centre: Array, source: Source, params: LesionSampling) -> Array:
+    away = np.square((places - centre) * source.spacing).sum(axis=1)
+    return np.asarray(places[away >= params.distance**2])
