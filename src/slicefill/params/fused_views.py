@@ -8,6 +8,22 @@ from slicefill.params.base import Count, Fraction, Params, StatisticsParams
 from slicefill.params.fusion import FusionParams
 from slicefill.simulation.views import ViewsParams
 
+Masks = Literal["given", "network"]
+
+
+class SegmenterParams(Params):
+    """The network that segments views, where their label maps are not given."""
+
+    network: str | None = Field(
+        description="trained already, as segmentation.network; null: it is trained on the views of "
+        "training subjects"
+    )
+    engine: str = Field(description="an entry of `segmentation.engines`")
+    filled_by: str | None = Field(
+        description="an entry of `methods`: what fills views before the network sees them; null: "
+        "it sees acquired slices"
+    )
+
 
 class FusedMethod(Params):
     """One row of the table: which views are fused, and how."""
@@ -20,6 +36,9 @@ class FusedMethod(Params):
         {"kind": "gaussian"}, description="`kind`, a file of fusion/, and fields of its Params"
     )
     images: bool = Field(False, description="whether images are fused as well, not labels alone")
+    masks: Masks | None = Field(
+        None, description="whose label maps are fused; null: as `fusion.masks` says"
+    )
 
     @field_validator("rule")
     @classmethod
@@ -36,6 +55,11 @@ class FusedViewsParams(StatisticsParams):
         "scans are views of one object where the manifest says so"
     )
     cases: Literal["test", "all"] = Field(description="of test subjects, or all")
+    masks: Masks = Field(
+        description="whose label maps are fused: those that views come with (given), or predicted "
+        "ones (network)"
+    )
+    segmenter: SegmenterParams
     registrations: dict[str, dict[str, Any]] = Field(
         description="by name: `kind`, a file of registration/, and fields of its Params"
     )
@@ -74,13 +98,42 @@ class FusedViewsParams(StatisticsParams):
                 raise ValueError(msg)
         return self
 
+    @property
+    def trains(self) -> bool:
+        """Whether anything is trained on the views of training subjects."""
+        own = self.segmenter.network is None and self.fuses("network")
+        return own or any(self.learns(name) for name in self.used_registrations)
+
+    @property
+    def used_registrations(self) -> list[str]:
+        """Registrations that rows of more than one view name."""
+        used = {method.registration for method in self.methods.values() if method.views != 1}
+        return [name for name in self.registrations if name in used]
+
+    def learns(self, registration: str) -> bool:
+        """Whether a registration is trained on views before it registers any."""
+        from slicefill.plugins import find_system
+        from slicefill.registration import FOLDER
+
+        entry = self.registrations[registration]
+        system = find_system(FOLDER, f"fusion.registrations.{registration}", entry)
+        return system.has("train") and system.params.network is None
+
+    def masks_of(self, method: FusedMethod) -> Masks:
+        """Return whose label maps a row fuses."""
+        return method.masks or self.masks
+
+    def fuses(self, *masks: Masks) -> bool:
+        """Whether some row fuses label maps of one of these kinds."""
+        return any(self.masks_of(method) in masks for method in self.methods.values())
+
     def of(self, method: FusedMethod) -> FusionParams:
-        """Return how a row is fused, as the library takes it."""
+        """Return how a row is fused, as the library takes it; only given labels are kept."""
         return FusionParams(
             registration=self.registrations[method.registration],
             rule=method.rule,
             least_overlap=self.least_overlap,
             least_similarity=self.least_similarity,
             field=self.field,
-            keep_given=self.keep_given,
+            keep_given=self.keep_given and self.masks_of(method) == "given",
         )

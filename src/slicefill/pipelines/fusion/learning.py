@@ -1,0 +1,203 @@
+"""Nodes that learn from views of training subjects: networks that segment, and that register."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from slicefill import tracking
+from slicefill.datasets.checkpoints import StateFiles
+from slicefill.execution.each import prepared
+from slicefill.fingerprint import fingerprint
+from slicefill.params import AugmentationParams, ImputationParams, SegmentationParams
+from slicefill.params.fused_views import FusedViewsParams
+from slicefill.pipelines.fusion.nodes import by_group, find_imputer
+from slicefill.segmentation.scans import Scan, ScanPromise, ScanSet
+from slicefill.types import Case, Checkpoint, Lazy, ModelPromise, Models, Prediction, Promise
+
+if TYPE_CHECKING:
+    from slicefill.imputation.impute import Imputer
+    from slicefill.plugins import System
+    from slicefill.segmentation.opened import Opened
+
+NETWORK = "views"
+"""Name of the network that segments views, and of its scans."""
+
+
+def assemble_view_scans(
+    training_views: dict[str, Promise],
+    training_groups: pd.DataFrame,
+    splits: pd.DataFrame,
+    params: FusedViewsParams,
+    augmentation: AugmentationParams,
+    imputation: ImputationParams,
+    parameters: dict[str, Any],
+) -> dict[str, ScanSet]:
+    """Promise the views as the network sees them; nothing where none is trained."""
+    own = params.segmenter
+    if own.network is not None or not params.fuses("network"):
+        return {}
+    filled = find_imputer(own.filled_by, imputation, parameters) if own.filled_by else None
+    split = dict(zip(splits["subject"], splits["split"], strict=True))
+    parts: dict[str, dict[str, ScanPromise]] = {"train": {}, "validation": {}}
+    for row in training_groups.itertuples():
+        name = f"{row.group}/{row.view}"
+        if name in training_views:
+            view = training_views[name]
+            seen = augmentation.model_dump(
+                include={"confidence_threshold", "through_plane", "window"}
+            )
+            mark = fingerprint(view.fingerprint, filled.fingerprint if filled else None, seen)
+            make = partial(_make_scan, view, filled, augmentation, imputation)
+            parts[split[row.subject]][name] = ScanPromise(make, mark)
+    subject = {f"{row.group}/{row.view}": str(row.subject) for row in training_groups.itertuples()}
+    return {
+        NETWORK: ScanSet(
+            own.engine, True, parts["train"], parts["validation"], {}, {}, NETWORK, subject=subject
+        )
+    }
+
+
+def _make_scan(
+    view: Promise,
+    filled: "Lazy[Imputer] | None",
+    augmentation: AugmentationParams,
+    imputation: ImputationParams,
+) -> Scan:
+    from slicefill.imputation.impute import impute_case
+    from slicefill.segmentation.scans import make_scan
+
+    case = view.make()
+    imputed = impute_case(case, prepared(filled), imputation) if filled else None
+    return make_scan(case, imputed, None, augmentation)
+
+
+def train_aligners(
+    training_views: dict[str, Promise],
+    training_groups: pd.DataFrame,
+    splits: pd.DataFrame,
+    states: StateFiles,
+    params: FusedViewsParams,
+) -> dict[str, ModelPromise]:
+    """Promise the network of every registration that learns, by its entry."""
+    learning = training_groups["subject"].isin(splits.query("split == 'train'")["subject"])
+    groups = by_group(training_views, training_groups[learning])
+    marks = {
+        f"{group}/{name}": view.fingerprint
+        for group, views in groups.items()
+        for name, view in views.items()
+    }
+    promises = {}
+    for name in filter(params.learns, params.used_registrations):
+        system = _find(name, params)
+        own = system.module.training_fingerprint(marks, system.params)
+        train = partial(_train_aligner, name, system, list(groups.values()), states, own)
+        promises[name] = ModelPromise(train, own)
+    return promises
+
+
+def _find(name: str, params: FusedViewsParams) -> "System":
+    from slicefill.plugins import find_system
+    from slicefill.registration import FOLDER
+
+    return find_system(FOLDER, f"fusion.registrations.{name}", params.registrations[name])
+
+
+def _train_aligner(
+    name: str,
+    system: "System",
+    groups: Sequence[Mapping[str, Promise]],
+    states: StateFiles,
+    own: str,
+) -> Checkpoint:
+    from slicefill.training.fit import Run
+
+    with tracking.child_run(name):
+        tracking.log_params({"registration": {"kind": system.kind, **system.params.model_dump()}})
+        run = Run(states[name], tracking.reporter(f"{name}/"))
+        made: Checkpoint = system.module.train(_each(groups), system.params, run, own)
+        return made
+
+
+def _each(groups: Sequence[Mapping[str, Promise]]) -> Iterator[list[Case]]:
+    for views in groups:
+        yield [promise.make() for promise in views.values()]
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """What segments views: a network, and, where it sees filled ones, a method."""
+
+    network: "Opened"
+    imputer: "Imputer | None"
+
+
+def segment_views(
+    view_cases: dict[str, Promise],
+    view_models: Models,
+    params: FusedViewsParams,
+    segmentation: SegmentationParams,
+    imputation: ImputationParams,
+    parameters: dict[str, Any],
+) -> dict[str, Lazy[Prediction]]:
+    """Promise what networks say of the views' acquired slices, as `network/group/view`.
+
+    Raises:
+        ValueError: If the training failed, or the network cannot be read.
+    """
+    if not params.fuses("network"):
+        return {}
+    filled_by = params.segmenter.filled_by
+    filled = find_imputer(filled_by, imputation, parameters) if filled_by else None
+    network = _find_network(view_models, params, segmentation)
+    prepare = partial(_prepare, network, filled, segmentation)
+    mark = [
+        prepare().network.fingerprint,  # what cannot be opened is refused now, not view by view
+        segmentation.inference,
+        imputation.decisive,
+        filled.fingerprint if filled else None,
+    ]
+    ready = Lazy(prepare, fingerprint(*mark, segmentation.hardware))
+    return {
+        f"network/{name}": Lazy(
+            partial(_segment, ready, imputation, view), fingerprint(view.fingerprint, *mark)
+        )
+        for name, view in view_cases.items()
+    }
+
+
+def _find_network(
+    models: Models, params: FusedViewsParams, segmentation: SegmentationParams
+) -> Checkpoint:
+    from slicefill.segmentation.opened import read_network
+
+    own = params.segmenter
+    if own.network is not None:
+        return read_network(own.network)
+    name = f"{NETWORK}/{own.engine}_{segmentation.seeds[0]}"
+    if name not in models:
+        msg = (
+            f"fusion: expected the network {name}, but its training failed (see above): label the "
+            "views of training subjects, or set fusion.segmenter.network to a trained one"
+        )
+        raise ValueError(msg)
+    return models[name]()
+
+
+def _prepare(
+    checkpoint: Checkpoint, filled: "Lazy[Imputer] | None", segmentation: SegmentationParams
+) -> _Ready:
+    """Make the network ready, in whichever process segments."""
+    from slicefill.segmentation.opened import open_network
+
+    network = open_network(checkpoint, segmentation.inference, segmentation.hardware)
+    return _Ready(network, filled.make() if filled else None)
+
+
+def _segment(ready: Lazy[_Ready], imputation: ImputationParams, view: Promise) -> Prediction:
+    from slicefill.views.segmenting import segment_view
+
+    own = prepared(ready)
+    return segment_view(view.make(), own.network, own.imputer, imputation)
