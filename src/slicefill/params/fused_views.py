@@ -7,8 +7,11 @@ from pydantic import Field, field_validator, model_validator
 from slicefill.params.base import Count, Fraction, Params, StatisticsParams
 from slicefill.params.fusion import FusionParams
 from slicefill.simulation.views import ViewsParams
+from slicefill.views.intertwined.params import IntertwinedParams
 
-Masks = Literal["given", "network"]
+Masks = Literal["given", "network", "intertwined"]
+INTERTWINED = "intertwined"
+"""What is trained as such: its masks, its registration, its model."""
 
 
 class SegmenterParams(Params):
@@ -57,9 +60,10 @@ class FusedViewsParams(StatisticsParams):
     cases: Literal["test", "all"] = Field(description="of test subjects, or all")
     masks: Masks = Field(
         description="whose label maps are fused: those that views come with (given), or predicted "
-        "ones (network)"
+        "ones, by a network or by one that has learned together with AlignNet (intertwined)"
     )
     segmenter: SegmenterParams
+    intertwined: IntertwinedParams
     registrations: dict[str, dict[str, Any]] = Field(
         description="by name: `kind`, a file of registration/, and fields of its Params"
     )
@@ -89,6 +93,9 @@ class FusedViewsParams(StatisticsParams):
 
     @model_validator(mode="after")
     def _registrations_are_defined(self) -> Self:
+        if INTERTWINED in self.registrations:
+            msg = f"registrations: expected another name than {INTERTWINED}, which is taken"
+            raise ValueError(msg)
         for name, method in self.methods.items():
             if method.registration not in self.registrations:
                 msg = (
@@ -96,19 +103,39 @@ class FusedViewsParams(StatisticsParams):
                     f"{', '.join(self.registrations)}, got {method.registration}"
                 )
                 raise ValueError(msg)
+        if self.fuses(INTERTWINED):
+            self._require_aligner()
         return self
+
+    def _require_aligner(self) -> None:
+        entry = self.registrations.get(self.intertwined.registration, {})
+        if entry.get("kind") != "alignnet":
+            msg = (
+                f"intertwined.registration: expected an entry of registrations of kind alignnet, "
+                f"got {self.intertwined.registration}"
+            )
+            raise ValueError(msg)
 
     @property
     def trains(self) -> bool:
         """Whether anything is trained on the views of training subjects."""
         own = self.segmenter.network is None and self.fuses("network")
-        return own or any(self.learns(name) for name in self.used_registrations)
+        learned = any(self.learns(name) for name in self.used_registrations)
+        return own or learned or self.fuses(INTERTWINED)
 
     @property
     def used_registrations(self) -> list[str]:
-        """Registrations that rows of more than one view name."""
+        """Registrations that rows of more than one view name, and what those begin with."""
         used = {method.registration for method in self.methods.values() if method.views != 1}
+        if self.fuses(INTERTWINED):
+            used.add(self.intertwined.registration)
         return [name for name in self.registrations if name in used]
+
+    def registered_by(self, method: FusedMethod) -> str:
+        """Return what registers the views of a row: of intertwined masks, the network beside it."""
+        own = self.masks_of(method) == INTERTWINED
+        together = own and method.registration == self.intertwined.registration
+        return INTERTWINED if together else method.registration
 
     def learns(self, registration: str) -> bool:
         """Whether a registration is trained on views before it registers any."""

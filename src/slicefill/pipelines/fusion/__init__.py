@@ -3,9 +3,14 @@
 from kedro.pipeline import Node, Pipeline
 
 from slicefill.pipelines import ingestion, stage
-from slicefill.pipelines.fusion.learning import assemble_view_scans, segment_views, train_aligners
+from slicefill.pipelines.fusion.learning import (
+    assemble_view_scans,
+    intertwine_networks,
+    train_aligners,
+)
 from slicefill.pipelines.fusion.nodes import fuse_groups, register_groups
 from slicefill.pipelines.fusion.scoring import draw_fusion, score_groups, tabulate_fusion
+from slicefill.pipelines.fusion.segmenting import segment_views
 from slicefill.pipelines.fusion.taking import take_training_views, take_views
 from slicefill.pipelines.segmentation.nodes import train_segmenters
 
@@ -59,6 +64,21 @@ def _learn() -> list[Node]:
             outputs="alignment_models",
             name="train_aligners",
         ),
+        Node(
+            intertwine_networks,
+            inputs=[
+                "training_views",
+                "training_groups",
+                "splits",
+                "view_models",
+                "alignment_models",
+                "intertwined_states",
+                "params:fusion",
+                "params:segmentation",
+            ],
+            outputs="intertwined_models",
+            name="intertwine_networks",
+        ),
     ]
 
 
@@ -72,7 +92,13 @@ def _fuse() -> list[Node]:
         ),
         Node(
             register_groups,
-            inputs=["view_cases", "view_groups", "alignment_models", "params:fusion"],
+            inputs=[
+                "view_cases",
+                "view_groups",
+                "alignment_models",
+                "intertwined_models",
+                "params:fusion",
+            ],
             outputs="registrations",
             name="register_groups",
         ),
@@ -81,6 +107,7 @@ def _fuse() -> list[Node]:
             inputs=[
                 "view_cases",
                 "view_models",
+                "intertwined_models",
                 "params:fusion",
                 "params:segmentation",
                 "params:imputation",

@@ -1,7 +1,6 @@
 """Nodes that learn from views of training subjects: networks that segment, and that register."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,17 +9,16 @@ import pandas as pd
 from slicefill import tracking
 from slicefill.datasets.checkpoints import StateFiles
 from slicefill.execution.each import prepared
-from slicefill.fingerprint import fingerprint
+from slicefill.fingerprint import code_fingerprint, fingerprint
 from slicefill.params import AugmentationParams, ImputationParams, SegmentationParams
-from slicefill.params.fused_views import FusedViewsParams
+from slicefill.params.fused_views import INTERTWINED, FusedViewsParams
 from slicefill.pipelines.fusion.nodes import by_group, find_imputer
 from slicefill.segmentation.scans import Scan, ScanPromise, ScanSet
-from slicefill.types import Case, Checkpoint, Lazy, ModelPromise, Models, Prediction, Promise
+from slicefill.types import Case, Checkpoint, Lazy, ModelPromise, Models, Promise
 
 if TYPE_CHECKING:
     from slicefill.imputation.impute import Imputer
     from slicefill.plugins import System
-    from slicefill.segmentation.opened import Opened
 
 NETWORK = "views"
 """Name of the network that segments views, and of its scans."""
@@ -37,7 +35,7 @@ def assemble_view_scans(
 ) -> dict[str, ScanSet]:
     """Promise the views as the network sees them; nothing where none is trained."""
     own = params.segmenter
-    if own.network is not None or not params.fuses("network"):
+    if own.network is not None or not params.fuses("network", INTERTWINED):
         return {}
     filled = find_imputer(own.filled_by, imputation, parameters) if own.filled_by else None
     split = dict(zip(splits["subject"], splits["split"], strict=True))
@@ -72,6 +70,29 @@ def _make_scan(
     case = view.make()
     imputed = impute_case(case, prepared(filled), imputation) if filled else None
     return make_scan(case, imputed, None, augmentation)
+
+
+def find_network(
+    models: Models, params: FusedViewsParams, segmentation: SegmentationParams
+) -> Checkpoint:
+    """Return the network that segments views: one that is given, or what was trained on them.
+
+    Raises:
+        ValueError: If its training failed, or it cannot be read.
+    """
+    from slicefill.segmentation.opened import read_network
+
+    own = params.segmenter
+    if own.network is not None:
+        return read_network(own.network)
+    name = f"{NETWORK}/{own.engine}_{segmentation.seeds[0]}"
+    if name not in models:
+        msg = (
+            f"fusion: expected the network {name}, but its training failed (see above): label the "
+            "views of training subjects, or set fusion.segmenter.network to a trained one"
+        )
+        raise ValueError(msg)
+    return models[name]()
 
 
 def train_aligners(
@@ -126,78 +147,77 @@ def _each(groups: Sequence[Mapping[str, Promise]]) -> Iterator[list[Case]]:
         yield [promise.make() for promise in views.values()]
 
 
-@dataclass(frozen=True)
-class _Ready:
-    """What segments views: a network, and, where it sees filled ones, a method."""
-
-    network: "Opened"
-    imputer: "Imputer | None"
-
-
-def segment_views(
-    view_cases: dict[str, Promise],
+def intertwine_networks(
+    training_views: dict[str, Promise],
+    training_groups: pd.DataFrame,
+    splits: pd.DataFrame,
     view_models: Models,
+    alignment_models: Models,
+    states: StateFiles,
     params: FusedViewsParams,
     segmentation: SegmentationParams,
-    imputation: ImputationParams,
-    parameters: dict[str, Any],
-) -> dict[str, Lazy[Prediction]]:
-    """Promise what networks say of the views' acquired slices, as `network/group/view`.
+) -> dict[str, ModelPromise]:
+    """Promise the two networks that learn together, as one model; none where no row asks for it.
 
     Raises:
-        ValueError: If the training failed, or the network cannot be read.
+        ValueError: If one of those that it starts from could not be trained.
     """
-    if not params.fuses("network"):
+    if not params.fuses(INTERTWINED):
         return {}
-    filled_by = params.segmenter.filled_by
-    filled = find_imputer(filled_by, imputation, parameters) if filled_by else None
-    network = _find_network(view_models, params, segmentation)
-    prepare = partial(_prepare, network, filled, segmentation)
-    mark = [
-        prepare().network.fingerprint,  # what cannot be opened is refused now, not view by view
-        segmentation.inference,
-        imputation.decisive,
-        filled.fingerprint if filled else None,
+    apart = (
+        find_network(view_models, params, segmentation),
+        _aligner_apart(alignment_models, params),
+    )
+    parts = []
+    for name in ("train", "validation"):
+        own = training_groups["subject"].isin(splits.query(f"split == '{name}'")["subject"])
+        parts.append(by_group(training_views, training_groups[own]))
+    marks = [
+        {
+            f"{group}/{name}": view.fingerprint
+            for group, views in part.items()
+            for name, view in views.items()
+        }
+        for part in parts
     ]
-    ready = Lazy(prepare, fingerprint(*mark, segmentation.hardware))
-    return {
-        f"network/{name}": Lazy(
-            partial(_segment, ready, imputation, view), fingerprint(view.fingerprint, *mark)
-        )
-        for name, view in view_cases.items()
-    }
+    own = fingerprint(
+        marks,
+        params.intertwined,
+        [each.get("fingerprint") for each in apart],
+        *[code_fingerprint(f"slicefill.{each}") for each in ("views", "registration")],
+    )
+    train = partial(
+        _intertwine, *[list(part.values()) for part in parts], apart, params, states, own
+    )
+    return {INTERTWINED: ModelPromise(train, own)}
 
 
-def _find_network(
-    models: Models, params: FusedViewsParams, segmentation: SegmentationParams
-) -> Checkpoint:
-    from slicefill.segmentation.opened import read_network
+def _aligner_apart(models: Models, params: FusedViewsParams) -> Checkpoint:
+    from slicefill.registration.alignnet import read_network
 
-    own = params.segmenter
-    if own.network is not None:
-        return read_network(own.network)
-    name = f"{NETWORK}/{own.engine}_{segmentation.seeds[0]}"
+    name = params.intertwined.registration
+    system = _find(name, params)
+    if system.params.network is not None:
+        return read_network(system.params.network)
     if name not in models:
-        msg = (
-            f"fusion: expected the network {name}, but its training failed (see above): label the "
-            "views of training subjects, or set fusion.segmenter.network to a trained one"
-        )
+        msg = f"fusion: expected the network of registrations.{name}, but its training failed"
         raise ValueError(msg)
     return models[name]()
 
 
-def _prepare(
-    checkpoint: Checkpoint, filled: "Lazy[Imputer] | None", segmentation: SegmentationParams
-) -> _Ready:
-    """Make the network ready, in whichever process segments."""
-    from slicefill.segmentation.opened import open_network
+def _intertwine(
+    training: Sequence[Mapping[str, Promise]],
+    validation: Sequence[Mapping[str, Promise]],
+    apart: tuple[Checkpoint, Checkpoint],
+    params: FusedViewsParams,
+    states: StateFiles,
+    own: str,
+) -> Checkpoint:
+    from slicefill.training.fit import Run
+    from slicefill.views.intertwined.training import Apart, intertwine
 
-    network = open_network(checkpoint, segmentation.inference, segmentation.hardware)
-    return _Ready(network, filled.make() if filled else None)
-
-
-def _segment(ready: Lazy[_Ready], imputation: ImputationParams, view: Promise) -> Prediction:
-    from slicefill.views.segmenting import segment_view
-
-    own = prepared(ready)
-    return segment_view(view.make(), own.network, own.imputer, imputation)
+    with tracking.child_run(INTERTWINED):
+        tracking.log_params({"intertwined": params.intertwined.model_dump()})
+        run = Run(states[INTERTWINED], tracking.reporter(f"{INTERTWINED}/"))
+        groups = _each(training), _each(validation)
+        return intertwine(*groups, Apart(*apart), params.intertwined, run, own)

@@ -10,7 +10,7 @@ import pandas as pd
 from slicefill.execution.each import prepared
 from slicefill.fingerprint import code_fingerprint, fingerprint
 from slicefill.params import ImputationParams
-from slicefill.params.fused_views import FusedMethod, FusedViewsParams, Masks
+from slicefill.params.fused_views import INTERTWINED, FusedMethod, FusedViewsParams, Masks
 from slicefill.types import Case, Checkpoint, Finding, Lazy, Models, Prediction, Promise
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def register_groups(
     view_cases: dict[str, Promise],
     view_groups: pd.DataFrame,
     alignment_models: Models,
+    intertwined_models: Models,
     params: FusedViewsParams,
 ) -> dict[str, Lazy[Finding]]:
     """Promise where the views of every group lie, as `registration/group`.
@@ -29,16 +30,36 @@ def register_groups(
     A registration that learns, and whose training failed, has none.
     """
     code = code_fingerprint("slicefill.registration")
+    groups = by_group(view_cases, view_groups)
     found = {}
-    for name in params.used_registrations:
-        entry, model = params.registrations[name], alignment_models.get(name)
-        if model is None and params.learns(name):
-            continue
+    for name, (entry, model) in _ways(alignment_models, intertwined_models, params).items():
         trained = model()["fingerprint"] if model else None
-        for group, views in by_group(view_cases, view_groups).items():
+        for group, views in groups.items():
             own = fingerprint(_of(views), entry, code, trained)
             found[f"{name}/{group}"] = Lazy(partial(_register, views, entry, model), own)
     return found
+
+
+def _ways(
+    models: Models, intertwined: Models, params: FusedViewsParams
+) -> dict[str, tuple[dict[str, Any], Callable[[], Checkpoint] | None]]:
+    """Registrations that rows use, by name: entry, and what reads a trained network, if any."""
+    ways: dict[str, tuple[dict[str, Any], Callable[[], Checkpoint] | None]] = {}
+    used = {params.registered_by(m) for m in params.methods.values() if m.views != 1}
+    for name, entry in params.registrations.items():
+        model = models.get(name)
+        if name in used and (model is not None or not params.learns(name)):
+            ways[name] = entry, model
+    if INTERTWINED in used and INTERTWINED in intertwined:
+        entry = params.registrations[params.intertwined.registration]
+        ways[INTERTWINED] = entry, partial(_aligner, intertwined[INTERTWINED])
+    return ways
+
+
+def _aligner(read: Callable[[], Checkpoint]) -> Checkpoint:
+    from slicefill.views.intertwined.training import aligner_of
+
+    return aligner_of(read())
 
 
 def _register(
@@ -66,7 +87,7 @@ def fuse_groups(
         labelled = with_masks(view_cases, view_predictions, params.masks_of(method))
         for group, views in by_group(labelled, view_groups).items():
             chosen = dict(list(views.items())[: method.views])
-            found = registrations.get(f"{method.registration}/{group}")
+            found = registrations.get(f"{params.registered_by(method)}/{group}")
             if found is None and len(chosen) > 1:  # its registration failed
                 continue
             own = fingerprint(

@@ -70,14 +70,15 @@ def orthonormal(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return rigid
 
 
-def _find(reference: Case, moving: Case, params: Params) -> Checkpoint:
-    """Return the trained network, or train one on the two views."""
-    from slicefill.io.checkpoints import read_checkpoint
-    from slicefill.training.fit import Run, Stateless, ignore
+def read_network(place: str) -> Checkpoint:
+    """Read a trained AlignNet.
 
-    if params.network is None:
-        return train([[reference, moving]], params, Run(Stateless(), ignore))
-    path = Path(params.network).expanduser()
+    Raises:
+        ValueError: If there is none.
+    """
+    from slicefill.io.checkpoints import read_checkpoint
+
+    path = Path(place).expanduser()
     read = read_checkpoint(path) if path.exists() else {}
     if not {"design", "weights"} <= read.keys():
         got = f"a checkpoint with {', '.join(sorted(read))}" if read else "no such file"
@@ -87,6 +88,15 @@ def _find(reference: Case, moving: Case, params: Params) -> Checkpoint:
         )
         raise ValueError(msg)
     return read
+
+
+def _find(reference: Case, moving: Case, params: Params) -> Checkpoint:
+    """Return the trained network, or train one on the two views."""
+    from slicefill.training.fit import Run, Stateless, ignore
+
+    if params.network is not None:
+        return read_network(params.network)
+    return train([[reference, moving]], params, Run(Stateless(), ignore))
 
 
 def _refined(reference: Case, moving: Case, matrix: NDArray[np.float64]) -> NDArray[np.float64]:

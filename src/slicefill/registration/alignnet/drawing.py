@@ -61,7 +61,7 @@ def draw(pairs: Sequence[Pair], params: Params, rng: np.random.Generator, *, kno
     chosen = [usable[number] for number in rng.integers(len(usable), size=params.batch)]
     half = chosen[0].fixed.half
     first = motions(rng, params, half, 0.5)
-    fixed = warp(_stacked([pair.fixed for pair in chosen]), first)
+    fixed = warp(stacked([pair.fixed for pair in chosen]), first)
     if known:
         truth = motions(rng, params, half, 1.0)
         between = np.stack([np.eye(4) if p.between is None else p.between for p in chosen])
@@ -69,7 +69,7 @@ def draw(pairs: Sequence[Pair], params: Params, rng: np.random.Generator, *, kno
         second = torch.from_numpy(between).float() @ first @ torch.linalg.inv(truth)
     else:
         truth, second = None, motions(rng, params, half, 0.5)
-    return Drawn(fixed, warp(_stacked([pair.moving for pair in chosen]), second), truth)
+    return Drawn(fixed, warp(stacked([pair.moving for pair in chosen]), second), truth)
 
 
 def motions(rng: np.random.Generator, params: Params, half: float, share: float) -> Tensor:
@@ -86,7 +86,7 @@ def motions(rng: np.random.Generator, params: Params, half: float, share: float)
     return rigid_matrices(torch.from_numpy(angles).float(), torch.from_numpy(shifts).float())
 
 
-def _stacked(cubes: Sequence[Cube]) -> Tensor:
+def stacked(cubes: Sequence[Cube]) -> Tensor:
     """Image and field of every cube, `(B, 2, N, N, N)`."""
     both = [np.stack([cube.image, cube.field.astype(np.float32)]) for cube in cubes]
     return torch.from_numpy(np.stack(both))

@@ -36,9 +36,7 @@ class AlignNet(nn.Module):
         self._halve = side >= _POOLED
         left = _left(side // 2 if self._halve else side)
         sizes = [2, width, 2 * width, 4 * width]
-        self.layers = nn.ModuleList(
-            nn.Conv3d(a, b, _KERNEL) for a, b in pairwise(sizes)
-        )
+        self.layers = nn.ModuleList(nn.Conv3d(a, b, _KERNEL) for a, b in pairwise(sizes))
         self.shared = nn.Linear(sizes[-1] * left**3, 2 * width)
         self.turn, self.shift = nn.Linear(2 * width, 3), nn.Linear(2 * width, 3)
         for head in (self.turn, self.shift):
