@@ -11,8 +11,11 @@ import pytest
 from slicefill.datasets.cases import CasesDataset
 from slicefill.params import ImputationParams
 from slicefill.params.fused_views import FusedViewsParams
-from slicefill.pipelines.fusion.nodes import fuse_groups, register_groups, take_views
+from slicefill.params.segmentation import SegmentationParams
+from slicefill.pipelines.fusion.learning import segment_views, train_aligners
+from slicefill.pipelines.fusion.nodes import fuse_groups, register_groups
 from slicefill.pipelines.fusion.scoring import draw_fusion, score_groups, tabulate_fusion
+from slicefill.pipelines.fusion.taking import take_training_views, take_views
 from slicefill.types import Case, Promise, Volume
 
 SPLITS = pd.DataFrame(
@@ -64,7 +67,10 @@ class Study:
     """The data sets of the pipeline in a folder, and its nodes over them."""
 
     def __init__(self, folder: Path, params, imputation, parameters) -> None:
-        kinds = {"views": "case", "registrations": "finding", "fused": "case", "scored": "finding"}
+        kinds = {
+            "views": "case", "predictions": "prediction", "registrations": "finding",
+            "fused": "case", "scored": "finding",
+        }  # fmt: skip
         self.data = {
             name: CasesDataset(path=str(folder / name), made_by="fusion", content=content)
             for name, content in kinds.items()
@@ -76,14 +82,28 @@ class Study:
         return self.data[name].load()
 
     def run(self, cases, manifest=MANIFEST):
-        views, groups = take_views(cases, manifest, SPLITS, self.params)
-        views = self._kept("views", views)
-        found = self._kept("registrations", register_groups(views, groups, self.params))
-        fused = fuse_groups(views, groups, found, self.params, self.imputation, self.parameters)
-        fused = self._kept("fused", fused)
-        scored = self._kept("scored", score_groups(fused, cases, groups, self.params))
+        fused, scored, found, groups = self._made(cases, manifest)
         tables = tabulate_fusion(scored, found, groups, self.params)
         return tables, draw_fusion(fused, cases, groups, tables[0], self.params)
+
+    def score(self, cases):
+        _, scored, found, groups = self._made(cases, MANIFEST)
+        return tabulate_fusion(scored, found, groups, self.params)[0]
+
+    def _made(self, cases, manifest):
+        views, groups = take_views(cases, manifest, SPLITS, self.params)
+        views = self._kept("views", views)
+        found = self._kept("registrations", register_groups(views, groups, {}, self.params))
+        own = self.params, self.imputation, self.parameters
+        segmentation = SegmentationParams.model_validate({
+            **self.parameters["segmentation"], "label_names": self.params.label_names
+        })  # fmt: skip
+        predictions = segment_views(views, {}, self.params, segmentation, *own[1:])
+        predictions = self._kept("predictions", predictions)
+        fused = fuse_groups(views, groups, found, predictions, *own)
+        fused = self._kept("fused", fused)
+        scored = self._kept("scored", score_groups(fused, cases, groups, self.params))
+        return fused, scored, found, groups
 
 
 @pytest.fixture
@@ -121,7 +141,8 @@ def test_a_second_run_makes_nothing_again_and_another_rule_only_its_row(study, c
     study.params = FusedViewsParams.model_validate({**params.model_dump(), "methods": methods})
     study.run(cases)
     made = {name: each.made for name, each in study.data.items()}
-    assert made == {"views": 0, "registrations": 0, "fused": 2, "scored": 2}
+    remade = {"views": 0, "predictions": 0, "registrations": 0, "fused": 2, "scored": 2}
+    assert made == remade
 
 
 def test_a_bad_case_is_set_aside_and_the_others_go_on(study, cases, isotropic):
@@ -153,3 +174,72 @@ def test_scans_are_views_where_the_manifest_says_so(study, cases, params, isotro
     assert fused.record["fusion"]["reference"] == "b"  # the axial one
     with pytest.raises(ValueError, match=r"set ingestion\.views_pattern"):
         study.run(own)
+
+
+def by_intensity(scan):
+    """A network: the label is the hundreds of the intensity. Its views have a gamma of 1."""
+    found = np.clip(np.rint(scan.image[:, 0] / 100), 0, 2)
+    return np.stack([found == number for number in range(3)]).astype(np.float32)
+
+
+def shrunk(scan):
+    """A network that sees the ball alone."""
+    inner = by_intensity(scan)[2]
+    return np.stack([1 - inner, 0 * inner, inner])
+
+
+def _network(params, name, **changes):
+    values = params.model_dump()
+    values["simulate"] |= {"gamma": (1, 1), "gain": (1, 1)}
+    own = {"network": f"{__name__}:{name}", "engine": "unet2d", "filled_by": None}
+    values |= {"masks": "network", "segmenter": own | changes}
+    return FusedViewsParams.model_validate(values)
+
+
+@pytest.mark.parametrize("filled_by", [None, "nearest"])
+def test_predicted_labels_are_fused_instead_of_given_ones(study, cases, params, filled_by):
+    """By networks whose answer is known: one is right, the other sees one of two labels."""
+    values = _network(params, "by_intensity", filled_by=filled_by).model_dump()
+    study.params = FusedViewsParams.model_validate(values)
+    scores = study.score({"a": cases["a"]})
+    assert (scores["dice_mean"] > 0.8).all()
+    values["segmenter"]["network"] = f"{__name__}:shrunk"
+    values["methods"]["header"]["masks"] = "given"
+    study.params = FusedViewsParams.model_validate(values)
+    scores = study.score({"a": cases["a"]}).set_index("method")
+    assert (scores["dice_outer"].drop("header") == 0).all()  # given labels are not looked at
+    assert (scores["dice_ball"] > 0.6).all()
+    assert scores.loc["header", "dice_outer"] > 0.5
+    fused = study.data["fused"].load()["truth/a"].make()
+    assert fused.record["fusion"]["labels"]["acquired_slices"] == "fused"
+    planes = ("axial", "coronal", "sagittal")
+    assert set(study.data["predictions"].load()) == {f"network/a/{plane}" for plane in planes}
+
+
+def test_views_of_other_subjects_than_those_of_test_are_learned_from(cases, params):
+    splits = SPLITS.assign(split=["train", "test"])
+    values = params.model_dump()
+    values["registrations"]["learned"] = {"kind": "alignnet"}
+    values["methods"]["truth"]["registration"] = "learned"
+    learning = FusedViewsParams.model_validate(values)
+    views, groups = take_training_views(cases, MANIFEST, splits, learning)
+    assert set(groups["group"]) == {"a"}
+    assert len(views) == 3
+    assert set(train_aligners(views, groups, splits, {}, learning)) == {"learned"}
+    nothing, none = take_training_views(cases, MANIFEST, splits, params)
+    assert nothing == {}
+    assert none.empty
+    assert train_aligners(nothing, none, splits, {}, params) == {}
+
+
+def test_without_its_network_a_registration_has_no_rows_and_others_go_on(study, cases, params):
+    values = params.model_dump()
+    values["registrations"]["learned"] = {"kind": "alignnet"}
+    values["methods"]["truth"]["registration"] = "learned"
+    learning = FusedViewsParams.model_validate(values)
+    views, groups = take_views(cases, MANIFEST, SPLITS, learning)
+    found = register_groups(views, groups, {}, learning)
+    assert set(found) == {"header/a", "header/b"}
+    own = learning, study.imputation, study.parameters
+    fused = fuse_groups(views, groups, found, {}, *own)
+    assert set(fused) == {"alone/a", "alone/b", "header/a", "header/b"}

@@ -7,13 +7,18 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from slicefill.plugins import find_system
-from slicefill.types import Case
+from slicefill.types import Case, Checkpoint
 
 FOLDER = __name__
 
 
 class RegistrationFile(Protocol):
-    """What a file in this folder defines."""
+    """What a file in this folder defines.
+
+    A kind that learns has two functions more: `train(groups, params, run, own)`, from the views of
+    training subjects to a checkpoint, and `training_fingerprint(views, params)`, of fingerprints by
+    name; its `register` takes the checkpoint as `model`.
+    """
 
     Params: type[BaseModel]
 
@@ -31,15 +36,26 @@ class RegistrationFile(Protocol):
         """
 
 
-def register(reference: Case, moving: Case, entry: dict[str, Any]) -> NDArray[np.float64]:
+def register(
+    reference: Case, moving: Case, entry: dict[str, Any], model: Checkpoint | None = None
+) -> NDArray[np.float64]:
     """Register a view by an entry of `conf/`: its `kind` and fields of its `Params`.
+
+    Args:
+        reference: The view that stays.
+        moving: Another view of the same subject.
+        entry: The kind and its fields.
+        model: Of a kind that learns: what its training returned.
 
     Raises:
         ValueError: If there is no such kind, the entry does not fit its `Params`, or the views
             cannot be registered.
     """
     system = find_system(FOLDER, "registration", entry)
-    matrix: NDArray[np.float64] = system.module.register(reference, moving, system.params)
+    learned = {} if model is None else {"model": model}
+    matrix: NDArray[np.float64] = system.module.register(
+        reference, moving, system.params, **learned
+    )
     return matrix
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slicefill.registration import register
-from slicefill.types import Case
+from slicefill.types import Case, Checkpoint
 from slicefill.views.itk_views import Seen, from_world, overlap, see
 
 _BINS = 32  # of intensities
@@ -38,18 +38,21 @@ class Alignment:
         return {"to_view": self.matrix.tolist(), **numbers}
 
 
-def align(reference: Case, view: Case, entry: dict[str, Any]) -> Alignment:
+def align(
+    reference: Case, view: Case, entry: dict[str, Any], model: Checkpoint | None = None
+) -> Alignment:
     """Register a view, and measure how alike it is to the reference then.
 
     Args:
         reference: The view that stays.
         view: Another one.
         entry: Of `registration`: its kind and fields of its `Params`.
+        model: Of a kind that learns: what its training returned.
 
     Raises:
         ValueError: If a view is empty, or the registration finds nothing.
     """
-    matrix = register(reference, view, entry)
+    matrix = register(reference, view, entry, model)
     region = entry.get("region", "image")
     fixed, moved = see(reference, region), see(view, region)
     inside = overlap(fixed, moved, from_world(matrix))

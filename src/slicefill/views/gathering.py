@@ -13,7 +13,7 @@ from slicefill.params import ImputationParams
 from slicefill.params.fusion import FusionParams
 from slicefill.registration import displacement_error
 from slicefill.simulation.views import TRUTH
-from slicefill.types import Array, Case, Finding, Volume
+from slicefill.types import Array, Case, Checkpoint, Finding, Volume
 from slicefill.views.alignment import Alignment, align
 from slicefill.views.sampling import AlignedView
 
@@ -93,12 +93,15 @@ def body_points(image: Volume) -> Array:
     )
 
 
-def register_views(views: Mapping[str, Case], entry: dict[str, Any]) -> Registered:
+def register_views(
+    views: Mapping[str, Case], entry: dict[str, Any], model: Checkpoint | None = None
+) -> Registered:
     """Register every view to the first one.
 
     Args:
         views: By name.
         entry: Of `registration`: its kind and fields of its `Params`.
+        model: Of a kind that learns: what its training returned.
 
     Raises:
         ValueError: If there is no view.
@@ -110,7 +113,7 @@ def register_views(views: Mapping[str, Case], entry: dict[str, Any]) -> Register
     alignments, left_out = {}, {}
     for name in others:
         try:
-            alignments[name] = align(views[reference], views[name], entry)
+            alignments[name] = align(views[reference], views[name], entry, model)
         except ValueError as error:
             left_out[name] = str(error)
     return Registered(reference, alignments, left_out)

@@ -3,8 +3,16 @@
 from kedro.pipeline import Node, Pipeline
 
 from slicefill.pipelines import ingestion, stage
-from slicefill.pipelines.fusion.nodes import fuse_groups, register_groups, take_views
+from slicefill.pipelines.fusion.learning import (
+    assemble_view_scans,
+    intertwine_networks,
+    train_aligners,
+)
+from slicefill.pipelines.fusion.nodes import fuse_groups, register_groups
 from slicefill.pipelines.fusion.scoring import draw_fusion, score_groups, tabulate_fusion
+from slicefill.pipelines.fusion.segmenting import segment_views
+from slicefill.pipelines.fusion.taking import take_training_views, take_views
+from slicefill.pipelines.segmentation.nodes import train_segmenters
 
 
 def create_pipeline(**_: object) -> Pipeline:
@@ -12,7 +20,66 @@ def create_pipeline(**_: object) -> Pipeline:
 
     With what it needs of a folder of scans; `--namespaces=fusion` leaves that out.
     """
-    return ingestion.create_pipeline() + stage("fusion", [*_fuse(), *_score()])
+    return ingestion.create_pipeline() + stage("fusion", [*_learn(), *_fuse(), *_score()])
+
+
+def _learn() -> list[Node]:
+    """Train what label maps and registrations need, where some row needs it."""
+    return [
+        Node(
+            take_training_views,
+            inputs=["cases", "manifest", "splits", "params:fusion"],
+            outputs=["training_views", "training_groups"],
+            name="take_training_views",
+        ),
+        Node(
+            assemble_view_scans,
+            inputs=[
+                "training_views",
+                "training_groups",
+                "splits",
+                "params:fusion",
+                "params:augmentation",
+                "params:imputation",
+                "parameters",
+            ],
+            outputs="view_scans",
+            name="assemble_view_scans",
+        ),
+        Node(
+            train_segmenters,
+            inputs=["view_scans", "view_states", "params:segmentation", "params:augmentation"],
+            outputs="view_models",
+            name="train_view_segmenters",
+        ),
+        Node(
+            train_aligners,
+            inputs=[
+                "training_views",
+                "training_groups",
+                "splits",
+                "alignment_states",
+                "params:fusion",
+            ],
+            outputs="alignment_models",
+            name="train_aligners",
+        ),
+        Node(
+            intertwine_networks,
+            inputs=[
+                "training_views",
+                "training_groups",
+                "splits",
+                "view_models",
+                "alignment_models",
+                "intertwined_states",
+                "params:fusion",
+                "params:segmentation",
+            ],
+            outputs="intertwined_models",
+            name="intertwine_networks",
+        ),
+    ]
 
 
 def _fuse() -> list[Node]:
@@ -25,9 +92,29 @@ def _fuse() -> list[Node]:
         ),
         Node(
             register_groups,
-            inputs=["view_cases", "view_groups", "params:fusion"],
+            inputs=[
+                "view_cases",
+                "view_groups",
+                "alignment_models",
+                "intertwined_models",
+                "params:fusion",
+            ],
             outputs="registrations",
             name="register_groups",
+        ),
+        Node(
+            segment_views,
+            inputs=[
+                "view_cases",
+                "view_models",
+                "intertwined_models",
+                "params:fusion",
+                "params:segmentation",
+                "params:imputation",
+                "parameters",
+            ],
+            outputs="view_predictions",
+            name="segment_views",
         ),
         Node(
             fuse_groups,
@@ -35,6 +122,7 @@ def _fuse() -> list[Node]:
                 "view_cases",
                 "view_groups",
                 "registrations",
+                "view_predictions",
                 "params:fusion",
                 "params:imputation",
                 "parameters",

@@ -1,7 +1,7 @@
-"""Nodes that take views, register them and fuse them: a promise per group of views and way."""
+"""Nodes that register views and fuse them: a promise per group of views and way."""
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,102 +9,73 @@ import pandas as pd
 
 from slicefill.execution.each import prepared
 from slicefill.fingerprint import code_fingerprint, fingerprint
-from slicefill.ingestion.splits import choose_cases
 from slicefill.params import ImputationParams
-from slicefill.params.fused_views import FusedMethod, FusedViewsParams
-from slicefill.simulation.views import ViewsParams
-from slicefill.types import Case, Finding, Lazy, Promise
+from slicefill.params.fused_views import INTERTWINED, FusedMethod, FusedViewsParams, Masks
+from slicefill.types import Case, Checkpoint, Finding, Lazy, Models, Prediction, Promise
 
 if TYPE_CHECKING:
     from slicefill.imputation.impute import Imputer
     from slicefill.plugins import System
 
 
-def take_views(
-    cases: dict[str, Promise],
-    manifest: pd.DataFrame,
-    splits: pd.DataFrame,
-    params: FusedViewsParams,
-) -> tuple[dict[str, Promise], pd.DataFrame]:
-    """Promise the views, as `group/view`: simulated ones, or scans that the manifest groups.
-
-    Returns:
-        The promises, and a row per view: `group`, `view`, `subject`, `plane`, the reference first.
-
-    Raises:
-        ValueError: If no scans are views of one object.
-    """
-    from slicefill.views.grouping import COLUMNS, group_scans
-
-    chosen = choose_cases(cases, splits, params.cases)
-    if params.simulate is None:
-        own = splits[splits["case"].isin(list(chosen))]
-        table = group_scans(manifest, own)
-        _require(table)
-        pairs = zip(table["group"], table["view"], strict=True)
-        return {f"{group}/{view}": cases[view] for group, view in pairs}, table
-    subject = dict(zip(splits["case"], splits["subject"], strict=True))
-    planes = params.simulate.planes
-    rows = [(case, plane, subject[case], plane) for case in chosen for plane in planes]
-    promises = {
-        f"{case}/{plane}": _simulated(case, chosen[case], plane, params.simulate, params.seed)
-        for case, plane, *_ in rows
-    }
-    return promises, pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _require(table: pd.DataFrame) -> None:
-    if table.empty:
-        msg = (
-            "fusion: expected scans that are views of one object, found none among the chosen "
-            "cases: set ingestion.views_pattern to what their ids have in common, fusion.cases to "
-            "all, or fusion.simulate to take views from isotropic scans"
-        )
-        raise ValueError(msg)
-
-
-def _simulated(case: str, promise: Promise, plane: str, way: ViewsParams, seed: int) -> Promise:
-    drawn = hashlib.sha256(f"{seed}/{case}".encode()).digest()
-    own = int.from_bytes(drawn[:4], "big")  # whatever the order of the cases
-    return Promise(
-        partial(_simulate, promise, plane, way, own),
-        fingerprint(promise.fingerprint, plane, way, own),
-    )
-
-
-def _simulate(promise: Promise, plane: str, params: ViewsParams, seed: int) -> Case:
-    from slicefill.simulation.views import simulate_views
-
-    return simulate_views(promise.make(), params, seed)[plane]
-
-
 def register_groups(
-    view_cases: dict[str, Promise], view_groups: pd.DataFrame, params: FusedViewsParams
+    view_cases: dict[str, Promise],
+    view_groups: pd.DataFrame,
+    alignment_models: Models,
+    intertwined_models: Models,
+    params: FusedViewsParams,
 ) -> dict[str, Lazy[Finding]]:
-    """Promise where the views of every group lie, as `registration/group`."""
-    used = {m.registration for m in params.methods.values() if m.views != 1}
+    """Promise where the views of every group lie, as `registration/group`.
+
+    A registration that learns, and whose training failed, has none.
+    """
     code = code_fingerprint("slicefill.registration")
-    return {
-        f"{name}/{group}": Lazy(
-            partial(_register, views, entry), fingerprint(_of(views), entry, code)
-        )
-        for name, entry in params.registrations.items()
-        if name in used
-        for group, views in _by_group(view_cases, view_groups).items()
-    }
+    groups = by_group(view_cases, view_groups)
+    found = {}
+    for name, (entry, model) in _ways(alignment_models, intertwined_models, params).items():
+        trained = model()["fingerprint"] if model else None
+        for group, views in groups.items():
+            own = fingerprint(_of(views), entry, code, trained)
+            found[f"{name}/{group}"] = Lazy(partial(_register, views, entry, model), own)
+    return found
 
 
-def _register(views: Mapping[str, Promise], entry: dict[str, Any]) -> Finding:
+def _ways(
+    models: Models, intertwined: Models, params: FusedViewsParams
+) -> dict[str, tuple[dict[str, Any], Callable[[], Checkpoint] | None]]:
+    """Registrations that rows use, by name: entry, and what reads a trained network, if any."""
+    ways: dict[str, tuple[dict[str, Any], Callable[[], Checkpoint] | None]] = {}
+    used = {params.registered_by(m) for m in params.methods.values() if m.views != 1}
+    for name, entry in params.registrations.items():
+        model = models.get(name)
+        if name in used and (model is not None or not params.learns(name)):
+            ways[name] = entry, model
+    if INTERTWINED in used and INTERTWINED in intertwined:
+        entry = params.registrations[params.intertwined.registration]
+        ways[INTERTWINED] = entry, partial(_aligner, intertwined[INTERTWINED])
+    return ways
+
+
+def _aligner(read: Callable[[], Checkpoint]) -> Checkpoint:
+    from slicefill.views.intertwined.training import aligner_of
+
+    return aligner_of(read())
+
+
+def _register(
+    views: Mapping[str, Promise], entry: dict[str, Any], model: Callable[[], Checkpoint] | None
+) -> Finding:
     from slicefill.views.gathering import register_views
 
     made = {name: promise.make() for name, promise in views.items()}
-    return register_views(made, entry).finding(made)
+    return register_views(made, entry, model() if model else None).finding(made)
 
 
 def fuse_groups(
     view_cases: dict[str, Promise],
     view_groups: pd.DataFrame,
     registrations: dict[str, Lazy[Finding]],
+    view_predictions: dict[str, Lazy[Prediction]],
     params: FusedViewsParams,
     imputation: ImputationParams,
     parameters: dict[str, Any],
@@ -112,10 +83,11 @@ def fuse_groups(
     """Promise the fused case of every group in every way, as `method/group`."""
     promises = {}
     for name, method in params.methods.items():
-        imputer = _imputer(method, imputation, parameters)
-        for group, views in _by_group(view_cases, view_groups).items():
+        imputer = find_imputer(method.imputed_by, imputation, parameters)
+        labelled = with_masks(view_cases, view_predictions, params.masks_of(method))
+        for group, views in by_group(labelled, view_groups).items():
             chosen = dict(list(views.items())[: method.views])
-            found = registrations.get(f"{method.registration}/{group}")
+            found = registrations.get(f"{params.registered_by(method)}/{group}")
             if found is None and len(chosen) > 1:  # its registration failed
                 continue
             own = fingerprint(
@@ -128,12 +100,33 @@ def fuse_groups(
     return promises
 
 
-def _imputer(
-    method: FusedMethod, imputation: ImputationParams, parameters: dict[str, Any]
+def with_masks(
+    view_cases: Mapping[str, Promise], predictions: Mapping[str, Lazy[Prediction]], masks: Masks
+) -> dict[str, Promise]:
+    """Let views come with the label maps that are fused; one without a prediction is left out."""
+    if masks == "given":
+        return dict(view_cases)
+    own = {name: predictions.get(f"{masks}/{name}") for name in view_cases}
+    return {
+        name: Promise(
+            partial(_labelled, view, found), fingerprint(view.fingerprint, found.fingerprint)
+        )
+        for name, view in view_cases.items()
+        if (found := own[name]) is not None
+    }
+
+
+def _labelled(view: Promise, found: Lazy[Prediction]) -> Case:
+    return replace(view.make(), label=found.make().label)
+
+
+def find_imputer(
+    name: str, imputation: ImputationParams, parameters: dict[str, Any]
 ) -> "Lazy[Imputer]":
+    """Promise the imputer of an entry of `methods` that needs no training."""
     from slicefill.imputation.methods import find_method
 
-    make = partial(_load, find_method(method.imputed_by, parameters), imputation)
+    make = partial(_load, find_method(name, parameters), imputation)
     return Lazy(make, fingerprint(make().fingerprint, imputation))
 
 
@@ -163,7 +156,7 @@ def _fuse(
     return fuse_gathered(gathered, own, images=method.images)
 
 
-def _by_group(
+def by_group(
     view_cases: Mapping[str, Promise], view_groups: pd.DataFrame
 ) -> dict[str, dict[str, Promise]]:
     """Views by group, the reference first; a group whose reference failed is left out."""

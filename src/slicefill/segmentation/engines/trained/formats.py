@@ -105,15 +105,19 @@ def _expect_results(folder: Path) -> None:
 
 
 def digest(params: "Params") -> str:
-    """Return the SHA-256 of the network's files, so that another network is another result."""
+    """Return the SHA-256 of the network's files, so that another network is another result.
+
+    Of a function its name counts, too: a file may hold several.
+    """
+    found = hashlib.sha256()
     if params.format == "python":
+        found.update(params.path.partition(":")[2].encode())
         spec = importlib.util.find_spec(params.path.partition(":")[0])
         files = [Path(spec.origin)] if spec and spec.origin else []
     else:
         path = Path(params.path).expanduser()
         kinds = ("*.json", "*.pth")
         files = [path] if path.is_file() else sorted(f for kind in kinds for f in path.rglob(kind))
-    found = hashlib.sha256()
     for file in files:
         with file.open("rb") as stream:
             found.update(hashlib.file_digest(stream, "sha256").digest())
