@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from importlib import resources
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +11,7 @@ import numpy as np
 from slicefill.advice import kedro_run
 from slicefill.imputation.methods import LearningData
 from slicefill.imputation.methods.reformatted.params import ReformattedParams as Params
+from slicefill.imputation.neighbours import Planes
 from slicefill.params.imputation import ImputationParams
 from slicefill.types import Checkpoint, Method, Stack, SyntheticSlices
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:  # brings torch
     from slicefill.imputation.methods.reformatted.learner import PlaneData
     from slicefill.training.fit import Run
 
-__all__ = ["SECTION", "Params", "load", "train", "training_fingerprint"]
+__all__ = ["SECTION", "Params", "load", "load_shipped", "train", "training_fingerprint"]
 SECTION = "reformatted"
 
 
@@ -37,6 +40,21 @@ def load(
         return replace(plain, image=impute_in_planes(imputer, stack, positions))
 
     return impute
+
+
+def load_shipped(imputation: ImputationParams) -> tuple[Planes, str]:
+    """Prepare the shipped network; return it and the SHA-256 of its weights.
+
+    Raises:
+        FileNotFoundError: If the package was installed without them.
+    """
+    from slicefill.fingerprint import weights_fingerprint
+    from slicefill.imputation.methods.pretrained import read_pretrained
+    from slicefill.imputation.methods.reformatted.infer import impute_in_planes, load_plane_imputer
+
+    checkpoint = read_pretrained(resources.files(__name__))
+    imputer = load_plane_imputer(checkpoint, imputation)
+    return partial(impute_in_planes, imputer), weights_fingerprint(checkpoint["weights"])
 
 
 def train(data: LearningData, params: Params, run: "Run") -> Checkpoint:

@@ -1,10 +1,12 @@
 """Training of the network of reformatted planes on volumes whose every slice is known."""
 
+from typing import Any
+
 from slicefill import __version__
 from slicefill.fingerprint import fingerprint
 from slicefill.imputation.methods.reformatted.learner import PlaneData, PlaneLearner
 from slicefill.imputation.methods.reformatted.params import ReformattedParams
-from slicefill.training.fit import Run, Schedule, fit
+from slicefill.training.fit import Run, Schedule, State, fit
 from slicefill.training.hardware import launch_fabric
 from slicefill.types import Checkpoint
 
@@ -37,7 +39,13 @@ def train(data: PlaneData, params: ReformattedParams, run: Run) -> Checkpoint:
     schedule = Schedule(options.epochs, options.epochs, None)
     own = training_fingerprint(data, params)
     progress = fit(learner, schedule, run, own)
-    best = progress.best
+    return make_checkpoint(progress.best, progress.history, params, own)
+
+
+def make_checkpoint(
+    best: State, history: list[Any], params: ReformattedParams, own: str
+) -> Checkpoint:
+    """Make the checkpoint of an epoch of a training, with the entries of `train`."""
     return {
         "kind": KIND,
         "weights": best["weights"],
@@ -46,7 +54,7 @@ def train(data: PlaneData, params: ReformattedParams, run: Run) -> Checkpoint:
         "window": params.window.model_dump(),
         "epoch": best["epoch"],
         "validation": {"gain": best["values"]["validation/gain"]},
-        "history": progress.history,
+        "history": history,
         "fingerprint": own,
         "version": __version__,
     }
