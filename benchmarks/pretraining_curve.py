@@ -1,10 +1,10 @@
 """Quality of a training that is still running, on real scans of the development half.
 
-    python benchmarks/pretraining_curve.py --state last/view_fusion.pt --out curve.jsonl
+    python benchmarks/pretraining_curve.py --state last/reformatted.pt --out curve.jsonl
     python benchmarks/pretraining_curve.py ... --every 30      # again and again, minutes
 
 Reads the state that the training saves after every epoch, imputes the first scans of each set by
-the running mean of its weights, and appends a line of JSON: epoch, steps, minutes of training, and
+the running mean of its weights, and appends a line of JSON: epoch, steps, and
 the PSNR in the body (dB) per set and factor. Images alone; network alone. The methods named by
 `--methods` are scored once, on the same scans, as lines of their own.
 """
@@ -22,9 +22,8 @@ import numpy as np
 from real_sets import Design, find_scans, load_design, read_pair
 
 from slicefill.imputation.impute import Imputer, impute_case, learned_imputer, load_named
-from slicefill.imputation.methods.pretrained import load_pretrained
-from slicefill.imputation.methods.view_fusion.params import ViewFusionParams
-from slicefill.imputation.methods.view_fusion.training import make_checkpoint
+from slicefill.imputation.methods.reformatted.params import ReformattedParams
+from slicefill.imputation.methods.reformatted.training import make_checkpoint
 from slicefill.io.checkpoints import read_checkpoint
 from slicefill.io.storage import location
 from slicefill.metrics.scoring import corresponding_slices, score_imputed_case
@@ -56,7 +55,7 @@ def main() -> None:
         checkpoint = trained_so_far(options.state)
         if checkpoint is not None and checkpoint["epoch"] > epoch:
             epoch = checkpoint["epoch"]
-            known = {name: checkpoint[name] for name in ("epoch", "steps", "minutes")}
+            known = {name: checkpoint[name] for name in ("epoch", "steps")}
             made = {name: round(value, 3) for name, value in checkpoint["validation"].items()}
             _append(options.out, {**known, "made": made, **_scores(designs, options, checkpoint)})
         if not options.every:
@@ -70,7 +69,7 @@ def _options() -> argparse.Namespace:
     )
     add, data = parser.add_argument, os.environ.get("SLICEFILL_DATA")
     add("--data", type=Path, default=data, required=data is None, help="(SLICEFILL_DATA)")
-    add("--state", type=Path, help="of the training: 06_models/…/last/view_fusion.pt")
+    add("--state", type=Path, help="of the training: 06_models/…/last/reformatted.pt")
     add("--out", type=Path, required=True, help="file of JSON lines, appended to")
     add("--every", type=float, help="minutes between looks at the state; absent: one look")
     add("--methods", nargs="*", default=[], help="scored once: pretrained, linear, dis, …")
@@ -87,23 +86,20 @@ def trained_so_far(state_file: Path) -> Checkpoint | None:
     mean = state["learner"]["mean"]
     weights = {n.removeprefix("module."): w for n, w in mean.items() if n.startswith("module.")}
     last = [row for row in state["history"] if row["epoch"] == state["epoch"]]
-    values = {row["term"]: row["value"] for row in last}
-    score = values["validation/psnr"]
-    best = {"weights": weights, "epoch": state["epoch"], "score": score}
-    made = make_checkpoint(best, [], load_pretrained(), _params(), state["fingerprint"])
-    named = {name: value for name, value in values.items() if name.startswith("validation/")}
-    steps = state["learner"]["step"]
-    return {**made, "steps": steps, "minutes": state.get("minutes"), "validation": named}
+    values = {row["term"]: row["value"] for row in last if row["term"].startswith("validation/")}
+    best = {"weights": weights, "epoch": state["epoch"], "values": values}
+    made = make_checkpoint(best, [], _params(), state["fingerprint"])
+    return {**made, "steps": state["learner"]["step"], "validation": values}
 
 
-def _params() -> ViewFusionParams:
+def _params() -> ReformattedParams:
     from kedro.config import OmegaConfigLoader
 
     from slicefill.settings import CONFIG_LOADER_ARGS
 
     folder = str(Path(__file__).parents[1] / "conf")
-    loader = OmegaConfigLoader(folder, "pretraining_views", **CONFIG_LOADER_ARGS)
-    return ViewFusionParams.model_validate(loader["parameters"]["view_fusion"])
+    loader = OmegaConfigLoader(folder, "pretraining_planes", **CONFIG_LOADER_ARGS)
+    return ReformattedParams.model_validate(loader["parameters"]["reformatted"])
 
 
 def _scores(
@@ -118,7 +114,7 @@ def _scores(
         imputer = (
             _named(model, params)
             if isinstance(model, str)
-            else learned_imputer("view_fusion", model, params)
+            else learned_imputer("reformatted", model, params)
         )
         values = [_psnr(*pair, imputer, design, params) for pair in _pairs(design)]
         found[f"{name}_x{factor}"] = round(float(np.mean(values)), 3)

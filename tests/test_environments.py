@@ -19,7 +19,7 @@ from slicefill.types import Case
 from .conftest import ROOT
 from .test_params import ENVIRONMENTS
 
-MADE = ("base", "tiny", "pretraining", "pretraining_gpu", "pretraining_views")  # need no scans
+MADE = ("base", "tiny", "pretraining", "pretraining_gpu", "pretraining_planes")  # need no scans
 OTHERS = [env for env in ENVIRONMENTS if env not in MADE]  # those with scans of theirs
 PAPER = ["brats", "lits", "prostate"]
 

@@ -79,6 +79,12 @@ def add_method_options(command: argparse.ArgumentParser) -> None:
         help="pretrained: the shipped weights (default); nearest, linear, cubic, "
         "bspline, shape_based, shape_matched; or a checkpoint, a file that ends in .pt",
     )
+    command.add_argument(
+        "--quality",
+        choices=("fast", "best"),
+        default="fast",
+        help="best: the image is also seen in sagittal and coronal planes; several times slower",
+    )
     _add_grid_options(command)
     command.add_argument(
         "--axis",
@@ -149,6 +155,11 @@ def rule_of(arguments: argparse.Namespace) -> "ImputationParams":
     """
     from slicefill.api import imputation_params
 
+    if arguments.quality == "best" and arguments.method not in ("pretrained", "sharp"):
+        msg = (
+            "--quality best: planes take part in what the shipped weights make; leave --method out"
+        )
+        raise UsageError(msg)
     limits = {name: getattr(arguments, name) for name in ("most_slices", "most_gb")}
     try:
         return imputation_params(
@@ -159,6 +170,7 @@ def rule_of(arguments: argparse.Namespace) -> "ImputationParams":
             count=arguments.count,
             axis=arguments.axis,
             device=arguments.device,
+            quality=arguments.quality,
         )
     except ValueError as error:
         raise UsageError(str(error)) from error

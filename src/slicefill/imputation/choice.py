@@ -1,4 +1,6 @@
-"""How much of a scan's image the network makes, how much optical flow and cubic interpolation.
+"""How much of a scan's image the network makes, and how much other methods.
+
+Optical flow and cubic interpolation always take part; reformatted planes where they are asked for.
 
 Acquired slices tell, before anything is written. Some are predicted from their neighbours two
 intervals apart, by every method; all are predicted from two and from four neighbours.
@@ -12,6 +14,7 @@ import numpy as np
 
 from slicefill.imputation.neighbours import (
     Neighbours,
+    Planes,
     Predict,
     Trial,
     interpolate_cubic,
@@ -28,6 +31,7 @@ FEWEST = 5
 _LEAST = 0.1  # share of a method below which it is not worth its time
 _FLOW = 0.42  # of optical flow in what cubic interpolation leaves, of a scan that tells nothing
 _BELIEF = 4.0  # tried slices on which network and flow differ as much as both err, that outweigh it
+_PLANES, _PLANES_SMOOTH, _MOST_PLANES = 0.5, 0.4, 0.6  # share at 0 dB of smoothness, per dB, most
 _TRUST = 0.85  # in the network, of a scan with 0 dB of smoothness and anisotropy
 _SMOOTH, _ANISOTROPIC = 2.8, 16.0  # dB that take 1 from it
 _DOUBTED = 0.5  # share of cubic interpolation above which a scan is named
@@ -44,7 +48,8 @@ class Choice:
 
     Attributes:
         cubic: Share of cubic interpolation in the image, in [0, 1].
-        dis: Share of optical flow (DIS); the rest is the network's.
+        dis: Share of optical flow (DIS).
+        planes: Share of reformatted planes; the rest is the network's.
         tried: Acquired slices that every method predicted from neighbours two intervals apart.
         best_there: The share of cubic interpolation, beside the network alone, that was best for
             those slices; None where none was tried.
@@ -61,6 +66,7 @@ class Choice:
 
     cubic: float = 0.0
     dis: float = 0.0
+    planes: float = 0.0
     tried: int = 0
     best_there: float | None = None
     dis_there: float | None = None
@@ -71,7 +77,16 @@ class Choice:
 
     def record(self) -> dict[str, Any]:
         """Return what was chosen and why, as plain values."""
-        names = ("network", "dis", "cubic", "best_there", "dis_there", "smoothness", "anisotropy")
+        names = (
+            "network",
+            "dis",
+            "cubic",
+            "planes",
+            "best_there",
+            "dis_there",
+            "smoothness",
+            "anisotropy",
+        )
         known = {name: getattr(self, name) for name in names}
         rounded = {k: None if v is None else round(v, _DIGITS) for k, v in known.items()}
         expected = {"tried": self.tried, "error_scale": round(self.scale, _DIGITS)}
@@ -80,7 +95,7 @@ class Choice:
     @property
     def network(self) -> float:
         """Share of the network in the image."""
-        return 1 - self.cubic - self.dis
+        return 1 - self.cubic - self.dis - self.planes
 
     @property
     def name(self) -> str:
@@ -117,8 +132,8 @@ def doubt(choice: Mapping[str, Any] | None) -> str:
     )
 
 
-def choose(stack: Stack, predict: Predict) -> Choice:
-    """Choose how much of a scan optical flow and cubic interpolation impute.
+def choose(stack: Stack, predict: Predict, planes: Planes | None = None) -> Choice:
+    """Choose how much of a scan optical flow, cubic interpolation and planes impute.
 
     The best share of cubic on slices predicted across two intervals is that of the scan, if it is
     rough. A smooth scan is predicted far better across one interval than across two, by a cubic
@@ -129,16 +144,20 @@ def choose(stack: Stack, predict: Predict) -> Choice:
     Motion across two intervals says little of that across one: the share of optical flow stays near
     the one of most scans, unless network and flow differ much more than both err.
 
+    Planes show best what lies between slices that are near each other: their share rises with
+    smoothness, and falls where cubic interpolation makes most of the image.
+
     Args:
         stack: D acquired slices.
         predict: The network.
+        planes: Imputation in reformatted planes, if it is to take part.
     """
     if len(stack.image) < FEWEST:
         return Choice(dis=_FLOW)
     found = predict_acquired(stack)
     if found is None:
         return Choice()
-    trial, tried = try_all(stack, predict), tried_slices(len(stack.image))
+    trial, tried = try_all(stack, predict, planes), tried_slices(len(stack.image))
     from_cubic, from_dis = trial.network - trial.cubic, trial.network - trial.dis
     best, there = (_best_share(trial.network, away) for away in (from_cubic, from_dis))
     kept = (1 - best) * _trust(found)
@@ -146,9 +165,14 @@ def choose(stack: Stack, predict: Predict) -> Choice:
     dis = _believed_flow(trial, there, tried) * (1 - cubic) ** 2
     dis = dis if dis >= _LEAST else 0.0
     made = trial.network - cubic * from_cubic - dis * from_dis
+    share = 0.0
+    if trial.planes is not None:
+        share = _planes_share(found, cubic)
+        made += share * (trial.planes - made)
     error = float(np.abs(made).sum() / max(np.abs(trial.network).sum(), _TINY))
     told = (tried, best, there, found.smoothness, found.anisotropy)
-    return Choice(cubic, dis, *told, min(error, 1.0), _scale(trial))
+    choice = Choice(cubic, dis, 0.0, *told, min(error, 1.0), _scale(trial))
+    return replace(choice, cubic=(1 - share) * cubic, dis=(1 - share) * dis, planes=share)
 
 
 def _best_share(error: Floats, away: Floats) -> float:
@@ -162,6 +186,13 @@ def _believed_flow(trial: Trial, there: float, tried: int) -> float:
     left = trial.network - there * between
     told = tried * float(between @ between) / max(float(left @ left), _TINY)
     return (told * there + _BELIEF * _FLOW) / (told + _BELIEF)
+
+
+def _planes_share(found: Neighbours, cubic: float) -> float:
+    """Share of reformatted planes in an image of which `cubic` is interpolated."""
+    wanted = np.clip(_PLANES + _PLANES_SMOOTH * found.smoothness, 0, _MOST_PLANES)
+    share = float(wanted) * (1 - cubic**2)
+    return share if share >= _LEAST else 0.0
 
 
 def _trust(found: Neighbours) -> float:
@@ -180,7 +211,11 @@ def _scale(trial: Trial) -> float:
 
 
 def blend(
-    choice: Choice, made: SyntheticSlices, stack: Stack, positions: Sequence[float]
+    choice: Choice,
+    made: SyntheticSlices,
+    stack: Stack,
+    positions: Sequence[float],
+    planes: Planes | None = None,
 ) -> SyntheticSlices:
     """Blend what a network imputed with the other methods, and trust it accordingly.
 
@@ -189,6 +224,7 @@ def blend(
         made: By the network.
         stack: D acquired slices.
         positions: N values of t in (0, 1).
+        planes: As `choose` had them.
     """
     relative = choice.error * choice.scale
     if relative != 1:
@@ -202,6 +238,8 @@ def blend(
     if choice.cubic:
         cubic = _bounded(interpolate_cubic(stack.image, positions), stack)
         image += np.float32(choice.cubic) * cubic
+    if planes and choice.planes:
+        image += np.float32(choice.planes) * planes(stack, positions)
     return replace(made, image=image)
 
 

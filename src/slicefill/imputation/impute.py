@@ -22,6 +22,7 @@ from slicefill.imputation.label_choice import choose_labels
 from slicefill.imputation.methods import FOLDER
 from slicefill.imputation.methods.classical import RULES
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
+from slicefill.imputation.neighbours import Planes
 from slicefill.imputation.orientation import Turn
 from slicefill.imputation.orthogonal import orthogonalise
 from slicefill.imputation.trace import confidence_record
@@ -50,6 +51,8 @@ class Imputer:
         adaptation: What came of adapting its weights (`methods.adapted`), if they were.
         finish: Makes of the method, for a whole stack, the one that finishes its slices
             (`methods.sharp`); None: they are left as they are.
+        planes: Imputation in reformatted planes, which takes part in the best image; None where
+            `params.quality` is not that.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Imputer:
     version: str | None = None
     adaptation: Mapping[str, Any] | None = None
     finish: Callable[[Stack, Method, np.random.Generator], Method] | None = None
+    planes: Planes | None = None
 
     @property
     def weights(self) -> str | None:
@@ -96,10 +100,16 @@ def load_imputer(
     model = weights_fingerprint(checkpoint["weights"])
     calibrated = [checkpoint["confidence"], params.confidence] if "confidence" in checkpoint else []
     own = fingerprint(system.name, window, model, *calibrated)
-    known = map(checkpoint.get, ("version", "adaptation"))
+    trained_by, adapted = checkpoint.get("version"), checkpoint.get("adaptation")
     shipped = checkpoint.get("kind") == PRETRAINED  # also where adaptation kept them
     kind = PRETRAINED if shipped else system.kind
-    return Imputer(system.name, kind, method, window, own, model, *known)
+    planes = None
+    if params.quality == "best" and params.choose and kind in (PRETRAINED, ADAPTED):
+        from slicefill.imputation.methods.reformatted import load_shipped
+
+        planes, planes_model = load_shipped(params)
+        own = fingerprint(own, planes_model)
+    return Imputer(system.name, kind, method, window, own, model, trained_by, adapted, planes)
 
 
 def learned_imputer(name: str, checkpoint: Checkpoint, params: ImputationParams) -> Imputer:
@@ -231,8 +241,8 @@ def _impute(
     """Impute a stack as its own slices say, and return what they said for the record."""
     method, told = imputer.method, None
     if params.choose and positions and imputer.kind in (PRETRAINED, ADAPTED):
-        choice = choose(stack, lambda sparse: imputer.method(sparse, [0.5], rng))
-        method, told = partial(_impute_blended, imputer.method, choice), choice.record()
+        choice = choose(stack, lambda sparse: imputer.method(sparse, [0.5], rng), imputer.planes)
+        method, told = partial(_impute_blended, imputer, choice), choice.record()
         if stack.label is not None and params.label_field == "shape_and_motion":
             labels = choose_labels(stack.label, params.label_ends)
             stack, told["labels"] = replace(stack, label_share=labels.share), labels.record()
@@ -242,13 +252,14 @@ def _impute(
 
 
 def _impute_blended(
-    method: Method,
+    imputer: Imputer,
     choice: Choice,
     stack: Stack,
     positions: Sequence[float],
     rng: np.random.Generator,
 ) -> SyntheticSlices:
-    return blend(choice, method(stack, positions, rng), stack, positions)
+    made = imputer.method(stack, positions, rng)
+    return blend(choice, made, stack, positions, imputer.planes)
 
 
 def _maps(synthetic: SyntheticSlices, grid: DenseGrid) -> dict[str, Volume]:

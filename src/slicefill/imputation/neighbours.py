@@ -22,6 +22,8 @@ BEYOND = 1.0
 """Widths of the window: metal counts for no more than this beyond it."""
 Predict = Callable[[Stack], SyntheticSlices]
 """Imputes a stack half-way between its slices."""
+Planes = Callable[[Stack, Sequence[float]], Floats]
+"""Imputes the image of a stack at positions, `(D - 1, N, C, H, W)`, in reformatted planes."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,14 @@ class Trial:
         dis: Error of optical flow, `(n,)`.
         expected: Absolute error that the network expected there, `(n,)`; None where its confidence
             is no error.
+        planes: Error of reformatted planes, `(n,)`; None where they take no part.
     """
 
     network: Floats
     cubic: Floats
     dis: Floats
     expected: Floats | None
+    planes: Floats | None = None
 
 
 def tried_slices(depth: int) -> int:
@@ -68,8 +72,8 @@ def tried_slices(depth: int) -> int:
     return min(int(np.clip(round(_PART * depth), _FEW, _MANY)), (depth - 1) // 2)
 
 
-def try_all(stack: Stack, predict: Predict) -> Trial:
-    """Predict some slices of the body by the network, by the cubic and by optical flow.
+def try_all(stack: Stack, predict: Predict, planes: Planes | None = None) -> Trial:
+    """Predict some slices of the body by every method.
 
     The slices lie in the middle of the scan; each is predicted from those beside it.
     """
@@ -80,14 +84,19 @@ def try_all(stack: Stack, predict: Predict) -> Trial:
     sparse = Stack(np.ascontiguousarray(kept[run.start : run.stop + 1]), stack.window)
     truth = _scaled(stack.image[start + 1 : start + 2 * count : 2], stack)
     made = predict(sparse)
-    images = made.image, interpolate_cubic(kept, [0.5])[run], impute_along(dis_flow, sparse, [0.5])
+    images = [
+        made.image,
+        interpolate_cubic(kept, [0.5])[run],
+        impute_along(dis_flow, sparse, [0.5]),
+        *([planes(sparse, [0.5])] if planes else []),
+    ]
     shown = stack.normalised()[start : start + 2 * count + 1]
     body = _body(shown[:-1:2], shown[1::2], shown[2::2])
     expected = None
     if made.measure == "expected_error":
         expected = np.broadcast_to(1 - made.confidence, body.shape)[body]
-    network, cubic, dis = ((_scaled(each[:, 0], stack) - truth)[body] for each in images)
-    return Trial(network, cubic, dis, expected)
+    network, cubic, dis, *more = ((_scaled(each[:, 0], stack) - truth)[body] for each in images)
+    return Trial(network, cubic, dis, expected, *more)
 
 
 def predict_acquired(stack: Stack) -> Neighbours | None:

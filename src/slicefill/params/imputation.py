@@ -135,6 +135,11 @@ class ImputationParams(Params):
         "weights with optical flow and cubic interpolation, and their labels with those by shape, "
         "as pays on the scan",
     )
+    quality: Literal["fast", "best"] = Field(
+        "fast",
+        description="best: reformatted planes, seen by a network of their own, take part in the "
+        "image of the shipped or adapted weights; several times slower",
+    )
     restore_acquired: bool = Field(
         False, description="super-resolution changes acquired slices: put them back"
     )

@@ -38,18 +38,22 @@ def train_on_procedural(
 
 
 def release_weights(models: Models, variant: str, volumes: PretrainingParams) -> Checkpoint:
-    """Add to the trained model its error calibration.
+    """Add to a trained model of Slice Imputation its error calibration; leave others as they are.
 
     Raises:
         ValueError: If its training failed.
     """
     from slicefill.imputation.methods.pretrained import PRETRAINED
+    from slicefill.imputation.methods.slice_imputation.training import KIND
     from slicefill.imputation.uncertainty.calibration import calibrate
     from slicefill.simulation.procedural import procedural_volume
 
     if variant not in models:
         msg = f"the training of {variant} failed, the log above says where; run again"
         raise ValueError(msg)
+    trained = models[variant]()
+    if trained["kind"] != KIND:
+        return trained
     first = volumes.seed + volumes.training + volumes.validation
     unseen = range(first, first + volumes.calibration)
     make = partial(
@@ -58,7 +62,7 @@ def release_weights(models: Models, variant: str, volumes: PretrainingParams) ->
         brain_fraction=volumes.brain_fraction,
         body_fraction=volumes.body_fraction,
     )
-    checkpoint = calibrate(models[variant](), map(make, unseen), volumes.confidence)
+    checkpoint = calibrate(trained, map(make, unseen), volumes.confidence)
     checkpoint["kind"] = PRETRAINED
     return checkpoint
 

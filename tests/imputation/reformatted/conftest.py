@@ -9,30 +9,36 @@ import pytest
 import torch
 import yaml
 
-from slicefill.imputation.methods.pretrained import load_pretrained
-from slicefill.imputation.methods.view_fusion.learner import FusionData
-from slicefill.imputation.methods.view_fusion.model import ViewFusion, build_fusion
-from slicefill.imputation.methods.view_fusion.params import ViewFusionParams
+from slicefill.imputation.methods.reformatted.learner import PlaneData
+from slicefill.imputation.methods.reformatted.network import PlaneNetwork
+from slicefill.imputation.methods.reformatted.params import ReformattedParams
 from slicefill.simulation.random_fields import smooth_field
 from slicefill.types import Case, Promise, Volume
 
 SMALL = """
-network: {widths: [8, 8], blocks: [1, 2], head: 8, block: 2, residual: 0.5}
-windows:
-  {slices: 4, factors: [2, 3], crops: [16, 32], pixels: 1024, held: 3, fresh: 1}
+network: {slices: 4, widths: [8, 12], kernel: 3, head: 6}
+patches:
+  factors: [2, 3]
+  intervals: 4
+  width: 24
+  batch: 4
+  photographs: 0.5
+  shrink_photographs: 3.0
+  shrink_volumes: 1.5
+  noise: [0.0, 0.1]
+  held: 3
+  fresh: 1
 optimisation:
-  learning_rate: 1.0e-3
+  learning_rate: 2.0e-3
   warmup_steps: 2
-  decay: 0.25
   average: 0.5
-  error: 0.01
-  gradient_clip: 1.0
+  gradient_clip: 2.0
   steps_per_epoch: 3
   epochs: 2
-  minutes: null
   seed: 3
 through_plane: S
 window: {kind: percentile, low: 0.5, high: 99.5}
+hardware: {precision: 32-true}
 """
 
 
@@ -49,28 +55,25 @@ def _promise(seed: int) -> Promise:
 
 
 @pytest.fixture(scope="package")
-def params() -> Callable[..., ViewFusionParams]:
+def params() -> Callable[..., ReformattedParams]:
     """Parameters of a small training, with changes of its optimisation."""
 
-    def make(**changes: Any) -> ViewFusionParams:
+    def make(**changes: Any) -> ReformattedParams:
         plain = yaml.safe_load(SMALL)
         plain["optimisation"] |= changes
-        return ViewFusionParams(**plain)
+        return ReformattedParams(**plain)
 
     return make
 
 
 @pytest.fixture(scope="package")
-def data() -> FusionData:
-    """Five volumes to learn from and one that chooses."""
-    training = {f"{seed:02d}": _promise(seed) for seed in range(5)}
-    return FusionData(training, {"90": _promise(90)}, load_pretrained())
+def data() -> PlaneData:
+    """Five volumes to learn from and one that is held out."""
+    return PlaneData({f"{seed:02d}": _promise(seed) for seed in range(5)}, {"90": _promise(90)})
 
 
 @pytest.fixture(scope="package")
-def model(params: Callable[..., ViewFusionParams]) -> ViewFusion:
-    """A small network whose last layer is not zero."""
+def network(params: Callable[..., ReformattedParams]) -> PlaneNetwork:
+    """A small network of random weights."""
     torch.manual_seed(0)
-    made = build_fusion(load_pretrained(), params().network)
-    torch.nn.init.normal_(made.head.out.weight, std=0.1)
-    return made.eval()
+    return PlaneNetwork(params().network).eval()

@@ -1,0 +1,87 @@
+"""Reformatted planes: rows between the acquired rows of sagittal and coronal cuts."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from slicefill.advice import kedro_run
+from slicefill.imputation.methods import LearningData
+from slicefill.imputation.methods.reformatted.params import ReformattedParams as Params
+from slicefill.imputation.neighbours import Planes
+from slicefill.params.imputation import ImputationParams
+from slicefill.types import Checkpoint, Method, Stack, SyntheticSlices
+
+if TYPE_CHECKING:  # brings torch
+    from slicefill.imputation.methods.reformatted.learner import PlaneData
+    from slicefill.training.fit import Run
+
+__all__ = ["SECTION", "Params", "load", "load_shipped", "train", "training_fingerprint"]
+SECTION = "reformatted"
+
+
+def load(
+    params: Params | None, checkpoint: Checkpoint | None, imputation: ImputationParams
+) -> Method:
+    """Rebuild a trained network (`MethodFile`); labels and confidence: `shape_matched`."""
+    from slicefill.imputation.methods.classical import impute_classically
+    from slicefill.imputation.methods.reformatted.infer import impute_in_planes, load_plane_imputer
+
+    if checkpoint is None:
+        msg = "reformatted: expected the checkpoint of a training, got none"
+        raise ValueError(msg)
+    imputer = load_plane_imputer(checkpoint, imputation)
+
+    def impute(stack: Stack, positions: Sequence[float], _: np.random.Generator) -> SyntheticSlices:
+        plain = impute_classically("shape_matched", stack, positions, imputation.label_ends)
+        return replace(plain, image=impute_in_planes(imputer, stack, positions))
+
+    return impute
+
+
+def load_shipped(imputation: ImputationParams) -> tuple[Planes, str]:
+    """Prepare the shipped network; return it and the SHA-256 of its weights.
+
+    Raises:
+        FileNotFoundError: If the package was installed without them.
+    """
+    from slicefill.fingerprint import weights_fingerprint
+    from slicefill.imputation.methods.pretrained import read_pretrained
+    from slicefill.imputation.methods.reformatted.infer import impute_in_planes, load_plane_imputer
+
+    checkpoint = read_pretrained(resources.files(__name__))
+    imputer = load_plane_imputer(checkpoint, imputation)
+    return partial(impute_in_planes, imputer), weights_fingerprint(checkpoint["weights"])
+
+
+def train(data: LearningData, params: Params, run: "Run") -> Checkpoint:
+    """Train on the isotropic cases of the training subjects, and on photographs (`MethodFile`)."""
+    from slicefill.imputation.methods.reformatted import training
+
+    return training.train(_divide(data), params, run)
+
+
+def training_fingerprint(data: LearningData, params: Params) -> str:
+    """Return the fingerprint of the cases and of every number in force (`MethodFile`)."""
+    from slicefill.imputation.methods.reformatted import training
+
+    return training.training_fingerprint(_divide(data), params)
+
+
+def _divide(data: LearningData) -> "PlaneData":
+    from slicefill.imputation.methods.reformatted.learner import PlaneData
+    from slicefill.ingestion.splits import by_split
+
+    parts = by_split(data.isotropic or data.acquired, data.splits)
+    for name in ("train", "validation"):
+        if not parts[name]:
+            sizes = {split: len(cases) for split, cases in parts.items()}
+            msg = (
+                f"reformatted: expected cases of a subject in {name}, got {sizes}; made volumes "
+                f"serve too: {kedro_run('pretraining')}"
+            )
+            raise ValueError(msg)
+    return PlaneData(parts["train"], parts["validation"])
