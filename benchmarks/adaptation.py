@@ -19,7 +19,7 @@ import pandas as pd
 from learning import learn_adapted, load_weights, subsampled_scans
 from real_sets import FACTORS, Design, find_scans, load_design, read_pair, score_method, set_options
 
-from slicefill.imputation.impute import Imputer, learned_imputer
+from slicefill.imputation.imputers import Imputer, learned_imputer
 from slicefill.imputation.methods.adapted.adaptation import Scans, adaptation_fingerprint
 from slicefill.imputation.methods.adapted.params import AdaptationParams
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED

@@ -12,7 +12,7 @@ from kedro.config import OmegaConfigLoader
 from made_case import body
 from scipy.ndimage import gaussian_filter
 
-from slicefill.imputation.impute import Imputer, learned_imputer
+from slicefill.imputation.imputers import Imputer, learned_imputer
 from slicefill.imputation.methods.slice_imputation.model import SynthesisModel, load_model
 from slicefill.imputation.methods.slice_imputation.motion import Pair
 from slicefill.imputation.methods.slice_imputation.params import SynthesisParams

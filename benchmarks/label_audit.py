@@ -19,7 +19,8 @@ import yaml
 from real_sets import FACTORS, Design, Scan, find_scans, load_design, read_pair, set_options
 
 from slicefill.datasets.figures import to_png
-from slicefill.imputation.impute import impute_case, load_named
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import load_named
 from slicefill.metrics.label_audit import audit_case
 from slicefill.params import LabelAuditParams
 from slicefill.reporting.audit_tables import summarise_audit

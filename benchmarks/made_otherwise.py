@@ -28,7 +28,8 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from slicefill.geometry import slices_back, slices_first, through_plane_axis
 from slicefill.imputation.dense_grid import to_dtype
-from slicefill.imputation.impute import classical_imputer, impute_case, learned_imputer
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import classical_imputer, learned_imputer
 from slicefill.imputation.methods.pretrained import load_pretrained
 from slicefill.ingestion.reading import read_raw_case
 from slicefill.metrics.scoring import corresponding_slices, score_imputed_case

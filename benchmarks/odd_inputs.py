@@ -22,7 +22,7 @@ from slicefill.batch.impute import Order, impute_scans
 from slicefill.batch.pairs import list_outputs, open_sources
 from slicefill.batch.table import MADE
 from slicefill.batch.tasks import make_plan
-from slicefill.imputation.impute import classical_imputer
+from slicefill.imputation.imputers import classical_imputer
 from slicefill.imputation.verification import verify_imputed_case, with_grid
 from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.found import Found, relative

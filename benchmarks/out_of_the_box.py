@@ -36,7 +36,7 @@ from real_sets import (
 
 from slicefill.execution.each import run_each
 from slicefill.fingerprint import fingerprint
-from slicefill.imputation.impute import Imputer, classical_imputer, learned_imputer
+from slicefill.imputation.imputers import Imputer, classical_imputer, learned_imputer
 from slicefill.imputation.methods.adapted.adaptation import Scans
 from slicefill.imputation.methods.classical import RULES
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED

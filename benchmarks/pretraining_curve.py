@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 from real_sets import Design, find_scans, load_design, read_pair
 
-from slicefill.imputation.impute import Imputer, impute_case, learned_imputer, load_named
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import Imputer, learned_imputer, load_named
 from slicefill.imputation.methods.reformatted.params import ReformattedParams
 from slicefill.imputation.methods.reformatted.training import make_checkpoint
 from slicefill.io.checkpoints import read_checkpoint

@@ -26,7 +26,8 @@ from real_sets import find_scans, load_design, read_pair, set_options
 from scipy.stats import spearmanr
 
 from slicefill.geometry import slices_first, through_plane_axis
-from slicefill.imputation.impute import Imputer, impute_case, load_named
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import Imputer, load_named
 from slicefill.metrics.overlap import mean_dice
 from slicefill.params import ImputationParams
 from slicefill.params.propagation import PropagationParams

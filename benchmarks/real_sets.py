@@ -16,7 +16,8 @@ from kedro.config import OmegaConfigLoader
 from scipy.stats import spearmanr
 
 from slicefill.geometry import slices_first
-from slicefill.imputation.impute import Imputer, impute_case
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import Imputer
 from slicefill.imputation.methods.adapted.params import AdaptationParams
 from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.ingestion.layouts import RawCase, find_cases

@@ -18,7 +18,8 @@ import pandas as pd
 from real_sets import FACTORS, Design, find_scans, load_design, read_pair, set_options
 
 from slicefill.datasets.figures import to_png
-from slicefill.imputation.impute import impute_case, load_named
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import load_named
 from slicefill.metrics import REAL
 from slicefill.metrics.realism.ellipses import ellipses
 from slicefill.metrics.scoring import corresponding_slices, pair_channels, pair_labels

@@ -20,7 +20,8 @@ from imputing import Setting, base_params, base_training, make_checkpoint, make_
 from synthetic_slices import Forgetful
 from tabulate import tabulate
 
-from slicefill.imputation.impute import Imputer, classical_imputer, impute_case, learned_imputer
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import Imputer, classical_imputer, learned_imputer
 from slicefill.imputation.methods.slice_imputation.training import train
 from slicefill.imputation.methods.slice_imputation.training_set import TrainingData
 from slicefill.io.case_folder import read_case, write_case

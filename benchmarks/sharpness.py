@@ -19,7 +19,8 @@ import pandas as pd
 from real_sets import FACTORS, Design, find_scans, load_design, read_pair, set_options
 
 from slicefill.geometry import slices_first
-from slicefill.imputation.impute import impute_case, load_named
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import load_named
 from slicefill.metrics.image import ssim_map
 from slicefill.metrics.scoring import Correspondence, corresponding_slices, score_imputed_case
 from slicefill.types import Case

@@ -89,7 +89,8 @@ def impute_once(way: str, path: Path, factor: int) -> float:
         import torch  # noqa: F401 - OpenMP reads the policy here, before Slicefill sets it
 
     from slicefill import api
-    from slicefill.imputation.impute import impute_case, learned_imputer
+    from slicefill.imputation.impute import impute_case
+    from slicefill.imputation.imputers import learned_imputer
     from slicefill.imputation.methods.pretrained import load_pretrained
     from slicefill.params import ImputationParams
 

@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from slicefill.api import imputation_params
 from slicefill.fusion import find_fusion, fuse
-from slicefill.imputation.impute import load_named
+from slicefill.imputation.imputers import load_named
 from slicefill.metrics.overlap import dice
 from slicefill.registration import register
 from slicefill.simulation.views import ViewsParams, simulate_views

@@ -73,13 +73,15 @@ def _itk(name: str, params: ImputationParams, _: Path | None) -> Impute:
 
 
 def _classical(name: str, params: ImputationParams, _: Path | None) -> Impute:
-    from slicefill.imputation.impute import classical_imputer, impute_case
+    from slicefill.imputation.impute import impute_case
+    from slicefill.imputation.imputers import classical_imputer
 
     return partial(impute_case, imputer=classical_imputer(name, params), params=params)
 
 
 def _network(hardware: HardwareParams, params: ImputationParams, checkpoint: Path | None) -> Impute:
-    from slicefill.imputation.impute import impute_case, learned_imputer
+    from slicefill.imputation.impute import impute_case
+    from slicefill.imputation.imputers import learned_imputer
 
     there = params.model_copy(update={"hardware": hardware})
     imputer = learned_imputer("pretrained", _load(checkpoint), there)

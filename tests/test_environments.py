@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from slicefill.imputation.impute import classical_imputer, impute_case
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import classical_imputer
 from slicefill.imputation.methods import find_method
 from slicefill.ingestion.splits import split_cases
 from slicefill.ingestion.subjects import subject_of

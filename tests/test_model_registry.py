@@ -13,7 +13,7 @@ import torch
 from mlflow import MlflowClient
 
 from slicefill import __version__, tracking
-from slicefill.imputation.impute import learned_imputer
+from slicefill.imputation.imputers import learned_imputer
 from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
 from slicefill.params import SegmentationParams
 from slicefill.segmentation.networks import build_network

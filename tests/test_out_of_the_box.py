@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from slicefill.imputation.impute import Imputer
+from slicefill.imputation.imputers import Imputer
 from slicefill.simulation.subsampling import subsample
 from slicefill.types import Case, SyntheticSlices
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from slicefill.imputation.impute import classical_imputer, impute_case
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import classical_imputer
 from slicefill.io.case_folder import write_case
 from slicefill.metrics import metric_label
 from slicefill.pipelines import study

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slicefill.geometry import AxisName
-from slicefill.imputation.impute import impute_case, learned_imputer, load_named
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import learned_imputer, load_named
 from slicefill.io.checkpoints import read_checkpoint
 from slicefill.io.exchange import from_array
 from slicefill.params import (
@@ -114,7 +115,7 @@ def isotropic_segmenter(
 
     Args:
         place: As for `segmentation.opened.read_network`; trained on acquired slices.
-        method: As for `imputation.impute.load_named`.
+        method: As for `imputation.imputers.load_named`.
         params: How it imputes, and where everything runs.
 
     Returns:

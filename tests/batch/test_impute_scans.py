@@ -15,7 +15,7 @@ from slicefill.batch.pairs import list_left_over, list_outputs
 from slicefill.batch.rehearse import rehearse_scans
 from slicefill.batch.table import Row, append_row, read_table
 from slicefill.batch.tasks import TABLE, make_plan
-from slicefill.imputation.impute import classical_imputer
+from slicefill.imputation.imputers import classical_imputer
 from slicefill.io import storage
 from slicefill.io.case_folder import write_volume
 from slicefill.params import SERIAL

@@ -9,7 +9,8 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from slicefill.imputation.impute import impute_case, load_named
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import load_named
 from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.params import ImputationParams
 from slicefill.training.hardware import launch_fabric

@@ -8,7 +8,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from slicefill.imputation.choice import Choice, blend, choose
-from slicefill.imputation.impute import classical_imputer, impute_case, learned_imputer
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import classical_imputer, learned_imputer
 from slicefill.imputation.methods.classical import impute_classically
 from slicefill.imputation.methods.pretrained import load_pretrained
 from slicefill.imputation.neighbours import predict_acquired, tried_slices

@@ -7,7 +7,8 @@ from slicefill.api import impute, verify
 from slicefill.geometry import slices_first
 from slicefill.imputation import impute as impute_module
 from slicefill.imputation.choice import Choice
-from slicefill.imputation.impute import classical_imputer, impute_case
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import classical_imputer
 from slicefill.imputation.verification import verify_imputed_case, with_grid
 from slicefill.ingestion.checks import BadCase
 from slicefill.params import ImputationParams

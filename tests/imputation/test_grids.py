@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from slicefill.imputation.grids import exact_places, is_dense, refuse_too_much, wanted_grid
-from slicefill.imputation.impute import classical_imputer, impute_case
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import classical_imputer
 from slicefill.ingestion.checks import BadCase
 from slicefill.params import ImputationParams
 from slicefill.types import Case

@@ -7,7 +7,8 @@ import SimpleITK
 import torch
 
 from slicefill.geometry import slices_first
-from slicefill.imputation.impute import classical_imputer, impute_case, learned_imputer
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import classical_imputer, learned_imputer
 from slicefill.imputation.methods.slice_imputation.model import SynthesisModel
 from slicefill.imputation.methods.super_resolution.networks import build_generator
 from slicefill.imputation.methods.super_resolution.params import NetworkParams

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from slicefill.imputation.impute import impute_case, learned_imputer
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import learned_imputer
 from slicefill.imputation.label_choice import LabelChoice, choose_labels
 from slicefill.imputation.methods.pretrained import load_pretrained
 from slicefill.params import EndParams

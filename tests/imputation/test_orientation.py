@@ -6,7 +6,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from slicefill.imputation.impute import impute_case, load_named
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import load_named
 from slicefill.params import ImputationParams
 from slicefill.types import Case, Volume
 

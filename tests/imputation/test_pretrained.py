@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from slicefill.fingerprint import weights_fingerprint
-from slicefill.imputation.impute import impute_case, learned_imputer
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import learned_imputer
 from slicefill.imputation.methods import pretrained
 from slicefill.imputation.methods.pretrained import (
     load_pretrained,

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from slicefill.api import imputation_params
-from slicefill.imputation.impute import impute_case, load_named
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import load_named
 from slicefill.metrics.matching import match_slices, score_against_truth
 from slicefill.types import Case
 

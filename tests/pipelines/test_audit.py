@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 
 from slicefill.datasets.figures import to_png
-from slicefill.imputation.impute import classical_imputer, impute_case
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import classical_imputer
 from slicefill.params import LabelAuditParams
 from slicefill.pipelines.audit.nodes import audit_synthetic_labels, draw_audit, write_audit
 from slicefill.simulation.subsampling import subsample

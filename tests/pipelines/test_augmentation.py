@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slicefill.imputation.impute import classical_imputer, impute_case
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import classical_imputer
 from slicefill.params import AugmentationParams, ComparisonParams
 from slicefill.pipelines.augmentation.nodes import assemble_scans, list_slices
 from slicefill.types import Promise

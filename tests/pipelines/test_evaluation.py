@@ -9,7 +9,8 @@ import pytest
 
 from slicefill import tracking
 from slicefill.datasets.cases import CasesDataset
-from slicefill.imputation.impute import classical_imputer, impute_case
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import classical_imputer
 from slicefill.params import EvaluationParams
 from slicefill.pipelines.evaluation.nodes import (
     draw_figures,

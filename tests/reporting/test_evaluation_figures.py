@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
-from slicefill.imputation.impute import classical_imputer, impute_case
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import classical_imputer
 from slicefill.params import EvaluationParams
 from slicefill.reporting.evaluation_figures import draw_case
 from slicefill.reporting.evaluation_report import compose_report

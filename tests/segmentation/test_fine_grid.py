@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from slicefill.imputation.impute import classical_imputer, impute_case
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import classical_imputer
 from slicefill.params import AugmentationParams, SegmentationParams
 from slicefill.plugins import System
 from slicefill.segmentation.engines import unet2d

@@ -6,7 +6,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from slicefill.imputation.impute import classical_imputer, impute_case
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import classical_imputer
 from slicefill.params import AugmentationParams, ScoringParams, SegmentationParams
 from slicefill.segmentation.prediction import (
     make_prediction,

@@ -8,7 +8,8 @@ import torch
 
 from slicefill.api import imputation_params, read
 from slicefill.command_line import main
-from slicefill.imputation.impute import impute_case, load_named
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import load_named
 from slicefill.io.checkpoints import read_checkpoint, write_checkpoint
 from slicefill.io.scan_files import write_scan
 from slicefill.segmentation.networks import build_network

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.nn.functional import conv3d, max_pool3d, pad
 
-from slicefill.imputation.impute import classical_imputer, impute_case
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import classical_imputer
 from slicefill.params import AugmentationParams, SegmentationParams
 from slicefill.segmentation.inference import refinement, subvoxel_shift, wrap_all
 from slicefill.segmentation.prediction import acquired_labels, make_prediction

@@ -29,7 +29,7 @@ def test_labels_are_scored_by_what_lies_between_the_slices_left_in(
     cases, splits, scorer, monkeypatch
 ):
     """Imputation that repeats the slice before: its Dice is that of neighbouring slices."""
-    from slicefill.imputation.impute import Imputer
+    from slicefill.imputation.imputers import Imputer
     from slicefill.tuning import objectives
     from slicefill.types import SyntheticSlices
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from slicefill.batch.tasks import HIDDEN, Plan, Task
-from slicefill.imputation.impute import Imputer, learned_imputer
+from slicefill.imputation.imputers import Imputer, learned_imputer
 from slicefill.imputation.methods.pretrained import PRETRAINED
 from slicefill.io.checkpoints import StateFile
 from slicefill.params import ImputationParams

@@ -13,7 +13,7 @@ from slicefill.batch.one_scan import (
 )
 from slicefill.imputation.choice import doubt
 from slicefill.imputation.grids import why_dense
-from slicefill.imputation.impute import Imputer
+from slicefill.imputation.imputers import Imputer
 from slicefill.ingestion.checks import ONE_SLICE, BadCase, OneSlice
 from slicefill.ingestion.found import RawCase
 from slicefill.ingestion.layouts.bids import find_labels, match_label

@@ -26,7 +26,7 @@ from slicefill.params import ExecutorParams, ImputationParams
 from slicefill.types import Case, Lazy
 
 if TYPE_CHECKING:
-    from slicefill.imputation.impute import Imputer
+    from slicefill.imputation.imputers import Imputer
 
 Report = Callable[[Row], None]
 

@@ -9,7 +9,7 @@ from slicefill.params import ImputationParams
 from slicefill.types import Case
 
 if TYPE_CHECKING:
-    from slicefill.imputation.impute import Imputer
+    from slicefill.imputation.imputers import Imputer
 
 
 def scan_fingerprint(raw: RawCase, rule: str) -> str:

@@ -11,7 +11,7 @@ from slicefill.batch.table import Row
 from slicefill.batch.tasks import Plan, Task
 from slicefill.geometry import slices_back, slices_first, through_plane_axis
 from slicefill.imputation.grids import wanted_grid
-from slicefill.imputation.impute import Imputer
+from slicefill.imputation.imputers import Imputer
 from slicefill.types import Case, Volume
 
 _SLICES = 5  # so many are imputed to measure how long all take

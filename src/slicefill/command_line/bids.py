@@ -12,7 +12,7 @@ from slicefill.command_line.wording import CASES_LEFT_OUT, UsageError
 
 if TYPE_CHECKING:
     from slicefill.batch.bids import Outcome
-    from slicefill.imputation.impute import Imputer
+    from slicefill.imputation.imputers import Imputer
     from slicefill.params import ImputationParams
 
 REFUSED = "refused"
@@ -98,7 +98,7 @@ def _participants(arguments: argparse.Namespace) -> int:
 
 def _rule(arguments: argparse.Namespace) -> tuple["Imputer", "ImputationParams"]:
     from slicefill.api import imputation_params
-    from slicefill.imputation.impute import load_named
+    from slicefill.imputation.imputers import load_named
 
     given = {name: getattr(arguments, name) for name in ("spacing", "count", "axis", "device")}
     try:

@@ -145,7 +145,7 @@ def _plan(arguments: argparse.Namespace, found: "Found") -> "Plan":
 
 def _order(arguments: argparse.Namespace, plan: "Plan") -> "Order":
     from slicefill.batch.impute import Order
-    from slicefill.imputation.impute import Imputer, load_named
+    from slicefill.imputation.imputers import Imputer, load_named
     from slicefill.params import ImputationParams
 
     rule = rule_of(arguments)

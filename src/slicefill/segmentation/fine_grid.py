@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from slicefill.geometry import slices_back, slices_first, through_plane_axis
 from slicefill.imputation.distances import signed_distances
-from slicefill.imputation.impute import Imputer, impute_case
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import Imputer
 from slicefill.imputation.methods.classical import sampling_weights
 from slicefill.params import ImputationParams
 from slicefill.segmentation.interface import Predictor

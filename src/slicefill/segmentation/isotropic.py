@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from slicefill.geometry import slices_first
-from slicefill.imputation.impute import Imputer, impute_case
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import Imputer
 from slicefill.params import ImputationParams, PredictionParams
 from slicefill.segmentation.fine_grid import fuse_soft, with_classes
 from slicefill.segmentation.opened import Opened

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from slicefill.geometry import through_plane_axis
-from slicefill.imputation.impute import Imputer, impute_case, learned_imputer
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import Imputer, learned_imputer
 from slicefill.metrics.scoring import corresponding_slices, score_imputed_case
 from slicefill.params import (
     AugmentationParams,

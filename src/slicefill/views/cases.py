@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from slicefill.api import imputation_params
-from slicefill.imputation.impute import load_named
+from slicefill.imputation.imputers import load_named
 from slicefill.params.base import explain
 from slicefill.params.fusion import FusionParams
 from slicefill.types import Case

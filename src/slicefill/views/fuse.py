@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from slicefill.imputation.impute import Imputer
+from slicefill.imputation.imputers import Imputer
 from slicefill.params import ImputationParams
 from slicefill.params.fusion import FusionParams
 from slicefill.types import Case

@@ -8,7 +8,8 @@ import nibabel as nib
 import numpy as np
 
 from slicefill.geometry import through_plane_axis
-from slicefill.imputation.impute import Imputer, impute_case
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import Imputer
 from slicefill.params import ImputationParams
 from slicefill.params.fusion import FusionParams
 from slicefill.registration import displacement_error

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from slicefill.imputation.impute import Imputer, impute_case
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import Imputer
 from slicefill.imputation.trace import acquired_places
 from slicefill.params import ImputationParams
 from slicefill.segmentation.isotropic import segment_acquired

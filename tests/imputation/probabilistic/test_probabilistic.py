@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from slicefill.imputation.impute import Imputer, impute_case
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import Imputer
 from slicefill.imputation.methods.probabilistic import Params, drawing, load
 from slicefill.imputation.methods.probabilistic.features import (
     CANDIDATES,

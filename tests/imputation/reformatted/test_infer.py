@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from slicefill.imputation.impute import impute_case, load_named
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import load_named
 from slicefill.imputation.methods.reformatted import load, load_shipped
 from slicefill.imputation.methods.reformatted.infer import impute_in_planes, load_plane_imputer
 from slicefill.simulation.procedural import procedural_volume

@@ -4,7 +4,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from slicefill.imputation.impute import impute_case, load_named
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import load_named
 from slicefill.metrics.confidence import ConfidenceErrors, confidence_gain
 from slicefill.params import ImputationParams
 from slicefill.simulation.procedural import procedural_volume

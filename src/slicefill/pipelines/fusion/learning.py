@@ -17,7 +17,7 @@ from slicefill.segmentation.scans import Scan, ScanPromise, ScanSet
 from slicefill.types import Case, Checkpoint, Lazy, ModelPromise, Models, Promise
 
 if TYPE_CHECKING:
-    from slicefill.imputation.impute import Imputer
+    from slicefill.imputation.imputers import Imputer
     from slicefill.plugins import System
 
 NETWORK = "views"

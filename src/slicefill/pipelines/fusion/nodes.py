@@ -14,7 +14,7 @@ from slicefill.params.fused_views import INTERTWINED, FusedMethod, FusedViewsPar
 from slicefill.types import Case, Checkpoint, Finding, Lazy, Models, Prediction, Promise
 
 if TYPE_CHECKING:
-    from slicefill.imputation.impute import Imputer
+    from slicefill.imputation.imputers import Imputer
     from slicefill.plugins import System
 
 
@@ -131,7 +131,7 @@ def find_imputer(
 
 
 def _load(system: "System", imputation: ImputationParams) -> "Imputer":
-    from slicefill.imputation.impute import load_imputer
+    from slicefill.imputation.imputers import load_imputer
 
     return load_imputer(system, None, imputation)
 

@@ -14,7 +14,7 @@ from slicefill.pipelines.fusion.nodes import find_imputer
 from slicefill.types import Checkpoint, Lazy, Models, Prediction, Promise
 
 if TYPE_CHECKING:
-    from slicefill.imputation.impute import Imputer
+    from slicefill.imputation.imputers import Imputer
     from slicefill.segmentation.opened import Opened
 
 

@@ -21,7 +21,7 @@ from slicefill.pipelines.imputation.stand_in import (
 from slicefill.types import Case, Checkpoint, Lazy, Models, Promise
 
 if TYPE_CHECKING:
-    from slicefill.imputation.impute import Imputer
+    from slicefill.imputation.imputers import Imputer
     from slicefill.plugins import System
 
 logger = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ def _prepare(
     system: "System", read: Callable[[], Checkpoint] | None, params: ImputationParams
 ) -> "Imputer":
     """Make the method ready, in whichever process imputes."""
-    from slicefill.imputation.impute import load_imputer
+    from slicefill.imputation.imputers import load_imputer
 
     return load_imputer(system, None if read is None else read(), params)
 

@@ -44,7 +44,8 @@ def _import_case(raw: RawCase, params: IngestionParams) -> Case:
 
     `Case.absent` stays as it is: imputation does not look at it.
     """
-    from slicefill.imputation.impute import impute_case, load_named
+    from slicefill.imputation.impute import impute_case
+    from slicefill.imputation.imputers import load_named
     from slicefill.ingestion.reading import read_raw_case
 
     case = read_raw_case(raw, params)

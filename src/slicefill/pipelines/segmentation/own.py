@@ -21,7 +21,7 @@ from slicefill.segmentation.scans import ScanSet
 from slicefill.types import Checkpoint, Lazy, Models, Prediction, Promise
 
 if TYPE_CHECKING:
-    from slicefill.imputation.impute import Imputer
+    from slicefill.imputation.imputers import Imputer
     from slicefill.segmentation.opened import Opened
 
 
@@ -116,7 +116,7 @@ def _prepare(
     parameters: Mapping[str, Any],
 ) -> _Ready:
     """Make network and method ready, in whichever process segments."""
-    from slicefill.imputation.impute import load_imputer
+    from slicefill.imputation.imputers import load_imputer
     from slicefill.imputation.methods import find_method
     from slicefill.segmentation.opened import open_network
 

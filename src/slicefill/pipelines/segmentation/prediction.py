@@ -21,7 +21,7 @@ from slicefill.segmentation.scans import ScanPromise, ScanSet
 from slicefill.types import Checkpoint, Lazy, Models, Prediction, Promise
 
 if TYPE_CHECKING:
-    from slicefill.imputation.impute import Imputer
+    from slicefill.imputation.imputers import Imputer
     from slicefill.plugins import System
     from slicefill.segmentation.interface import Predictor
 
@@ -132,7 +132,7 @@ def _prepare(
     engine: "System", read: Callable[[], Checkpoint], way: _Way, params: SegmentationParams
 ) -> _Ready:
     """Make network and imputer ready, in whichever process predicts."""
-    from slicefill.imputation.impute import load_imputer
+    from slicefill.imputation.imputers import load_imputer
     from slicefill.segmentation.prediction import make_predictor
 
     imputer = None

@@ -1,0 +1,138 @@
+"""A method ready to impute cases, from an entry, a checkpoint or a name."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slicefill.fingerprint import fingerprint, weights_fingerprint
+from slicefill.imputation.methods import FOLDER
+from slicefill.imputation.methods.classical import RULES
+from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
+from slicefill.imputation.neighbours import Planes
+from slicefill.io.checkpoints import read_checkpoint
+from slicefill.params import ImputationParams, WindowParams
+from slicefill.plugins import System, find_kind, find_system
+from slicefill.types import Checkpoint, Method, Stack
+
+SHARP = "sharp"
+"""The kind of the shipped weights' slices with sharper detail (`methods.sharp`)."""
+
+
+@dataclass(frozen=True)
+class Imputer:
+    """A method ready to impute cases.
+
+    Attributes:
+        name: Of the entry in `methods`, as in provenance.
+        kind: Of the method, the name of its file.
+        method: Imputes the intervals of a stack.
+        window: Which intensities its network, or its confidence, sees as 0 and 1.
+        fingerprint: Of what the method's output depends on besides the case.
+        model: SHA-256 of the weights, or None for a method without weights.
+        version: Of the package that trained them, or None.
+        adaptation: What came of adapting its weights (`methods.adapted`), if they were.
+        finish: Makes of the method, for a whole stack, the one that finishes its slices
+            (`methods.sharp`); None: they are left as they are.
+        planes: Imputation in reformatted planes, which takes part in the best image; None where
+            `params.quality` is not that.
+    """
+
+    name: str
+    kind: str
+    method: Method
+    window: WindowParams
+    fingerprint: str
+    model: str | None = None
+    version: str | None = None
+    adaptation: Mapping[str, Any] | None = None
+    finish: Callable[[Stack, Method, np.random.Generator], Method] | None = None
+    planes: Planes | None = None
+
+    @property
+    def weights(self) -> str | None:
+        """Whose weights impute: `pretrained`, `adapted` or `own`; None where there are none."""
+        if self.model is None:
+            return None
+        return self.kind if self.kind in (PRETRAINED, ADAPTED) else "own"
+
+
+def load_imputer(
+    system: System, checkpoint: Checkpoint | None, params: ImputationParams
+) -> Imputer:
+    """Prepare a method on the device and in the precision of `params.hardware`.
+
+    Args:
+        system: As `find_method` found it.
+        checkpoint: Of its training; None for a method that does not learn, or whose weights are
+            there without training.
+        params: How it imputes.
+    """
+    if system.has("finish"):
+        base = load_imputer(system.module.base(system.params), None, params)
+        finish = partial(system.module.finish, system.params)
+        own = fingerprint(system.name, base.fingerprint, system.params)
+        return replace(base, name=system.name, finish=finish, fingerprint=own)
+    if checkpoint is None and system.has("read"):
+        checkpoint = system.module.read()
+    method = system.module.load(system.params, checkpoint, params)
+    if checkpoint is None:
+        own = fingerprint(system.name, system.kind, system.params, params.window)
+        return Imputer(system.name, system.kind, method, params.window, own)
+    window = WindowParams.model_validate(checkpoint["window"])
+    model = weights_fingerprint(checkpoint["weights"])
+    calibrated = [checkpoint["confidence"], params.confidence] if "confidence" in checkpoint else []
+    own = fingerprint(system.name, window, model, *calibrated)
+    shipped = checkpoint.get("kind") == PRETRAINED  # also where adaptation kept them
+    kind = PRETRAINED if shipped else system.kind
+    planes = None
+    if params.quality == "best" and params.choose and kind in (PRETRAINED, ADAPTED):
+        from slicefill.imputation.methods.reformatted import load_shipped
+
+        planes, planes_model = load_shipped(params)
+        own = fingerprint(own, planes_model)
+    known = model, checkpoint.get("version"), checkpoint.get("adaptation")
+    return Imputer(system.name, kind, method, window, own, *known, planes=planes)
+
+
+def learned_imputer(name: str, checkpoint: Checkpoint, params: ImputationParams) -> Imputer:
+    """Prepare a trained model without its entry in `methods`: the checkpoint has all it needs."""
+    module = find_kind(FOLDER, checkpoint["kind"])
+    return load_imputer(System(name, module, None), checkpoint, params)
+
+
+def load_named(method: str | Mapping[str, Any], params: ImputationParams) -> Imputer:
+    """Prepare a method that a caller named.
+
+    Args:
+        method: A kind that needs no training here (`pretrained`, `sharp`), a rule of
+            interpolation (`linear`), the path of a checkpoint (it ends in .pt), or an entry as in
+            `methods`.
+        params: How it imputes.
+
+    Raises:
+        ValueError: If there is no such method, or the file is no checkpoint.
+        FileNotFoundError: If there is no such checkpoint.
+    """
+    if isinstance(method, str) and method.endswith(".pt"):
+        return learned_imputer(Path(method).stem, read_checkpoint(Path(method)), params)
+    if isinstance(method, str):
+        kinds = (PRETRAINED, SHARP)
+        names = (*kinds, *RULES)
+        if method not in names:
+            msg = f"method: expected {', '.join(names)} or a checkpoint (.pt), got {method!r}"
+            raise ValueError(msg)
+        plain = method in kinds
+        method = {"kind": method} if plain else {"kind": "classical", "rule": method}
+    name = str(method.get("rule", method.get("kind")))
+    return load_imputer(find_system(FOLDER, name, method), None, params)
+
+
+def classical_imputer(rule: str, params: ImputationParams) -> Imputer:
+    """Prepare interpolation by one rule without an entry in `methods`."""
+    from slicefill.imputation.methods import classical
+
+    return load_imputer(System(rule, classical, classical.Params(rule=rule)), None, params)
