@@ -317,7 +317,7 @@ def test_info_says_what_a_scan_is_and_what_would_happen(scans, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["thick.nii.gz", "--method", "lineer"], "expected pretrained, nearest, linear, cubic"),
+        (["thick.nii.gz", "--method", "lineer"], "expected pretrained, sharp, nearest, linear"),
         (["thick.nii.gz", "--spacing", "-1"], "expected a number above 0"),
         (["thick.nii.gz", "--spacing", "1", "--count", "1"], "not allowed with"),
         (["thick.nii.gz", "thick.nii.gz"], "another name than that of the input"),
