@@ -59,6 +59,8 @@ SHOWN = {
 }
 JUDGED = ("psnr_body", "dice_mean")
 LEAST_GAIN = {("brain_t1", 4, "psnr_body"): 0.7, ("hippocampus", 4, "psnr_body"): 0.7}  # dB
+BEST = "best"
+"""The shipped weights with reformatted planes (`imputation.quality: best`)."""
 LEAST_SHARE = 0.8  # of cases that are better
 _WHOSE = ["set", "factor", "method", "subject", "case"]
 _COLUMNS = [*_WHOSE, "metric", "value", "weights", "mark"]
@@ -93,7 +95,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = set_options(__doc__, "out_of_the_box")
-    methods = [*RULES, PRETRAINED]
+    methods = [*RULES, PRETRAINED, BEST]
     add = parser.add_argument
     add("--half", choices=["development", "report"], default="report", help="(report)")
     add("--methods", nargs="+", choices=methods, default=methods, help="(all)")
@@ -116,7 +118,11 @@ def fillers(
     params = design.imputation
     ready = {name: classical_imputer(name, params) for name in options.methods if name in RULES}
     models = _models(design, subsampled_scans(design, scans), options)
-    return ready | {name: learned_imputer(name, model, params) for name, model in models.items()}
+    ready |= {name: learned_imputer(name, model, params) for name, model in models.items()}
+    if BEST in options.methods:
+        best = params.model_copy(update={"quality": "best"})
+        ready[BEST] = learned_imputer(BEST, load_weights(options.checkpoint), best)
+    return ready
 
 
 def _models(
