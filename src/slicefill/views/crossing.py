@@ -8,10 +8,12 @@ from slicefill.types import Array, Case
 
 _BODY = 0.1  # of the range of intensities of the reference: above it views are compared
 _NEAR = 0.5  # pixels from a slice of the view that still lie on it
-_FEWEST = 200  # crossings, below which nothing is said
+_FEWEST = 50  # crossings, below which nothing is said
 
 
-def crossing_similarity(reference: Case, view: Case, matrix: Array) -> float | None:
+def crossing_similarity(
+    reference: Case, view: Case, matrix: Array, region: str = "image"
+) -> float | None:
     """Correlation of the intensities where acquired slices of both views cross, [-1, 1].
 
     It does not depend on how far slices lie apart, as a similarity between slices does.
@@ -20,6 +22,7 @@ def crossing_similarity(reference: Case, view: Case, matrix: Array) -> float | N
         reference: Image `(I, J, K)`, or `(I, J, K, C)`, of which the first channel counts.
         view: The same.
         matrix: From the world of the reference to that of the view, `(4, 4)`, mm.
+        region: In what of the reference they are compared: its body in the `image`, or its `label`.
 
     Returns:
         None where too few voxels cross.
@@ -27,7 +30,10 @@ def crossing_similarity(reference: Case, view: Case, matrix: Array) -> float | N
     from scipy.ndimage import map_coordinates
 
     own, other = _first(reference), _first(view)
-    inside = np.argwhere(own > own.min() + _BODY * np.ptp(own))
+    body = own > own.min() + _BODY * np.ptp(own)
+    if region == "label" and reference.label is not None:
+        body = reference.label.stored > 0
+    inside = np.argwhere(body)
     to_view = np.linalg.inv(view.image.affine) @ matrix @ reference.image.affine
     places = nib.affines.apply_affine(to_view, inside).T
     axis = through_plane_axis(view.image.affine, "auto")
