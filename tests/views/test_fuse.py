@@ -8,7 +8,7 @@ from slicefill.command_line import main
 from slicefill.imputation.verification import verify_imputed_case
 from slicefill.simulation.views import ViewsParams, simulate_views
 from slicefill.types import Case
-from slicefill.views.canvas import lay_canvas
+from slicefill.views.canvas import lay_canvas, reference_part
 from slicefill.views.fused_image import fuse_images
 from slicefill.views.sampling import AlignedView, sample
 from tests.simulation.test_views import blobs
@@ -131,14 +131,35 @@ def test_wrong_words_say_what_is_expected(views):
         slicefill.fuse([Case(view.image) for view in views], given="masks")
 
 
-def test_a_union_covers_what_any_view_does_on_the_voxels_of_the_reference(views):
-    part = views[0].image.stored[8:30, 4:40, 1:9]
+def _smaller(view):
     first = np.eye(4)
     first[:3, 3] = 8, 4, 1
-    small = Case(*[
+    return Case(*[
         volume.with_stored(np.ascontiguousarray(volume.stored[8:30, 4:40, 1:9]), first)
-        for volume in (views[0].image, views[0].label)
-    ], {}, views[0].record)  # fmt: skip
+        for volume in (view.image, view.label)
+    ], {}, view.record)  # fmt: skip
+
+
+def test_verify_finds_the_reference_in_a_union(views, tmp_path, capsys):
+    small = _smaller(views[0])
+    union = slicefill.fuse([small, *views[1:]], **KNOWN, field="union")
+    assert verify_imputed_case(reference_part(union, small), small) == []
+    paths = [str(tmp_path / f"{name}.nii.gz") for name in ("union", "small")]
+    slicefill.write(union.image, paths[0])
+    slicefill.write(small.image, paths[1])
+    assert main(["verify", paths[0], "--against", paths[1]]) == 0  # single files, without a record
+    at = union.record["fusion"]["reference_begins_at"]
+    changed = union.image.stored.copy()
+    changed[tuple(at)] += 1
+    slicefill.write(union.image.with_stored(changed), paths[0])
+    assert main(["verify", paths[0], "--against", paths[1]]) == 1
+    assert "acquired slice 0" in capsys.readouterr().out
+    alone = slicefill.fuse([small, *views[1:]], **KNOWN)
+    assert reference_part(alone, small) is alone
+
+
+def test_a_union_covers_what_any_view_does_on_the_voxels_of_the_reference(views):
+    part, small = views[0].image.stored[8:30, 4:40, 1:9], _smaller(views[0])
     alone = slicefill.fuse([small, *views[1:]], **KNOWN)
     union = slicefill.fuse([small, *views[1:]], **KNOWN, field="union")
     at = union.record["fusion"]["reference_begins_at"]

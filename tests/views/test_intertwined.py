@@ -105,9 +105,7 @@ def test_labels_go_onto_a_cube_and_back():
     truth = seen[0].label.stored
     for number in (1, 2):
         overlap = 2 * ((back == number) & (truth == number)).sum()
-        assert (
-            overlap / ((back == number).sum() + (truth == number).sum()) > 0.75
-        )  # a cube of coarser voxels
+        assert overlap / ((back == number).sum() + (truth == number).sum()) > 0.75
     with pytest.raises(ValueError, match="expected views with label maps"):
         labelled_cubes([Case(seen[0].image)], ALIGN, (0, 1, 2))
 

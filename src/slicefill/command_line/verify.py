@@ -123,6 +123,7 @@ def _compare(output: "Output", read: Callable[[bool], Any] | None) -> _Verdict:
     from dataclasses import replace
 
     from slicefill.imputation.verification import verify_imputed_case, with_grid
+    from slicefill.views.canvas import reference_part
 
     if read is None:
         return _Verdict(_DIFFERS, [f"cannot be compared: INPUT has no scan {output.case}"])
@@ -136,5 +137,6 @@ def _compare(output: "Output", read: Callable[[bool], Any] | None) -> _Verdict:
     alone = source.label is None and imputed.label is not None
     if alone:
         imputed = replace(imputed, label=None)
-    differences = verify_imputed_case(with_grid(imputed, source), source)
+    own = reference_part(imputed, source)  # of views that were fused by `--field union`
+    differences = verify_imputed_case(with_grid(own, source), source)
     return _Verdict(_DIFFERS if differences else _OK, differences, alone)

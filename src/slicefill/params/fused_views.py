@@ -74,6 +74,9 @@ class FusedViewsParams(StatisticsParams):
     least_similarity: Fraction = Field(
         description="of an aligned view with the reference: below, it is left out"
     )
+    least_crossing: Fraction = Field(
+        description="correlation where acquired slices cross: below, a view is left out"
+    )
     field: Literal["reference", "union"] = Field(
         description="what a fused case covers: the field of the reference, or that of any view"
     )
@@ -161,6 +164,7 @@ class FusedViewsParams(StatisticsParams):
             rule=method.rule,
             least_overlap=self.least_overlap,
             least_similarity=self.least_similarity,
+            least_crossing=self.least_crossing,
             field=self.field,
             keep_given=self.keep_given and self.masks_of(method) == "given",
         )

@@ -26,6 +26,9 @@ class FusionParams(Params):
     least_similarity: Fraction = Field(
         0.5, description="of an aligned view with the reference: below, it is left out"
     )
+    least_crossing: Fraction = Field(
+        0.8, description="correlation where acquired slices cross: below, a view is left out"
+    )
     field: Literal["reference", "union"] = Field(
         "reference",
         description="what the result covers: the field of the reference, or that of any view",

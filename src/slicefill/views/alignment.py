@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from slicefill.registration import register
 from slicefill.types import Case, Checkpoint
+from slicefill.views.crossing import crossing_similarity
 from slicefill.views.itk_views import Seen, from_world, overlap, see
 
 _BINS = 32  # of intensities
@@ -25,16 +26,21 @@ class Alignment:
             the correlation, [-1, 1], or the correlation ratio, [0, 1].
         correlation: Of the intensities there, [-1, 1].
         overlap: Share of the reference's body inside the field of the view, [0, 1].
+        crossing: Correlation of the intensities where acquired slices cross, [-1, 1]; None where
+            contrasts differ, or too few cross.
     """
 
     matrix: NDArray[np.float64]
     similarity: float
     correlation: float
     overlap: float
+    crossing: float | None = None
 
     def record(self) -> dict[str, Any]:
         """Return it as plain values."""
         numbers = {"similarity": round(self.similarity, 4), "overlap": round(self.overlap, 4)}
+        if self.crossing is not None:
+            numbers["crossing"] = round(self.crossing, 4)
         return {"to_view": self.matrix.tolist(), **numbers}
 
 
@@ -61,7 +67,11 @@ def align(
         return Alignment(matrix, 0.0, 0.0, inside)
     linear = correlation(*pair)
     other = entry.get("metric") == "mutual_information"
-    return Alignment(matrix, correlation_ratio(*pair) if other else linear, linear, inside)
+    masks = reference.label is reference.image  # names of tissues, no intensities
+    if other:
+        return Alignment(matrix, correlation_ratio(*pair), linear, inside)
+    crossing = None if masks else crossing_similarity(reference, view, matrix, region)
+    return Alignment(matrix, linear, linear, inside, crossing)
 
 
 def correlation(first: Any, second: Any) -> float:

@@ -104,3 +104,40 @@ def _wider(volume: Volume, around: Sequence[tuple[int, int]], value: float) -> V
     first[:3, 3] = [-before for before, _ in around]
     stored = np.pad(volume.stored, wide, constant_values=volume.stored.dtype.type(value))
     return volume.with_stored(stored, first)
+
+
+def reference_part(fused: Case, source: Case) -> Case:
+    """Cut a case that was fused on a wider grid down to the grid of its imputed reference.
+
+    Args:
+        fused: With the record of a fusion, which says where the reference begins; or read from
+            single files without a record, and then wider than the reference within its slices.
+        source: The reference, as it was acquired.
+
+    Returns:
+        The part; the case itself where it is not wider.
+    """
+    steps = np.rint(source.image.spacing / fused.image.spacing)
+    shape, wide = (np.array(each.image.stored.shape[:3]) for each in (source, fused))
+    sizes = (shape - 1) * np.maximum(steps, 1) + 1
+    begins = fused.record.get("fusion", {}).get("reference_begins_at")
+    if begins is None:
+        to_fused = np.linalg.inv(fused.image.affine) @ source.image.affine
+        within = np.delete(wide > sizes, int(steps.argmax()))
+        if "axis" in fused.record or not within.any():
+            return fused
+        begins = np.rint(to_fused[:3, 3])
+    low = np.asarray(begins, int)
+    high = low + sizes.astype(int)
+    if (low < 0).any() or (high > wide).any() or (sizes == wide).all():
+        return fused
+    first = np.eye(4)
+    first[:3, 3] = low
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+
+    def cut(volume: Volume) -> Volume:
+        return volume.with_stored(np.ascontiguousarray(volume.stored[box]), first)
+
+    label = None if fused.label is None else cut(fused.label)
+    maps = {name: cut(volume) for name, volume in fused.maps.items()}
+    return replace(fused, image=cut(fused.image), label=label, maps=maps)

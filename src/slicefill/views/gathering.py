@@ -188,4 +188,10 @@ def _unbelievable(found: Alignment, params: FusionParams) -> str:
             f"{found.similarity:.2f}, below {params.least_similarity:g} (least_similarity); of "
             "another contrast, set the metric to mutual_information"
         )
+    if found.crossing is not None and found.crossing < params.least_crossing:
+        return (
+            f"registration failed, or another subject: where its acquired slices cross those of "
+            f"the reference, intensities correlate by {found.crossing:.2f}, below "
+            f"{params.least_crossing:g} (least_crossing)"
+        )
     return ""

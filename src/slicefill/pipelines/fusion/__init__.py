@@ -3,11 +3,8 @@
 from kedro.pipeline import Node, Pipeline
 
 from slicefill.pipelines import ingestion, stage
-from slicefill.pipelines.fusion.learning import (
-    assemble_view_scans,
-    intertwine_networks,
-    train_aligners,
-)
+from slicefill.pipelines.fusion.intertwining import intertwine_networks
+from slicefill.pipelines.fusion.learning import assemble_view_scans, train_aligners
 from slicefill.pipelines.fusion.nodes import fuse_groups, register_groups
 from slicefill.pipelines.fusion.scoring import draw_fusion, score_groups, tabulate_fusion
 from slicefill.pipelines.fusion.segmenting import segment_views

@@ -9,7 +9,7 @@ import pandas as pd
 from slicefill import tracking
 from slicefill.datasets.checkpoints import StateFiles
 from slicefill.execution.each import prepared
-from slicefill.fingerprint import code_fingerprint, fingerprint
+from slicefill.fingerprint import fingerprint
 from slicefill.params import AugmentationParams, ImputationParams, SegmentationParams
 from slicefill.params.fused_views import INTERTWINED, FusedViewsParams
 from slicefill.pipelines.fusion.nodes import by_group, find_imputer
@@ -112,14 +112,15 @@ def train_aligners(
     }
     promises = {}
     for name in filter(params.learns, params.used_registrations):
-        system = _find(name, params)
+        system = find_registration(name, params)
         own = system.module.training_fingerprint(marks, system.params)
         train = partial(_train_aligner, name, system, list(groups.values()), states, own)
         promises[name] = ModelPromise(train, own)
     return promises
 
 
-def _find(name: str, params: FusedViewsParams) -> "System":
+def find_registration(name: str, params: FusedViewsParams) -> "System":
+    """Find the kind of an entry of `fusion.registrations`."""
     from slicefill.plugins import find_system
     from slicefill.registration import FOLDER
 
@@ -138,86 +139,11 @@ def _train_aligner(
     with tracking.child_run(name):
         tracking.log_params({"registration": {"kind": system.kind, **system.params.model_dump()}})
         run = Run(states[name], tracking.reporter(f"{name}/"))
-        made: Checkpoint = system.module.train(_each(groups), system.params, run, own)
+        made: Checkpoint = system.module.train(each_group(groups), system.params, run, own)
         return made
 
 
-def _each(groups: Sequence[Mapping[str, Promise]]) -> Iterator[list[Case]]:
+def each_group(groups: Sequence[Mapping[str, Promise]]) -> Iterator[list[Case]]:
+    """Read the views of one group after the other."""
     for views in groups:
         yield [promise.make() for promise in views.values()]
-
-
-def intertwine_networks(
-    training_views: dict[str, Promise],
-    training_groups: pd.DataFrame,
-    splits: pd.DataFrame,
-    view_models: Models,
-    alignment_models: Models,
-    states: StateFiles,
-    params: FusedViewsParams,
-    segmentation: SegmentationParams,
-) -> dict[str, ModelPromise]:
-    """Promise the two networks that learn together, as one model; none where no row asks for it.
-
-    Raises:
-        ValueError: If one of those that it starts from could not be trained.
-    """
-    if not params.fuses(INTERTWINED):
-        return {}
-    apart = (
-        find_network(view_models, params, segmentation),
-        _aligner_apart(alignment_models, params),
-    )
-    parts = []
-    for name in ("train", "validation"):
-        own = training_groups["subject"].isin(splits.query(f"split == '{name}'")["subject"])
-        parts.append(by_group(training_views, training_groups[own]))
-    marks = [
-        {
-            f"{group}/{name}": view.fingerprint
-            for group, views in part.items()
-            for name, view in views.items()
-        }
-        for part in parts
-    ]
-    own = fingerprint(
-        marks,
-        params.intertwined,
-        [each.get("fingerprint") for each in apart],
-        *[code_fingerprint(f"slicefill.{each}") for each in ("views", "registration")],
-    )
-    train = partial(
-        _intertwine, *[list(part.values()) for part in parts], apart, params, states, own
-    )
-    return {INTERTWINED: ModelPromise(train, own)}
-
-
-def _aligner_apart(models: Models, params: FusedViewsParams) -> Checkpoint:
-    from slicefill.registration.alignnet import read_network
-
-    name = params.intertwined.registration
-    system = _find(name, params)
-    if system.params.network is not None:
-        return read_network(system.params.network)
-    if name not in models:
-        msg = f"fusion: expected the network of registrations.{name}, but its training failed"
-        raise ValueError(msg)
-    return models[name]()
-
-
-def _intertwine(
-    training: Sequence[Mapping[str, Promise]],
-    validation: Sequence[Mapping[str, Promise]],
-    apart: tuple[Checkpoint, Checkpoint],
-    params: FusedViewsParams,
-    states: StateFiles,
-    own: str,
-) -> Checkpoint:
-    from slicefill.training.fit import Run
-    from slicefill.views.intertwined.training import Apart, intertwine
-
-    with tracking.child_run(INTERTWINED):
-        tracking.log_params({"intertwined": params.intertwined.model_dump()})
-        run = Run(states[INTERTWINED], tracking.reporter(f"{INTERTWINED}/"))
-        groups = _each(training), _each(validation)
-        return intertwine(*groups, Apart(*apart), params.intertwined, run, own)

@@ -52,9 +52,13 @@ class _Batch:
 class IntertwinedLearner:
     """The two networks with their optimisers (`slicefill.training.fit.Learner`)."""
 
-    def __init__(self, segmenter: Segmenter, aligner: AlignNet, task: Task) -> None:
-        """Give each network its Adam."""
+    def __init__(
+        self, segmenter: Segmenter, aligner: AlignNet, task: Task, device: torch.device
+    ) -> None:
+        """Take both networks to the device of the run, and give each its Adam."""
         self.networks = torch.nn.ModuleDict({"segmenter": segmenter, "aligner": aligner})
+        self.networks.to(device)
+        self._device = device
         self._segmenter, self._aligner, self._task = segmenter.eval(), aligner, task
         self._pairs = [pair for views in task.training for pair in permutations(views, 2)]
         self._optimisers = {
@@ -121,17 +125,19 @@ class IntertwinedLearner:
         chosen = [self._pairs[number] for number in rng.integers(len(self._pairs), size=size)]
         sides = list(zip(*chosen, strict=True))
         first, second = (stacked([each.cube for each in side]) for side in sides)
-        labels = [
+        one, other = (
             torch.from_numpy(np.stack([each.label for each in side]))[:, None] for side in sides
-        ]
-        return _Batch(first, second, (labels[0], labels[1]))
+        )
+        to = self._device
+        return _Batch(first.to(to), second.to(to), (one.to(to), other.to(to)))
 
     def validate(self) -> dict[str, float]:
         """Mean Dice over views of other subjects and classes, on cubes; none without any."""
         values = []
         with torch.inference_mode():
             for each in (view for subject in self._task.validation for view in subject):
-                found = self._segmenter(stacked([each.cube])[:, :1])[0].argmax(0).numpy()
+                image = stacked([each.cube])[:, :1].to(self._device)
+                found = self._segmenter(image)[0].argmax(0).cpu().numpy()
                 values += [
                     dice((found == index) & (each.cube.field > 0), each.label == index)
                     for index in np.unique(each.label)[1:]

@@ -7,10 +7,12 @@ import numpy as np
 import torch
 
 from slicefill import __version__
+from slicefill.params.base import HardwareParams
 from slicefill.registration.alignnet.cubes import make_cube
 from slicefill.registration.alignnet.params import Params as AlignParams
 from slicefill.registration.alignnet.training import load_alignnet
 from slicefill.training.fit import Run, Schedule, fit
+from slicefill.training.hardware import launch_fabric
 from slicefill.types import Case, Checkpoint, Prediction
 from slicefill.views.intertwined.cubes import labelled_cubes, to_view
 from slicefill.views.intertwined.learner import IntertwinedLearner, Task
@@ -60,7 +62,8 @@ def intertwine(
     if not any(len(views) > 1 for views in known):
         msg = "intertwined: expected a training subject with two labelled views or more, got none"
         raise ValueError(msg)
-    learner = IntertwinedLearner(segmenter, aligner, Task(known, others, params, aligned))
+    device = launch_fabric(HardwareParams()).device
+    learner = IntertwinedLearner(segmenter, aligner, Task(known, others, params, aligned), device)
     score = "validation/dice" if others else None
     schedule = Schedule(params.epochs, params.epochs, score, validate_start=bool(others))
     torch.manual_seed(params.seed)
