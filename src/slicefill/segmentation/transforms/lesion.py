@@ -147,7 +147,8 @@ def _depth(
     distance = np.linalg.norm((grid - centre) / radii, axis=1).reshape(shape)
     rough = ndimage.gaussian_filter(rng.standard_normal(shape), np.maximum(radii / 2, 0.5))
     uneven: NDArray[np.float64] = _UNEVEN * rough / max(float(rough.std()), 1e-12)
-    return 1 - distance + uneven * (distance > 0)
+    depth: NDArray[np.float64] = 1 - distance + uneven * (distance > 0)
+    return depth
 
 
 def _around_deepest(mask: Mask, depth: Array) -> Mask:

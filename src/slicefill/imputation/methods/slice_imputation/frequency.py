@@ -7,7 +7,7 @@ is the high part. Their cut-off, 15 voxels, passes nearly everything of a patch;
 interval.
 """
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -34,10 +34,8 @@ class FactorisedKernel(nn.Module):
 
     def __init__(self, channels: int, kernel: int, axes: int = 2) -> None:
         super().__init__()
-        conv, norm = {
-            2: (nn.Conv2d, nn.InstanceNorm2d),
-            3: (nn.Conv3d, nn.InstanceNorm3d),
-        }[axes]
+        conv: Any = {2: nn.Conv2d, 3: nn.Conv3d}[axes]  # their sizes have other types
+        norm = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}[axes]
         self.chains = nn.ModuleList()
         for first in range(axes):
             layers: list[nn.Module] = []
