@@ -28,7 +28,7 @@ from slicefill.imputation.trace import confidence_record
 from slicefill.io.checkpoints import read_checkpoint
 from slicefill.params import ImputationParams, WindowParams
 from slicefill.plugins import System, find_kind, find_system
-from slicefill.types import Case, Checkpoint, Method, Stack, SyntheticSlices, Volume
+from slicefill.types import Array, Case, Checkpoint, Method, Stack, SyntheticSlices, Volume
 
 CONFIDENCE_STEPS = 10_000  # CT errs by a hundredth: thousandths would not tell its voxels apart
 
@@ -193,7 +193,7 @@ def _impute_intervals(
     grid = DenseGrid(case.image, axis, count)
     replaced = None if params.restore_acquired else synthetic.acquired
     acquired = case.image if replaced is None else grid.replace(replaced, background.constant)
-    image = grid.interleave(acquired, grid.as_stored(synthetic.image), background.held)
+    image = grid.interleave(acquired, synthetic.image, background.held, grid.as_stored)
     label = None
     if case.label is not None and synthetic.label is not None:
         label = grid.interleave(case.label, synthetic.label)
@@ -239,11 +239,15 @@ def _maps(synthetic: SyntheticSlices, grid: DenseGrid) -> dict[str, Volume]:
     """Map where slices are synthetic, and how far they are trusted."""
     shape = grid.source.stored.shape[:3]
     zeros, full = np.zeros(shape, np.uint8), np.full(shape, CONFIDENCE_STEPS, np.uint16)
+    ones = np.broadcast_to(np.uint8(1), synthetic.confidence.shape)
+
+    def in_steps(confidence: Array) -> Array:
+        return confidence * np.float32(CONFIDENCE_STEPS)
+
+    slope = 1 / CONFIDENCE_STEPS
     return {
-        "synthetic_mask": grid.overlay(zeros, np.ones_like(synthetic.confidence), 1.0),
-        "confidence": grid.overlay(
-            full, synthetic.confidence * CONFIDENCE_STEPS, 1 / CONFIDENCE_STEPS
-        ),
+        "synthetic_mask": grid.overlay(zeros, ones, 1.0),
+        "confidence": grid.overlay(full, synthetic.confidence, slope, in_steps),
     }
 
 
@@ -252,7 +256,7 @@ def _samples(
 ) -> dict[str, Volume]:
     """Put the samples of the synthetic slices between the acquired ones, each as a volume."""
     return {
-        f"sample_{number}": grid.interleave(image, grid.as_stored(sample), background.held)
+        f"sample_{number}": grid.interleave(image, sample, background.held, grid.as_stored)
         for number, sample in enumerate(synthetic.samples, start=1)
     }
 
