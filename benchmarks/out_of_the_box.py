@@ -33,6 +33,7 @@ from real_sets import (
     score_method,
     set_options,
 )
+from with_saint import SAINT, SCALINGS, saint_imputer
 
 from slicefill.execution.each import run_each
 from slicefill.fingerprint import fingerprint
@@ -95,10 +96,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = set_options(__doc__, "out_of_the_box")
-    methods = [*RULES, PRETRAINED, BEST]
+    methods = [*RULES, PRETRAINED, BEST, SAINT]
     add = parser.add_argument
     add("--half", choices=["development", "report"], default="report", help="(report)")
-    add("--methods", nargs="+", choices=methods, default=methods, help="(all)")
+    add("--methods", nargs="+", choices=methods, default=methods[:-1], help="(all but saint)")
+    add("--saint-scaling", choices=SCALINGS, default=SCALINGS[0], help="(%(default)s)")
     add("--checkpoint", type=Path, help="other weights than the shipped ones for `pretrained`")
     add(
         "--adapt", type=float, metavar="MINUTES", help="also adapt to the scans, per set and factor"
@@ -117,6 +119,8 @@ def fillers(
     """Prepare the methods for a set; those that learn from its scans are trained here."""
     params = design.imputation
     ready = {name: classical_imputer(name, params) for name in options.methods if name in RULES}
+    if SAINT in options.methods:
+        ready[SAINT] = saint_imputer(params, options.saint_scaling)
     models = _models(design, subsampled_scans(design, scans), options)
     ready |= {name: learned_imputer(name, model, params) for name, model in models.items()}
     if BEST in options.methods:

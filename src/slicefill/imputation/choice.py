@@ -17,13 +17,13 @@ from slicefill.imputation.neighbours import (
     Planes,
     Predict,
     Trial,
-    interpolate_cubic,
+    each_cubic,
     predict_acquired,
     tried_slices,
     try_all,
     window_of,
 )
-from slicefill.imputation.optical_flow import dis_flow, impute_along
+from slicefill.imputation.optical_flow import dis_flow, each_along
 from slicefill.types import Floats, Stack, SyntheticSlices
 
 FEWEST = 5
@@ -232,19 +232,24 @@ def blend(
         made = replace(made, confidence=np.clip(1 - expected, 0, 1))
     if choice.name == "network":
         return made
-    image = np.float32(choice.network) * made.image
-    if choice.dis:
-        image += np.float32(choice.dis) * impute_along(dis_flow, stack, positions)
-    if choice.cubic:
-        cubic = _bounded(interpolate_cubic(stack.image, positions), stack)
-        image += np.float32(choice.cubic) * cubic
-    if planes and choice.planes:
-        image += np.float32(choice.planes) * planes(stack, positions)
+    flows = each_along(dis_flow, stack, positions) if choice.dis else None
+    cubics = each_cubic(stack.image, positions) if choice.cubic else None
+    seen = planes(stack, positions) if planes and choice.planes else None
+    image = np.empty_like(made.image)
+    for interval in range(len(image)):  # no more than one interval of every method at once
+        np.multiply(made.image[interval], np.float32(choice.network), out=image[interval])
+        if flows is not None:
+            image[interval] += np.float32(choice.dis) * next(flows)
+        if cubics is not None:
+            cubic = _bounded(next(cubics), stack, interval)
+            image[interval] += np.float32(choice.cubic) * cubic
+        if seen is not None:
+            image[interval] += np.float32(choice.planes) * seen[interval]
     return replace(made, image=image)
 
 
-def _bounded(cubic: Floats, stack: Stack) -> Floats:
+def _bounded(cubic: Floats, stack: Stack, interval: int) -> Floats:
     """Keep a cubic near the range of its two neighbours: it rings where metal or an edge begins."""
-    first, last = stack.image[:-1, None], stack.image[1:, None]
+    first, last = stack.image[interval], stack.image[interval + 1]
     slack = np.float32(_OVERSHOOT) * window_of(stack)[1]
     return np.clip(cubic, np.minimum(first, last) - slack, np.maximum(first, last) + slack)

@@ -1,6 +1,6 @@
 """The slices of a case in front of its array, and their way back onto a denser grid."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +45,9 @@ def to_dtype(array: Array, dtype: np.dtype) -> Array:
     """
     if np.issubdtype(dtype, np.integer):
         limits = np.iinfo(dtype)
-        array = np.clip(np.rint(array, dtype=np.float64), limits.min, limits.max)
+        short = array.dtype == np.float32 and dtype.itemsize <= 2  # whose limits float32 can hold
+        whole = np.rint(array, dtype=np.float32 if short else np.float64)
+        array = np.clip(whole, limits.min, limits.max, out=whole)
     return array.astype(dtype)
 
 
@@ -96,17 +98,33 @@ class DenseGrid:
         """From voxel indices of the denser grid to those of the source, `(4, 4)`."""
         return step_map(self.axis, 1 / (self.count + 1))
 
-    def interleave(self, acquired: Volume, synthetic: Array, held: Array | None = None) -> Volume:
+    def interleave(
+        self,
+        acquired: Volume,
+        synthetic: Array,
+        held: Array | None = None,
+        convert: Callable[[Array], Array] | None = None,
+    ) -> Volume:
         """Put synthetic slices `(D - 1, N, H, W[, C])` between the acquired ones.
 
-        Where `held`, `(D - 1, C, H, W)`, they have the number of the acquired slice before them.
+        Args:
+            acquired: The volume that they are put into.
+            synthetic: Numbers to store, which are rounded; or what `convert` makes such numbers of.
+            held: Where, `(D - 1, C, H, W)`, they have the number of the acquired slice before them.
+            convert: Of one slice, as `as_stored`: no whole volume is converted at once.
         """
-        stored = self._merge(acquired.stored, synthetic, held)
+        stored = self._merge(acquired.stored, synthetic, held, convert)
         return acquired.with_stored(stored, self.index_map)
 
-    def overlay(self, acquired: Array, synthetic: Array, slope: float) -> Volume:
+    def overlay(
+        self,
+        acquired: Array,
+        synthetic: Array,
+        slope: float,
+        convert: Callable[[Array], Array] | None = None,
+    ) -> Volume:
         """Make a map on the denser grid from its values on both kinds of slice."""
-        stored = self._merge(acquired, synthetic)
+        stored = self._merge(acquired, synthetic, None, convert)
         return self.source.with_stored(stored, self.index_map, (slope, 0.0))
 
     def as_stored(self, slices: Array) -> Array:
@@ -135,15 +153,21 @@ class DenseGrid:
         stored[kept] = before[kept]
         return self.source.with_stored(slices_back(stored, self.axis))
 
-    def _merge(self, acquired: Array, synthetic: Array, held: Array | None = None) -> Array:
+    def _merge(
+        self,
+        acquired: Array,
+        synthetic: Array,
+        held: Array | None,
+        convert: Callable[[Array], Array] | None,
+    ) -> Array:
         first = slices_first(acquired, self.axis)
         step = self.count + 1
         kept = None if held is None else self._channels_last(held)
         merged = np.empty(((len(first) - 1) * step + 1, *first.shape[1:]), first.dtype)
         merged[::step] = first
-        for n in range(self.count):
-            made = merged[n + 1 :: step]
-            made[:] = to_dtype(synthetic[:, n], first.dtype)
+        for interval, n in np.ndindex(*synthetic.shape[:2]):  # slice by slice: they fit a cache
+            own, made = synthetic[interval, n], merged[interval * step + n + 1]
+            made[:] = to_dtype(convert(own) if convert else own, first.dtype)
             if kept is not None:
-                made[kept] = first[:-1][kept]
+                np.copyto(made, first[interval], where=kept[interval])
         return slices_back(merged, self.axis)

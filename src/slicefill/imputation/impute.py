@@ -23,10 +23,8 @@ from slicefill.imputation.orientation import Turn
 from slicefill.imputation.orthogonal import orthogonalise
 from slicefill.imputation.trace import confidence_record
 from slicefill.params import ImputationParams
-from slicefill.types import Case, Stack, SyntheticSlices, Volume
+from slicefill.types import Array, Case, Stack, SyntheticSlices, Volume
 
-SHARP = "sharp"
-"""The kind of the shipped weights' slices with sharper detail (`methods.sharp`)."""
 CONFIDENCE_STEPS = 10_000  # CT errs by a hundredth: thousandths would not tell its voxels apart
 
 
@@ -95,7 +93,7 @@ def _impute_intervals(
     grid = DenseGrid(case.image, axis, count)
     replaced = None if params.restore_acquired else synthetic.acquired
     acquired = case.image if replaced is None else grid.replace(replaced, background.constant)
-    image = grid.interleave(acquired, grid.as_stored(synthetic.image), background.held)
+    image = grid.interleave(acquired, synthetic.image, background.held, grid.as_stored)
     label = None
     if case.label is not None and synthetic.label is not None:
         label = grid.interleave(case.label, synthetic.label)
@@ -144,15 +142,19 @@ def _maps(synthetic: SyntheticSlices, grid: DenseGrid) -> dict[str, Volume]:
     """Map where slices are synthetic, and how far they are trusted."""
     shape = grid.source.stored.shape[:3]
     zeros, full = np.zeros(shape, np.uint8), np.full(shape, CONFIDENCE_STEPS, np.uint16)
+    ones = np.broadcast_to(np.uint8(1), synthetic.confidence.shape)
+
+    def in_steps(share: Array) -> Array:
+        return share * np.float32(CONFIDENCE_STEPS)
+
+    slope = 1 / CONFIDENCE_STEPS
     spread = {}
     if synthetic.spread is not None:
-        steps = synthetic.spread * CONFIDENCE_STEPS
-        spread["spread"] = grid.overlay(np.zeros_like(full), steps, 1 / CONFIDENCE_STEPS)
+        nothing = np.zeros_like(full)
+        spread["spread"] = grid.overlay(nothing, synthetic.spread, slope, in_steps)
     return spread | {
-        "synthetic_mask": grid.overlay(zeros, np.ones_like(synthetic.confidence), 1.0),
-        "confidence": grid.overlay(
-            full, synthetic.confidence * CONFIDENCE_STEPS, 1 / CONFIDENCE_STEPS
-        ),
+        "synthetic_mask": grid.overlay(zeros, ones, 1.0),
+        "confidence": grid.overlay(full, synthetic.confidence, slope, in_steps),
     }
 
 
@@ -161,7 +163,7 @@ def _samples(
 ) -> dict[str, Volume]:
     """Put the samples of the synthetic slices between the acquired ones, each as a volume."""
     made = {
-        f"sample_{number}": grid.interleave(case.image, grid.as_stored(sample), background.held)
+        f"sample_{number}": grid.interleave(case.image, sample, background.held, grid.as_stored)
         for number, sample in enumerate(synthetic.samples, start=1)
     }
     if case.label is not None:

@@ -3,7 +3,7 @@
 Errors are of intensities of which the window is [0, 1], in the body, in all channels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,8 @@ _TINY = 1e-12  # a millionth of the window, squared: rounding
 
 BEYOND = 1.0
 """Widths of the window: metal counts for no more than this beyond it."""
+NO_WEIGHT = 1e-7
+"""Of a slice in a cubic: what single precision would lose."""
 Predict = Callable[[Stack], SyntheticSlices]
 """Imputes a stack half-way between its slices."""
 Planes = Callable[[Stack, Sequence[float]], Floats]
@@ -150,6 +152,15 @@ def _body(*slices: Array) -> Array:
 
 def interpolate_cubic(slices: Floats, positions: Sequence[float]) -> Floats:
     """Interpolate `(D, C, H, W)` by the cubic through all slices, `(D - 1, N, C, H, W)`."""
+    return np.stack([*each_cubic(slices, positions)])
+
+
+def each_cubic(slices: Floats, positions: Sequence[float]) -> Iterator[Floats]:
+    """Interpolate one interval after the other as `interpolate_cubic` does, `(N, C, H, W)` each."""
     weights = slice_weights("cubic", len(slices), positions)
-    made: Floats = weights @ slices.reshape(len(slices), -1)
-    return made.reshape(len(slices) - 1, len(positions), *slices.shape[1:])
+    shape = (len(positions), *slices.shape[1:])
+    for own in weights.reshape(len(slices) - 1, len(positions), -1):
+        used = np.flatnonzero(np.abs(own).max(0) > NO_WEIGHT)
+        near = slice(used[0], used[-1] + 1)
+        made: Floats = own[:, near] @ slices[near].reshape(near.stop - near.start, -1)
+        yield made.reshape(shape)

@@ -1,6 +1,6 @@
 """Motion between two slices without weights, and what lies between them by it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from types import ModuleType
@@ -102,13 +102,18 @@ def impute_along(flow: Flow, stack: Stack, positions: Sequence[float]) -> Floats
     Returns:
         `(D - 1, N, C, H, W)`, intensities.
     """
-    seen, slices = stack.normalised()[:, 0], stack.image
-    made = np.empty((len(slices) - 1, len(positions), *slices.shape[1:]), np.float32)
-    for k in range(len(made)):
-        flows = flow(seen[k], seen[k + 1]), flow(seen[k + 1], seen[k])
-        for n, t in enumerate(positions):
-            made[k, n] = blend_along(slices[k], slices[k + 1], flows, t)
+    made = np.empty((len(stack.image) - 1, len(positions), *stack.image.shape[1:]), np.float32)
+    for interval, slices in enumerate(each_along(flow, stack, positions)):
+        made[interval] = slices
     return made
+
+
+def each_along(flow: Flow, stack: Stack, positions: Sequence[float]) -> Iterator[Floats]:
+    """Impute one interval after the other as `impute_along` does, `(N, C, H, W)` each."""
+    seen, slices = stack.normalised()[:, 0], stack.image
+    for k in range(len(slices) - 1):
+        flows = flow(seen[k], seen[k + 1]), flow(seen[k + 1], seen[k])
+        yield np.stack([blend_along(slices[k], slices[k + 1], flows, t) for t in positions])
 
 
 def method_along(flow: Flow, params: ImputationParams) -> Method:

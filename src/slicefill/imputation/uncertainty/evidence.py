@@ -17,12 +17,11 @@ from slicefill.imputation.methods.classical import slice_weights
 from slicefill.imputation.methods.slice_imputation.foreground import Box, batches
 from slicefill.imputation.methods.slice_imputation.infer import FlowImputer, motions, through_window
 from slicefill.imputation.methods.slice_imputation.motion import Pair
-from slicefill.imputation.neighbours import BEYOND
+from slicefill.imputation.neighbours import BEYOND, NO_WEIGHT
 from slicefill.types import Floats, Stack, SyntheticSlices
 
 MODEL, *FALLBACKS = METHODS = ("model", "linear", "cubic")
 """The methods whose error is predicted: the model, and the fallback methods."""
-_NO_WEIGHT = 1e-7  # of a slice in a cubic: what single precision would lose
 _AROUND = 4  # radii of smoothing: how far the surroundings of a voxel reach
 
 
@@ -181,7 +180,7 @@ def _interpolate(kind: str, imputed: Imputed, intervals: slice, box: Box) -> Ten
     count, slices = len(imputed.positions), imputed.stack.image
     weights = slice_weights(kind, len(slices), imputed.positions)
     own = weights[intervals.start * count : intervals.stop * count]
-    used = np.flatnonzero(np.abs(own).max(0) > _NO_WEIGHT)
+    used = np.flatnonzero(np.abs(own).max(0) > NO_WEIGHT)
     near = slice(used[0], used[-1] + 1)
     intensities = imputed.inside(slices[near], box)
     made = torch.from_numpy(own[:, near]).to(intensities) @ intensities.flatten(1)
