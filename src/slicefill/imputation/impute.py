@@ -28,9 +28,15 @@ from slicefill.imputation.trace import confidence_record
 from slicefill.io.checkpoints import read_checkpoint
 from slicefill.params import ImputationParams, WindowParams
 from slicefill.plugins import System, find_kind, find_system
-from slicefill.types import Case, Checkpoint, Method, Stack, SyntheticSlices, Volume
-
-CONFIDENCE_STEPS = 10_000  # CT errs by a hundredth: thousandths would not tell its voxels apart
+from slicefill.types import (
+    CONFIDENCE_STEPS,
+    Case,
+    Checkpoint,
+    Method,
+    Stack,
+    SyntheticSlices,
+    Volume,
+)
 
 
 @dataclass(frozen=True)
