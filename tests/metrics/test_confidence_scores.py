@@ -9,10 +9,14 @@ from slicefill.metrics.confidence import (
     confidence_scores,
     slice_confidence,
 )
-from slicefill.metrics.scoring import Correspondence
+from slicefill.metrics.scoring import Correspondence, body_mask
 from slicefill.types import Case
 
 SLICES = Correspondence(2, np.arange(5), np.arange(5), np.arange(5) % 2 > 0)
+
+
+def body(truth):
+    return body_mask(truth.image.intensities().transpose(2, 0, 1), np.array([1, 3]), 0.1)
 
 
 @pytest.fixture
@@ -30,7 +34,7 @@ def pair(volume):
 
 
 def test_errors_are_shares_of_the_window_in_the_body_of_synthetic_slices(pair):
-    known = confidence_errors(*pair, SLICES, 0.1)
+    known = confidence_errors(*pair, SLICES, body(pair[1]))
     assert len(known.error) == 2 * 5 * 6
     for place, error, confidence in ((1, 0.1, 0.8), (3, 0.05, 0.95)):
         np.testing.assert_allclose(known.error[known.place == place], error)
@@ -40,7 +44,7 @@ def test_errors_are_shares_of_the_window_in_the_body_of_synthetic_slices(pair):
 def test_what_the_window_does_not_show_is_no_error(pair):
     imputed, truth = pair
     narrow = replace(imputed, record={"window_shown": [[0.0, 40.0]]})
-    assert not confidence_errors(narrow, truth, SLICES, 0.1).error.any()
+    assert not confidence_errors(narrow, truth, SLICES, body(truth)).error.any()
 
 
 def test_the_scale_of_the_file_does_not_matter(pair, volume):
@@ -48,7 +52,7 @@ def test_the_scale_of_the_file_does_not_matter(pair, volume):
     shown = {"window_shown": [[-193.0, 7.0]]}  # of 0 to 100 as stored
     scaled = replace(imputed, image=volume(imputed.image.stored, scale=(-2, 7)), record=shown)
     other = Case(volume(truth.image.stored, scale=(-2, 7)))
-    known = confidence_errors(scaled, other, SLICES, -1)  # the body is all: brightness is reversed
+    known = confidence_errors(scaled, other, SLICES, np.ones((2, 6, 6), bool))
     np.testing.assert_allclose(known.error[known.place == 3].min(), 0.05, rtol=1e-5)
 
 
@@ -58,7 +62,7 @@ def test_channels_are_averaged(pair, volume):
     made = np.stack([imputed.image.stored, truth.image.stored], -1)
     record = {"window_shown": [[0.0, 100.0]] * 2}
     known = confidence_errors(
-        replace(imputed, image=volume(made), record=record), Case(volume(both)), SLICES, 0.1
+        replace(imputed, image=volume(made), record=record), Case(volume(both)), SLICES, body(truth)
     )
     np.testing.assert_allclose(known.error[known.place == 1], 0.05)
 

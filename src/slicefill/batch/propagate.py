@@ -1,12 +1,13 @@
 """Propagates the sparse labels of scans, one label map out for one scan in."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from slicefill.batch.loop import make_each
 from slicefill.batch.segment import name_confidence
 from slicefill.batch.tasks import name_outputs
-from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.layouts import RawCase
 from slicefill.io.scan_files import written_suffix
 from slicefill.types import Case
@@ -46,19 +47,8 @@ def propagate_scans(
     Returns:
         The record of each that was filled, and the reason of each failure, by case id.
     """
-    done: dict[str, Mapping[str, Any]] = {}
-    failed: dict[str, str] = {}
-    for raw in cases:
-        try:
-            if names[raw.id].exists() and not overwrite:
-                failed[raw.id] = f"{names[raw.id]} exists; name another output, or --overwrite"
-                continue
-            done[raw.id] = _propagate(raw, names[raw.id], propagate, confidence=confidence)
-        except BadCase as error:
-            failed[raw.id] = f"refused: {error.told}"
-        except Exception as error:  # a scan that fails must not stop the others
-            failed[raw.id] = f"{type(error).__name__}: {error}"
-    return done, failed
+    make = partial(_propagate, propagate=propagate, confidence=confidence)
+    return make_each(cases, names, make, overwrite=overwrite, title="propagating")
 
 
 def _propagate(

@@ -1,8 +1,10 @@
 """Segments scans, one file out for one file in."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+from slicefill.batch.loop import make_each
 from slicefill.batch.tasks import name_outputs
 from slicefill.ingestion.layouts import RawCase
 from slicefill.io.scan_files import written_suffix
@@ -54,16 +56,8 @@ def segment_scans(
     Returns:
         The reason of each failure, by case id.
     """
-    failed = {}
-    for raw in cases:
-        try:
-            if names[raw.id].exists() and not overwrite:
-                failed[raw.id] = f"{names[raw.id]} exists; name another output, or --overwrite"
-                continue
-            _segment(raw, names[raw.id], predict, confidence=confidence)
-        except Exception as error:  # a scan that fails must not stop the others
-            failed[raw.id] = f"{type(error).__name__}: {error}"
-    return failed
+    make = partial(_segment, predict=predict, confidence=confidence)
+    return make_each(cases, names, make, overwrite=overwrite, title="segmenting")[1]
 
 
 def _segment(

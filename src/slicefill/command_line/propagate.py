@@ -1,6 +1,7 @@
 """`slicefill propagate`: labels between sparsely annotated slices of a complete scan."""
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping
 from functools import partial
@@ -74,6 +75,8 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     from slicefill.params.propagation import PropagationParams
     from slicefill.propagation.propagate import propagate_case
 
+    if arguments.quiet:
+        os.environ["TQDM_DISABLE"] = "1"
     params = PropagationParams(through_plane=arguments.axis)
     named_slices = {"annotated": arguments.annotated, "every": arguments.every}
     try:
@@ -94,6 +97,8 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
             print(f"{case}: {_told(record)} → {names[case]}")
     for case, reason in failed.items():
         print(f"{case}: {reason}", file=sys.stderr)
+    if not arguments.quiet and len(names) > 1:
+        print(f"{len(done)} of {len(done) + len(failed)} scans propagated")
     return CASES_LEFT_OUT if failed or not done else 0
 
 

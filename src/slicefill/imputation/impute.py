@@ -23,9 +23,7 @@ from slicefill.imputation.orientation import Turn
 from slicefill.imputation.orthogonal import orthogonalise
 from slicefill.imputation.trace import confidence_record
 from slicefill.params import ImputationParams
-from slicefill.types import Array, Case, Stack, SyntheticSlices, Volume
-
-CONFIDENCE_STEPS = 10_000  # CT errs by a hundredth: thousandths would not tell its voxels apart
+from slicefill.types import CONFIDENCE_STEPS, Array, Case, Stack, SyntheticSlices, Volume
 
 
 def impute_case(

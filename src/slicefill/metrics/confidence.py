@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from slicefill.geometry import slices_first
 from slicefill.metrics import Metric, list_metrics
-from slicefill.metrics.scoring import Correspondence, body_mask
+from slicefill.metrics.scoring import Correspondence
 from slicefill.types import Array, Case
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class ConfidenceErrors:
 
 
 def confidence_errors(
-    imputed: Case, truth: Case, slices: Correspondence, body_quantile: float
+    imputed: Case, truth: Case, slices: Correspondence, body: NDArray[np.bool_]
 ) -> ConfidenceErrors:
     """Pair the confidence of an imputed case with its errors.
 
@@ -40,11 +40,10 @@ def confidence_errors(
         imputed: With its map `confidence`; its record says which intensities the window shows.
         truth: The real case.
         slices: Which slices correspond.
-        body_quantile: As in `EvaluationParams`; what is body in any channel counts.
+        body: Where synthetic slices show it, `(n, H, W)`.
     """
     found, there = slices.imputed[slices.synthetic], slices.truth[slices.synthetic]
     real = _channels(truth, slices.axis)
-    body = np.any([body_mask(each, there, body_quantile) for each in real], axis=0)
     pairs = zip(_channels(imputed, slices.axis), real, _window(imputed), strict=True)
     errors = [
         _shown(made[found][body], *window) - _shown(true[there][body], *window)

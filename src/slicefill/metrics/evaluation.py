@@ -156,7 +156,8 @@ def _compare(
     imputed: Case, truth: Case, slices: Correspondence, params: EvaluationParams
 ) -> MethodResult:
     channels = pair_channels(imputed, truth, slices, params)
-    known = confidence_errors(imputed, truth, slices, params.body_quantile)
+    body = np.any([pair.masks[""][slices.synthetic] for pair in channels], axis=0)  # of any channel
+    known = confidence_errors(imputed, truth, slices, body)
     labels = pair_labels(imputed, truth, slices, params.label_names)
     scores = {
         **score_images(channels),

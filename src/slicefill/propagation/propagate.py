@@ -17,9 +17,8 @@ from slicefill.propagation.choice import Choice, choose_weights
 from slicefill.propagation.deciding import decide, expected_dice, sureness
 from slicefill.propagation.evidence import AnnotatedScan, Interval, gather
 from slicefill.propagation.motion import ChainedMotion
-from slicefill.types import Array, Case, Floats
+from slicefill.types import CONFIDENCE_STEPS, Array, Case, Floats
 
-_STEPS = 10_000  # of the confidence that is stored
 _DIGITS = 4
 
 
@@ -137,8 +136,8 @@ def _maps(
     """Map where labels were propagated, and how sure they are."""
     made = np.zeros(confidence.shape, np.uint8)
     made[[one["index"] for one in slices if "between" in one]] = 1
-    stored = to_dtype(confidence * _STEPS, np.dtype(np.uint16))
-    overlays = {"synthetic_mask": (made, 1.0), "confidence": (stored, 1 / _STEPS)}
+    stored = to_dtype(confidence * CONFIDENCE_STEPS, np.dtype(np.uint16))
+    overlays = {"synthetic_mask": (made, 1.0), "confidence": (stored, 1 / CONFIDENCE_STEPS)}
     return {
         name: case.image.with_stored(slices_back(array, axis), None, (slope, 0.0))
         for name, (array, slope) in overlays.items()

@@ -11,10 +11,8 @@ from slicefill.plugins import System
 from slicefill.segmentation.inference import refinement, wrap_all
 from slicefill.segmentation.interface import Predictor
 from slicefill.segmentation.scans import Scan
-from slicefill.segmentation.subvoxel import jump
-from slicefill.types import Array, Case, Checkpoint, Prediction, Volume
-
-_STEPS = 1000  # of a confidence from 0 to 1, as it is stored
+from slicefill.segmentation.subvoxel import jump, widest_step
+from slicefill.types import CONFIDENCE_STEPS, Array, Case, Checkpoint, Prediction, Volume
 
 
 def make_predictor(system: System, checkpoint: Checkpoint, params: PredictionParams) -> Predictor:
@@ -52,24 +50,18 @@ def make_prediction(
         softmax = _on_grid(last, grid, scan.axis, finer)
     confidence = None
     if params.inference.confidence:
-        steps = np.rint(_STEPS * probabilities.max(0)).astype(np.uint16)
+        steps = np.rint(CONFIDENCE_STEPS * probabilities.max(0)).astype(np.uint16)
         stored = slices_back(steps, scan.axis)
-        confidence = _on_grid(stored, grid, scan.axis, finer, 1 / _STEPS)
+        confidence = _on_grid(stored, grid, scan.axis, finer, 1 / CONFIDENCE_STEPS)
     record = {
         "axis": scan.axis,
         "acquired": (finer[0] * np.flatnonzero(scan.acquired)).tolist(),
         "finer": list(finer),
-        "jump": round(jump(label, _step(scan) * finer[0]), 3),
+        "jump": round(jump(label, widest_step(scan) * finer[0]), 3),
         "label_names": {str(i): name for i, name in params.label_names.items()},
     }
     where = _on_grid(slices_back(label, scan.axis), grid, scan.axis, finer)
     return Prediction(where, softmax, record, confidence)
-
-
-def _step(scan: Scan) -> int:
-    """Slices from one acquired one to the next."""
-    acquired = np.flatnonzero(scan.acquired)
-    return int(np.diff(acquired).max()) if len(acquired) > 1 else 1
 
 
 def score_prediction(

@@ -152,14 +152,19 @@ def phase_of(scan: Scan, step: int, number: int) -> Scan:
     )
 
 
+def widest_step(scan: Scan) -> int:
+    """Count the most steps from one acquired slice to the next; 1 where no slice is synthetic."""
+    acquired = np.flatnonzero(scan.acquired)
+    return int(np.diff(acquired).max()) if len(acquired) > 1 else 1
+
+
 def fine_step(scan: Scan) -> int:
     """Count the steps from one acquired slice to the next; 1 where no slice is synthetic.
 
     Raises:
         ValueError: If acquired slices are not evenly spaced from the first slice to the last.
     """
-    acquired, depth = np.flatnonzero(scan.acquired), len(scan.image)
-    step = int(acquired[1] - acquired[0]) if len(acquired) > 1 else 1
+    acquired, depth, step = np.flatnonzero(scan.acquired), len(scan.image), widest_step(scan)
     if not np.array_equal(acquired, np.arange(0, depth, step)) or (depth - 1) % step:
         msg = (
             "expected evenly spaced acquired slices, the first and the last slice among them, got "

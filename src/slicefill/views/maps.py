@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from slicefill.imputation.impute import CONFIDENCE_STEPS
-from slicefill.types import Array, Case, Floats
+from slicefill.types import CONFIDENCE_STEPS, Array, Case, Floats
 from slicefill.views.canvas import Canvas
 
 

@@ -112,30 +112,19 @@ def load_nnunet(checkpoint: Checkpoint, params: PredictionParams) -> Predictor:
     Raises:
         ModuleNotFoundError: If nnU-Net is not installed.
     """
-    return _predictor(params, partial(_initialise, checkpoint=checkpoint))
+    return make_predictor(params, partial(_initialise, checkpoint=checkpoint))
 
 
-def read_results(folder: Path, params: PredictionParams) -> Predictor:
-    """Load a network that nnU-Net has trained elsewhere; of several folds the mean predicts.
-
-    nnU-Net unpickles its own checkpoints: open only those that you trust. It normalises images
-    itself, so the scan should show its intensities (`augmentation.window: null`).
+def make_predictor(params: PredictionParams, initialise: Callable[[Any], None]) -> Predictor:
+    """Make a predictor of nnU-Net's own; it sees the axes of scans in the order in which they are.
 
     Args:
-        folder: Of its results, `<trainer>__<plans>__<configuration>`.
         params: Device, and overlap of windows.
+        initialise: Gives it a network.
 
     Raises:
         ModuleNotFoundError: If nnU-Net is not installed.
     """
-
-    def initialise(predictor: Any) -> None:
-        predictor.initialize_from_trained_model_folder(str(folder), use_folds=None)
-
-    return _predictor(params, initialise)
-
-
-def _predictor(params: PredictionParams, initialise: Callable[[Any], None]) -> Predictor:
     import torch
 
     _find_library()

@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.util
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 _MOST = 256  # classes of a network that does not say how many it has
 _SUM = 1e-3  # by which probabilities may miss 1
-_NNUNET = ("plans.json", "dataset.json")  # in a folder of results
 
 
 def load_network(params: "Params", segmentation: PredictionParams) -> Predictor:
@@ -65,6 +63,7 @@ def describe(place: str) -> Checkpoint:
     Raises:
         ValueError: If there is no network.
     """
+    from slicefill.segmentation.engines.nnunetv2.results import read_labels
     from slicefill.segmentation.engines.trained import Params
 
     path = Path(place).expanduser()
@@ -77,31 +76,10 @@ def describe(place: str) -> Checkpoint:
             "TorchScript file or module:function; found none"
         )
         raise ValueError(msg) from error
-    names = _nnunet_labels(path) if kind == "nnunetv2" else {}
+    names = read_labels(path) if kind == "nnunetv2" else {}
     unknown = {index: f"class {index}" for index in range(_MOST)}
     made = {"classes": sorted(names), "label_names": names or unknown}
     return {**note(params), **made, "window": None, "through_plane": "auto"}
-
-
-def _nnunet_labels(folder: Path) -> dict[int, str]:
-    """Read label names by id; regions, of which one voxel may have several, are refused."""
-    _expect_results(folder)
-    labels = json.loads((folder / "dataset.json").read_text("utf-8"))["labels"]
-    if not all(isinstance(identity, int) for identity in labels.values()):
-        msg = f"{folder}: expected one label per voxel, got regions: {labels}"
-        raise ValueError(msg)
-    return {identity: name for name, identity in labels.items() if name != "ignore"}
-
-
-def _expect_results(folder: Path) -> None:
-    missing = [name for name in _NNUNET if not (folder / name).is_file()]
-    if missing:
-        msg = (
-            f"{folder}: expected a folder of nnU-Net's results, such as "
-            "nnUNetTrainer__nnUNetPlans__3d_fullres, with plans.json, dataset.json and folds; "
-            f"{', '.join(missing)} is missing"
-        )
-        raise ValueError(msg)
 
 
 def digest(params: "Params") -> str:
@@ -174,9 +152,8 @@ def _load_own(path: str, segmentation: PredictionParams) -> Predictor:
 
 
 def _read_nnunet(path: str, segmentation: PredictionParams) -> Predictor:
-    from slicefill.segmentation.engines.nnunetv2.nnunet import read_results
+    from slicefill.segmentation.engines.nnunetv2.results import read_results
 
-    _expect_results(Path(path))
     return read_results(Path(path), segmentation)
 
 

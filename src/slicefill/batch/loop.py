@@ -1,0 +1,47 @@
+"""One file made of every scan, one after the other."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from slicefill.ingestion.checks import BadCase
+from slicefill.ingestion.layouts import RawCase
+
+T = TypeVar("T")
+
+
+def make_each(
+    cases: Sequence[RawCase],
+    names: Mapping[str, Path],
+    make: Callable[[RawCase, Path], T],
+    *,
+    overwrite: bool,
+    title: str,
+) -> tuple[dict[str, T], dict[str, str]]:
+    """Make a file of every scan; one that fails does not stop the others.
+
+    Args:
+        cases: The scans.
+        names: Of the files, by case id.
+        make: Reads a scan and writes its file.
+        overwrite: Whether files that are there are replaced.
+        title: Before the bar of progress, which a terminal shows.
+
+    Returns:
+        What `make` returned, and the reason of each failure, by case id.
+    """
+    from tqdm.auto import tqdm
+
+    done: dict[str, T] = {}
+    failed: dict[str, str] = {}
+    for raw in tqdm(cases, title, unit="scan", disable=None):
+        try:
+            if names[raw.id].exists() and not overwrite:
+                failed[raw.id] = f"{names[raw.id]} exists; name another output, or --overwrite"
+                continue
+            done[raw.id] = make(raw, names[raw.id])
+        except BadCase as error:
+            failed[raw.id] = f"refused: {error.told}"
+        except Exception as error:  # a scan that fails must not stop the others
+            failed[raw.id] = f"{type(error).__name__}: {error}"
+    return done, failed
