@@ -113,7 +113,11 @@ class Drawer:
         fabric: Fabric,
     ) -> None:
         self._sampler, self._fabric = sampler, fabric
-        self._transforms = make_all(transforms)
+        self._entries, self._transforms = transforms, make_all(transforms)
+
+    def of(self, sampler: Sampler) -> "Drawer":
+        """Return what draws other patches in the same way."""
+        return Drawer(sampler, self._entries, self._fabric)
 
     def __call__(self, count: int, rng: np.random.Generator, labelled: bool = True) -> PatchBatch:
         """Draw `count` patches for this process."""
