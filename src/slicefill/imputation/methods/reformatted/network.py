@@ -18,13 +18,14 @@ _POSITION = 3  # t, 1 - t, 4 t (1 - t)
 
 
 class RowConvolution(nn.Conv2d):
-    """A convolution along the pixels of a row, without bias; the edge is extended.
+    """A convolution along the pixels of a row, without bias; beyond the edge it sees zeros.
 
     Args:
         inputs: Channels in.
         outputs: Channels out.
         kernel: Pixels, odd.
-        differences: The weights of an output channel sum to zero: it sees differences alone.
+        differences: The weights of an output channel sum to zero: it sees differences alone. The
+            edge is extended, so that there is no difference beyond it.
     """
 
     def __init__(
@@ -36,12 +37,11 @@ class RowConvolution(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, inputs, D, W)` → `(B, outputs, D, W)`."""
-        weight = self.weight
-        if self.differences:
-            weight = weight - weight.mean((1, 2, 3), keepdim=True)
         beside = self.kernel_size[1] // 2
-        padded = F.pad(x, (beside, beside, 0, 0), mode="replicate") if beside else x
-        return F.conv2d(padded, weight)
+        if not self.differences:
+            return F.conv2d(x, self.weight, padding=(0, beside))
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return F.conv2d(F.pad(x, (beside, beside, 0, 0), mode="replicate"), weight)
 
 
 class RowBlock(nn.Module):
