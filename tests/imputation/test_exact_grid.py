@@ -141,7 +141,7 @@ def test_python_callers_get_an_exact_grid_that_verifies(case):
 @pytest.mark.parametrize("share", [0.4, 1.0])
 def test_what_is_blended_in_lies_on_the_exact_grid_too(volume, monkeypatch, share):
     """A ramp stays one only where network and cubic are asked for the same places."""
-    monkeypatch.setattr(impute_module, "choose", lambda stack, predict: Choice(cubic=share))
+    monkeypatch.setattr(impute_module, "choose", lambda *_: Choice(cubic=share))
     source, rule = ramp(volume, 3.3), params(1.0)
     imputer = replace(classical_imputer("linear", rule), kind="pretrained")
     made = impute_case(source, imputer, rule)

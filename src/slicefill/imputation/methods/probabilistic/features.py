@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from slicefill.imputation.distances import across_intervals, signed_distances
-from slicefill.imputation.methods.view_fusion.candidates import (
+from slicefill.imputation.methods.probabilistic.candidates import (
     FIXED,
     find_flows,
     fixed_candidates,

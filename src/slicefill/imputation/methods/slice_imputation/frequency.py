@@ -7,13 +7,14 @@ is the high part. Their cut-off, 15 voxels, passes nearly everything of a patch;
 interval.
 """
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slicefill.imputation.methods.slice_imputation.synthesis import Synthesis
+if TYPE_CHECKING:
+    from slicefill.imputation.methods.slice_imputation.synthesis import Synthesis
 
 _SLOPE = 0.1
 _KERNEL = 13  # pixels: 19 was no better in the paper
@@ -85,7 +86,7 @@ class FrequencyUNet(nn.Module):
         return torch.cat([cast(nn.Module, self.unet.out)(features), low, high], 1)
 
 
-def synthetic_high(made: Synthesis) -> Tensor | None:
+def synthetic_high(made: "Synthesis") -> Tensor | None:
     """High frequencies of the synthetic slices: those of the blend, and the high part.
 
     Returns:

@@ -1,0 +1,50 @@
+"""What a synthetic slice may be, before a network has learned which is best where."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from slicefill.imputation.methods.classical import slice_weights
+from slicefill.imputation.optical_flow import blend_along, dis_flow
+from slicefill.types import Floats
+
+FIXED = ("linear", "bspline", "dis")
+"""Candidates that need no network, in their order."""
+
+Flows = tuple[Floats, Floats]
+"""Motion between two neighbours, forth and back, `(2, H, W)` each."""
+
+
+def find_flows(slices: Floats) -> list[Flows]:
+    """Find the motion in every interval of slices in [0, 1], `(D, H, W)`."""
+    return [(dis_flow(a, b), dis_flow(b, a)) for a, b in pairwise(slices)]
+
+
+def fixed_candidates(
+    slices: Floats,
+    positions: Sequence[float],
+    flows: Sequence[Flows],
+    first: int = 0,
+) -> Floats:
+    """Make the candidates of one position in each of some intervals.
+
+    Args:
+        slices: Of the whole stack, intensities in [0, 1], `(D, H, W)`.
+        positions: t of these intervals, n of them.
+        flows: Of all intervals of the stack.
+        first: The first of the intervals.
+
+    Returns:
+        `(n, 3, H, W)`.
+    """
+    made = np.empty((len(positions), len(FIXED), *slices.shape[1:]), np.float32)
+    flat = slices.reshape(len(slices), -1)
+    for place, t in enumerate(positions):
+        k = first + place
+        pair = slices[k, None], slices[k + 1, None]
+        spline = slice_weights("bspline", len(slices), [t])[k]
+        made[place, 0] = (1 - t) * slices[k] + t * slices[k + 1]
+        made[place, 1] = (spline @ flat).reshape(slices.shape[1:])
+        made[place, 2] = blend_along(*pair, flows[k], t)[0]
+    return made
