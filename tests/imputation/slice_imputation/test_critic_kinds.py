@@ -46,7 +46,8 @@ def test_costs_by_hand():
 def test_a_kind_is_a_term_that_pulls_only_with_its_critic(name):
     batch = GroupBatch(torch.rand(2, 3, 1, 16, 16), torch.zeros(2, 1))
     slices = torch.rand(2, 1, 1, 16, 16, requires_grad=True)
-    made = SimpleNamespace(batch=batch, slices=slices, real=batch.inner, motions=[], critics=None)
+    seen = {"batch": batch, "slices": slices, "real": batch.inner, "motions": [], "fine": None}
+    made = SimpleNamespace(**seen, critics=None)
     assert TERMS[name](made) is None
 
 

@@ -347,3 +347,13 @@ def test_the_head_of_high_frequencies_and_its_critic_learn(start):
     assert logged["critic/adv_high"] > 0
     for name in ("rec", "high", "adv_high"):
         assert logged[f"train/share/{name}"] > 0
+
+
+def test_a_critic_of_reformatted_planes_judges_half_of_the_groups(start):
+    weights = {"test": {"rec": 1.0, "upsampled": 0.5, "adv_reformatted": 0.1}}
+    groups = {"inner": (3, 3), "through_plane": 1.0, "in_plane": 1.0}
+    learner = start(variant="plain", weights=weights, groups=groups)
+    logged = learner.train_epoch(0)
+    assert logged["critic/adv_reformatted"] > 0
+    assert "train/raw/upsampled" in logged
+    assert logged["train/raw/adv_reformatted"] > 0

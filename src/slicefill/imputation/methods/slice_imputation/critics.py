@@ -6,7 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slicefill.imputation.methods.slice_imputation import high_frequency_critic, slab_critic
+from slicefill.imputation.methods.slice_imputation import (
+    high_frequency_critic,
+    reformatted_critic,
+    slab_critic,
+)
 from slicefill.imputation.methods.slice_imputation.critic_kind import CriticKind, judging_loss
 from slicefill.imputation.methods.slice_imputation.networks import (
     Attention,
@@ -19,6 +23,7 @@ from slicefill.types import Checkpoint
 KINDS: Mapping[str, CriticKind] = {
     "adv_slab": slab_critic.KIND,
     "adv_high": high_frequency_critic.KIND,
+    "adv_reformatted": reformatted_critic.KIND,
 }
 """The critics of more than single slices, by the name of their λ."""
 

@@ -1,7 +1,7 @@
 """Training groups: N + 2 consecutive slices, the outer two given, the N inner ones targets."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -128,10 +128,15 @@ def load_batch(
     pairs = zip(views, groups, strict=True)
     cut = [_cut(view, group, params, rng) for view, group in pairs]
     slices, shows = (torch.from_numpy(np.stack(part)) for part in zip(*cut, strict=True))
+    across = [
+        v.factor if g.view == THROUGH_PLANE else 1 for v, g in zip(views, groups, strict=True)
+    ]
+    steps = torch.tensor(across)
     if views[0].high is None:
-        return as_batch(slices, shows)
+        return replace(as_batch(slices, shows), steps=steps)
     shown, high = slices.chunk(2, dim=2)
-    return as_batch(shown, shows, high, torch.tensor([view.sigma for view in views]))
+    sigma = torch.tensor([view.sigma for view in views])
+    return replace(as_batch(shown, shows), high=high[:, 2:-2], sigma=sigma, steps=steps)
 
 
 def reach(group: Group, depth: int) -> list[int]:

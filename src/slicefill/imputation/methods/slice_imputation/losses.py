@@ -149,6 +149,22 @@ def high_frequencies(made: Synthesis) -> Tensor | None:
     return None if high is None or made.batch.high is None else F.l1_loss(high, made.batch.high)
 
 
+@term("upsampled")
+def near_upsampled(made: Synthesis) -> Tensor | None:
+    """Mean absolute difference of what lies between acquired slices from their interpolation.
+
+    It holds a critic of reformatted planes to the scan. None for batches without acquired slices.
+    """
+    if made.fine is None:
+        return None
+    slices = made.batch.slices[made.batch.is_acquired]
+    every = (made.fine.shape[1] - 1) // (slices.shape[1] - 1)
+    t = torch.arange(1, every, device=slices.device).view(1, 1, -1, 1, 1, 1) / every
+    linear = torch.lerp(slices[:, :-1, None], slices[:, 1:, None], t)
+    between = made.fine[:, :-1].unflatten(1, (-1, every))[:, :, 1:]
+    return F.l1_loss(between, linear)
+
+
 @term("cycle")
 def cycle(made: Synthesis) -> Tensor | None:
     """Mean absolute error of the middle slice, predicted from synthetic ones beside it.

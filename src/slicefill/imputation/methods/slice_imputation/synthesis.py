@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,8 @@ class GroupBatch:
         high: High frequencies of the inner slices, of the whole volume, `(B, N, C, h, w)`; None
             where nothing asks for them.
         sigma: Standard deviation of the low-pass that they are above, pixels, `(B,)`.
+        steps: Slices from one slice of the group to the next when the method is used, `(B,)`; 1 for
+            in-plane groups. None: not known.
     """
 
     slices: Tensor
@@ -28,6 +31,7 @@ class GroupBatch:
     outer: Tensor | None = None
     high: Tensor | None = None
     sigma: Tensor | None = None
+    steps: Tensor | None = None
 
     def to(self, device: torch.device) -> "GroupBatch":
         """Move to a device."""
@@ -63,26 +67,21 @@ class GroupBatch:
         return self.slices[:, 1:-1]
 
     @property
+    def is_acquired(self) -> Tensor:
+        """Which groups are of acquired slices, as far apart as most of them are, `(B,)`, bool."""
+        steps = self.shows_object.new_ones(len(self.slices)) if self.steps is None else self.steps
+        return (steps == steps.max()) & (steps > 1)
+
+    @property
     def positions(self) -> Tensor:
         """Positions t = n / (N + 1), n = 1 … N, `(N,)`."""
         steps = self.slices.shape[1] - 1
         return torch.arange(1, steps, device=self.slices.device) / steps
 
 
-def as_batch(
-    slices: Tensor, shows_object: Tensor, high: Tensor | None = None, sigma: Tensor | None = None
-) -> GroupBatch:
-    """Make a batch of slices before, 0 … N + 1 and after, `(B, N + 4, C, h, w)`, and their Y.
-
-    Args:
-        slices: Intensities in [0, 1].
-        shows_object: Y, `(B, N + 4)`.
-        high: Their high frequencies, `(B, N + 4, C, h, w)`, or None.
-        sigma: As in `GroupBatch`.
-    """
-    outer = slices[:, [0, -1]].flatten(1, 2)
-    inner = None if high is None else high[:, 2:-2]
-    return GroupBatch(slices[:, 1:-1], shows_object[:, 2:-2], outer, inner, sigma)
+def as_batch(slices: Tensor, shows_object: Tensor) -> GroupBatch:
+    """Make a batch of slices before, 0 … N + 1 and after, `(B, N + 4, C, h, w)`, and their Y."""
+    return GroupBatch(slices[:, 1:-1], shows_object[:, 2:-2], slices[:, [0, -1]].flatten(1, 2))
 
 
 @dataclass(frozen=True)
@@ -112,6 +111,25 @@ class Synthesis:
     def real(self) -> Tensor:
         """The acquired inner slices I_1 … I_N, `(B, N, C, h, w)`."""
         return self.batch.inner
+
+    @cached_property
+    def fine(self) -> Tensor | None:
+        """The groups of acquired slices, imputed as in use, `(B', D, C, h, w)`; None without any.
+
+        Slices in every interval, acquired ones as they are: they are first, last and every
+        `steps`-th.
+        """
+        chosen = self.batch.is_acquired
+        if self.batch.steps is None or not chosen.any():
+            return None
+        slices, every = self.batch.slices[chosen], int(self.batch.steps.max())
+        pair = Pair(slices[:, :-1].flatten(0, 1), slices[:, 1:].flatten(0, 1))
+        t = torch.arange(1, every, device=slices.device) / every
+        motions = self.network(pair, t)[1]
+        made = torch.stack([motion.render(pair.first, pair.last) for motion in motions], 1)
+        between = made.unflatten(0, slices[:, 1:].shape[:2])
+        stack = torch.cat([slices[:, :-1, None], between], 2).flatten(1, 2)
+        return torch.cat([stack, slices[:, -1:]], 1)
 
 
 def synthesise(network: nn.Module, batch: GroupBatch) -> Synthesis:
