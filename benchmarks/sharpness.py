@@ -28,9 +28,9 @@ from slicefill.types import Case
 BASE = "pretrained"
 METHODS: dict[str, Any] = {
     BASE: BASE,
-    "sharp 0.05": {"kind": "sharp", "most_loss": 0.05},
+    "sharp 0.04": {"kind": "sharp", "most_loss": 0.04},
     "sharp": "sharp",
-    "sharp 0.2": {"kind": "sharp", "most_loss": 0.2},
+    "sharp 0.15": {"kind": "sharp", "most_loss": 0.15},
     "dis": {"kind": "dis"},
     "sharp dis": {"kind": "sharp", "base": {"kind": "dis"}},
 }

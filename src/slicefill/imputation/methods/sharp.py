@@ -32,7 +32,7 @@ class Params(BaseParams):
         description="the method that is sharpened, an entry as in `methods` that is not trained",
     )
     most_loss: Positive = Field(
-        0.1, description="dB that acquired slices, predicted from their neighbours, may lose"
+        0.07, description="dB that acquired slices, predicted from their neighbours, may lose"
     )
     sigma: Positive = Field(0.7, description="what is finer than this is detail, pixels")
 
