@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -141,3 +143,32 @@ def test_networks_may_learn_from_others_than_they_are_tested_on(
     assert depths == {"linear_image": [4, 4, 7], "linear": [7, 7, 7], "cost_free": [4, 4, 7]}
     assert [own.network for own in sets.values()] == ["none", "linear", "none"]
     assert sets["cost_free"].grids["c"] is imputed["linear/c"]
+
+
+def test_samples_of_an_imputation_are_learned_from_as_further_cases(
+    acquired_case, imputed, params, comparison
+):
+    """Of the training case alone, and no more than there are: here two."""
+
+    def sampled(promise):
+        case = promise.make()
+        maps = {f"sample_{n}": case.image.with_stored(case.image.stored + n) for n in (1, 2)}
+        maps["sample_label_2"] = case.label.with_stored(case.label.stored * 0)
+        record = {**case.record, "samples": 2}
+        return replace(case, maps={**case.maps, **maps}, record=record)
+
+    made = {name: sampled(promise) for name, promise in imputed.items()}
+    several = {name: Promise(lambda c=c: c, name) for name, c in made.items()}
+    rule = params(samples=5, window=None)
+    manifest = list_slices(acquired_case, several, SPLITS, rule, comparison)
+    sets = assemble_scans(manifest, acquired_case, several, rule)
+    linear = sets["linear"]
+    assert [*linear.training] == ["a", "a_sample_1", "a_sample_2"]
+    assert [*linear.validation, *linear.test, *sets["none"].training] == ["b", "c", "a"]
+    assert linear.subject["a_sample_2"] == "1"
+    assert len({one.fingerprint for one in linear.training.values()}) == 3
+    usual, first, second = (one.make() for one in linear.training.values())
+    np.testing.assert_allclose(second.image, usual.image + 2, rtol=1e-5)
+    assert np.array_equal(first.label, usual.label)
+    assert not second.label[~second.acquired].any()
+    assert np.array_equal(second.label[second.acquired], usual.label[usual.acquired])

@@ -185,6 +185,7 @@ def _record(
         "window_shown": stack.window,
         "window": imputer.window.model_dump(),
         "slice_spacing_mm": float(case.image.spacing[grid.axis]) / (grid.count + 1),
+        **({"samples": len(synthetic.samples)} if synthetic.samples else {}),
         **confidence_record(stack, synthetic),
         "versions": {"slicefill": __version__, "torch": version("torch"), "numpy": np.__version__},
         "source": dict(case.record),

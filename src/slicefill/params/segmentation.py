@@ -141,6 +141,11 @@ class AugmentationParams(ViewParams):
     synthetic_fraction: Fraction | None = Field(
         description="share of synthetic slices among those drawn in 2D; null: by their number"
     )
+    samples: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="imputations of a training case that networks learn from beside the mean, of "
+        "methods that draw several",
+    )
     transforms: list[dict[str, Any]] = Field(
         description="entries of kinds in segmentation/transforms/, in order; [] for none"
     )

@@ -106,6 +106,7 @@ def make_scan(
     imputed: Case | None,
     slice_weights: Sequence[float] | None,
     params: ViewParams,
+    sample: int = 0,
 ) -> Scan:
     """Put acquired labels, synthetic labels and loss weights on the grid of an imputed case.
 
@@ -119,11 +120,15 @@ def make_scan(
             slice 1.
         params: Through-plane axis, confidence threshold, and which intensities of the acquired
             slices become 0 and 1.
+        sample: Which sample of the imputed case is seen in its place, from 1; 0: none.
 
     Raises:
         ValueError: If there is not one weight per slice.
     """
     axis = through_plane_axis(acquired_case.image.affine, params.through_plane)
+    if imputed is not None and sample:
+        maps, label = imputed.maps, imputed.maps.get(f"sample_label_{sample}", imputed.label)
+        imputed = replace(imputed, image=maps[f"sample_{sample}"], label=label)
     source = acquired_case if imputed is None else imputed
     image = _shown(acquired_case, source, axis, params)
     places = _acquired_places(acquired_case, imputed, axis)

@@ -11,7 +11,7 @@ from slicefill.advice import kedro_run
 from slicefill.fingerprint import fingerprint
 from slicefill.params import AugmentationParams, ComparedMethod, ComparisonParams
 from slicefill.segmentation.scans import Scan, ScanPromise, ScanSet, make_scan
-from slicefill.types import Lazy, Promise
+from slicefill.types import Lazy, Promise, read_record
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,11 @@ def assemble_scans(
     imputed_cases: dict[str, Promise],
     params: AugmentationParams,
 ) -> dict[str, ScanSet]:
-    """Promise what networks see, by method: put together when it is read, never stored."""
+    """Promise what networks see, by method: put together when it is read, never stored.
+
+    With `augmentation.samples` a training case is there again for every sample of its imputation,
+    as `<case>_sample_<number>`.
+    """
     sets = {}
     subject = dict(zip(slice_manifest["case"], slice_manifest["subject"].astype(str), strict=True))
     for method, own in slice_manifest.groupby("method", sort=False):
@@ -104,6 +108,10 @@ def assemble_scans(
             acquired_case, imputed = acquired_cases[case], imputed_cases[key] if key else None
             weights = slices.sort_values("slice")["weight"].tolist()
             parts[split][case] = _promise_scan(acquired_case, imputed, weights, params)
+            for sample in _samples(imputed, params) if split == "train" else ():
+                name = f"{case}_sample_{sample}"
+                subject[name] = subject[case]
+                parts[split][name] = _promise_scan(acquired_case, imputed, weights, params, sample)
             grids[case] = imputed or acquired_case
         sets[str(method)] = _scan_set(own.iloc[0].to_dict(), parts, grids, subject)
     return sets
@@ -134,19 +142,28 @@ def _scan_set(
     )
 
 
+def _samples(imputed: Promise | None, params: AugmentationParams) -> range:
+    """Numbers of the samples of an imputed case that are learned from."""
+    if imputed is None or not params.samples:
+        return range(0)
+    return range(1, min(params.samples, int(read_record(imputed).get("samples", 0))) + 1)
+
+
 def _promise_scan(
     acquired_case: Promise,
     imputed: Promise | None,
     weights: list[float],
     params: AugmentationParams,
+    sample: int = 0,
 ) -> ScanPromise:
     mark = fingerprint(
         acquired_case.fingerprint,
         imputed.fingerprint if imputed else None,
         weights,
         params.model_dump(include={"confidence_threshold", "through_plane", "window"}),
+        *([sample] if sample else []),
     )
-    return Lazy(partial(_make_scan, acquired_case, imputed, weights, params), mark)
+    return Lazy(partial(_make_scan, acquired_case, imputed, weights, params, sample), mark)
 
 
 def _make_scan(
@@ -154,5 +171,7 @@ def _make_scan(
     imputed: Promise | None,
     weights: list[float],
     params: AugmentationParams,
+    sample: int,
 ) -> Scan:
-    return make_scan(acquired_case.make(), imputed.make() if imputed else None, weights, params)
+    made = imputed.make() if imputed else None
+    return make_scan(acquired_case.make(), made, weights, params, sample)

@@ -80,7 +80,7 @@ class ProbabilisticNetwork(nn.Module):
         )
         self.drawn = latents
         self.head = nn.Conv3d(widths[0], CANDIDATES + 2 + labels, 1)
-        for layer in (self.head, *self.priors, *self.posteriors):
+        for layer in (self.head, *self.priors):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
         bias = cast(Tensor, self.head.bias)

@@ -17,7 +17,6 @@ from slicefill.types import Checkpoint, Promise
 logger = logging.getLogger(__name__)
 Parts = Mapping[str, Mapping[str, Promise]]
 KIND = "probabilistic"
-_SCORE = "validation/psnr"
 _MOST_LABELS = 12
 
 
@@ -39,9 +38,9 @@ def train(parts: Parts, params: Params, run: Run) -> Checkpoint:
         run: State keeper and reporter.
 
     Returns:
-        The checkpoint of the epoch with the best validation PSNR of the mean of samples, plain
-        values and tensors: `kind`, `weights`, `network`, `ids`, `samples`, `spread_scale`,
-        `window`, `epoch`, `validation`, `history`, `fingerprint`, `version`.
+        The checkpoint of the last epoch, plain values and tensors: `kind`, `weights`, `network`,
+        `ids`, `samples`, `spread_scale`, `window`, `epoch`, `validation`, `history`,
+        `fingerprint`, `version`.
 
     Raises:
         ValueError: If cases are missing or too thin.
@@ -52,8 +51,8 @@ def train(parts: Parts, params: Params, run: Run) -> Checkpoint:
     ids = find_ids(parts["train"])
     known = {name: KnownVolumes(parts[name], ids, params) for name in ("train", "validation")}
     learner = SamplingLearner(fabric, known["train"], known["validation"], ids, params)
-    progress = fit(learner, Schedule(options.epochs, options.epochs, _SCORE), run, own)
-    best = progress.best
+    progress = fit(learner, Schedule(options.epochs, options.epochs, None), run, own)
+    best = progress.best  # the last: PSNR would choose samples that do not differ
     return {
         "kind": KIND,
         "weights": best["weights"],
@@ -63,7 +62,7 @@ def train(parts: Parts, params: Params, run: Run) -> Checkpoint:
         "spread_scale": learner.calibrate(best["weights"]),
         "window": params.window.model_dump(),
         "epoch": best["epoch"],
-        "validation": {"psnr": best["score"]},
+        "validation": {"psnr": best["values"]["validation/psnr"]},
         "history": progress.history,
         "fingerprint": own,
         "version": __version__,
