@@ -192,8 +192,10 @@ def blend(
     """
     relative = choice.error * choice.scale
     if relative != 1:
-        expected = np.float32(relative) * (1 - made.confidence)
-        made = replace(made, confidence=np.clip(1 - expected, 0, 1))
+        confidence = np.empty_like(made.confidence)
+        for own, found in zip(confidence, made.confidence, strict=True):
+            np.clip(1 - np.float32(relative) * (1 - found), 0, 1, out=own)
+        made = replace(made, confidence=confidence)
     if choice.name == "network":
         return made
     flows = each_along(dis_flow, stack, positions) if choice.dis else None
