@@ -180,7 +180,12 @@ def _scale(trial: Trial) -> float:
 
 
 def blend(
-    choice: Choice, made: SyntheticSlices, stack: Stack, positions: Sequence[float]
+    choice: Choice,
+    made: SyntheticSlices,
+    stack: Stack,
+    positions: Sequence[float],
+    *,
+    in_place: bool = False,
 ) -> SyntheticSlices:
     """Blend what a network imputed with the other methods, and trust it accordingly.
 
@@ -189,10 +194,15 @@ def blend(
         made: By the network.
         stack: D acquired slices.
         positions: N values of t in (0, 1).
+        in_place: Overwrite what the network imputed where it can be written: large scans fit twice.
     """
+
+    def room(array: Floats) -> Floats:
+        return array if in_place and array.flags.writeable else np.empty_like(array)
+
     relative = choice.error * choice.scale
     if relative != 1:
-        confidence = np.empty_like(made.confidence)
+        confidence = room(made.confidence)
         for own, found in zip(confidence, made.confidence, strict=True):
             np.clip(1 - np.float32(relative) * (1 - found), 0, 1, out=own)
         made = replace(made, confidence=confidence)
@@ -200,7 +210,7 @@ def blend(
         return made
     flows = each_along(dis_flow, stack, positions) if choice.dis else None
     cubics = each_cubic(stack.image, positions) if choice.cubic else None
-    image = np.empty_like(made.image)
+    image = room(made.image)
     for interval in range(len(image)):  # no more than one interval of every method at once
         np.multiply(made.image[interval], np.float32(choice.network), out=image[interval])
         if flows is not None:

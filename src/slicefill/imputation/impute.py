@@ -232,7 +232,7 @@ def _impute_blended(
     positions: Sequence[float],
     rng: np.random.Generator,
 ) -> SyntheticSlices:
-    return blend(choice, method(stack, positions, rng), stack, positions)
+    return blend(choice, method(stack, positions, rng), stack, positions, in_place=True)
 
 
 def _maps(synthetic: SyntheticSlices, grid: DenseGrid) -> dict[str, Volume]:
