@@ -273,6 +273,19 @@ def test_without_a_share_of_others_the_image_is_the_networks_to_the_bit():
     assert made.image.tobytes() == before  # a blend leaves the network's slices alone
 
 
+def test_a_blend_in_place_is_the_same():
+    stack = stack_of(blobs(1.0, 9))
+    choice = Choice(0.2, 0.3, error=0.7)
+    plain = impute_classically("nearest", stack, [0.25, 0.5])
+    made = replace(plain, confidence=plain.confidence.copy(), image=plain.image.copy())
+    apart = blend(choice, made, stack, [0.25, 0.5])
+    same = blend(choice, made, stack, [0.25, 0.5], in_place=True)
+    assert same.image is made.image
+    assert same.confidence is made.confidence
+    np.testing.assert_array_equal(same.image, apart.image)
+    np.testing.assert_array_equal(same.confidence, apart.confidence)
+
+
 def test_a_cubic_does_not_ring_beside_metal():
     values = blobs(1.0, 9)
     values[10:14, 10:14, 4] = 30000

@@ -88,18 +88,28 @@ class Background:
 
         A residual or a spline may fall below the background beside the body, where
         `image > background` has to find the body. What is held has confidence 1 and no spread.
+
+        Arrays that can be written are changed in place: they are as large as the result.
         """
         if np.isfinite(self.floor).any():
-            samples = [np.maximum(sample, self.floor) for sample in synthetic.samples]
-            image = np.maximum(synthetic.image, self.floor)
-            synthetic = replace(synthetic, image=image, samples=samples)
+            raised = [_own(sample) for sample in (synthetic.image, *synthetic.samples)]
+            for sample in raised:
+                np.maximum(sample, self.floor, out=sample)
+            synthetic = replace(synthetic, image=raised[0], samples=raised[1:])
         certain: Array = np.all(self.held, axis=1)[:, None]
         if not certain.any():
             return synthetic
-        confidence = np.where(certain, np.float32(1), synthetic.confidence)
-        abstained = None if synthetic.abstained is None else synthetic.abstained & ~certain
+        confidence, abstained = _own(synthetic.confidence), synthetic.abstained
+        np.copyto(confidence, 1, where=certain)
+        if abstained is not None:
+            np.copyto(abstained := _own(abstained), False, where=certain)
         spread = None if synthetic.spread is None else np.where(certain, 0, synthetic.spread)
         return replace(synthetic, confidence=confidence, abstained=abstained, spread=spread)
+
+
+def _own(array: Array) -> Array:
+    """The array itself, or a copy where it cannot be written: of values that many voxels share."""
+    return array if array.flags.writeable else array.copy()
 
 
 def _channel(slices: Floats, padding: Sequence[float]) -> tuple[NDArray[np.bool_], float]:

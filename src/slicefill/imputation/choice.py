@@ -216,6 +216,8 @@ def blend(
     stack: Stack,
     positions: Sequence[float],
     planes: Planes | None = None,
+    *,
+    in_place: bool = False,
 ) -> SyntheticSlices:
     """Blend what a network imputed with the other methods, and trust it accordingly.
 
@@ -225,17 +227,24 @@ def blend(
         stack: D acquired slices.
         positions: N values of t in (0, 1).
         planes: As `choose` had them.
+        in_place: Overwrite what the network imputed where it can be written: large scans fit twice.
     """
+
+    def room(array: Floats) -> Floats:
+        return array if in_place and array.flags.writeable else np.empty_like(array)
+
     relative = choice.error * choice.scale
     if relative != 1:
-        expected = np.float32(relative) * (1 - made.confidence)
-        made = replace(made, confidence=np.clip(1 - expected, 0, 1))
+        confidence = room(made.confidence)
+        for own, found in zip(confidence, made.confidence, strict=True):
+            np.clip(1 - np.float32(relative) * (1 - found), 0, 1, out=own)
+        made = replace(made, confidence=confidence)
     if choice.name == "network":
         return made
     flows = each_along(dis_flow, stack, positions) if choice.dis else None
     cubics = each_cubic(stack.image, positions) if choice.cubic else None
     seen = planes(stack, positions) if planes and choice.planes else None
-    image = np.empty_like(made.image)
+    image = room(made.image)
     for interval in range(len(image)):  # no more than one interval of every method at once
         np.multiply(made.image[interval], np.float32(choice.network), out=image[interval])
         if flows is not None:

@@ -133,7 +133,7 @@ def _impute_blended(
     rng: np.random.Generator,
 ) -> SyntheticSlices:
     made = imputer.method(stack, positions, rng)
-    return blend(choice, made, stack, positions, imputer.planes)
+    return blend(choice, made, stack, positions, imputer.planes, in_place=True)
 
 
 def _maps(synthetic: SyntheticSlices, grid: DenseGrid) -> dict[str, Volume]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from slicefill.imputation.methods.slice_imputation.infer import FlowImputer, impute_by_flow
 from slicefill.imputation.uncertainty.evidence import (
-    METHODS,
+    FALLBACKS,
     MODEL,
     Evidence,
     Imputed,
@@ -165,34 +165,40 @@ def impute_with_confidence(
         return synthetic
     cycle = cycle_error(imputer, stack, synthetic) if calibration.uses_cycle(stack) else None
     smoothing, models = calibration.fitted["smoothing"], calibration.error_models(stack)
-    confidence, abstained = (
-        np.empty_like(synthetic.confidence),
-        np.zeros(synthetic.confidence.shape, bool),
-    )
+    confidence = synthetic.confidence  # of some intervals it is evidence; then it is overwritten
+    abstained = np.zeros(confidence.shape, bool)
     for found in gather_evidence(Imputed(imputer, stack, synthetic, positions, smoothing, cycle)):
         error, chosen = _choose(found, models, calibration.params)
-        box = found.box
-        confidence[found.intervals] = 1 - box.paste(error).cpu().numpy()  # outside: background
-        abstained[found.intervals] = box.paste(chosen > 0).cpu().numpy()
-        box.cut(torch.from_numpy(synthetic.image[found.intervals])).copy_(_take(found, chosen))
-    return replace(
-        synthetic, confidence=confidence, measure="expected_error", error=None, abstained=abstained
-    )
+        own, box = found.intervals, found.box
+        confidence[own] = 1 - box.paste(error).cpu().numpy()  # outside: background
+        box.cut(abstained[own])[:] = (chosen > 0).cpu().numpy()
+        box.cut(torch.from_numpy(synthetic.image[own])).copy_(_take(found, chosen))
+    return replace(synthetic, measure="expected_error", error=None, abstained=abstained)
 
 
 def _choose(
     found: Evidence, models: Mapping[str, ErrorModel], params: ConfidenceParams
 ) -> tuple[Tensor, Tensor]:
-    """Return the expected error of the method chosen and its place in `METHODS`, `(G, N, h, w)`."""
-    errors = torch.stack([models[name].expect(found.features) for name in METHODS])
-    own, (least, best) = errors[0], errors[1:].min(0)
-    replaced = found.visible & (own > 1 - params.threshold) & (least < params.margin * own)
-    return torch.where(replaced, least, own), torch.where(replaced, best + 1, 0)
+    """Return the expected error of the method chosen and its place in `METHODS`, `(G, N, h, w)`.
+
+    The fallback methods are asked only where the model is doubted.
+    """
+    error = models[MODEL].expect(found.features)
+    chosen = torch.zeros(error.shape, dtype=torch.uint8, device=error.device)
+    doubted = found.visible & (error > 1 - params.threshold)
+    if doubted.any():
+        few, own = {name: each[doubted] for name, each in found.features.items()}, error[doubted]
+        least, best = torch.stack([models[name].expect(few) for name in FALLBACKS]).min(0)
+        replaced = least < params.margin * own
+        error[doubted] = torch.where(replaced, least, own)
+        chosen[doubted] = torch.where(replaced, best + 1, 0).to(chosen.dtype)
+    return error, chosen
 
 
 def _take(found: Evidence, chosen: Tensor) -> Tensor:
     """Take every voxel from the method chosen there, `(G, N, C, h, w)`."""
-    taken = found.values[MODEL].clone()
-    for position, name in enumerate(METHODS):
-        taken = torch.where((chosen == position)[:, :, None], found.values[name], taken)
+    taken = found.values[MODEL]
+    for position, name in enumerate(FALLBACKS, start=1):
+        here = (chosen == position)[:, :, None]
+        taken = torch.where(here, found.values[name], taken) if here.any() else taken
     return taken

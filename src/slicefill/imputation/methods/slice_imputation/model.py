@@ -112,7 +112,12 @@ class SynthesisModel(nn.Module):
         return flows, [self.motion(pair, flows, at.view(-1, 1, 1, 1)) for at in t]
 
     def _run(self, network: nn.Module, x: Tensor) -> Tensor:
-        """Pad to the network's multiple, never resize; flows leave in single precision."""
+        """Pad to the network's multiple, never resize; flows leave in single precision.
+
+        What the first layer will round is rounded before it is moved about: half the memory.
+        """
+        if torch.is_autocast_enabled(x.device.type):
+            x = x.to(torch.get_autocast_dtype(x.device.type))
         height, width = x.shape[-2:]
         missing = (0, -width % self.multiple, 0, -height % self.multiple)
         output: Tensor = network(F.pad(x, missing, mode="replicate"))
