@@ -59,6 +59,12 @@ def test_the_rows_of_the_weight_differ_in_nothing_but_the_weight(configuration):
         assert all(params.keeps_last for params in found)
 
 
+SHORT = (  # 14 networks that see two batches are enough to say that every row runs
+    "segmentation.optimisation.epochs=1,segmentation.optimisation.steps_per_epoch=2,"
+    "synthesis.optimisation.epochs=1,synthesis.optimisation.groups_per_epoch=8"
+)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "more", "rows"),
@@ -69,7 +75,12 @@ def test_the_rows_of_the_weight_differ_in_nothing_but_the_weight(configuration):
     ],
 )
 def test_the_preset_runs_on_the_tiny_experiment(shared_project, kedro, preset, more, rows):
-    arguments = ("--env=tiny", "--pipelines=comparison", "--params", f"preset={preset}{more}")
+    arguments = (
+        "--env=tiny",
+        "--pipelines=comparison",
+        "--params",
+        f"preset={preset},{SHORT}{more}",
+    )
     done = kedro(shared_project, "run", *arguments)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     reporting = shared_project / "data/08_reporting/tiny/S_x4" / preset

@@ -44,13 +44,15 @@ def draw_orientation(rng: np.random.Generator, roll: Roll) -> NDArray[np.float64
             is where up is in a slice.
     """
     if roll == "any":
-        return Rotation.random(random_state=rng).as_matrix()
-    normal = rng.standard_normal(3)
-    normal *= np.copysign(1 / np.linalg.norm(normal), normal[0])
-    around = np.cross((1, 0, 0), normal)
-    angle = np.arccos(np.clip(normal[0], -1, 1))
-    unit = around / max(np.linalg.norm(around), np.finfo(float).tiny)
-    return Rotation.from_rotvec(angle * unit).as_matrix()
+        turn = Rotation.random(random_state=rng)
+    else:
+        normal = rng.standard_normal(3)
+        normal *= np.copysign(1 / np.linalg.norm(normal), normal[0])
+        around = np.cross((1, 0, 0), normal)
+        angle = np.arccos(np.clip(normal[0], -1, 1))
+        unit = around / max(np.linalg.norm(around), np.finfo(float).tiny)
+        turn = Rotation.from_rotvec(angle * unit)
+    return np.asarray(turn.as_matrix())
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class Lattice:
 def _steps(sizes: Sequence[int], start: Sequence[int], shape: Sequence[int]) -> Array:
     """Steps from the centre of a grid to the points of a box of it, `(d, h, w, 3)`."""
     points = np.moveaxis(np.indices(tuple(shape), dtype=np.float64), 0, -1)
-    return points + np.asarray(start) - (np.array(sizes) - 1) / 2
+    return np.asarray(points + np.asarray(start) - (np.array(sizes) - 1) / 2)
 
 
 def sample(channels: Floats, positions: Positions) -> Floats:
