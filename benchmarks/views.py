@@ -100,6 +100,7 @@ def _aligned(reference: Case, view: Case, kind: str, points: Array) -> dict[str,
         "plane": view.record["plane"],
         "error_mm": round(displacement_error(found.matrix, view.record[TRUTH], points), 3),
         "similarity": round(found.similarity, 3),
+        "crossing": None if found.crossing is None else round(found.crossing, 3),
         "seconds": round(time.perf_counter() - began, 1),
         "cpu_seconds": round(time.process_time() - used, 1),
     }

@@ -52,6 +52,7 @@ def params(configuration):
         "methods": methods,
         "label_names": {0: "background", 1: "outer", 2: "ball"},
         "least_similarity": 0.0,
+        "least_crossing": 0.0,
     })  # fmt: skip
 
 

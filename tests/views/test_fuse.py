@@ -123,7 +123,7 @@ def test_label_maps_alone_and_images_alone_from_files(views, tmp_path, capsys):
 
 
 def test_wrong_words_say_what_is_expected(views):
-    with pytest.raises(ValueError, match=r"registration\.kind: expected one of header"):
+    with pytest.raises(ValueError, match=r"registration\.kind: expected one of alignnet, header"):
         slicefill.fuse(views, registration="x")
     with pytest.raises(ValueError, match="one or None for each of 3 views, got 1"):
         slicefill.fuse(views, [None])

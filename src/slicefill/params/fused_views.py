@@ -10,7 +10,7 @@ from slicefill.simulation.views import ViewsParams
 from slicefill.views.intertwined.params import IntertwinedParams
 
 Masks = Literal["given", "network", "intertwined"]
-INTERTWINED = "intertwined"
+INTERTWINED: Literal["intertwined"] = "intertwined"
 """What is trained as such: its masks, its registration, its model."""
 
 

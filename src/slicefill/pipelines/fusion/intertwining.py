@@ -38,8 +38,8 @@ def intertwine_networks(
     )
     parts = []
     for name in ("train", "validation"):
-        own = training_groups["subject"].isin(splits.query(f"split == '{name}'")["subject"])
-        parts.append(by_group(training_views, training_groups[own]))
+        inside = training_groups["subject"].isin(splits.query(f"split == '{name}'")["subject"])
+        parts.append(by_group(training_views, training_groups[inside]))
     marks = [
         {
             f"{group}/{name}": view.fingerprint
@@ -54,9 +54,8 @@ def intertwine_networks(
         [each.get("fingerprint") for each in apart],
         *[code_fingerprint(f"slicefill.{each}") for each in ("views", "registration")],
     )
-    train = partial(
-        _intertwine, *[list(part.values()) for part in parts], apart, params, states, own
-    )
+    known, held_out = (list(part.values()) for part in parts)
+    train = partial(_intertwine, known, held_out, apart, params, states, own)
     return {INTERTWINED: ModelPromise(train, own)}
 
 
@@ -87,5 +86,5 @@ def _intertwine(
     with tracking.child_run(INTERTWINED):
         tracking.log_params({"intertwined": params.intertwined.model_dump()})
         run = Run(states[INTERTWINED], tracking.reporter(f"{INTERTWINED}/"))
-        groups = each_group(training), each_group(validation)
-        return intertwine(*groups, Apart(*apart), params.intertwined, run, own)
+        known, held_out = each_group(training), each_group(validation)
+        return intertwine(known, held_out, Apart(*apart), params.intertwined, run, own)

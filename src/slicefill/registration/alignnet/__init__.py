@@ -55,9 +55,9 @@ def register(
 
     network, design = load_alignnet(model or _find(reference, moving, params))
     fixed, moved = make_cubes([reference, moving], design)
-    images = [torch.from_numpy(cube.image)[None, None] for cube in (moved, fixed)]
+    other, own = (torch.from_numpy(cube.image)[None, None] for cube in (moved, fixed))
     with torch.inference_mode():
-        found = align(network, *images, params.repeats)[0].double().numpy()
+        found = align(network, other, own, params.repeats)[0].double().numpy()
     matrix = to_world(orthonormal(found), fixed, moved)
     return _refined(reference, moving, matrix) if params.refined else matrix
 

@@ -40,7 +40,7 @@ class AlignLearner:
             drawn = draw(self._pairs, params, rng, known=known)
             terms = align_terms(self.network, _on(drawn, self._device), params)
             self._optimiser.zero_grad(set_to_none=True)
-            torch.stack(list(terms.values())).sum().backward()
+            torch.autograd.backward(torch.stack(list(terms.values())).sum())
             self._optimiser.step()
             for name, value in terms.items():
                 logged.setdefault(f"train/{name}", []).append(value.item())

@@ -117,7 +117,7 @@ class IntertwinedLearner:
         for group in optimiser.param_groups:
             group["lr"] = rate
         self.networks.zero_grad(set_to_none=True)
-        torch.stack(list(terms.values())).sum().backward()
+        torch.autograd.backward(torch.stack(list(terms.values())).sum())
         optimiser.step()
 
     def _draw(self, rng: np.random.Generator) -> _Batch:

@@ -34,7 +34,7 @@ class Segmenter(nn.Module):
 
     def train(self, mode: bool = True) -> "Segmenter":
         """Do nothing: heads at lower resolution, which it has in training alone, are not used."""
-        return cast(Segmenter, super().train(False))
+        return super().train(False)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits, `(B, K, N, N, N)`, of cubes `(B, 1, N, N, N)`."""
