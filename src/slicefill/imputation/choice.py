@@ -6,7 +6,7 @@ Acquired slices tell, before anything is written. Some are predicted from their 
 intervals apart, by every method; all are predicted from two and from four neighbours.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -241,20 +241,27 @@ def blend(
         made = replace(made, confidence=confidence)
     if choice.name == "network":
         return made
-    flows = each_along(dis_flow, stack, positions) if choice.dis else None
-    cubics = each_cubic(stack.image, positions) if choice.cubic else None
-    seen = planes(stack, positions) if planes and choice.planes else None
-    image = room(made.image)
+    image, others = room(made.image), _others(choice, stack, positions, planes)
     for interval in range(len(image)):  # no more than one interval of every method at once
         np.multiply(made.image[interval], np.float32(choice.network), out=image[interval])
-        if flows is not None:
-            image[interval] += np.float32(choice.dis) * next(flows)
-        if cubics is not None:
-            cubic = _bounded(next(cubics), stack, interval)
-            image[interval] += np.float32(choice.cubic) * cubic
-        if seen is not None:
-            image[interval] += np.float32(choice.planes) * seen[interval]
+        for share, each in others:
+            image[interval] += np.float32(share) * next(each)
     return replace(made, image=image)
+
+
+def _others(
+    choice: Choice, stack: Stack, positions: Sequence[float], planes: Planes | None
+) -> list[tuple[float, Iterator[Floats]]]:
+    """Shares of what takes part beside the network, and its slices, interval by interval."""
+    parts: list[tuple[float, Iterator[Floats]]] = []
+    if choice.dis:
+        parts.append((choice.dis, each_along(dis_flow, stack, positions)))
+    if choice.cubic:
+        cubics = enumerate(each_cubic(stack.image, positions))
+        parts.append((choice.cubic, (_bounded(each, stack, k) for k, each in cubics)))
+    if planes and choice.planes:
+        parts.append((choice.planes, iter(planes(stack, positions))))
+    return parts
 
 
 def _bounded(cubic: Floats, stack: Stack, interval: int) -> Floats:
