@@ -161,7 +161,8 @@ def near_upsampled(made: Synthesis) -> Tensor | None:
     every = (made.fine.shape[1] - 1) // (slices.shape[1] - 1)
     t = torch.arange(1, every, device=slices.device).view(1, 1, -1, 1, 1, 1) / every
     linear = torch.lerp(slices[:, :-1, None], slices[:, 1:, None], t)
-    between = made.fine[:, :-1].unflatten(1, (-1, every))[:, :, 1:]
+    whole = made.fine[:, :-1]
+    between = whole.reshape(len(slices), -1, every, *whole.shape[2:])[:, :, 1:]
     return F.l1_loss(between, linear)
 
 

@@ -127,7 +127,7 @@ class Synthesis:
         t = torch.arange(1, every, device=slices.device) / every
         motions = self.network(pair, t)[1]
         made = torch.stack([motion.render(pair.first, pair.last) for motion in motions], 1)
-        between = made.unflatten(0, slices[:, 1:].shape[:2])
+        between = made.view(len(slices), -1, *made.shape[1:])
         stack = torch.cat([slices[:, :-1, None], between], 2).flatten(1, 2)
         return torch.cat([stack, slices[:, -1:]], 1)
 
