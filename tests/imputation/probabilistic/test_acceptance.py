@@ -21,8 +21,8 @@ def trained(phantoms, params):
     own = params(
         network={"widths": [8, 12, 16, 24], "latents": [2, 3, 4]},
         windows={"factors": [4], "batch": 3},
-        loss={"divergence": 0.05},
-        optimisation={"epochs": 4, "steps_per_epoch": 60},
+        loss={"divergence": 0.01, "error": 0.3},
+        optimisation={"epochs": 4, "steps_per_epoch": 50},
     )
     parts = {"train": phantoms(range(12)), "validation": phantoms(range(100, 103))}
     made = train(parts, own, Run(Stateless(), ignore))

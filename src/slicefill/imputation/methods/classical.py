@@ -187,7 +187,7 @@ def _score_by(
         )
     if rule in ("bspline", "shape_matched"):
         areas = LabelAreas.count(label).interpolate(positions, ends)
-        return lambda identity, mask: _matched_score(positions, mask, areas[identity])
+        return lambda identity, mask: matched_score(positions, mask, areas[identity])
     operator = slice_weights(rule, len(label), positions)
     return lambda _, mask: _votes(operator, mask)
 
@@ -206,8 +206,17 @@ def _shape_score(positions: Sequence[float], mask: Array, distances: Floats) -> 
     return np.asarray((1 - t) * first + t * last, dtype=np.float32).reshape(-1, *mask.shape[1:])
 
 
-def _matched_score(positions: Sequence[float], mask: Array, areas: NDArray[np.int_]) -> Floats:
-    """Interpolated signed distance shifted to the areas, `(D - 1, N)` pixels, of one id."""
+def matched_score(positions: Sequence[float], mask: Array, areas: NDArray[np.int_]) -> Floats:
+    """Interpolate the signed distance of one id, shifted to its areas.
+
+    Args:
+        positions: t of the synthetic slices of each interval.
+        mask: Where the id is, `(D, H, W)`.
+        areas: Of every synthetic slice, pixels, `(D - 1, N)`.
+
+    Returns:
+        Pixels, `((D - 1) N, H, W)`; at least 0 on as many pixels as the area says.
+    """
     scores = _shape_score(positions, mask, break_ties(signed_distances(mask)))
     for score, area in zip(scores, areas.ravel().tolist(), strict=True):
         score[:] = raise_to_area(score, area)

@@ -4,18 +4,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from slicefill.imputation.distances import across_intervals, signed_distances
+from slicefill.imputation.areas import LabelAreas
+from slicefill.imputation.distances import signed_distances
+from slicefill.imputation.methods.classical import matched_score
 from slicefill.imputation.methods.probabilistic.candidates import (
     FIXED,
     find_flows,
     fixed_candidates,
 )
+from slicefill.params.imputation import EndParams
 from slicefill.types import Array, Floats
 
 CANDIDATES = len(FIXED)
 """The first features: what a slice may be; of an acquired slice each is the slice itself."""
 NEAR = CANDIDATES
 """The feature that says how far a slice lies from acquired ones: 0 there, 1 half-way."""
+CHANGE = CANDIDATES + 2
+"""The feature that says how much the image changes over the interval."""
+_ABOVE = 1e-3  # pixels: what lies on an outline is inside
 FURTHER = 3  # near, interval, change
 DEEP = 8.0
 """Pixels: further inside or outside, a distance to an outline says no more."""
@@ -54,7 +60,7 @@ def describe_images(slices: Floats, positions: Sequence[float]) -> Floats:
 
 
 def describe_labels(label: Array, ids: Sequence[int], positions: Sequence[float]) -> Floats:
-    """Interpolate the distances to the outlines of labels on the dense grid.
+    """Interpolate the distances to the outlines of labels on the dense grid, as `shape_matched`.
 
     Args:
         label: Ids of acquired slices, `(D, H, W)`.
@@ -66,13 +72,17 @@ def describe_labels(label: Array, ids: Sequence[int], positions: Sequence[float]
     """
     made = np.empty((len(ids), *_dense(label, len(positions))), np.float32)
     step = len(positions) + 1
+    areas = LabelAreas.count(label).interpolate(positions, EndParams()) if positions else {}
     for own, identity in zip(made, ids, strict=True):
         mask = label == identity
-        distances = signed_distances(mask)
-        own[::step] = distances
-        first, last = across_intervals(mask, distances)
-        for n, t in enumerate(positions, start=1):
-            own[n::step] = (1 - t) * first + t * last
+        own[::step] = signed_distances(mask)
+        if positions and identity in areas:
+            found = matched_score(positions, mask, areas[identity])
+            found = (found + _ABOVE).reshape(-1, len(positions), *mask.shape[1:])
+            for n in range(1, step):
+                own[n::step] = found[:, n - 1]
+        elif positions:
+            own[:] = -DEEP  # the scan does not show it
     return np.asarray(np.clip(made / DEEP, -1, 1), np.float32)
 
 

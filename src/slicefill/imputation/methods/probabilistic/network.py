@@ -8,7 +8,7 @@ Reference:
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from slicefill.imputation.methods.probabilistic.features import (
     CANDIDATES,
+    CHANGE,
     DEEP,
     NEAR,
     count_features,
@@ -26,6 +27,7 @@ STRIDES = ((1, 2, 2), (2, 2, 2), (2, 2, 2))
 """From each level to the next coarser one; together `STRIDE`."""
 LEAST_ERROR = 1e-3
 """Least expected absolute error, intensities in [0, 1]."""
+_STILL, _CHANGED = 0.02, 0.25  # error that is expected before anything is learned
 
 
 class Completion(NamedTuple):
@@ -83,8 +85,6 @@ class ProbabilisticNetwork(nn.Module):
         for layer in (self.head, *self.priors):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
-        bias = cast(Tensor, self.head.bias)
-        nn.init.constant_(bias[CANDIDATES + 1], -3.5)  # an error of 0.03 at the start
 
     def shapes(self, size: Sequence[int]) -> list[tuple[int, ...]]:
         """Shapes of the noise of a volume of `(S, H, W)` voxels, multiples of `STRIDE`."""
@@ -149,7 +149,8 @@ class ProbabilisticNetwork(nn.Module):
         fields = DEEP * (rest[:, 2:] * between)
         if self.labels:
             fields = fields + DEEP * features[:, -self.labels :]
-        error = F.softplus(rest[:, 1:2]) * between + LEAST_ERROR
+        likely = _STILL + _CHANGED * features[:, CHANGE, None]
+        error = (rest[:, 1:2].clamp(-4, 4).exp() * likely).clamp(max=1) * between + LEAST_ERROR
         return Completion(image, fields, error)
 
 
