@@ -89,19 +89,21 @@ def _impute_intervals(
     made, choice = _impute(turn.stack(stack), positions, imputer, params, rng, placing)
     synthetic = background.keep(turn.back(made))
     grid = DenseGrid(case.image, axis, count)
+    record = _record(case, stack, imputer, grid, synthetic)
+    del stack, made  # what is no longer needed makes room for what is written
     replaced = None if params.restore_acquired else synthetic.acquired
     acquired = case.image if replaced is None else grid.replace(replaced, background.constant)
     image = grid.interleave(acquired, synthetic.image, background.held, grid.as_stored)
+    samples = _samples(case, synthetic, grid, background)
+    synthetic = replace(synthetic, image=synthetic.image[:0].copy(), samples=())
     label = None
     if case.label is not None and synthetic.label is not None:
         label = grid.interleave(case.label, synthetic.label)
-    record = _record(case, stack, imputer, grid, synthetic)
     record["acquired_slices"] = "kept" if replaced is None else "replaced"
     record["labels"] = "none" if label is None else "imputed"
     record["choice"] = choice
     record["parameters"] = params.model_dump(exclude={"methods", "weights", "cases"})
-    maps = _maps(synthetic, grid) | _samples(case, synthetic, grid, background)
-    return Case(image, label, maps, record)
+    return Case(image, label, _maps(synthetic, grid) | samples, record)
 
 
 def _impute(
