@@ -127,8 +127,9 @@ def make_scan(
     """
     axis = through_plane_axis(acquired_case.image.affine, params.through_plane)
     if imputed is not None and sample:
-        maps, label = imputed.maps, imputed.maps.get(f"sample_label_{sample}", imputed.label)
-        imputed = replace(imputed, image=maps[f"sample_{sample}"], label=label)
+        maps = imputed.maps
+        sample_label = maps.get(f"sample_label_{sample}", imputed.label)
+        imputed = replace(imputed, image=maps[f"sample_{sample}"], label=sample_label)
     source = acquired_case if imputed is None else imputed
     image = _shown(acquired_case, source, axis, params)
     places = _acquired_places(acquired_case, imputed, axis)
