@@ -12,9 +12,10 @@ from slicefill.datasets.cases import CasesDataset
 from slicefill.params import ImputationParams
 from slicefill.params.fused_views import FusedViewsParams
 from slicefill.params.segmentation import SegmentationParams
-from slicefill.pipelines.fusion.learning import segment_views, train_aligners
+from slicefill.pipelines.fusion.learning import train_aligners
 from slicefill.pipelines.fusion.nodes import fuse_groups, register_groups
 from slicefill.pipelines.fusion.scoring import draw_fusion, score_groups, tabulate_fusion
+from slicefill.pipelines.fusion.segmenting import segment_views
 from slicefill.pipelines.fusion.taking import take_training_views, take_views
 from slicefill.types import Case, Promise, Volume
 
@@ -94,12 +95,12 @@ class Study:
     def _made(self, cases, manifest):
         views, groups = take_views(cases, manifest, SPLITS, self.params)
         views = self._kept("views", views)
-        found = self._kept("registrations", register_groups(views, groups, {}, self.params))
+        found = self._kept("registrations", register_groups(views, groups, {}, {}, self.params))
         own = self.params, self.imputation, self.parameters
         segmentation = SegmentationParams.model_validate({
             **self.parameters["segmentation"], "label_names": self.params.label_names
         })  # fmt: skip
-        predictions = segment_views(views, {}, self.params, segmentation, *own[1:])
+        predictions = segment_views(views, {}, {}, self.params, segmentation, *own[1:])
         predictions = self._kept("predictions", predictions)
         fused = fuse_groups(views, groups, found, predictions, *own)
         fused = self._kept("fused", fused)
@@ -239,7 +240,7 @@ def test_without_its_network_a_registration_has_no_rows_and_others_go_on(study, 
     values["methods"]["truth"]["registration"] = "learned"
     learning = FusedViewsParams.model_validate(values)
     views, groups = take_views(cases, MANIFEST, SPLITS, learning)
-    found = register_groups(views, groups, {}, learning)
+    found = register_groups(views, groups, {}, {}, learning)
     assert set(found) == {"header/a", "header/b"}
     own = learning, study.imputation, study.parameters
     fused = fuse_groups(views, groups, found, {}, *own)
