@@ -51,7 +51,7 @@ def test_without_a_word_the_shipped_weights_impute_onto_an_isotropic_grid(files)
 
 def test_an_unknown_method_or_parameter_is_refused(files):
     case = api.read(*files)
-    with pytest.raises(ValueError, match="expected pretrained, nearest, linear, cubic"):
+    with pytest.raises(ValueError, match="expected pretrained, sharp, nearest, linear"):
         api.impute(case, method="lineer")
     with pytest.raises(ValueError, match="Extra inputs are not permitted"):
         api.impute(case, method="linear", cuont=2)

@@ -15,7 +15,7 @@ def dataset_table() -> str:
     paths = {name: _path(entry) for name, entry in entries.items() if isinstance(entry, dict)}
     rows = [
         f"| `{name}` | {path} | {_users(name, 'outputs')} | {_users(name, 'inputs')} |"
-        for name, path in sorted(paths.items(), key=itemgetter(1))
+        for name, path in sorted(paths.items(), key=itemgetter(1, 0))
     ]
     return _HEAD + "\n".join(rows)
 

@@ -4,8 +4,6 @@ import hashlib
 import re
 from pathlib import Path
 
-from omegaconf.resolvers import oc
-
 _DIGITS = 6  # of the digest: one of 16 million
 _LONGEST = 40  # characters of a folder's name
 
@@ -24,6 +22,8 @@ def folder_in(name: str, *default: str | None) -> str | None:
         >>> folder_in("SLICEFILL_NONE", "data"), folder_in("SLICEFILL_NONE", None)
         ('data', None)
     """
+    from omegaconf.resolvers import oc
+
     value = oc.env(name, *default)
     return value if value is None else re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
 

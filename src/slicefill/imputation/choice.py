@@ -48,8 +48,7 @@ class Choice:
 
     Attributes:
         cubic: Share of cubic interpolation in the image, in [0, 1].
-        dis: Share of optical flow (DIS).
-        planes: Share of reformatted planes; the rest is the network's.
+        dis: Share of optical flow (DIS); what is left is the network's.
         tried: Acquired slices that every method predicted from neighbours two intervals apart.
         best_there: The share of cubic interpolation, beside the network alone, that was best for
             those slices; None where none was tried.
@@ -62,11 +61,11 @@ class Choice:
             at most 1.
         scale: By what the expected error of the scan is multiplied, for its tried slices err more
             or less than expected; 1 where none was tried or no error is expected.
+        planes: Share of reformatted planes.
     """
 
     cubic: float = 0.0
     dis: float = 0.0
-    planes: float = 0.0
     tried: int = 0
     best_there: float | None = None
     dis_there: float | None = None
@@ -74,6 +73,7 @@ class Choice:
     anisotropy: float | None = None
     error: float = 1.0
     scale: float = 1.0
+    planes: float = 0.0
 
     def record(self) -> dict[str, Any]:
         """Return what was chosen and why, as plain values."""
@@ -171,7 +171,7 @@ def choose(stack: Stack, predict: Predict, planes: Planes | None = None) -> Choi
         made += share * (trial.planes - made)
     error = float(np.abs(made).sum() / max(np.abs(trial.network).sum(), _TINY))
     told = (tried, best, there, found.smoothness, found.anisotropy)
-    choice = Choice(cubic, dis, 0.0, *told, min(error, 1.0), _scale(trial))
+    choice = Choice(cubic, dis, *told, min(error, 1.0), _scale(trial))
     return replace(choice, cubic=(1 - share) * cubic, dis=(1 - share) * dis, planes=share)
 
 

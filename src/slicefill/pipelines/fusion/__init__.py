@@ -17,11 +17,13 @@ def create_pipeline(**_: object) -> Pipeline:
 
     With what it needs of a folder of scans; `--namespaces=fusion` leaves that out.
     """
-    return ingestion.create_pipeline() + stage("fusion", [*_learn(), *_fuse(), *_score()])
+    return ingestion.create_pipeline() + stage(
+        "fusion", [*_segment(), *_align(), *_take(), *_fuse(), *_score()]
+    )
 
 
-def _learn() -> list[Node]:
-    """Train what label maps and registrations need, where some row needs it."""
+def _segment() -> list[Node]:
+    """Train the segmenters of views without label maps, where some row needs them."""
     return [
         Node(
             take_training_views,
@@ -49,6 +51,12 @@ def _learn() -> list[Node]:
             outputs="view_models",
             name="train_view_segmenters",
         ),
+    ]
+
+
+def _align() -> list[Node]:
+    """Train what registers views, alone and with the segmenters, where some row needs it."""
+    return [
         Node(
             train_aligners,
             inputs=[
@@ -79,7 +87,8 @@ def _learn() -> list[Node]:
     ]
 
 
-def _fuse() -> list[Node]:
+def _take() -> list[Node]:
+    """Take the views, register them, and segment those that have no label map."""
     return [
         Node(
             take_views,
@@ -113,6 +122,11 @@ def _fuse() -> list[Node]:
             outputs="view_predictions",
             name="segment_views",
         ),
+    ]
+
+
+def _fuse() -> list[Node]:
+    return [
         Node(
             fuse_groups,
             inputs=[
