@@ -52,12 +52,12 @@ def test_a_view_whose_slices_do_not_fit_is_left_out_with_a_word():
     seen = list(views(3.0).values())
     rng = np.random.default_rng(0)
     image = seen[1].image
-    stranger = image.stored * rng.uniform(0, 1, image.stored.shape).astype(np.float32)
+    stranger = image.stored * rng.uniform(0, 1, image.stored.shape).astype(np.float32) ** 2
     own = Case(image.with_stored(stranger), seen[1].label, {}, seen[1].record)
     entry = {"registration": "truth", "method": "nearest", "least_similarity": 0.1}
     fused = slicefill.fuse([seen[0], own, seen[2]], **entry)
     (reason,) = fused.record["fusion"]["left_out"].values()
     assert "another subject" in reason
-    assert "below 0.7 (least_crossing)" in reason
+    assert "below 0.5 (least_crossing)" in reason
     kept = slicefill.fuse([seen[0], own], **entry, least_crossing=0.0)
     assert not kept.record["fusion"]["left_out"]

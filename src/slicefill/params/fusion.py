@@ -27,7 +27,7 @@ class FusionParams(Params):
         0.5, description="of an aligned view with the reference: below, it is left out"
     )
     least_crossing: Fraction = Field(
-        0.7, description="correlation where acquired slices cross: below, a view is left out"
+        0.5, description="correlation where acquired slices cross: below, a view is left out"
     )
     field: Literal["reference", "union"] = Field(
         "reference",
