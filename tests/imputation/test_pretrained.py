@@ -6,9 +6,11 @@ import tomllib
 from fnmatch import fnmatch
 from importlib import resources
 
+import numpy as np
 import pytest
 import torch
 
+import slicefill
 from slicefill.fingerprint import weights_fingerprint
 from slicefill.imputation.impute import impute_case
 from slicefill.imputation.imputers import learned_imputer
@@ -138,3 +140,11 @@ def test_the_shipped_weights_impute_any_scan(case, imputation_params):
     assert imputed.record["weights"] == "pretrained"
     assert imputed.record["model_version"]
     assert len(imputed.record["model_sha256"]) == 64
+
+
+@pytest.mark.parametrize("size", [(1, 12), (12, 1), (1, 1)])
+def test_slices_of_one_row_or_column_are_imputed(size):
+    thick = np.random.default_rng(0).integers(0, 900, (*size, 7)).astype(np.int16)
+    made = slicefill.impute(thick, (thick > 400).astype(np.uint8), voxel_spacing=(1, 1, 4))
+    assert made.shape == (*size, 25)
+    assert np.array_equal(made[..., ::4], thick)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -104,7 +105,7 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
     would change a 512-pixel slice by 1e-5; here a zero flow is the identity to the bit.
 
     Args:
-        image: `(B, C, H, W)`, H and W at least 2.
+        image: `(B, C, H, W)`.
         flow: `(B, 2, H, W)`, displacement (row, column) in pixels.
 
     Returns:
@@ -138,7 +139,7 @@ class Places(NamedTuple):
 
         Args:
             flow: Displacement (row, column) in pixels.
-            size: Rows and columns of the whole slices, at least 2.
+            size: Rows and columns of the whole slices.
             origin: First row and column of the box.
         """
         row, below = _split(flow[:, 0], size[0], dim=1, start=origin[0])
@@ -150,6 +151,8 @@ class Places(NamedTuple):
         channels, width = image.shape[1], image.shape[-1]
         shape = (len(image), channels, *self.row.shape[2:])
         corner, pixels = self.corner.expand(-1, channels, -1), image.flatten(2)
+        if 1 in image.shape[2:]:  # nothing lies beyond: what stands there has a share of 0
+            pixels = F.pad(pixels, (0, width + 1))
 
         def at(offset: int) -> Tensor:
             return pixels[..., offset:].gather(2, corner).view(shape)
@@ -167,7 +170,7 @@ def _split(displacement: Tensor, size: int, dim: int, start: int) -> tuple[Tenso
     grid = torch.arange(start, start + shape[dim], **like).view(shape)  # type: ignore[call-overload]
     position = (grid + displacement).clamp(0, size - 1)
     # nan stays in the rest, so that a loss shows it; as an index it would be out of bounds
-    before = position.detach().nan_to_num().floor().clamp(max=size - 2)
+    before = position.detach().nan_to_num().floor().clamp(max=max(size - 2, 0))
     return before.long(), (position - before).unsqueeze(1)
 
 
