@@ -243,6 +243,17 @@ def test_a_blend_is_the_mean_by_share_and_is_trusted_by_its_error():
     np.testing.assert_allclose(mixed.image, expected, rtol=1e-4, atol=1e-3)
 
 
+def test_planes_take_their_share_beside_the_network_alone():
+    """They were recorded, and left out, where neither optical flow nor cubic had a share."""
+    stack = stack_of(blobs(1.0, 9))
+    made = impute_classically("nearest", stack, [0.5])
+    cubic = impute_classically("cubic", stack, [0.5])
+    choice = Choice(planes=0.25)
+    assert choice.name == "blend"
+    mixed = blend(choice, made, stack, [0.5], lambda stack, positions: cubic.image)
+    np.testing.assert_allclose(mixed.image, 0.75 * made.image + 0.25 * cubic.image, rtol=1e-4)
+
+
 def moving_texture():
     """A texture that moves by four rows a slice, `(64, 64, 41)`, 0 to 1000."""
     wide = gaussian_filter(np.random.default_rng(2).normal(size=(256, 64)), 2, mode="wrap")

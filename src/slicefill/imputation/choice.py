@@ -100,7 +100,9 @@ class Choice:
     @property
     def name(self) -> str:
         """Say what imputes the image: `network`, `blend` or `cubic`."""
-        return {0.0: "network", 1.0: "cubic"}.get(self.cubic + self.dis, "blend")
+        if self.network == 1:
+            return "network"
+        return "cubic" if self.cubic == 1 else "blend"
 
     def _why(self) -> str:
         told = self.best_there, self.dis_there, self.smoothness, self.anisotropy
