@@ -27,6 +27,29 @@ def by_split(cases: Mapping[str, T], splits: pd.DataFrame) -> dict[str, dict[str
     return parts
 
 
+def parts_to_learn(
+    cases: Mapping[str, T], splits: pd.DataFrame, whose: str, remedy: str
+) -> dict[str, dict[str, T]]:
+    """Divide cases as `by_split`, and require some to learn from and some to choose by.
+
+    Args:
+        cases: By id.
+        splits: With the columns case and split.
+        whose: Who asks for them: the message begins with it.
+        remedy: What to do; the message ends with it.
+
+    Raises:
+        ValueError: If train or validation has no case.
+    """
+    parts = by_split(cases, splits)
+    for name in ("train", "validation"):
+        if not parts[name]:
+            sizes = {split: len(own) for split, own in parts.items()}
+            msg = f"{whose}: expected cases of a subject in {name}, got {sizes}; {remedy}"
+            raise ValueError(msg)
+    return parts
+
+
 def choose_cases(
     cases: Mapping[str, T], splits: pd.DataFrame, wanted: Literal["test", "all"]
 ) -> dict[str, T]:

@@ -10,7 +10,12 @@ from slicefill.datasets.checkpoints import StateFiles
 from slicefill.fingerprint import code_fingerprint, fingerprint
 from slicefill.params import SegmentationParams
 from slicefill.params.fused_views import INTERTWINED, FusedViewsParams
-from slicefill.pipelines.fusion.learning import each_group, find_network, find_registration
+from slicefill.pipelines.fusion.learning import (
+    each_group,
+    find_network,
+    find_registration,
+    view_marks,
+)
 from slicefill.pipelines.fusion.nodes import by_group
 from slicefill.types import Checkpoint, ModelPromise, Models, Promise
 
@@ -40,16 +45,8 @@ def intertwine_networks(
     for name in ("train", "validation"):
         inside = training_groups["subject"].isin(splits.query(f"split == '{name}'")["subject"])
         parts.append(by_group(training_views, training_groups[inside]))
-    marks = [
-        {
-            f"{group}/{name}": view.fingerprint
-            for group, views in part.items()
-            for name, view in views.items()
-        }
-        for part in parts
-    ]
     own = fingerprint(
-        marks,
+        [view_marks(part) for part in parts],
         params.intertwined,
         [each.get("fingerprint") for each in apart],
         *[code_fingerprint(f"slicefill.{each}") for each in ("views", "registration")],

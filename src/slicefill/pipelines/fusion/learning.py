@@ -105,18 +105,22 @@ def train_aligners(
     """Promise the network of every registration that learns, by its entry."""
     learning = training_groups["subject"].isin(splits.query("split == 'train'")["subject"])
     groups = by_group(training_views, training_groups[learning])
-    marks = {
-        f"{group}/{name}": view.fingerprint
-        for group, views in groups.items()
-        for name, view in views.items()
-    }
-    promises = {}
+    marks, promises = view_marks(groups), {}
     for name in filter(params.learns, params.used_registrations):
         system = find_registration(name, params)
         own = system.module.training_fingerprint(marks, system.params)
         train = partial(_train_aligner, name, system, list(groups.values()), states, own)
         promises[name] = ModelPromise(train, own)
     return promises
+
+
+def view_marks(groups: Mapping[str, Mapping[str, Promise]]) -> dict[str, str]:
+    """Return the fingerprint of every view of some groups, by `group/view`."""
+    return {
+        f"{group}/{name}": view.fingerprint
+        for group, views in groups.items()
+        for name, view in views.items()
+    }
 
 
 def find_registration(name: str, params: FusedViewsParams) -> "System":

@@ -1,5 +1,6 @@
 """The segmenter of intertwined training: a 3D network of our own, as it was trained apart."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -30,7 +31,7 @@ class Segmenter(nn.Module):
             raise ValueError(msg)
         self.network = build_network(design)
         strides = [list(stride) for stride in design["strides"]]
-        self._multiple = max(_product(own) for own in zip(*strides, strict=True))
+        self._multiple = max(math.prod(own) for own in zip(*strides, strict=True))
 
     def train(self, mode: bool = True) -> "Segmenter":
         """Do nothing: heads at lower resolution, which it has in training alone, are not used."""
@@ -46,10 +47,3 @@ class Segmenter(nn.Module):
     def probabilities(self, image: Tensor) -> Tensor:
         """Return class probabilities of cubes, as `forward`."""
         return cast(Tensor, self(image)).softmax(1)
-
-
-def _product(strides: tuple[int, ...]) -> int:
-    total = 1
-    for stride in strides:
-        total *= stride
-    return total

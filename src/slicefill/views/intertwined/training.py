@@ -96,8 +96,7 @@ def segment_by_cube(view: Case, checkpoint: Checkpoint) -> Prediction:
         Labels on the grid of the view.
     """
     aligned = AlignParams.model_validate(checkpoint["aligner"]["design"])
-    network = Segmenter(checkpoint["design"])
-    network.network.load_state_dict(checkpoint["weights"]["segmenter"])
+    network = _load({**checkpoint, "weights": checkpoint["weights"]["segmenter"]})
     cube = make_cube(view, aligned.cube_mm, aligned.pitch_mm)
     with torch.inference_mode():
         found = network.eval().probabilities(torch.from_numpy(cube.image)[None, None])[0].numpy()

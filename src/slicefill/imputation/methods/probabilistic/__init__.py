@@ -49,15 +49,7 @@ def training_fingerprint(data: LearningData, params: Params) -> str:
 
 def _divide(data: LearningData) -> dict[str, dict[str, Promise]]:
     """Divide isotropic cases; without any, acquired ones, whose own slices are then removed."""
-    from slicefill.ingestion.splits import by_split
+    from slicefill.ingestion.splits import parts_to_learn
 
-    parts = by_split(data.isotropic or data.acquired, data.splits)
-    for name in ("train", "validation"):
-        if not parts[name]:
-            sizes = {split: len(cases) for split, cases in parts.items()}
-            msg = (
-                f"probabilistic: expected cases of a subject in {name}, got {sizes}; give more "
-                "scans, or raise ingestion.split"
-            )
-            raise ValueError(msg)
-    return parts
+    remedy = "give more scans, or raise ingestion.split"
+    return parts_to_learn(data.isotropic or data.acquired, data.splits, SECTION, remedy)

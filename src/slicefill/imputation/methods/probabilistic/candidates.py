@@ -25,26 +25,23 @@ def fixed_candidates(
     slices: Floats,
     positions: Sequence[float],
     flows: Sequence[Flows],
-    first: int = 0,
 ) -> Floats:
-    """Make the candidates of one position in each of some intervals.
+    """Make the candidates of one position in each interval.
 
     Args:
         slices: Of the whole stack, intensities in [0, 1], `(D, H, W)`.
-        positions: t of these intervals, n of them.
-        flows: Of all intervals of the stack.
-        first: The first of the intervals.
+        positions: t of each interval, n of them.
+        flows: Of every interval.
 
     Returns:
         `(n, 3, H, W)`.
     """
     made = np.empty((len(positions), len(FIXED), *slices.shape[1:]), np.float32)
     flat = slices.reshape(len(slices), -1)
-    for place, t in enumerate(positions):
-        k = first + place
+    for k, t in enumerate(positions):
         pair = slices[k, None], slices[k + 1, None]
         spline = slice_weights("bspline", len(slices), [t])[k]
-        made[place, 0] = (1 - t) * slices[k] + t * slices[k + 1]
-        made[place, 1] = (spline @ flat).reshape(slices.shape[1:])
-        made[place, 2] = blend_along(*pair, flows[k], t)[0]
+        made[k, 0] = (1 - t) * slices[k] + t * slices[k + 1]
+        made[k, 1] = (spline @ flat).reshape(slices.shape[1:])
+        made[k, 2] = blend_along(*pair, flows[k], t)[0]
     return made

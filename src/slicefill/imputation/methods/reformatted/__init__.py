@@ -73,15 +73,8 @@ def training_fingerprint(data: LearningData, params: Params) -> str:
 
 def _divide(data: LearningData) -> "PlaneData":
     from slicefill.imputation.methods.reformatted.learner import PlaneData
-    from slicefill.ingestion.splits import by_split
+    from slicefill.ingestion.splits import parts_to_learn
 
-    parts = by_split(data.isotropic or data.acquired, data.splits)
-    for name in ("train", "validation"):
-        if not parts[name]:
-            sizes = {split: len(cases) for split, cases in parts.items()}
-            msg = (
-                f"reformatted: expected cases of a subject in {name}, got {sizes}; made volumes "
-                f"serve too: {kedro_run('pretraining')}"
-            )
-            raise ValueError(msg)
+    remedy = f"made volumes serve too: {kedro_run('pretraining')}"
+    parts = parts_to_learn(data.isotropic or data.acquired, data.splits, SECTION, remedy)
     return PlaneData(parts["train"], parts["validation"])

@@ -74,16 +74,11 @@ def training_fingerprint(data: LearningData, params: Params) -> str:
 
 def _divide(data: LearningData, params: Params) -> "TrainingData":
     from slicefill.imputation.methods.slice_imputation.training_set import TrainingData
-    from slicefill.ingestion.splits import by_split
+    from slicefill.ingestion.splits import parts_to_learn
 
-    parts = by_split(data.acquired, data.splits)
-    for name in ("train", "validation"):
-        if not parts[name]:
-            sizes = {split: len(cases) for split, cases in parts.items()}
-            msg = (
-                f"ingestion.split: expected cases of a subject in {name}, got {sizes}; give more "
-                "scans, change the fractions, or impute without training: "
-                f"{kedro_run('imputation')}"
-            )
-            raise ValueError(msg)
+    remedy = (
+        "give more scans, change the fractions, or impute without training: "
+        f"{kedro_run('imputation')}"
+    )
+    parts = parts_to_learn(data.acquired, data.splits, "ingestion.split", remedy)
     return TrainingData(parts["train"], parts["validation"], params.through_plane)
