@@ -27,7 +27,7 @@ def given():
     found[..., 0] = [[1, 1], [1, 0]]
     found[0, 0, 2] = 2
     names = {"0": "background", "1": "one", "2": "two"}
-    record = {"axis": 2, "acquired": [0, 2], "label_names": names}
+    record = {"axis": 2, "acquired": [0, 2], "finer": [1, 1, 1], "label_names": names}
     cases = {"a": Lazy(lambda: Case(volume(truth), volume(truth)), "a")}
     predictions = {
         "linear/unet2d_0": {"a": Lazy(lambda: Prediction(volume(found), record=record), "p")}
@@ -43,6 +43,16 @@ def test_volume_bias_counts_acquired_slices_alone(given):
     assert table["marked"].tolist() == [True, False]
     wide = run_audits({"bias": {"kind": "volume_bias", "tolerance": 0.25}}, *given)
     assert not wide["marked"].any()
+
+
+def test_volume_bias_of_a_prediction_that_is_finer_in_the_plane_is_the_same(given):
+    cases, predictions = given
+    coarse = predictions["linear/unet2d_0"]["a"].make()
+    stored = coarse.label.stored.repeat(2, 0)[:-1].repeat(3, 1)[:, :-2]  # to the last voxel centre
+    record = {**coarse.record, "finer": [1, 2, 3]}
+    finer = {"n": {"a": Lazy(lambda: Prediction(volume(stored), record=record), "p")}}
+    table = run_audits({"bias": {"kind": "volume_bias", "tolerance": 0.2}}, cases, finer)
+    assert table["volume_bias"].tolist()[0] == -0.25
 
 
 def test_without_an_entry_there_is_an_empty_table(given):

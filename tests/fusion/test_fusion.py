@@ -52,15 +52,14 @@ def test_the_weight_between_slices_is_that_of_the_paper():
 
 
 @pytest.mark.parametrize("sigma", [None, 0.125, 0.5])
-def test_the_weight_is_the_sum_over_slices_within_reach(sigma):
-    places = np.linspace(-0.5, 4.5, 37)
-    reach = 8 / 2 + 1
-    width = reach / 2 if sigma is None else sigma * 8
-    brute = [
-        sum(np.exp(-(d**2) / 2 / width**2) for d in 8 * np.abs(p - np.arange(5)) if d <= reach)
-        for p in places
-    ]
-    np.testing.assert_allclose(near(places, sigma=sigma), brute, rtol=1e-4)
+@pytest.mark.parametrize("slice_mm", [8.0, 2.0, 1.0])  # beside pixels of 1 mm
+def test_the_weight_is_the_sum_over_slices_within_reach(sigma, slice_mm):
+    places = np.linspace(-0.5, 4.5, 37, dtype=np.float32)
+    reach = slice_mm / 2 + 1
+    width = reach / 2 if sigma is None else sigma * slice_mm
+    apart = slice_mm * np.abs(places[:, None] - np.arange(5))
+    brute = (np.exp(-(apart**2) / 2 / width**2) * (apart <= reach)).sum(axis=1)
+    np.testing.assert_allclose(near(places, slice_mm, sigma), brute, rtol=1e-4)
 
 
 def test_a_near_slice_outweighs_two_far_ones_if_the_gaussian_is_narrow():

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from slicefill.geometry import slices_first
 from slicefill.params.base import Fraction
 from slicefill.params.base import Params as BaseParams
+from slicefill.segmentation.prediction import acquired_labels
 from slicefill.types import Case, Lazy, Prediction
 
 
@@ -36,7 +36,7 @@ def audit(
             if truth is None:
                 continue
             found = lazy.make()
-            kept = slices_first(found.label.stored, found.record["axis"])[found.record["acquired"]]
+            kept = acquired_labels(found)
             for identity in sorted(int(each) for each in found.record["label_names"] if int(each)):
                 true = int((truth.stored == identity).sum())
                 predicted = int((kept == identity).sum())

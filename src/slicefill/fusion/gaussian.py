@@ -50,8 +50,9 @@ def nearness(view: "Placed", sigma: float | None) -> Floats:
     place = np.nan_to_num(view.place, nan=-np.inf)
     total = np.zeros(place.shape, np.float32)
     below = np.clip(np.floor(np.where(view.covered, place, 0)), 0, view.slices - 1)
-    for slice_number in (below, below + 1):
-        distance = np.abs(place - slice_number) * view.slice_mm
-        counts = (distance <= reach) & (slice_number < view.slices)
+    further = int(reach / view.slice_mm)  # slices beyond the two neighbours
+    for step in range(-further, further + 2):
+        distance = np.abs(place - below - step) * view.slice_mm
+        counts = (distance <= reach) & (below + step >= 0) & (below + step < view.slices)
         total += np.where(counts, np.exp(-(distance**2) / (2 * width**2)), 0).astype(np.float32)
     return total
