@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from slicefill.api import imputation_params
 from slicefill.batch.find import find_scans
 from slicefill.batch.impute import Order, impute_scans
 from slicefill.batch.pairs import list_outputs, open_sources
@@ -27,6 +26,7 @@ from slicefill.imputation.verification import verify_imputed_case, with_grid
 from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.found import Found, relative
 from slicefill.params import SERIAL
+from slicefill.params.imputation import imputation_params
 
 _LONGEST = 60  # characters of a name
 _NAMES, _INPUTS = 6, 12  # shown of those of which the same is said

@@ -9,10 +9,10 @@ import numpy as np
 from scipy.ndimage import find_objects, map_coordinates
 from tabulate import tabulate
 
-from slicefill.api import imputation_params
 from slicefill.fusion import find_fusion, fuse
 from slicefill.imputation.imputers import load_named
 from slicefill.metrics.overlap import dice
+from slicefill.params.imputation import imputation_params
 from slicefill.registration import register
 from slicefill.simulation.views import ViewsParams, simulate_views
 from slicefill.types import Array, Case, Volume

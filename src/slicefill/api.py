@@ -15,14 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from slicefill.imputation.impute import impute_case
 from slicefill.imputation.imputers import load_named
 from slicefill.io.exchange import to_volume
 from slicefill.opening import open_scan, read_one
-from slicefill.params import ImputationParams
-from slicefill.params.base import AxisName, explain
+from slicefill.params.base import AxisName
+from slicefill.params.imputation import imputation_params
 from slicefill.params.ingestion import own_scans, sparsely_labelled
 from slicefill.types import Case
 
@@ -218,32 +216,6 @@ def _view_name(scan: Any, number: int) -> str:
     """Name a view for messages: by its file and its number."""
     named = f" {Path(scan).name}" if isinstance(scan, str | Path) else ""
     return f"view {number}{named}"
-
-
-def imputation_params(
-    *,
-    spacing: float | None = None,
-    count: int | None = None,
-    axis: AxisName = "auto",
-    device: str = "auto",
-    **params: Any,
-) -> ImputationParams:
-    """Return parameters of imputation from the few words that callers use; see `impute`.
-
-    Raises:
-        ValueError: If both `spacing` and `count` are given, or a value does not fit.
-    """
-    if spacing is not None and count is not None:
-        msg = f"spacing, count: expected one of them, got {spacing} and {count}"
-        raise ValueError(msg)
-    grid: dict[str, Any] = {"count": "nearest" if count is None else count, "target_spacing": None}
-    if spacing is not None:
-        grid = {"count": None, "target_spacing": spacing}
-    given = {"through_plane": axis, "hardware": {"accelerator": device}, **grid, **params}
-    try:
-        return ImputationParams.model_validate(given)
-    except ValidationError as error:
-        raise ValueError(explain(error)) from error
 
 
 def verify(imputed: Any, source: Any, *, voxel_spacing: Sequence[float] | None = None) -> list[str]:

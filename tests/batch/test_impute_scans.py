@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from slicefill.api import imputation_params, read, verify
+from slicefill.api import read, verify
 from slicefill.batch.find import find_scans
 from slicefill.batch.impute import Order, impute_scans
 from slicefill.batch.left_over import table_row
@@ -19,6 +19,7 @@ from slicefill.imputation.imputers import classical_imputer
 from slicefill.io import storage
 from slicefill.io.case_folder import write_volume
 from slicefill.params import SERIAL
+from slicefill.params.imputation import imputation_params
 
 LINEAR = Order(lambda params: classical_imputer("linear", params), imputation_params(count=2))
 

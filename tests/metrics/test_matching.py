@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from slicefill.api import imputation_params
 from slicefill.imputation.impute import impute_case
 from slicefill.imputation.imputers import load_named
 from slicefill.metrics.matching import match_slices, score_against_truth
+from slicefill.params.imputation import imputation_params
 from slicefill.types import Case
 
 

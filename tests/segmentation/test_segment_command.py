@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from slicefill.api import imputation_params, read
+from slicefill.api import read
 from slicefill.command_line import main
 from slicefill.imputation.impute import impute_case
 from slicefill.imputation.imputers import load_named
 from slicefill.io.checkpoints import read_checkpoint, write_checkpoint
 from slicefill.io.scan_files import write_scan
+from slicefill.params.imputation import imputation_params
 from slicefill.segmentation.networks import build_network
 from slicefill.serving import array_segmenter, case_segmenter, isotropic_segmenter
 from slicefill.types import Case

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from slicefill import api
 from slicefill.ingestion.nifti import new_header
 from slicefill.ingestion.reading import checked_case
+from slicefill.params.imputation import imputation_params
 from slicefill.params.ingestion import own_scans
 from slicefill.types import Array, Volume
 
@@ -40,7 +41,7 @@ class Rule:
     params: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        api.imputation_params(**self.grid)
+        imputation_params(**self.grid)
 
     @property
     def grid(self) -> dict[str, Any]:

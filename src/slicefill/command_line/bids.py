@@ -97,8 +97,8 @@ def _participants(arguments: argparse.Namespace) -> int:
 
 
 def _rule(arguments: argparse.Namespace) -> tuple["Imputer", "ImputationParams"]:
-    from slicefill.api import imputation_params
     from slicefill.imputation.imputers import load_named
+    from slicefill.params.imputation import imputation_params
 
     given = {name: getattr(arguments, name) for name in ("spacing", "count", "axis", "device")}
     try:

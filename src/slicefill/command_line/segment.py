@@ -98,7 +98,7 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
 
 
 def _segmenter(arguments: argparse.Namespace) -> "Callable[[Case], Prediction]":
-    from slicefill.api import imputation_params
+    from slicefill.params.imputation import imputation_params
     from slicefill.serving import case_segmenter, isotropic_segmenter
 
     grid = {"count": arguments.count, "spacing": arguments.spacing}

@@ -154,7 +154,7 @@ def rule_of(arguments: argparse.Namespace) -> "ImputationParams":
     Raises:
         UsageError: If a value does not fit.
     """
-    from slicefill.api import imputation_params
+    from slicefill.params.imputation import imputation_params
 
     if arguments.quality == "best" and arguments.method not in ("pretrained", "sharp"):
         msg = (

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from slicefill.params.base import (
     AxisName,
@@ -13,6 +13,7 @@ from slicefill.params.base import (
     Positive,
     Weight,
     WindowParams,
+    explain,
 )
 
 
@@ -167,3 +168,29 @@ class ImputationParams(Params):
             msg = "exact: expected a spacing in mm (target_spacing, --spacing), got none"
             raise ValueError(msg)
         return self
+
+
+def imputation_params(
+    *,
+    spacing: float | None = None,
+    count: int | None = None,
+    axis: AxisName = "auto",
+    device: str = "auto",
+    **params: Any,
+) -> ImputationParams:
+    """Return parameters of imputation from the few words that callers use (`slicefill.impute`).
+
+    Raises:
+        ValueError: If both `spacing` and `count` are given, or a value does not fit.
+    """
+    if spacing is not None and count is not None:
+        msg = f"spacing, count: expected one of them, got {spacing} and {count}"
+        raise ValueError(msg)
+    grid: dict[str, Any] = {"count": "nearest" if count is None else count, "target_spacing": None}
+    if spacing is not None:
+        grid = {"count": None, "target_spacing": spacing}
+    given = {"through_plane": axis, "hardware": {"accelerator": device}, **grid, **params}
+    try:
+        return ImputationParams.model_validate(given)
+    except ValidationError as error:
+        raise ValueError(explain(error)) from error

@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from slicefill.api import imputation_params
 from slicefill.imputation.imputers import load_named
 from slicefill.params.base import explain
 from slicefill.params.fusion import FusionParams
+from slicefill.params.imputation import imputation_params
 from slicefill.types import Case
 from slicefill.views.fuse import fuse_views
 
