@@ -10,6 +10,7 @@ from scipy.ndimage import find_objects, map_coordinates
 from tabulate import tabulate
 
 from slicefill.fusion import find_fusion, fuse
+from slicefill.grids.sampled import AlignedView, Box, sample
 from slicefill.imputation.imputers import load_named
 from slicefill.metrics.overlap import dice
 from slicefill.params.imputation import imputation_params
@@ -19,7 +20,6 @@ from slicefill.types import Array, Case, Volume
 from slicefill.views.canvas import lay_canvas
 from slicefill.views.fused_image import fuse_images
 from slicefill.views.gathering import impute_view
-from slicefill.views.sampling import AlignedView, Box, sample
 
 GROUPS = {"ventricle": 1, "thalamus": 2, "putamen": 4, "hippocampus": 6, "brain stem": 8}
 _MARGIN = 16  # voxels around the groups in which labels are compared: a thick slice reaches so far

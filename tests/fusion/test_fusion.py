@@ -3,7 +3,7 @@ import pytest
 
 from slicefill.fusion import find_fusion, fuse
 from slicefill.fusion.gaussian import nearness
-from slicefill.views.sampling import Placed, Sampled
+from slicefill.grids.sampled import Placed, Sampled
 
 
 def view(labels, place=None, slice_mm=8.0):

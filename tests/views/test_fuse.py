@@ -5,12 +5,12 @@ import pytest
 
 import slicefill
 from slicefill.command_line import main
+from slicefill.grids.sampled import AlignedView, sample
 from slicefill.imputation.verification import verify_imputed_case
 from slicefill.simulation.views import ViewsParams, simulate_views
 from slicefill.types import Case
 from slicefill.views.canvas import lay_canvas, reference_part
 from slicefill.views.fused_image import fuse_images
-from slicefill.views.sampling import AlignedView, sample
 from tests.simulation.test_views import blobs
 
 KNOWN = {"method": "nearest", "registration": "truth", "device": "cpu"}

@@ -1,18 +1,15 @@
 """Fusion by nearness to acquired slices: a Gaussian along each view's through-plane axis."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
 
+from slicefill.fusion import heaviest
+from slicefill.grids.sampled import Placed, Sampled
 from slicefill.params.base import Params as BaseParams
 from slicefill.params.base import Positive
 from slicefill.types import Array, Floats
-from slicefill.views.counting import heaviest
-
-if TYPE_CHECKING:
-    from slicefill.views.sampling import Placed, Sampled
 
 
 class Params(BaseParams):
@@ -25,7 +22,7 @@ class Params(BaseParams):
     )
 
 
-def fuse(views: "Sequence[Sampled]", params: Params) -> tuple[Array, Floats]:
+def fuse(views: Sequence[Sampled], params: Params) -> tuple[Array, Floats]:
     """Take the label with most of the weights of all views (`FusionFile`).
 
     Reference:
@@ -35,7 +32,7 @@ def fuse(views: "Sequence[Sampled]", params: Params) -> tuple[Array, Floats]:
     return heaviest(np.concatenate([view.ids for view in views]), np.concatenate(weights))
 
 
-def nearness(view: "Placed", sigma: float | None) -> Floats:
+def nearness(view: Placed, sigma: float | None) -> Floats:
     """Weight P of a view by the distance to its acquired slices, `(I, J, K)`.
 
     The sum over the slices within d / 2 + a pixel of exp(-distance² / 2 σ²); 0 where the view does

@@ -1,23 +1,20 @@
 """The view with the nearest acquired slice decides."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from slicefill.fusion import heaviest
+from slicefill.grids.sampled import Sampled
 from slicefill.params.base import Params as BaseParams
 from slicefill.types import Array, Floats
-from slicefill.views.counting import heaviest
-
-if TYPE_CHECKING:
-    from slicefill.views.sampling import Sampled
 
 
 class Params(BaseParams):
     """Nothing is to be chosen."""
 
 
-def fuse(views: "Sequence[Sampled]", params: Params) -> tuple[Array, Floats]:
+def fuse(views: Sequence[Sampled], params: Params) -> tuple[Array, Floats]:
     """Take the label of the view whose acquired slice is nearest, in mm (`FusionFile`).
 
     Of views that are as near, the earliest one.

@@ -1,18 +1,15 @@
 """STAPLE: views vote with weights by how reliable they turn out to be, label by label."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
 
+from slicefill.fusion import heaviest
+from slicefill.grids.sampled import Sampled
 from slicefill.params.base import Count
 from slicefill.params.base import Params as BaseParams
 from slicefill.types import Array, Floats
-from slicefill.views.counting import heaviest
-
-if TYPE_CHECKING:
-    from slicefill.views.sampling import Sampled
 
 WHOLE = True
 """How reliable a view is, all voxels say together."""
@@ -24,7 +21,7 @@ class Params(BaseParams):
     steps: Count = Field(50, description="at most, of the expectation maximisation")
 
 
-def fuse(views: "Sequence[Sampled]", params: Params) -> tuple[Array, Floats]:
+def fuse(views: Sequence[Sampled], params: Params) -> tuple[Array, Floats]:
     """Estimate the labels and the reliability of the views by turns (`FusionFile`).
 
     Where a view does not cover a voxel, it stands for the background. What cannot be decided has

@@ -1,23 +1,20 @@
 """Majority vote of the label maps of several views."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from slicefill.fusion import heaviest
+from slicefill.grids.sampled import Sampled
 from slicefill.params.base import Params as BaseParams
 from slicefill.types import Array, Floats
-from slicefill.views.counting import heaviest
-
-if TYPE_CHECKING:
-    from slicefill.views.sampling import Sampled
 
 
 class Params(BaseParams):
     """Nothing is to be chosen."""
 
 
-def fuse(views: "Sequence[Sampled]", params: Params) -> tuple[Array, Floats]:
+def fuse(views: Sequence[Sampled], params: Params) -> tuple[Array, Floats]:
     """Take the label that most views have; of tied labels that of the earliest view (`FusionFile`).
 
     A view has the label with the greatest share of the voxels around; one that does not cover a

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from slicefill.grids.cubic import Seen, overlap, see, to_world
 from slicefill.params.base import Count, Fraction, Positive, Weight
 from slicefill.params.base import Params as BaseParams
 from slicefill.types import Case
-from slicefill.views.itk_views import Seen, overlap, see, to_world
 
 Metric = Literal["correlation", "mutual_information"]
 _BINS = 32  # of Mattes' mutual information

@@ -4,10 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from slicefill.grids.cubic import see, to_world
 from slicefill.params.base import Count, Fraction
 from slicefill.params.base import Params as BaseParams
 from slicefill.types import Case
-from slicefill.views.itk_views import see, to_world
 
 
 class Params(BaseParams):

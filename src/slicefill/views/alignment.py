@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slicefill.grids.cubic import Seen, from_world, overlap, see
 from slicefill.registration import register
 from slicefill.types import Case, Checkpoint
 from slicefill.views.crossing import crossing_similarity
-from slicefill.views.itk_views import Seen, from_world, overlap, see
 
 _BINS = 32  # of intensities
 _FEWEST = 100  # voxels in common, below which nothing is alike

@@ -8,8 +8,8 @@ from typing import Literal
 import nibabel as nib
 import numpy as np
 
+from slicefill.grids.sampled import AlignedView, Box, whole
 from slicefill.types import Array, Case, Volume
-from slicefill.views.sampling import AlignedView, Box, whole
 
 Field = Literal["reference", "union"]
 _LARGEST = 8  # times the voxels of the reference: views that lie further apart are no such views

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from slicefill.fusion.gaussian import nearness
+from slicefill.grids.sampled import AlignedView, Box, sample_image, slabs, whole
 from slicefill.imputation.dense_grid import to_dtype
 from slicefill.types import Array, Case
 from slicefill.views.canvas import Canvas
 from slicefill.views.maps import with_confidence
-from slicefill.views.sampling import AlignedView, Box, sample_image, slabs, whole
 
 _BODY = 0.1  # of the range of the reference: above it intensities are compared
 

@@ -9,11 +9,11 @@ import nibabel as nib
 import numpy as np
 
 from slicefill.fusion import find_fusion, fuse
+from slicefill.grids.sampled import AlignedView, Box, sample, slabs
 from slicefill.params.fusion import FusionParams
 from slicefill.types import Array, Case
 from slicefill.views.canvas import Canvas
 from slicefill.views.maps import with_confidence
-from slicefill.views.sampling import AlignedView, Box, sample, slabs
 
 
 def fuse_labels(

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 
 from slicefill.geometry import through_plane_axis
+from slicefill.grids.sampled import AlignedView
 from slicefill.imputation.impute import impute_case
 from slicefill.imputation.imputers import Imputer
 from slicefill.params import ImputationParams
@@ -16,7 +17,6 @@ from slicefill.registration import displacement_error
 from slicefill.simulation.views import TRUTH
 from slicefill.types import Array, Case, Checkpoint, Finding, Volume
 from slicefill.views.alignment import Alignment, align
-from slicefill.views.sampling import AlignedView
 
 _BODY = 0.1  # of the range of intensities: above it lies the body
 _POINTS = 5000  # at which an error is measured

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from slicefill.grids.cubic import see
 from slicefill.types import Case, Floats
-from slicefill.views.itk_views import see
 
 Matrix = NDArray[np.float64]
 

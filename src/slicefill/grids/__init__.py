@@ -1,0 +1,1 @@
+"""Views on a grid: cubic voxels for registration, the grid of the result for fusion."""
