@@ -100,9 +100,9 @@ def planted(found, kind):
     return DescribedSet(cases, training)
 
 
-@pytest.mark.parametrize("view", ["in_plane", "reformatted"])
-def test_planted_copies_and_duplicates_are_found(learned, view):
-    memorisation, collapse = BY_NAME[f"memorisation_{view}"], BY_NAME[f"collapse_{view}"]
+@pytest.mark.parametrize("plane", ["in_plane", "reformatted"])
+def test_planted_copies_and_duplicates_are_found(learned, plane):
+    memorisation, collapse = BY_NAME[f"memorisation_{plane}"], BY_NAME[f"collapse_{plane}"]
     copies, duplicates = planted(learned, "copies"), planted(learned, "duplicates")
     assert 0.19 < memorisation.compute(copies) < 0.3
     assert memorisation.compute(real_in_place(copies)) < 0.1

@@ -14,7 +14,7 @@ from slicefill.metrics.realism.copies import nearest_correlation, nearest_simila
 from slicefill.metrics.realism.distances import balanced_accuracy, frechet, mahalanobis, mmd
 from slicefill.metrics.realism.encoder import encode, fit_encoder
 from slicefill.metrics.realism.windows import (
-    VIEWS,
+    PLANES,
     Windows,
     describe_windows,
     gather,
@@ -29,17 +29,17 @@ Told = tuple[str, Measure, str, Literal["lower", "nearer"], float]
 """Name, measure, label, which is better, ideal."""
 
 
-def c2st(described: DescribedSet, view: str) -> float:
+def c2st(described: DescribedSet, plane: str) -> float:
     """Balanced accuracy of telling synthetic from real windows, of subjects not seen; best 0.5."""
-    made, real, _ = gather(described, view)
+    made, real, _ = gather(described, plane)
     if min(len(made), len(real)) < 2:
         return _NAN
     return balanced_accuracy(encode(made), encode(real), made.subjects, real.subjects)
 
 
-def encoded_distance(described: DescribedSet, view: str, distance: Callable[..., float]) -> float:
+def encoded_distance(described: DescribedSet, plane: str, distance: Callable[..., float]) -> float:
     """Distance of synthetic from real windows among at most 16 features."""
-    made, real, seen = gather(described, view)
+    made, real, seen = gather(described, plane)
     fitted_on = seen if len(seen) > 1 else real
     if min(len(made), len(real)) < 2:
         return _NAN
@@ -47,31 +47,31 @@ def encoded_distance(described: DescribedSet, view: str, distance: Callable[...,
     return distance(encoder(made), encoder(real))
 
 
-def similarity(described: DescribedSet, view: str, of: str) -> float:
+def similarity(described: DescribedSet, plane: str, of: str) -> float:
     """Mean of the greatest MS-SSIM with another subject: S_S, S_R or R_R (`of`)."""
-    return _mean(_maxima(described, view, of))
+    return _mean(_maxima(described, plane, of))
 
 
-def unusual_share(described: DescribedSet, view: str, of: str) -> float:
+def unusual_share(described: DescribedSet, plane: str, of: str) -> float:
     """Share of synthetic windows whose greatest MS-SSIM exceeds 99 % of those among real ones.
 
     S_S: collapse, the same slice for several subjects. S_R: memorisation, a copied slice.
     """
-    baseline, found = _maxima(described, view, "R_R"), _maxima(described, view, of)
+    baseline, found = _maxima(described, plane, "R_R"), _maxima(described, plane, of)
     if not np.isfinite(baseline).any() or not np.isfinite(found).any():
         return _NAN
     limit = np.nanquantile(baseline, _UNUSUAL)
     return float((found[np.isfinite(found)] > limit).mean())
 
 
-def correlation(described: DescribedSet, view: str) -> float:
+def correlation(described: DescribedSet, plane: str) -> float:
     """Mean of the greatest normalised cross-correlation with real slices of other subjects."""
-    made, real, seen = gather(described, view)
+    made, real, seen = gather(described, plane)
     return _mean(nearest_correlation(made, _known(real, seen)))
 
 
-def _maxima(described: DescribedSet, view: str, of: str) -> Array:
-    made, real, seen = gather(described, view)
+def _maxima(described: DescribedSet, plane: str, of: str) -> Array:
+    made, real, seen = gather(described, plane)
     pairs = {"S_S": (made, made), "S_R": (made, _known(real, seen)), "R_R": (real, real)}
     return nearest_similarity(*pairs[of])
 
@@ -86,12 +86,12 @@ def _mean(values: Array) -> float:
     return float(known.mean()) if len(known) else _NAN
 
 
-def _metric(view: str, told: Told) -> Metric:
+def _metric(plane: str, told: Told) -> Metric:
     name, measure, label, better, ideal = told
     return Metric(
-        f"{name}_{view}",
-        lambda described: measure(described, view),
-        label=f"{label}, {view.replace('_', ' ')}",
+        f"{name}_{plane}",
+        lambda described: measure(described, plane),
+        label=f"{label}, {plane.replace('_', ' ')}",
         of=("images",),
         better=better,
         ideal=ideal,
@@ -105,14 +105,14 @@ def _metric(view: str, told: Told) -> Metric:
 
 
 def _distance(distance: Callable[..., float]) -> Measure:
-    return lambda described, view: encoded_distance(described, view, distance)
+    return lambda described, plane: encoded_distance(described, plane, distance)
 
 
 def _of(measure: Callable[[DescribedSet, str, str], float], of: str) -> Measure:
-    return lambda described, view: measure(described, view, of)
+    return lambda described, plane: measure(described, plane, of)
 
 
-_OF_VIEWS: tuple[Told, ...] = (
+_OF_BOTH: tuple[Told, ...] = (
     ("c2st", c2st, "C2ST accuracy", "nearer", 0.5),
     ("mahalanobis", _distance(mahalanobis), "Mahalanobis²", "lower", 0),
     ("collapse", _of(unusual_share, "S_S"), "collapse", "lower", 0),
@@ -122,11 +122,11 @@ _OF_VIEWS: tuple[Told, ...] = (
     ("similarity_r_r", _of(similarity, "R_R"), "R_R", "lower", 0),
     ("correlation", correlation, "cross-correlation", "lower", 0),
 )
-_OF_PLANES: tuple[Told, ...] = (
+_OF_EACH: tuple[Told, ...] = (
     ("frechet", _distance(frechet), "Fréchet²", "lower", 0),
     ("mmd", _distance(mmd), "MMD²", "lower", 0),
 )
 METRICS = (
-    *(_metric(view, told) for view in ("in_plane", "reformatted") for told in _OF_VIEWS),
-    *(_metric(view, told) for view in VIEWS for told in _OF_PLANES),
+    *(_metric(plane, told) for plane in ("in_plane", "reformatted") for told in _OF_BOTH),
+    *(_metric(plane, told) for plane in PLANES for told in _OF_EACH),
 )

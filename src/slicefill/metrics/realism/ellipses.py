@@ -13,19 +13,19 @@ from slicefill.types import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ["view", "method", "n", "x", "y", "xx", "xy", "yy"]
+COLUMNS = ["plane", "method", "n", "x", "y", "xx", "xy", "yy"]
 _WINDOWS = describe_windows.__name__
 
 
 def ellipses(sets: Mapping[str, Any]) -> "pd.DataFrame":
-    """Mean and covariance of encoded windows, per method and view, and of the real ones.
+    """Mean and covariance of encoded windows, per method and plane, and of the real ones.
 
     Args:
-        sets: By method: what `metrics.scoring.describe_case` kept of the scored and of the other
+        sets: By method: what `metrics.sets.describe_case` kept of the scored and of the other
             cases, by subject.
 
     Returns:
-        `view`, `method`, `n` (windows), mean `x`, `y`, covariance `xx`, `xy`, `yy`; in the unit of
+        `plane`, `method`, `n` (windows), mean `x`, `y`, covariance `xx`, `xy`, `yy`; in the unit of
         the encoder. Empty where no windows were kept.
     """
     import pandas as pd
@@ -33,14 +33,14 @@ def ellipses(sets: Mapping[str, Any]) -> "pd.DataFrame":
     rows: list[tuple[Any, ...]] = []
     for method, (cases, training) in sets.items():
         described = DescribedSet(_windows(cases), _windows(training))
-        for view in ("in_plane", "reformatted"):
-            made, real, seen = gather(described, view)
+        for plane in ("in_plane", "reformatted"):
+            made, real, seen = gather(described, plane)
             if min(len(made), len(real)) < 2:
                 continue
             encoder = fit_encoder(seen if len(seen) > 1 else real)
-            if not any(row[:2] == (view, REAL) for row in rows):
-                rows.append((view, REAL, *_moments(encoder(real))))
-            rows.append((view, method, *_moments(encoder(made))))
+            if not any(row[:2] == (plane, REAL) for row in rows):
+                rows.append((plane, REAL, *_moments(encoder(real))))
+            rows.append((plane, method, *_moments(encoder(made))))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

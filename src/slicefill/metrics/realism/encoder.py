@@ -15,7 +15,7 @@ from slicefill.types import Array
 
 MOST_FEATURES = 16
 _SCALES = (1.0, 2.0, 4.0)
-_KEPT = 24  # encoded sets: kinds and views of one set of cases
+_KEPT = 24  # encoded sets: kinds and planes of one set of cases
 _FLOOR = 1e-6  # of energies: a quarter of a grey level, squared
 
 

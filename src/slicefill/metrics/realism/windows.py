@@ -19,13 +19,13 @@ SIZE = 64
 """Rows and columns of a window, pixels."""
 COUNT = 8
 """Most windows of a kind in each direction of a case."""
-VIEWS: Mapping[str, tuple[int, ...]] = {
+PLANES: Mapping[str, tuple[int, ...]] = {
     "in_plane": (0,),
     "reformatted": (1, 2),
     "rows": (1,),
     "columns": (2,),
 }
-"""Across which axes of `(D, H, W)` the slices of a view lie; imputation shows in reformatted ones,
+"""Across which axes of `(D, H, W)` the slices of a plane lie; imputation shows in reformatted ones,
 whose first axis is the one across slices."""
 _MADE, _REAL, _CONTROL = range(3)
 
@@ -71,12 +71,12 @@ def describe_windows(pair: ImagePair, mask: Array) -> NDArray[np.uint8]:
 
 
 @lru_cache(maxsize=8)
-def gather(described: DescribedSet, view: str) -> tuple[Windows, Windows, Windows]:
+def gather(described: DescribedSet, plane: str) -> tuple[Windows, Windows, Windows]:
     """Collect the windows of a set: synthetic, real, and real ones of the training subjects."""
     return (
-        _collect(described.cases, _MADE, view),
-        _collect(described.cases, _REAL, view),
-        _collect(described.training, _REAL, view),
+        _collect(described.cases, _MADE, plane),
+        _collect(described.cases, _REAL, plane),
+        _collect(described.training, _REAL, plane),
     )
 
 
@@ -108,19 +108,19 @@ def _window(image: NDArray[np.uint8], centre: NDArray[np.int_]) -> NDArray[np.ui
     return np.pad(image, margin)[row : row + SIZE, column : column + SIZE]
 
 
-def _collect(cases: Mapping[str, Sequence[Array]], kind: int, view: str) -> Windows:
-    found = list(_pieces(cases, kind, view))
+def _collect(cases: Mapping[str, Sequence[Array]], kind: int, plane: str) -> Windows:
+    found = list(_pieces(cases, kind, plane))
     pixels = [one for _, one in found] or [np.zeros((0, SIZE, SIZE), np.uint8)]
     subjects = np.repeat([subject for subject, _ in found], [len(one) for _, one in found])
     return Windows(np.concatenate(pixels), subjects.astype(str))
 
 
 def _pieces(
-    cases: Mapping[str, Sequence[Array]], kind: int, view: str
+    cases: Mapping[str, Sequence[Array]], kind: int, plane: str
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     for subject, own in cases.items():
         for one in own:
-            for axis in VIEWS[view]:
+            for axis in PLANES[plane]:
                 windows = one[kind, axis]
                 there = windows[np.ptp(windows, axis=(1, 2)) > 0]
                 yield subject, there.astype(np.uint8)

@@ -18,19 +18,19 @@ def realism_ellipses(table: pd.DataFrame) -> Figure:
         table: As `metrics.realism.ellipses` returns it; not empty.
 
     Returns:
-        A panel per view: the first two axes of the reference encoder, in standard deviations of
+        A panel per plane: the first two axes of the reference encoder, in standard deviations of
         real slices; real ones filled.
     """
-    views = list(table["view"].unique())
-    figure = Figure(figsize=(1.2 + 2.8 * len(views), 3.2), layout="constrained")
-    axes = figure.subplots(1, len(views), squeeze=False).ravel()
-    for panel, view in zip(axes, views, strict=True):
-        own = table[table["view"] == view]
+    planes = list(table["plane"].unique())
+    figure = Figure(figsize=(1.2 + 2.8 * len(planes), 3.2), layout="constrained")
+    axes = figure.subplots(1, len(planes), squeeze=False).ravel()
+    for panel, plane in zip(axes, planes, strict=True):
+        own = table[table["plane"] == plane]
         methods = [name for name in own["method"].unique() if name != REAL]
         colours = {name: COLOURS[n % len(COLOURS)] for n, name in enumerate(methods)}
         for row in own.to_dict("records"):
             _draw(panel, row, colours.get(row["method"], INK))
-        panel.set_title(view.replace("_", " "))
+        panel.set_title(plane.replace("_", " "))
         panel.set(xlabel="first axis of the encoder", ylabel="second axis")
         panel.autoscale_view()
         open_frame(panel)
