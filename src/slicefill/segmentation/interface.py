@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -81,17 +81,19 @@ class PatchBatch:
         return PatchBatch(self.image.to(device), self.label.to(device), self.weight.to(device))
 
 
-class Objective(Protocol):
-    """What a network is trained towards."""
+class Objective:
+    """What a network is trained towards. Most define `terms` alone: they keep no state."""
 
     def terms(self, network: nn.Module, step: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Draw a batch and return the weighted terms, by name, whose sum is minimised."""
+        raise NotImplementedError
 
     def after_step(self, network: nn.Module, step: int) -> None:
         """Do what follows an optimiser step."""
 
     def state(self) -> dict[str, Any]:
         """Return what `restore` needs besides the network."""
+        return {}
 
     def restore(self, state: State) -> None:
         """Continue from a state that `state` returned."""

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from slicefill.segmentation.interface import Objective, PatchBatch, Setting
 from slicefill.segmentation.sampling import Sampler
 from slicefill.segmentation.transforms import make_all
-from slicefill.training.fit import State
 from slicefill.training.hardware import rank_slice
 
 if TYPE_CHECKING:  # MONAI takes seconds to import
@@ -133,7 +132,7 @@ class Drawer:
 
 
 @dataclass(frozen=True)
-class Supervised:
+class Supervised(Objective):
     """Dice and cross-entropy on labelled patches, with deep supervision where there is any."""
 
     draw: Callable[[np.random.Generator], PatchBatch]
@@ -144,16 +143,6 @@ class Supervised:
         batch = self.draw(rng)
         outputs = network(batch.image)
         return {"supervised": deep_supervised(outputs, batch.label, batch.weight, self.total)}
-
-    def after_step(self, network: nn.Module, step: int) -> None:
-        """Do nothing."""
-
-    def state(self) -> dict[str, Any]:
-        """Return nothing: the network is all."""
-        return {}
-
-    def restore(self, state: State) -> None:
-        """Do nothing."""
 
 
 def supervised(drawer: Drawer, total: Total, network: nn.Module, setting: Setting) -> Objective:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,9 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slicefill.segmentation.engines.conresnet.network import change
-from slicefill.segmentation.interface import PatchBatch
+from slicefill.segmentation.interface import Objective, PatchBatch
 from slicefill.segmentation.objectives import Total, dice_ce, whole
-from slicefill.training.fit import State
 
 Background = Literal["one", "printed"]
 
@@ -101,7 +100,7 @@ def _class_weights(
 
 
 @dataclass(frozen=True)
-class SegmentationAndResidual:
+class SegmentationAndResidual(Objective):
     """L = L_seg + L_res: the loss of all engines, and that of the residual heads.
 
     Attributes:
@@ -137,13 +136,3 @@ class SegmentationAndResidual:
             )
             terms["residual"] = self.residual_weight * loss
         return terms
-
-    def after_step(self, network: nn.Module, step: int) -> None:
-        """Do nothing."""
-
-    def state(self) -> dict[str, Any]:
-        """Return nothing: the network is all."""
-        return {}
-
-    def restore(self, state: State) -> None:
-        """Do nothing."""

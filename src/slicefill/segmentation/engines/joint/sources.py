@@ -3,16 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slicefill.segmentation.interface import PatchBatch
+from slicefill.segmentation.interface import Objective, PatchBatch
 from slicefill.segmentation.objectives import Total, dice_ce
 from slicefill.segmentation.scans import Scan, ScanPromise
-from slicefill.training.fit import State
 from slicefill.types import Lazy
 
 Draw = Callable[[np.random.Generator], PatchBatch]
@@ -38,8 +36,8 @@ def _pick(promise: ScanPromise, acquired: bool) -> Scan:
 
 
 @dataclass(frozen=True)
-class Joint:
-    """Loss of acquired slices plus a multiple of that of synthetic ones (`Objective`).
+class Joint(Objective):
+    """Loss of acquired slices plus a multiple of that of synthetic ones.
 
     Attributes:
         target: Draws acquired patches.
@@ -69,13 +67,3 @@ class Joint:
             "supervised": dice_ce(own, target.label, target.weight, self.total),
             "auxiliary": self.weight * dice_ce(theirs, label, other.weight, self.total),
         }
-
-    def after_step(self, network: nn.Module, step: int) -> None:
-        """Do nothing."""
-
-    def state(self) -> dict[str, Any]:
-        """Return nothing: the network is all."""
-        return {}
-
-    def restore(self, state: State) -> None:
-        """Do nothing."""

@@ -23,7 +23,7 @@ from slicefill.training.fit import State
 
 
 @dataclass(frozen=True)
-class MeanTeacher:
+class MeanTeacher(Objective):
     """Learn from labels, and from agreement with an average of one's own past.
 
     With student θ, teacher θ', labelled slices x_l and unlabelled ones x_u, a step minimises
