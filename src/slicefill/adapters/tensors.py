@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from slicefill import api
-from slicefill.ingestion.nifti import new_header
+from slicefill.ingestion.nifti import new_volume
 from slicefill.ingestion.reading import checked_case
 from slicefill.params.imputation import imputation_params
 from slicefill.params.ingestion import own_scans
@@ -86,7 +86,7 @@ def _volume(placed: Placed) -> Volume:
     plain = tensor.detach().cpu().to(_WIDENED.get(tensor.dtype, tensor.dtype))
     stored: Array = np.moveaxis(plain.as_subclass(torch.Tensor).numpy(), 0, -1)
     stored = stored[..., 0] if stored.shape[-1] == 1 else stored
-    return Volume(stored, new_header(stored, np.asarray(affine, dtype=np.float64)))
+    return new_volume(stored, np.asarray(affine, dtype=np.float64))
 
 
 def _tensor(stored: Array, like: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from slicefill.ingestion.dicom_gaps import spread
 from slicefill.ingestion.dicom_sorting import sort_dicom
 from slicefill.ingestion.dicom_steps import SAME, even_step
 from slicefill.ingestion.itk import LPS_TO_RAS
-from slicefill.ingestion.nifti import new_header
+from slicefill.ingestion.nifti import new_volume
 from slicefill.params import IngestionParams
 from slicefill.types import Array, Volume
 
@@ -79,7 +79,7 @@ def read_series(files: Sequence[Path], params: IngestionParams) -> tuple[Volume,
     if count > 1:
         stored = stored.reshape(*stored.shape[:2], -1, count)
     stored = spread(stored, places) if len(places) <= places[-1] else stored
-    return Volume(stored, new_header(stored, LPS_TO_RAS @ affine, scale)), places
+    return new_volume(stored, LPS_TO_RAS @ affine, scale), places
 
 
 def _channels(frames: Sequence[Frame], normal: Array) -> int:

@@ -15,7 +15,7 @@ from slicefill.ingestion import checks
 from slicefill.ingestion.checks import BadCase, reading
 from slicefill.ingestion.companions import data_files, read_fields
 from slicefill.ingestion.integrity import check_length, count_voxel_data
-from slicefill.ingestion.nifti import new_header
+from slicefill.ingestion.nifti import new_volume
 from slicefill.ingestion.sniffing import is_compressed, open_plain, read_chunks
 from slicefill.ingestion.suffixes import suffix_of
 from slicefill.types import Array, Volume
@@ -48,7 +48,7 @@ def read_itk(path: Path) -> Volume:
             check_length(plain.stat().st_size, _GIPL_HEADER + stored.nbytes)
     checks.check_voxel_type(stored.dtype)
     checks.check_shape(stored.shape)
-    return Volume(stored, new_header(stored, affine_of(image)))
+    return new_volume(stored, affine_of(image))
 
 
 def _check_voxels(path: Path, reader: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from slicefill.ingestion import checks
 from slicefill.ingestion.checks import reading
 from slicefill.ingestion.integrity import check_length, uncompressed_length
-from slicefill.ingestion.nifti import new_header
+from slicefill.ingestion.nifti import new_volume
 from slicefill.ingestion.sniffing import open_plain
 from slicefill.types import Volume
 
@@ -31,4 +31,4 @@ def read_mgh(path: Path) -> Volume:
             stored = np.asarray(image.dataobj)
     checks.check_voxel_type(stored.dtype)
     checks.check_shape(stored.shape)
-    return Volume(stored, new_header(stored, image.affine))
+    return new_volume(stored, image.affine)

@@ -45,10 +45,10 @@ def read_nifti(path: Path) -> Volume:
         return Volume(stored, header)
 
 
-def new_header(
+def new_volume(
     stored: Array, affine: Array, slope_intercept: tuple[float, float] = (1.0, 0.0)
-) -> nib.Nifti1Header:
-    """Make the header of a volume that comes from another format.
+) -> Volume:
+    """Make a volume of stored numbers that come without a NIfTI header.
 
     Args:
         stored: Stored numbers, `(I, J, K)` or `(I, J, K, C)`.
@@ -65,7 +65,7 @@ def new_header(
     exact = _EXACT * nib.affines.voxel_sizes(affine).min() + placing_error(affine, stored.shape)
     if checks.corner_distance(affine, header.get_qform(), stored.shape) > exact:
         header["qform_code"] = 0  # a tilted gantry shears the grid; a qform cannot say so
-    return header
+    return Volume(stored, header)
 
 
 def _read_header(path: Path) -> Any:

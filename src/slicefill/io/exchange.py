@@ -126,7 +126,7 @@ def from_array(array: Array, spacing: Sequence[float]) -> Volume:
     Raises:
         ValueError: If it is no volume, or the spacing is not three numbers above 0.
     """
-    from slicefill.ingestion.nifti import new_header
+    from slicefill.ingestion.nifti import new_volume
 
     if array.ndim not in (3, 4) or min(array.shape) < 1:
         msg = f"scan: expected an array (I, J, K) or (I, J, K, C), got shape {array.shape}"
@@ -139,19 +139,19 @@ def from_array(array: Array, spacing: Sequence[float]) -> Volume:
         msg = f"scan: expected integers or floats of 4 or 8 bytes, got {array.dtype}"
         raise ValueError(msg)
     stored = array.astype(np.uint8) if array.dtype == bool else array
-    return Volume(stored, new_header(stored, np.diag([*pitch, 1.0])))
+    return new_volume(stored, np.diag([*pitch, 1.0]))
 
 
 def from_nibabel(image: Any) -> Volume:
     """Wrap a nibabel image of any class: the stored numbers, before slope and intercept."""
-    from slicefill.ingestion.nifti import new_header
+    from slicefill.ingestion.nifti import new_volume
 
     proxy = image.dataobj
     scaled = hasattr(proxy, "get_unscaled")
     stored = np.asarray(proxy.get_unscaled() if scaled else proxy)
     slope_intercept = (proxy.slope, proxy.inter) if scaled else (1.0, 0.0)
     if not isinstance(image, nib.Nifti1Pair):
-        return Volume(stored, new_header(stored, image.affine, slope_intercept))
+        return new_volume(stored, image.affine, slope_intercept)
     header = image.header.copy()
     header.set_data_dtype(stored.dtype)
     header.set_slope_inter(*slope_intercept)
@@ -170,10 +170,10 @@ def to_nibabel(volume: Volume) -> Any:
 def from_itk(image: Any) -> Volume:
     """Wrap a SimpleITK image; its geometry goes from ITK's LPS to RAS."""
     from slicefill.ingestion.itk import affine_of, channels_last
-    from slicefill.ingestion.nifti import new_header
+    from slicefill.ingestion.nifti import new_volume
 
     stored = channels_last(image)
-    return Volume(stored, new_header(stored, affine_of(image)))
+    return new_volume(stored, affine_of(image))
 
 
 def to_itk(volume: Volume) -> Any:

@@ -3,17 +3,17 @@
 from collections.abc import Callable
 from functools import partial
 
-import nibabel as nib
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from slicefill.fingerprint import fingerprint
+from slicefill.ingestion.nifti import new_volume
 from slicefill.params import PretrainingParams
 from slicefill.simulation.bodies import body_volume
 from slicefill.simulation.random_fields import smooth_field
 from slicefill.simulation.shapes import Shape3, random_labels
 from slicefill.simulation.virtual_subjects import virtual_brain
-from slicefill.types import Array, Case, Floats, Promise, Volume
+from slicefill.types import Array, Case, Floats, Promise
 
 NOISELESS = "noiseless"
 """Map of a made case: the volume without noise."""
@@ -37,16 +37,9 @@ def procedural_case(
 
     Its map `noiseless` is what the mean of many such scans would show.
     """
-    header = nib.Nifti1Header()
-    header.set_data_shape((size,) * 3)
-    header.set_data_dtype(np.float32)
-    header.set_sform(np.eye(4), "scanner")
-    seen, noiseless = _scanned(seed, size, brain_fraction, body_fraction)
-    return Case(
-        Volume(seen, header),
-        maps={NOISELESS: Volume(noiseless, header)},
-        record={"seed": seed},
-    )
+    made = _scanned(seed, size, brain_fraction, body_fraction)
+    seen, noiseless = (new_volume(stored, np.eye(4)) for stored in made)
+    return Case(seen, maps={NOISELESS: noiseless}, record={"seed": seed})
 
 
 def procedural_volume(

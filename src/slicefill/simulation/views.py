@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from scipy.ndimage import map_coordinates
 
+from slicefill.ingestion.nifti import new_volume
 from slicefill.params.base import Params, Positive, Weight
 from slicefill.types import Array, Case, Volume
 
@@ -85,11 +86,10 @@ def simulate_views(case: Case, params: ViewsParams, seed: int) -> dict[str, Case
             affine = _beside_voxels(affine, case.image, params.voxel_offset)
         source = np.linalg.inv(motion) @ affine
         image, contrast = _recoloured(_seen(case.image, source, shape, params), params, rng)
-        label = None if case.label is None else _named(case.label, source, shape)
+        named = None if case.label is None else _named(case.label, source, shape)
+        label = None if named is None else new_volume(named, affine)
         record = {"plane": plane, TRUTH: motion.tolist(), "seed": seed, **drawn, **contrast}
-        views[str(plane)] = Case(
-            _volume(image, affine), None if label is None else _volume(label, affine), {}, record
-        )
+        views[str(plane)] = Case(new_volume(image, affine), label, {}, record)
     return views
 
 
@@ -187,9 +187,3 @@ def _recoloured(
     width = max(high - low, float(np.finfo(np.float32).tiny))
     shown = low + gain * width * ((image - low) / width) ** gamma
     return shown.astype(np.float32), {"gamma": float(gamma), "gain": float(gain)}
-
-
-def _volume(stored: Array, affine: Array) -> Volume:
-    from slicefill.ingestion.nifti import new_header
-
-    return Volume(stored, new_header(stored, affine))

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from scipy.special import expit
 
+from slicefill.ingestion.nifti import new_volume
 from slicefill.simulation.random_fields import displaced_grid, smooth_field
-from slicefill.types import Array, Case, Floats, Volume
+from slicefill.types import Array, Case, Floats
 
 LABEL_NAMES = {1: "grey_matter", 2: "white_matter", 3: "lesion"}
 SMALLEST_CROP = 32  # voxels; a smaller one may miss the white matter around the ventricles
@@ -51,7 +52,7 @@ def virtual_subject(seed: int, crop: tuple[int, int, int] = (112, 128, 96)) -> C
         "seed": seed,
         "crop": list(crop),
     }
-    return Case(_volume(image, affine), _volume(label, affine), record=record)
+    return Case(new_volume(image, affine), new_volume(label, affine), record=record)
 
 
 def virtual_brain(shape: tuple[int, int, int], rng: np.random.Generator) -> Floats:
@@ -123,14 +124,3 @@ def _scan(intensity: Array, rng: np.random.Generator) -> NDArray[np.int16]:
     magnitude = np.hypot(signal + noise[0], noise[1])  # Rician
     stored: NDArray[np.int16] = np.rint(rng.uniform(400, 1200) * magnitude).astype(np.int16)
     return stored
-
-
-def _volume(stored: Array, affine: NDArray[np.float64]) -> Volume:
-    header = nib.Nifti1Header()
-    header.set_data_shape(stored.shape)
-    header.set_data_dtype(stored.dtype)
-    header.set_sform(affine, "scanner")
-    header.set_qform(affine, "scanner")
-    header.set_slope_inter(1, 0)
-    header.set_xyzt_units("mm")
-    return Volume(stored, header)

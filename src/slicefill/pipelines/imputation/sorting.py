@@ -39,8 +39,7 @@ def sort_cases(
 
 def _outline(promise: Promise) -> Case:
     """Return a case whose voxels are not read, where its record says what they would be."""
-    from slicefill.ingestion.nifti import new_header
-    from slicefill.types import Volume
+    from slicefill.ingestion.nifti import new_volume
 
     record = read_record(promise)
     if "voxels" not in record:
@@ -49,5 +48,5 @@ def _outline(promise: Promise) -> Case:
     volumes = {}
     for name, voxels in record["voxels"].items():
         blank = np.broadcast_to(np.zeros((), voxels["dtype"]), voxels["shape"])  # of no memory
-        volumes[name] = Volume(blank, new_header(blank, affine))
+        volumes[name] = new_volume(blank, affine)
     return Case(volumes["image"], volumes.get("label"))

@@ -101,12 +101,11 @@ def _find(reference: Case, moving: Case, params: Params) -> Checkpoint:
 
 def _refined(reference: Case, moving: Case, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Go on by `rigid` from where the network has put the view."""
-    from slicefill.ingestion.nifti import new_header
+    from slicefill.ingestion.nifti import new_volume
     from slicefill.registration import register as register_by
-    from slicefill.types import Volume
 
     placed = np.linalg.inv(matrix) @ moving.image.affine
     stored = moving.image.intensities()
-    view = Case(Volume(stored, new_header(stored, placed)))
+    view = Case(new_volume(stored, placed))
     further = register_by(reference, view, {"kind": "rigid", "starts": [0.0]})
     return np.asarray(matrix @ further)
