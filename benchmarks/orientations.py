@@ -18,7 +18,7 @@ from slicefill.datasets.cases import CasesDataset
 from slicefill.geometry import slices_first
 from slicefill.io.checkpoints import read_checkpoint
 from slicefill.metrics.overlap import dice
-from slicefill.params import HardwareParams, InferenceParams, ViewParams
+from slicefill.params import HardwareParams, InferenceParams
 from slicefill.segmentation.opened import open_network
 from slicefill.segmentation.scans import make_scan
 from slicefill.types import Case
@@ -70,10 +70,8 @@ def score(network: Path, isotropic, acquired, imputed) -> dict[str, float]:
     for count in COUNTS:
         changed = {**checkpoint, "design": {**checkpoint["design"], "orientations": count}}
         own = open_network(changed, InferenceParams(), HardwareParams(accelerator="cpu"))
-        view = ViewParams(through_plane=checkpoint["through_plane"], window=checkpoint["window"])
-        scan = make_scan(
-            Case(thick.image), Case(grid.image, None, grid.maps, grid.record), None, view
-        )
+        filled = Case(grid.image, None, grid.maps, grid.record)
+        scan = make_scan(Case(thick.image), filled, None, own.scan)
         found = own.predictor(scan).argmax(0)
         real = slices_first(truth.label.stored, scan.axis)[: kept[-1] + 1]
         removed = ~np.isin(np.arange(len(real)), kept)

@@ -18,8 +18,8 @@ from slicefill.params import (
     ImputationParams,
     InferenceParams,
     PredictionParams,
+    ScanParams,
     SegmentationParams,
-    ViewParams,
 )
 from slicefill.plugins import System, find_kind
 from slicefill.types import Array, Case, Checkpoint, Floats, Prediction, Volume
@@ -146,7 +146,7 @@ def _segmenter(checkpoint: Checkpoint, rule: PredictionParams) -> Callable[..., 
     module = find_kind(engines.FOLDER, checkpoint["engine"])
     predictor = make_predictor(System(checkpoint["engine"], module, None), checkpoint, rule)
 
-    def predict(case: Case, params: ViewParams) -> Volume:
+    def predict(case: Case, params: ScanParams) -> Volume:
         scan = make_scan(case, None, None, params)
         return make_prediction(predictor, scan, case, rule).label
 

@@ -39,9 +39,9 @@ from slicefill.params.segmentation import (
     AugmentationParams,
     InferenceParams,
     PredictionParams,
+    ScanParams,
     SegmentationOptimisation,
     SegmentationParams,
-    ViewParams,
 )
 from slicefill.params.tuning import Choices, Range, TuningParams
 
@@ -72,6 +72,7 @@ __all__ = [
     "Preset",
     "PretrainingParams",
     "Range",
+    "ScanParams",
     "ScoreParams",
     "ScoringParams",
     "SegmentationOptimisation",
@@ -80,7 +81,6 @@ __all__ = [
     "StatisticsParams",
     "TrackingParams",
     "TuningParams",
-    "ViewParams",
     "Way",
     "WindowParams",
     "as_plain",

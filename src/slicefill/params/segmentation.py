@@ -119,7 +119,7 @@ class SegmentationParams(PredictionParams):
     )
 
 
-class ViewParams(Params):
+class ScanParams(Params):
     """How a case becomes what a segmentation network sees."""
 
     confidence_threshold: Fraction = Field(
@@ -132,7 +132,7 @@ class ViewParams(Params):
     )
 
 
-class AugmentationParams(ViewParams):
+class AugmentationParams(ScanParams):
     """What segmentation networks are trained on besides acquired slices, and how it is varied."""
 
     synthetic_weight: Weight = Field(

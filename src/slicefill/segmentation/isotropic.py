@@ -40,11 +40,11 @@ def segment_isotropically(
             "set a spacing or a count without exact"
         )
         raise ValueError(msg)
-    thick = make_scan(Case(case.image), None, None, network.view)
+    thick = make_scan(Case(case.image), None, None, network.scan)
     network.expect(thick)
     acquired = network.predictor(thick)
     labelled = with_classes(case, acquired.argmax(0), thick.axis)
-    own = params.model_copy(update={"through_plane": network.view.through_plane})
+    own = params.model_copy(update={"through_plane": network.scan.through_plane})
     imputed = impute_case(labelled, imputer, own)
     if imputed.label is None or imputed.record["acquired_slices"] != "kept":
         msg = (
@@ -52,7 +52,7 @@ def segment_isotropically(
             "choose another, such as pretrained"
         )
         raise ValueError(msg)
-    scan = make_scan(Case(case.image), replace(imputed, label=None), None, network.view)
+    scan = make_scan(Case(case.image), replace(imputed, label=None), None, network.scan)
     moved = slices_first(imputed.label.stored, scan.axis)
     softness = network.params.inference.softness
     fused = fuse_soft(
@@ -71,7 +71,7 @@ def segment_isotropically(
 
 def segment_acquired(case: Case, network: Opened) -> Prediction:
     """Segment the slices of a scan as they are, with the confidence in their labels."""
-    scan = make_scan(Case(case.image), None, None, network.view)
+    scan = make_scan(Case(case.image), None, None, network.scan)
     network.expect(scan)
     made = make_prediction(network.predictor, scan, case, _with_confidence(network.params))
     return replace(made, record={**made.record, "network": network.fingerprint})

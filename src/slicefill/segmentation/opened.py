@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slicefill.fingerprint import fingerprint
-from slicefill.params import InferenceParams, PredictionParams, ViewParams
+from slicefill.params import InferenceParams, PredictionParams, ScanParams
 from slicefill.params.base import HardwareParams
 from slicefill.plugins import System, find_kind
 from slicefill.segmentation.interface import Predictor
@@ -24,14 +24,14 @@ class Opened:
     Attributes:
         predictor: From a scan to class probabilities.
         params: Labels, inference, hardware.
-        view: Across which axis slices lie, and which intensities it sees.
+        scan: Across which axis slices lie, and which intensities it sees.
         fingerprint: Of the network.
         spacing: Of a scan that it learned from, slices first, mm; empty where that is not known.
     """
 
     predictor: Predictor
     params: PredictionParams
-    view: ViewParams
+    scan: ScanParams
     fingerprint: str
     spacing: Sequence[float] = ()
 
@@ -82,9 +82,9 @@ def open_network(
     params = PredictionParams(
         label_names=checkpoint["label_names"], inference=inference, hardware=hardware
     )
-    view = ViewParams(through_plane=checkpoint["through_plane"], window=checkpoint["window"])
+    scan = ScanParams(through_plane=checkpoint["through_plane"], window=checkpoint["window"])
     kind = checkpoint["engine"]
     system = System(kind, find_kind(engines.FOLDER, kind), None)
     predictor = make_predictor(system, checkpoint, params)
     own = checkpoint.get("fingerprint") or fingerprint(checkpoint.get("digest"))
-    return Opened(predictor, params, view, own, tuple(checkpoint.get("spacing", ())))
+    return Opened(predictor, params, scan, own, tuple(checkpoint.get("spacing", ())))

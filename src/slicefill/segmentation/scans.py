@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from slicefill.geometry import slices_first, spacing_slices_first, through_plane_axis
 from slicefill.imputation.dense_grid import channels_second, stack_case
 from slicefill.imputation.trace import acquired_places
-from slicefill.params import AugmentationParams, ViewParams
+from slicefill.params import AugmentationParams, ScanParams
 from slicefill.types import Case, Floats, Lazy, Promise
 
 _ROUNDING = 1e-6  # of confidence in float32, far less than a step of the map
@@ -105,7 +105,7 @@ def make_scan(
     acquired_case: Case,
     imputed: Case | None,
     slice_weights: Sequence[float] | None,
-    params: ViewParams,
+    params: ScanParams,
     sample: int = 0,
 ) -> Scan:
     """Put acquired labels, synthetic labels and loss weights on the grid of an imputed case.
@@ -153,7 +153,7 @@ def make_scan(
     return Scan(image, label, weight, acquired, spacing, axis)
 
 
-def _shown(acquired_case: Case, source: Case, axis: int, params: ViewParams) -> Floats:
+def _shown(acquired_case: Case, source: Case, axis: int, params: ScanParams) -> Floats:
     """Return what a network sees of a case, `(D, C, H, W)`."""
     if params.window is None:
         return channels_second(source.image, axis)

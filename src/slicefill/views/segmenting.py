@@ -32,9 +32,9 @@ def segment_view(
     """
     if imputer is None:
         return segment_acquired(view, network)
-    own = params.model_copy(update={"through_plane": network.view.through_plane})
+    own = params.model_copy(update={"through_plane": network.scan.through_plane})
     filled = impute_case(Case(view.image), imputer, own)
-    scan = make_scan(Case(view.image), filled, None, network.view)
+    scan = make_scan(Case(view.image), filled, None, network.scan)
     made = make_prediction(network.predictor, scan, filled, network.params)
     if made.label.stored.shape != filled.image.stored.shape[:3]:
         msg = (
