@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slicefill.metrics.confidence import COVERAGES, aurc, risk_at, risk_curves
+from slicefill.metrics.risk import COVERAGES, aurc, risk_at, risk_curves
 
 errors = st.lists(st.floats(0, 1), min_size=2, max_size=40).map(np.array)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slicefill.metrics.confidence import risk_curves
+from slicefill.metrics.risk import risk_curves
 from slicefill.reporting.figures import risk_coverage
 
 

@@ -13,9 +13,9 @@ from slicefill.metrics import REAL
 from slicefill.metrics.confidence import (
     confidence_errors,
     confidence_scores,
-    risk_curves,
     slice_confidence,
 )
+from slicefill.metrics.risk import risk_curves
 from slicefill.metrics.scoring import (
     Correspondence,
     corresponding_slices,

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from slicefill.metrics import metric_label
-from slicefill.metrics.confidence import aurc
+from slicefill.metrics.risk import aurc
 from slicefill.reporting.figures.grid import COLOURS, FAINT, GREY, INK, open_frame, styled
 
 _MOST_COLUMNS = 3
