@@ -186,7 +186,7 @@ def _unbelievable(found: Alignment, params: FusionParams) -> str:
         return (
             f"registration failed, or another contrast: its similarity to the reference is "
             f"{found.similarity:.2f}, below {params.least_similarity:g} (least_similarity); of "
-            "another contrast, set the metric to mutual_information"
+            "another contrast, register by rigid with the metric mutual_information"
         )
     if found.crossing is not None and found.crossing < params.least_crossing:
         return (
