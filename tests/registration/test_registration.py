@@ -7,7 +7,8 @@ from slicefill.grids.cubic import from_world, to_world
 from slicefill.registration import displacement_error, register
 from slicefill.simulation.views import TRUTH, ViewsParams, simulate_views
 from slicefill.types import Case, Volume
-from slicefill.views.alignment import align, correlation, correlation_ratio
+from slicefill.views.alignment import align
+from slicefill.views.similarity import correlation, correlation_ratio
 
 POINTS = np.stack(np.meshgrid([10, 30], [10, 30], [10, 30]), -1).reshape(-1, 3)
 FEW = {"kind": "rigid", "starts": [-25.0, 0.0, 25.0], "followed": 6, "keep": 2}

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from slicefill.types import Array, Case, Volume
+from slicefill.types import Array, Case, Floats, Volume
 
 _ACROSS = 128  # voxels along the longest side of a field: more would not align it better
 _BODY = 0.1  # of the range of intensities: above it lies the body
@@ -41,7 +41,7 @@ def see(view: Case, region: str) -> Seen:
 
     Args:
         view: Image `(I, J, K)` or `(I, J, K, C)`, of which the first channel counts.
-        region: What is registered: what lies in the `image`, or only its `label`.
+        region: What is registered: what lies in the `image`, or only its `label`, if it has one.
 
     Raises:
         ValueError: If there is nothing in the image or the label.
@@ -56,7 +56,8 @@ def see(view: Case, region: str) -> Seen:
     body = _cubic(inside.astype(np.float32), view.image, pitch, SimpleITK.sitkNearestNeighbor)
     mask = SimpleITK.GetArrayViewFromImage(body) > 0.5
     if not mask.any():
-        msg = f"the view's {region} is empty: expected voxels above {_BODY:g} of its range"
+        expected = "voxels above a tenth of its range" if named is None else "a labelled voxel"
+        msg = f"the view's {region} is empty: expected {expected}"
         raise ValueError(msg)
     weights = SimpleITK.GetArrayViewFromImage(image) * mask
     centre = _centre(weights if weights.any() else mask.astype(float), image)
@@ -65,6 +66,17 @@ def see(view: Case, region: str) -> Seen:
         SimpleITK.Cast(body > 0.5, SimpleITK.sitkUInt8), [radius] * 3, SimpleITK.sitkBall
     )
     return Seen(image, wide, centre)
+
+
+def first_channel(image: Volume) -> Floats:
+    """Return the intensities of the first channel, `(I, J, K)`."""
+    values = image.intensities()
+    return values[..., 0] if values.ndim == 4 else values
+
+
+def find_body(values: Array) -> NDArray[np.bool_]:
+    """Say where intensities exceed the lowest one by a tenth of their range."""
+    return np.asarray(values > values.min() + _BODY * np.ptp(values))
 
 
 def to_world(transform: Any) -> NDArray[np.float64]:
@@ -110,8 +122,7 @@ def _pitch(image: Volume) -> float:
 
 
 def _normalised(image: Volume) -> Array:
-    values = image.intensities()
-    values = values[..., 0] if values.ndim == 4 else values
+    values = first_channel(image)
     low, high = float(values.min()), float(np.percentile(values, _RANGE))
     high = high if high > low else float(values.max())
     width = max(high - low, float(np.finfo(np.float32).tiny))

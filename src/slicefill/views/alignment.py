@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from slicefill.grids.cubic import Seen, from_world, overlap, see
 from slicefill.registration import register
 from slicefill.types import Case, Checkpoint
-from slicefill.views.crossing import crossing_similarity
+from slicefill.views.similarity import correlation, correlation_ratio, crossing_similarity
 
-_BINS = 32  # of intensities
 _FEWEST = 100  # voxels in common, below which nothing is alike
 
 
@@ -72,33 +71,6 @@ def align(
         return Alignment(matrix, correlation_ratio(*pair), linear, inside)
     crossing = None if masks else crossing_similarity(reference, view, matrix, region)
     return Alignment(matrix, linear, linear, inside, crossing)
-
-
-def correlation(first: Any, second: Any) -> float:
-    """Pearson's correlation; 0 where one of them is constant."""
-    if min(np.ptp(first), np.ptp(second)) == 0:
-        return 0.0
-    return float(np.corrcoef(first, second)[0, 1])
-
-
-def correlation_ratio(first: Any, second: Any) -> float:
-    """Share of the deviation of `first` that a function of `second` explains, [0, 1].
-
-    Example:
-        >>> values = np.linspace(-1, 1, 64)
-        >>> round(abs(correlation(values**2, values)), 6)
-        0.0
-        >>> correlation_ratio(values**2, values) > 0.99
-        True
-    """
-    if min(np.ptp(first), np.ptp(second)) == 0:
-        return 0.0
-    edges = np.linspace(second.min(), second.max(), _BINS + 1)[1:-1]
-    bins = np.digitize(second, edges)
-    counts = np.bincount(bins, minlength=_BINS)
-    means = np.bincount(bins, first, _BINS) / np.maximum(counts, 1)
-    between = float((counts * (means - first.mean()) ** 2).sum())
-    return float(np.sqrt(between / ((first - first.mean()) ** 2).sum()))
 
 
 def _in_common(fixed: Seen, moved: Seen, matrix: Any) -> tuple[Any, Any]:

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 
 from slicefill.fusion.gaussian import nearness
+from slicefill.grids.cubic import find_body
 from slicefill.grids.sampled import AlignedView, Box, sample_image, slabs, whole
 from slicefill.imputation.dense_grid import to_dtype
 from slicefill.types import Array, Case
 from slicefill.views.canvas import Canvas
 from slicefill.views.maps import with_confidence
-
-_BODY = 0.1  # of the range of the reference: above it intensities are compared
 
 
 def fuse_images(
@@ -91,7 +90,7 @@ def _scale(reference: AlignedView, view: AlignedView, region: str) -> tuple[floa
     """
     image = reference.case.image
     values = reference.intensities
-    body = values > values.min() + _BODY * np.ptp(values)
+    body = find_body(values)
     if region == "label" and reference.case.label is not None:
         body &= reference.case.label.stored > 0
     found: list[tuple[Array, Array]] = []

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 
 from slicefill.geometry import through_plane_axis
+from slicefill.grids.cubic import find_body, first_channel
 from slicefill.grids.sampled import AlignedView
 from slicefill.imputation.impute import impute_case
 from slicefill.imputation.imputers import Imputer
@@ -18,7 +19,6 @@ from slicefill.simulation.views import TRUTH
 from slicefill.types import Array, Case, Checkpoint, Finding, Volume
 from slicefill.views.alignment import Alignment, align
 
-_BODY = 0.1  # of the range of intensities: above it lies the body
 _POINTS = 5000  # at which an error is measured
 
 
@@ -85,10 +85,8 @@ class Gathered:
 
 
 def body_points(image: Volume) -> Array:
-    """Positions of some voxels above a tenth of the range, mm, `(n, 3)`."""
-    values = image.intensities()
-    values = values[..., 0] if values.ndim == 4 else values
-    inside = np.argwhere(values > values.min() + _BODY * np.ptp(values))
+    """Positions of some voxels of the body, mm, `(n, 3)`."""
+    inside = np.argwhere(find_body(first_channel(image)))
     return np.asarray(
         nib.affines.apply_affine(image.affine, inside[:: max(1, len(inside) // _POINTS)])
     )

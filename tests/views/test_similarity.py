@@ -9,7 +9,7 @@ import slicefill
 from slicefill.simulation.views import TRUTH, ViewsParams, simulate_views
 from slicefill.types import Case
 from slicefill.views.alignment import align
-from slicefill.views.crossing import crossing_similarity
+from slicefill.views.similarity import crossing_similarity
 from tests.simulation.test_views import blobs
 
 
