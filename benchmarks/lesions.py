@@ -97,7 +97,7 @@ def _score(own: dict, seed: int, options: argparse.Namespace) -> dict[str, float
     data = SegmentationData(training, validation, (0, 1))
     setting = Setting(params, augmentation, seed)
     made = engine.module.train(data, engine.params, setting, Run(Stateless(), ignore))
-    predictor = make_predictor(engine, made, params)
+    predictor = make_predictor(engine.module, made, params)
     scans = [(predictor(one)[1], one.label == 1) for one in (p.make() for p in test.values())]
     points = froc(scans, THRESHOLDS)
     return {"at_1": froc_score(points, [1]), "froc": froc_score(points, RATES)}

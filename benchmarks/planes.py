@@ -54,7 +54,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = Run(StateFile(Path(folder, "state.pt")), lambda values, epoch: print(epoch, values))
         made = system.module.train(data, system.params, setting, run)
-    predict = system.module.load(made, None, setting.params)
+    predict = system.module.load(made, setting.params)
     rows = [score(predict(scans[name].make()).argmax(0), scans[name].make()) for name in held_out]
     print("anterior, posterior, whole, wrong part:", np.mean(rows, axis=0).round(3).tolist())
 

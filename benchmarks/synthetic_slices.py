@@ -100,7 +100,7 @@ def _score(scans: ScanSet, setting: Setting) -> dict[str, float]:
     run = Run(Forgetful(), lambda values, epoch: None)
     engine = find_engine("unet2d", setting.params)
     trained = engine.module.train(data, engine.params, setting, run)
-    predict = make_predictor(engine, trained, setting.params)
+    predict = make_predictor(engine.module, trained, setting.params)
     scores = []
     for promise in scans.validation.values():
         scan = promise.make()

@@ -25,7 +25,7 @@ def train(data, params, setting, run):
     raise RuntimeError("out of memory, says the engine")
 
 
-def load(checkpoint, params, segmentation):
+def load(checkpoint, segmentation):
     raise RuntimeError("nothing was trained")
 """
 """An engine of the user's own, which fails in training."""

@@ -21,7 +21,7 @@ from slicefill.params import (
     ScanParams,
     SegmentationParams,
 )
-from slicefill.plugins import System, find_kind
+from slicefill.plugins import find_kind
 from slicefill.types import Array, Case, Checkpoint, Floats, Prediction, Volume
 
 if TYPE_CHECKING:  # brings torch
@@ -143,8 +143,8 @@ def _segmenter(checkpoint: Checkpoint, rule: PredictionParams) -> Callable[..., 
     from slicefill.segmentation.prediction import make_prediction, make_predictor
     from slicefill.segmentation.scans import make_scan
 
-    module = find_kind(engines.FOLDER, checkpoint["engine"])
-    predictor = make_predictor(System(checkpoint["engine"], module, None), checkpoint, rule)
+    engine = find_kind(engines.FOLDER, checkpoint["engine"])
+    predictor = make_predictor(engine, checkpoint, rule)
 
     def predict(case: Case, params: ScanParams) -> Volume:
         scan = make_scan(case, None, None, params)

@@ -37,7 +37,7 @@ ENGINE = """
         history = [{"epoch": 1, "term": "train/above", "value": params.above}]
         return {"weights": {}, "above": params.above, "history": history}
 
-    def load(checkpoint, params, segmentation):
+    def load(checkpoint, segmentation):
         def predict(scan):
             inside = (scan.image[:, 0] > checkpoint["above"]).astype(np.float32)
             return np.stack([1 - inside, inside])

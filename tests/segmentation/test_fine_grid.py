@@ -7,7 +7,6 @@ import torch
 from slicefill.imputation.impute import impute_case
 from slicefill.imputation.imputers import classical_imputer
 from slicefill.params import AugmentationParams, SegmentationParams
-from slicefill.plugins import System
 from slicefill.segmentation.engines import unet2d
 from slicefill.segmentation.fine_grid import find_way, fuse_soft, label_mover, soften
 from slicefill.segmentation.networks import build_network
@@ -134,7 +133,7 @@ def test_phases_of_a_2d_network_are_its_segmentation_of_the_grid(
         "dims": 2, "channels": 1, "classes": 2, "width": 4, "dropout": 0.0, "patch": [32, 32],
     }  # fmt: skip
     made = {"design": design, "weights": build_network(design).state_dict()}
-    predictor = make_predictor(System("unet2d", unet2d, None), made, params)
+    predictor = make_predictor(unet2d, made, params)
     rule = imputation_params(through_plane="auto", count=3)
     own = case(shape=(35, 21, 5))
     seen = AugmentationParams(**{**values["augmentation"], "through_plane": "auto"})

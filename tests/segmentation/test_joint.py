@@ -56,7 +56,7 @@ def train(configuration):
         data = SegmentationData(scans, {"v": promise(make_scan(3), "v")}, (0, 7))
         setting = Setting(params, AugmentationParams(**values["augmentation"]), 0)
         made = engine.module.train(data, engine.params, setting, Run(Stateless(), ignore))
-        predictor = engine.module.load(made, engine.params, params)
+        predictor = engine.module.load(made, params)
         return made, predictor(make_scan(4))
 
     return run

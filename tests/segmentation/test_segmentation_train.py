@@ -127,7 +127,7 @@ def training_fingerprint(engine, data, setting):
 
 
 def load(checkpoint, setting):
-    return find_kind(engines.FOLDER, checkpoint["engine"]).load(checkpoint, None, setting.params)
+    return find_kind(engines.FOLDER, checkpoint["engine"]).load(checkpoint, setting.params)
 
 
 def build(checkpoint):

@@ -9,7 +9,7 @@ import torch
 
 from slicefill.io.checkpoints import write_checkpoint
 from slicefill.params import AugmentationParams, SegmentationParams
-from slicefill.plugins import find_system
+from slicefill.plugins import find_kind, find_system
 from slicefill.segmentation import engines
 from slicefill.segmentation.interface import SegmentationData, Setting
 from slicefill.segmentation.networks import build_network
@@ -55,7 +55,7 @@ def predictor(params, configuration):
         )
         made = system.module.train(DATA, system.params, setting, None)
         mark = system.module.training_fingerprint(DATA, system.params, setting)
-        return make_predictor(system, made, params), mark
+        return make_predictor(system.module, made, params), mark
 
     return make
 
@@ -76,8 +76,7 @@ def test_a_checkpoint_of_ours_predicts_as_its_engine(predictor, scan, params, tm
     }  # fmt: skip
     made = {"engine": "unet2d", "design": design, "weights": build_network(design).state_dict()}
     write_checkpoint(made, tmp_path / "unet2d_0.pt")
-    entry = {"kind": "unet2d", "width": 4, "patch": [32, 32]}
-    direct = make_predictor(find_system(engines.FOLDER, "e", entry), made, params)
+    direct = make_predictor(find_kind(engines.FOLDER, "unet2d"), made, params)
     found, mark = predictor(format="slicefill", path=str(tmp_path / "unet2d_0.pt"))
     np.testing.assert_array_equal(found(scan()), direct(scan()))
     write_checkpoint({**made, "seed": 1}, tmp_path / "unet2d_0.pt")

@@ -8,7 +8,7 @@ from pathlib import Path
 from slicefill.fingerprint import fingerprint
 from slicefill.params import InferenceParams, PredictionParams, ScanParams
 from slicefill.params.base import HardwareParams
-from slicefill.plugins import System, find_kind
+from slicefill.plugins import find_kind
 from slicefill.segmentation.interface import Predictor
 from slicefill.segmentation.scans import Scan
 from slicefill.types import Checkpoint
@@ -83,8 +83,7 @@ def open_network(
         label_names=checkpoint["label_names"], inference=inference, hardware=hardware
     )
     scan = ScanParams(through_plane=checkpoint["through_plane"], window=checkpoint["window"])
-    kind = checkpoint["engine"]
-    system = System(kind, find_kind(engines.FOLDER, kind), None)
-    predictor = make_predictor(system, checkpoint, params)
+    engine = find_kind(engines.FOLDER, checkpoint["engine"])
+    predictor = make_predictor(engine, checkpoint, params)
     own = checkpoint.get("fingerprint") or fingerprint(checkpoint.get("digest"))
     return Opened(predictor, params, scan, own, tuple(checkpoint.get("spacing", ())))

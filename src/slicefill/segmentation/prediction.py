@@ -1,13 +1,13 @@
 """From a network to label maps in the world of the scan, and from those to scores."""
 
 from collections.abc import Sequence
+from types import ModuleType
 
 import numpy as np
 
 from slicefill.geometry import slices_back, slices_first, spacing_slices_first
 from slicefill.metrics.segmentation import score_segmentation
 from slicefill.params import PredictionParams, ScoringParams
-from slicefill.plugins import System
 from slicefill.segmentation.inference import refinement, wrap_all
 from slicefill.segmentation.interface import Predictor
 from slicefill.segmentation.scans import Scan
@@ -15,9 +15,11 @@ from slicefill.segmentation.subvoxel import jump, widest_step
 from slicefill.types import CONFIDENCE_STEPS, Array, Case, Checkpoint, Prediction, Volume
 
 
-def make_predictor(system: System, checkpoint: Checkpoint, params: PredictionParams) -> Predictor:
+def make_predictor(
+    engine: ModuleType, checkpoint: Checkpoint, params: PredictionParams
+) -> Predictor:
     """Make a trained engine ready to predict, with the wrappers of `params.inference`."""
-    predictor: Predictor = system.module.load(checkpoint, system.params, params)
+    predictor: Predictor = engine.load(checkpoint, params)
     return wrap_all(predictor, params.inference.wrappers)
 
 

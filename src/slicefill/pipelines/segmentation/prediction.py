@@ -138,7 +138,7 @@ def _prepare(
     imputer = None
     if way.method.predict in ("labels", "fused") and way.system is not None:
         imputer = load_imputer(way.system, way.model() if way.model else None, way.rule)
-    return _Ready(make_predictor(engine, read(), params), imputer, params.inference.softness)
+    return _Ready(make_predictor(engine.module, read(), params), imputer, params.inference.softness)
 
 
 def _predict(

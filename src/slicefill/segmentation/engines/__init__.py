@@ -41,14 +41,11 @@ class EngineFile(Protocol):
             run: State keeper and reporter; picklable, as the data, where there are several devices.
         """
 
-    def load(
-        self, checkpoint: Checkpoint, params: Any, segmentation: PredictionParams
-    ) -> "Predictor":
+    def load(self, checkpoint: Checkpoint, segmentation: PredictionParams) -> "Predictor":
         """Make a predictor on the device of `segmentation.hardware`.
 
         Args:
-            checkpoint: What `train` returned.
-            params: The entry, or None for a checkpoint that is served without one.
+            checkpoint: What `train` returned; it is served without its entry.
             segmentation: Sliding window and hardware.
         """
 

@@ -46,9 +46,7 @@ def train(data: "SegmentationData", params: Params, setting: "Setting", run: "Ru
     return {"engine": "unet2d", **made}
 
 
-def load(
-    checkpoint: Checkpoint, params: Params | None, segmentation: PredictionParams
-) -> "Predictor":
+def load(checkpoint: Checkpoint, segmentation: PredictionParams) -> "Predictor":
     """Rebuild the trained network (`EngineFile`)."""
     from slicefill.segmentation.training import load_network
 

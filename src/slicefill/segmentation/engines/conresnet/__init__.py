@@ -65,9 +65,7 @@ def train(data: "SegmentationData", params: Params, setting: "Setting", run: "Ru
     return {"engine": "conresnet", **made}
 
 
-def load(
-    checkpoint: Checkpoint, params: Params | None, segmentation: PredictionParams
-) -> "Predictor":
+def load(checkpoint: Checkpoint, segmentation: PredictionParams) -> "Predictor":
     """Rebuild the trained network (`EngineFile`)."""
     from slicefill.segmentation.training import Parts, load_network
 

@@ -60,9 +60,7 @@ def train(data: "SegmentationData", params: Params, setting: "Setting", run: "Ru
     return {"engine": "joint", **made}
 
 
-def load(
-    checkpoint: Checkpoint, params: Params | None, segmentation: PredictionParams
-) -> "Predictor":
+def load(checkpoint: Checkpoint, segmentation: PredictionParams) -> "Predictor":
     """Rebuild the trained network (`EngineFile`); slices enter as acquired ones do."""
     from slicefill.segmentation.training import load_network
 

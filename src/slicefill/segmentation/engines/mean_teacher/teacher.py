@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slicefill.segmentation.engines.mean_teacher.params import Params
+from slicefill.segmentation.engines.mean_teacher import Params
 from slicefill.segmentation.interface import Objective, PatchBatch, Setting
 from slicefill.segmentation.objectives import Drawer, Total, dice_ce
 from slicefill.training.fit import State

@@ -1,10 +1,13 @@
 """The nnU-Net v2 library itself (Isensee et al., 2021), where it is installed."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
 
 from slicefill.fingerprint import fingerprint
 from slicefill.params import PredictionParams
-from slicefill.segmentation.engines.nnunetv2.params import Params
+from slicefill.params.base import Count
+from slicefill.params.base import Params as BaseParams
 from slicefill.types import Checkpoint
 
 if TYPE_CHECKING:  # brings torch
@@ -12,7 +15,12 @@ if TYPE_CHECKING:  # brings torch
     from slicefill.training.fit import Run
 
 
-__all__ = ["Params", "load", "train", "training_fingerprint"]
+class Params(BaseParams):
+    """What nnU-Net leaves to be chosen."""
+
+    configuration: Literal["2d", "3d_fullres"] = Field(description="as nnU-Net calls it")
+    trainer: str = Field(description="a published trainer class: it fixes the number of epochs")
+    processes: Count = Field(description="of preprocessing, augmentation and export")
 
 
 def training_fingerprint(data: "SegmentationData", params: Params, setting: "Setting") -> str:
@@ -32,9 +40,7 @@ def train(data: "SegmentationData", params: Params, setting: "Setting", run: "Ru
     return train_nnunet(data, params, setting, run)
 
 
-def load(
-    checkpoint: Checkpoint, params: Params | None, segmentation: PredictionParams
-) -> "Predictor":
+def load(checkpoint: Checkpoint, segmentation: PredictionParams) -> "Predictor":
     """Rebuild the trained network without files (`EngineFile`)."""
     from slicefill.segmentation.engines.nnunetv2.nnunet import load_nnunet
 

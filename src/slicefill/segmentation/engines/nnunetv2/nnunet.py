@@ -23,13 +23,13 @@ import numpy as np
 
 from slicefill import __version__
 from slicefill.params import HardwareParams, PredictionParams
+from slicefill.segmentation.engines.nnunetv2 import Params
 from slicefill.segmentation.engines.nnunetv2.files import (
     DATASET,
     collect_checkpoint,
     export_raw,
     write_split,
 )
-from slicefill.segmentation.engines.nnunetv2.params import Params
 from slicefill.segmentation.interface import Predictor, SegmentationData, Setting
 from slicefill.segmentation.scans import Scan
 from slicefill.training.fit import Run

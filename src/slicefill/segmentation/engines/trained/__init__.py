@@ -57,9 +57,7 @@ def train(data: "SegmentationData", params: Params, setting: "Setting", run: "Ru
     return {**note(params), "classes": list(data.classes), "version": __version__}
 
 
-def load(
-    checkpoint: Checkpoint, params: Params | None, segmentation: PredictionParams
-) -> "Predictor":
+def load(checkpoint: Checkpoint, segmentation: PredictionParams) -> "Predictor":
     """Load the network from its own files (`EngineFile`)."""
     from slicefill.segmentation.engines.trained.formats import checked, load_network
 

@@ -148,7 +148,7 @@ def _load_own(path: str, segmentation: PredictionParams) -> Predictor:
 
     checkpoint = read_own(Path(path))
     engine = find_kind(engines.FOLDER, checkpoint["engine"])
-    return cast("Predictor", engine.load(checkpoint, None, segmentation))
+    return cast("Predictor", engine.load(checkpoint, segmentation))
 
 
 def _read_nnunet(path: str, segmentation: PredictionParams) -> Predictor:
