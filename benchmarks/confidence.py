@@ -41,7 +41,7 @@ from slicefill.imputation.uncertainty.calibration import (
 from slicefill.imputation.uncertainty.confidence import ErrorModel, fit_error_model
 from slicefill.imputation.uncertainty.evidence import METHODS
 from slicefill.metrics.confidence import ConfidenceErrors, confidence_gain
-from slicefill.metrics.scoring import body_mask
+from slicefill.metrics.real_channels import body_mask
 from slicefill.params import CalibrationParams, HardwareParams, WindowParams
 from slicefill.simulation.procedural import procedural_volume
 from slicefill.training.hardware import launch_fabric

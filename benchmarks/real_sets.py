@@ -24,9 +24,9 @@ from slicefill.ingestion.layouts import RawCase, find_cases
 from slicefill.ingestion.reading import read_raw_case
 from slicefill.ingestion.subjects import subject_of
 from slicefill.metrics.confidence import ConfidenceErrors, confidence_gain
+from slicefill.metrics.real_channels import body_mask
 from slicefill.metrics.scoring import (
     Correspondence,
-    body_mask,
     corresponding_slices,
     score_imputed_case,
 )

@@ -21,6 +21,7 @@ from slicefill.datasets.figures import to_png
 from slicefill.imputation.impute import impute_case
 from slicefill.imputation.imputers import load_named
 from slicefill.metrics import REAL
+from slicefill.metrics.real_channels import real_channels
 from slicefill.metrics.realism.ellipses import ellipses
 from slicefill.metrics.scoring import corresponding_slices, pair_channels, pair_labels
 from slicefill.metrics.sets import describe_case, score_set
@@ -60,8 +61,9 @@ def _measure(design: Design, options: argparse.Namespace) -> list[dict[str, Any]
             imputed = impute_case(acquired, imputer, design.imputation)
             slices = corresponding_slices(imputed.record)
             assert slices is not None
+            real = real_channels(truth, slices.axis, design.evaluation.body_quantile)
             kept = describe_case(
-                pair_channels(imputed, truth, slices, design.evaluation),
+                pair_channels(imputed, real, slices),
                 pair_labels(imputed, truth, slices, design.evaluation.label_names),
                 REQUESTED,
             )

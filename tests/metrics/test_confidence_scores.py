@@ -9,7 +9,8 @@ from slicefill.metrics.confidence import (
     confidence_scores,
     slice_confidence,
 )
-from slicefill.metrics.scoring import Correspondence, body_mask
+from slicefill.metrics.real_channels import body_mask
+from slicefill.metrics.scoring import Correspondence
 from slicefill.types import Case
 
 SLICES = Correspondence(2, np.arange(5), np.arange(5), np.arange(5) % 2 > 0)

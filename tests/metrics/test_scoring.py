@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from slicefill.metrics.scoring import Correspondence, body_mask, score_imputed_case
+from slicefill.metrics.real_channels import body_mask
+from slicefill.metrics.scoring import Correspondence, score_imputed_case
 from slicefill.types import Case, Volume
 
 SPACING = (1.0, 0.8, 0.5)  # across slices, rows, columns

@@ -15,6 +15,7 @@ from slicefill.metrics.confidence import (
     confidence_scores,
     slice_confidence,
 )
+from slicefill.metrics.real_channels import real_channels
 from slicefill.metrics.risk import risk_curves
 from slicefill.metrics.scoring import (
     Correspondence,
@@ -104,7 +105,7 @@ def evaluate_case(name: str, case: ImputedCase, params: EvaluationParams, draw: 
         params: Label names, what is body, which methods are drawn.
         draw: Makes the figures.
     """
-    truth = cache(case.truth.make) if case.truth else None
+    truth = _Truth(case.truth, params) if case.truth else None
     methods: dict[str, MethodResult | Failure] = {}
     drawn: dict[str, Callable[[], Case]] = {}
     for method, promise in case.imputed.items():
@@ -117,14 +118,22 @@ def evaluate_case(name: str, case: ImputedCase, params: EvaluationParams, draw: 
         methods[REAL] = attempt(partial(_know, truth, case.learned_from, params))
     figures: dict[str, bytes] | Failure = {}
     if drawn and truth:
-        figures = attempt(partial(_draw, name, drawn, truth, params, draw))
+        figures = attempt(partial(_draw, name, drawn, truth.read, params, draw))
     return CaseResult(methods, figures)
+
+
+class _Truth:
+    """The real case, read once, and its channels, prepared once for all methods."""
+
+    def __init__(self, promise: Promise, params: EvaluationParams) -> None:
+        self.read = cache(promise.make)
+        self.channels = cache(lambda axis: real_channels(self.read(), axis, params.body_quantile))
 
 
 def _evaluate(
     promise: Promise,
     read: Callable[[], Case],
-    truth: Callable[[], Case] | None,
+    truth: _Truth | None,
     scored: bool,
     params: EvaluationParams,
 ) -> MethodResult:
@@ -135,27 +144,27 @@ def _evaluate(
     if truth is None:
         reason = "the case that it was subsampled from is not there; run ingestion again"
         return MethodResult(slice_confidence(record, None), reason=reason)
-    return _compare(read(), truth(), slices, params)
+    return _compare(read(), truth, slices, params)
 
 
-def _know(truth: Callable[[], Case], across: AxisName, params: EvaluationParams) -> MethodResult:
+def _know(truth: _Truth, across: AxisName, params: EvaluationParams) -> MethodResult:
     """Keep what metrics per set need of a case of training: it is described as its own imputation.
 
     All of its slices count, since a method may have seen each of them.
     """
-    case = truth()
+    case = truth.read()
     axis = through_plane_axis(case.image.affine, across)
     every = np.arange(case.image.stored.shape[axis])
     slices = Correspondence(axis, every, every, np.ones(len(every), bool))
-    channels = pair_channels(case, case, slices, params)
+    channels = pair_channels(case, truth.channels(axis), slices)
     labels = pair_labels(case, case, slices, params.label_names)
     return MethodResult(_no_table(), described=describe_case(channels, labels, params.metrics))
 
 
 def _compare(
-    imputed: Case, truth: Case, slices: Correspondence, params: EvaluationParams
+    imputed: Case, real: _Truth, slices: Correspondence, params: EvaluationParams
 ) -> MethodResult:
-    channels = pair_channels(imputed, truth, slices, params)
+    truth, channels = real.read(), pair_channels(imputed, real.channels(slices.axis), slices)
     body = np.any([pair.masks[""][slices.synthetic] for pair in channels], axis=0)  # of any channel
     known = confidence_errors(imputed, truth, slices, body)
     labels = pair_labels(imputed, truth, slices, params.label_names)

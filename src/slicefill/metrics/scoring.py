@@ -8,14 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slicefill.geometry import slices_first, spacing_slices_first
-from slicefill.imputation.padding import find_padding, is_padding
 from slicefill.metrics import list_metrics
 from slicefill.metrics.image import ImagePair
 from slicefill.metrics.overlap import MaskPair
+from slicefill.metrics.real_channels import Indices, RealChannel, real_channels
 from slicefill.params import ORACLE, ScoreParams
 from slicefill.types import Array, Case
-
-Indices = NDArray[np.int_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,53 +70,44 @@ def score_imputed_case(
     Raises:
         ValueError: If the truth is constant or the in-plane grids differ.
     """
+    real = real_channels(truth, slices.axis, params.body_quantile)
     return {
-        **score_images(pair_channels(imputed, truth, slices, params)),
+        **score_images(pair_channels(imputed, real, slices)),
         **score_labels(pair_labels(imputed, truth, slices, params.label_names)),
         "slices": float(slices.synthetic.sum()),
     }
 
 
 def pair_channels(
-    imputed: Case, truth: Case, slices: Correspondence, params: ScoreParams
+    imputed: Case, real: Sequence[RealChannel], slices: Correspondence
 ) -> list[ImagePair]:
     """Pair the corresponding slices of both cases, channel by channel.
 
-    The data range is the 99.9th percentile of the whole real volume minus its minimum; the body
-    is what exceeds the minimum by `params.body_quantile` of that range, holes filled in each
-    slice. Padding below zero (`imputation.padding`) counts in neither: where the truth holds it,
-    nothing is scored, and both cases show the minimum of the rest.
+    Where the truth holds padding, nothing is scored, and both cases show the minimum of the rest.
 
     Raises:
-        ValueError: If the truth is constant or the in-plane grids differ.
+        ValueError: If the in-plane grids differ.
     """
-    images = [slices_first(case.image.intensities(), slices.axis) for case in (imputed, truth)]
-    if images[0].shape[1:] != images[1].shape[1:]:
+    image = slices_first(imputed.image.intensities(), slices.axis)
+    prediction = np.moveaxis(image.reshape(*image.shape[:3], -1), -1, 0)
+    found, expected = ((len(x), *x[0].shape[1:]) for x in (prediction, [r.shown for r in real]))
+    if found != expected:
         msg = (
-            f"imputed slices are {images[0].shape[1:]}, real ones {images[1].shape[1:]}: "
+            f"imputed slices are {found} (channels, rows, columns), real ones {expected}: "
             "score an imputed case against the case that it was subsampled from"
         )
         raise ValueError(msg)
-    # one channel axis last, whether or not the file has one
-    prediction, reference = (image.reshape(*image.shape[:3], -1) for image in images)
-    return [
-        _pair_channel(prediction[slices.imputed, ..., c], reference[..., c], slices, params)
-        for c in range(reference.shape[-1])
-    ]
+    pairs = zip(prediction, real, strict=True)
+    return [_pair_channel(made[slices.imputed], own, slices) for made, own in pairs]
 
 
-def _pair_channel(
-    prediction: Array, volume: Array, slices: Correspondence, params: ScoreParams
-) -> ImagePair:
+def _pair_channel(prediction: Array, real: RealChannel, slices: Correspondence) -> ImagePair:
     """Pair slices `(D, H, W)` with those of the whole real volume."""
-    shown, outside = _without_padding(volume)
-    low, data_range = _scale(shown)
-    truth, unseen = shown[slices.truth], outside[slices.truth]
-    body = _body(truth, unseen, low + params.body_quantile * data_range)
+    truth, unseen, body = (x[slices.truth] for x in (real.shown, real.outside, real.body))
     prediction = np.where(unseen, truth, prediction)
     field = ~unseen & slices.synthetic[:, None, None]
     masks = {"body": body & field, "field": field, "all_slices": ~unseen, "": body}
-    return ImagePair(prediction, truth, slices.synthetic, low, data_range, masks)
+    return ImagePair(prediction, truth, slices.synthetic, real.low, real.data_range, masks)
 
 
 def pair_labels(
@@ -165,48 +154,6 @@ def score_labels(labels: Mapping[str, MaskPair]) -> dict[str, float]:
         if "mean" in metric.regions:
             scores[metric.column("mean")] = _mean(list(own.values()))
     return scores
-
-
-def body_mask(volume: Array, chosen: Indices, quantile: float) -> NDArray[np.bool_]:
-    """Where some slices of a real volume show the body, bool, `(n, H, W)`; padding is no body.
-
-    Args:
-        volume: All of its slices, `(D, H, W)`: their scale decides.
-        chosen: Indices of slices, `(n,)`.
-        quantile: As `body_quantile` of `ScoreParams`.
-    """
-    shown, outside = _without_padding(volume)
-    low, data_range = _scale(shown)
-    return _body(shown[chosen], outside[chosen], low + quantile * data_range)
-
-
-def _body(slices: Array, outside: NDArray[np.bool_], least: float) -> NDArray[np.bool_]:
-    """Where slices exceed `least`, with holes filled, save `outside` what was scanned."""
-    from scipy.ndimage import binary_fill_holes
-
-    filled: NDArray[np.bool_] = np.stack([binary_fill_holes(one) for one in slices > least])
-    return filled & ~outside
-
-
-def _without_padding(volume: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Replace padding of `(D, H, W)` by the minimum of the rest; and say where it is.
-
-    A background of zero around a body stays: the body is told from it.
-    """
-    values = [value for value in find_padding(volume) if value < 0]
-    outside = np.asarray(is_padding(volume, values), bool)
-    shown = np.where(outside, volume[~outside].min(), volume) if values else volume
-    return shown, outside
-
-
-def _scale(volume: Array) -> tuple[float, float]:
-    """Minimum and data range of a volume."""
-    low = float(volume.min())
-    data_range = float(np.percentile(volume, 99.9)) - low
-    if data_range <= 0:
-        msg = f"the truth is {low:g} almost everywhere: it has no scale to score against"
-        raise ValueError(msg)
-    return low, data_range
 
 
 def _mean(values: list[float]) -> float:
