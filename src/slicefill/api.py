@@ -182,7 +182,7 @@ def fuse(
         given: Whether scans are `images` or `masks`, label maps; `auto`: label maps if no label map
             comes with them and all look like one.
         params: `spacing`, `count`, `device` and further fields of `ImputationParams`, as for
-            `impute`; `least_overlap`, `least_similarity`, `keep_given` of `FusionParams`.
+            `impute`; `least_overlap`, `field` and further fields of `FusionParams`.
 
     Returns:
         The kind that the first scan is, with the attributes `label`, `mask`, `confidence` and

@@ -40,7 +40,7 @@ def label_mmd(described: DescribedSet) -> float:
     if len(described.cases) < 4:
         return float("nan")
     made, real = (_vectors(described, kind) for kind in (_MADE, _REAL))
-    everything = np.concatenate([_vectors(described, _REAL, every=True)])
+    everything = _vectors(described, _REAL, every=True)
     mean, scale = np.nanmean(everything, axis=0), np.nanstd(everything, axis=0) + 1e-9
     one, other = (np.nan_to_num((each - mean) / scale) for each in (made, real))
     return mmd(one, other)

@@ -72,7 +72,7 @@ def dice(prediction: Array, truth: Array) -> float:
 
 
 def mean_dice(prediction: Array, truth: Array, ids: Sequence[int]) -> float:
-    """Mean Dice coefficient over labels that either map shows, in [0, 1]; 0 if there is no label.
+    """Mean Dice coefficient over labels, in [0, 1]; 0 without any, nan if both maps lack one.
 
     Example:
         >>> mean_dice(np.array([1, 1, 2]), np.array([1, 2, 2]), [1, 2])  # 2/3 for both

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slicefill.geometry import slices_first, spacing_slices_first
-from slicefill.metrics import list_metrics
+from slicefill.metrics import Compared, list_metrics
 from slicefill.metrics.image import ImagePair
 from slicefill.metrics.overlap import MaskPair
 from slicefill.metrics.real_channels import Indices, RealChannel, real_channels
@@ -144,10 +144,10 @@ def score_images(channels: Sequence[ImagePair]) -> dict[str, float]:
     }
 
 
-def score_labels(labels: Mapping[str, MaskPair]) -> dict[str, float]:
-    """Measure every label, and average over those that have a value."""
+def score_labels(labels: Mapping[str, MaskPair], of: Compared = "labels") -> dict[str, float]:
+    """Measure every label by the metrics of this, and average over those that have a value."""
     scores: dict[str, float] = {}
-    for metric in list_metrics("labels", "case") if labels else ():
+    for metric in list_metrics(of, "case") if labels else ():
         own = {name: metric.compute(pair) for name, pair in labels.items()}
         if "each" in metric.regions:
             scores |= {metric.column(name): value for name, value in own.items()}

@@ -95,7 +95,8 @@ def fused(predictor: Predictor, move: Move, softness: float) -> Predictor:
     Args:
         predictor: Of acquired slices, and of imputed ones.
         move: Imputes labels.
-        softness: As in `soften`. Acquired slices keep the probabilities that were predicted there.
+        softness: As in `soften`. At acquired slices it is the mean of both predictions, which are
+            one if the network sees slices one by one.
     """
 
     def predict(scan: Scan) -> Floats:

@@ -43,9 +43,10 @@ def fuse_labels(
         sampled = [sample(view, case.image.affine, part) for view in labelled]
         label[part], weight[part] = fuse(sampled, system)
         count[part] = sum(view.covered.astype(np.uint8) for view in sampled)
-    kept = params.keep_given and views[0].case.label is not None
-    if kept and views[0].case.label is not None:
-        canvas.keep_acquired(label, views[0].case.label.stored)
+    given = views[0].case.label if params.keep_given else None
+    if given is not None:
+        canvas.keep_acquired(label, given.stored)
+    kept = given is not None
     made = replace(case, label=case.image.with_stored(label, None, (1.0, 0.0)))
     made = with_confidence(made, canvas, weight / np.float32(len(labelled)), count, acquired=kept)
     return made, {

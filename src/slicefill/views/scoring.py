@@ -22,21 +22,20 @@ def score_fused(fused: Case, truth: Case, names: Mapping[int, str]) -> dict[str,
     Raises:
         ValueError: If either has no label.
     """
-    from slicefill.metrics import list_metrics
     from slicefill.metrics.overlap import MaskPair
+    from slicefill.metrics.scoring import score_labels
 
     if fused.label is None or truth.label is None:
         msg = "expected a fused label map and a true one: views are scored by their labels"
         raise ValueError(msg)
     found, real = fused.label.stored, on_grid_of(fused.image, truth.label)
-    spacing = fused.image.spacing
-    everywhere, metrics = np.ones(len(found), bool), list_metrics("fusions")
-    scores: dict[str, float] = {}
-    for number, name in names.items():
-        pair = MaskPair(found == number, real == number, spacing, everywhere)
-        if number and pair.truth.any():
-            scores |= {f"{each.name}_{name}": each.compute(pair) for each in metrics}
-    return scores | _means(scores)
+    everywhere = np.ones(len(found), bool)
+    pairs = {
+        name: MaskPair(found == number, real == number, fused.image.spacing, everywhere)
+        for number, name in names.items()
+        if number
+    }
+    return score_labels({name: pair for name, pair in pairs.items() if pair.truth.any()}, "fusions")
 
 
 def on_grid_of(image: Volume, label: Volume) -> Array:
@@ -54,13 +53,3 @@ def on_grid_of(image: Volume, label: Volume) -> Array:
             mode="grid-constant",
         )
     )
-
-
-def _means(scores: Mapping[str, float]) -> dict[str, float]:
-    metrics = dict.fromkeys(name.partition("_")[0] for name in scores)
-    return {
-        f"{metric}_mean": float(
-            np.nanmean([value for name, value in scores.items() if name.startswith(f"{metric}_")])
-        )
-        for metric in metrics
-    }

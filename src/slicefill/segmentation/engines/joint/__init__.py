@@ -1,8 +1,8 @@
 """Joint training (FS-Net; Guo et al., 2021): acquired slices teach, imputed ones with a weight.
 
 The loss is that of acquired slices plus `auxiliary_weight` times that of synthetic ones, patches of
-both drawn apart from each other. With weight 0 the training is that of `unet2d` on acquired slices
-alone, to the bit.
+both drawn apart from each other. With weight 0 and without branches the training is that of
+`unet2d` on acquired slices alone, to the bit.
 """
 
 from functools import partial
