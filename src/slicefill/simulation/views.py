@@ -76,21 +76,23 @@ def simulate_views(case: Case, params: ViewsParams, seed: int) -> dict[str, Case
         voxel. The record holds `to_view`, `(4, 4)`, mm: the true matrix from positions in the
         world of the first view to those in the world of this one.
     """
-    middle = _middle(case.image)
-    views = {}
-    for number, plane in enumerate(params.planes):
-        rng = np.random.default_rng([seed, number])
-        motion, drawn = _motion(middle, params, rng) if number else (np.eye(4), {})
-        affine, shape = _grid(case.image, plane, middle, params, rng)
-        if number == 0 and params.voxel_offset is not None:
-            affine = _beside_voxels(affine, case.image, params.voxel_offset)
-        source = np.linalg.inv(motion) @ affine
-        image, contrast = _recoloured(_seen(case.image, source, shape, params), params, rng)
-        named = None if case.label is None else _named(case.label, source, shape)
-        label = None if named is None else new_volume(named, affine)
-        record = {"plane": plane, TRUTH: motion.tolist(), "seed": seed, **drawn, **contrast}
-        views[str(plane)] = Case(new_volume(image, affine), label, {}, record)
-    return views
+    return {str(plane): simulate_view(case, plane, params, seed) for plane in params.planes}
+
+
+def simulate_view(case: Case, plane: Plane, params: ViewsParams, seed: int) -> Case:
+    """Take one of the stacks that `simulate_views` takes."""
+    number, middle = params.planes.index(plane), _middle(case.image)
+    rng = np.random.default_rng([seed, number])
+    motion, drawn = _motion(middle, params, rng) if number else (np.eye(4), {})
+    affine, shape = _grid(case.image, plane, middle, params, rng)
+    if number == 0 and params.voxel_offset is not None:
+        affine = _beside_voxels(affine, case.image, params.voxel_offset)
+    source = np.linalg.inv(motion) @ affine
+    image, contrast = _recoloured(_seen(case.image, source, shape, params), params, rng)
+    named = None if case.label is None else _named(case.label, source, shape)
+    label = None if named is None else new_volume(named, affine)
+    record = {"plane": plane, TRUTH: motion.tolist(), "seed": seed, **drawn, **contrast}
+    return Case(new_volume(image, affine), label, {}, record)
 
 
 def rigid_matrix(angles: Array, shift: Array, centre: Array) -> NDArray[np.float64]:

@@ -49,7 +49,7 @@ def intertwine_networks(
         [view_marks(part) for part in parts],
         params.intertwined,
         [each.get("fingerprint") for each in apart],
-        *[code_fingerprint(f"slicefill.{each}") for each in ("views", "registration")],
+        *[code_fingerprint(f"slicefill.{each}") for each in ("views", "registration", "grids")],
     )
     known, held_out = (list(part.values()) for part in parts)
     train = partial(_intertwine, known, held_out, apart, params, states, own)

@@ -29,7 +29,7 @@ def register_groups(
 
     A registration that learns, and whose training failed, has none.
     """
-    code = code_fingerprint("slicefill.registration")
+    code = [code_fingerprint(f"slicefill.{each}") for each in ("registration", "grids", "views")]
     groups = by_group(view_cases, view_groups)
     found = {}
     for name, (entry, model) in _ways(alignment_models, intertwined_models, params).items():
@@ -93,7 +93,7 @@ def fuse_groups(
             own = fingerprint(
                 _of(chosen), found.fingerprint if found and len(chosen) > 1 else "",
                 imputer.fingerprint, params.of(method), method.images,
-                *[code_fingerprint(f"slicefill.{each}") for each in ("views", "fusion")],
+                *[code_fingerprint(f"slicefill.{each}") for each in ("views", "fusion", "grids")],
             )  # fmt: skip
             make = partial(_fuse, chosen, found, imputer, imputation, method, params)
             promises[f"{name}/{group}"] = Promise(make, own)

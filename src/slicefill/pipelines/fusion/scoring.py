@@ -20,7 +20,8 @@ def score_groups(
     """Promise the scores of every fused case whose views are simulated, as `method/group`."""
     if params.simulate is None:
         return {}
-    known, code = set(view_groups["group"]), code_fingerprint("slicefill.metrics")
+    known = set(view_groups["group"])
+    code = [code_fingerprint(f"slicefill.{each}") for each in ("metrics", "views")]
     scored = {}
     for name, promise in fused_cases.items():
         method, _, group = name.rpartition("/")

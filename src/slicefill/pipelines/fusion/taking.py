@@ -9,7 +9,7 @@ import pandas as pd
 from slicefill.fingerprint import fingerprint
 from slicefill.ingestion.splits import choose_cases
 from slicefill.params.fused_views import FusedViewsParams
-from slicefill.simulation.views import ViewsParams
+from slicefill.simulation.views import Plane, ViewsParams, simulate_view
 from slicefill.types import Case, Promise
 
 
@@ -87,7 +87,7 @@ def _require(table: pd.DataFrame) -> None:
         raise ValueError(msg)
 
 
-def _simulated(case: str, promise: Promise, plane: str, way: ViewsParams, seed: int) -> Promise:
+def _simulated(case: str, promise: Promise, plane: Plane, way: ViewsParams, seed: int) -> Promise:
     drawn = hashlib.sha256(f"{seed}/{case}".encode()).digest()
     own = int.from_bytes(drawn[:4], "big")  # whatever the order of the cases
     return Promise(
@@ -96,7 +96,5 @@ def _simulated(case: str, promise: Promise, plane: str, way: ViewsParams, seed: 
     )
 
 
-def _simulate(promise: Promise, plane: str, params: ViewsParams, seed: int) -> Case:
-    from slicefill.simulation.views import simulate_views
-
-    return simulate_views(promise.make(), params, seed)[plane]
+def _simulate(promise: Promise, plane: Plane, params: ViewsParams, seed: int) -> Case:
+    return simulate_view(promise.make(), plane, params, seed)

@@ -25,7 +25,8 @@ def training_fingerprint(views: Mapping[str, Any], params: Params) -> str:
     from slicefill.fingerprint import code_fingerprint, fingerprint
 
     own = params.model_dump(exclude=_APPLIED)
-    return fingerprint(views, own, code_fingerprint("slicefill.registration"))
+    code = [code_fingerprint(f"slicefill.{each}") for each in ("registration", "grids")]
+    return fingerprint(views, own, code)
 
 
 def train(
