@@ -6,6 +6,7 @@ false positive (Assis et al., 2021).
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -111,6 +112,7 @@ def _centres(mask: Array) -> NDArray[np.int64]:
     return np.asarray(np.rint(np.array(places).reshape(-1, mask.ndim)), np.int64)
 
 
+@lru_cache(maxsize=1)  # two metrics ask the same of a pair, one after the other
 def _counted(pair: MaskPair) -> Lesions:
     return count_lesions(pair.prediction, pair.truth)
 
