@@ -54,6 +54,11 @@ def test_what_cannot_be_matched_is_refused_with_what_to_do(truth, case):
         score_against_truth(Case(truth.image.with_stored(truth.image.stored + 1)), truth)
     with pytest.raises(ValueError, match="on the grid of the truth"):
         score_against_truth(case(), Case(thick(truth, 2, 2).image))
+    several = truth.image.with_stored(np.stack([truth.image.stored] * 3, axis=-1))
+    two = truth.image.with_stored(several.stored[..., :2])
+    for found, real in ((several, truth.image), (two, several)):
+        with pytest.raises(ValueError, match="on the grid of the truth"):
+            score_against_truth(Case(found), Case(real))
 
 
 def test_a_border_of_background_is_taken_for_no_acquired_slice(truth):

@@ -178,6 +178,14 @@ def test_scans_are_views_where_the_manifest_says_so(study, cases, params, isotro
         study.run(own)
 
 
+def test_a_scan_that_is_the_only_view_is_named(params, cases, caplog):
+    splits = pd.concat([SPLITS, SPLITS[:1].assign(case="c", subject="c")])
+    seen = {"views": ["p", "p", "c"], "orientation": "RAS", "through_plane": 2}
+    own = params.model_copy(update={"simulate": None})
+    take_views({**cases, "c": cases["a"]}, splits[["case", "subject"]].assign(**seen), splits, own)
+    assert "only view of their object: c" in caplog.text
+
+
 def by_intensity(scan):
     """A network: the label is the hundreds of the intensity. Its views have a gamma of 1."""
     found = np.clip(np.rint(scan.image[:, 0] / 100), 0, 2)

@@ -1,6 +1,7 @@
 """Nodes that take views: simulated ones, or scans that the manifest groups."""
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from functools import partial
 
@@ -11,6 +12,8 @@ from slicefill.ingestion.splits import choose_cases
 from slicefill.params.fused_views import FusedViewsParams
 from slicefill.simulation.views import Plane, ViewsParams, simulate_view
 from slicefill.types import Case, Promise
+
+logger = logging.getLogger(__name__)
 
 
 def take_views(
@@ -65,6 +68,7 @@ def _list_views(
         table = group_scans(manifest, own)
         if chosen:
             _require(table)
+            _name_alone(set(chosen) - set(table["view"]))
         pairs = zip(table["group"], table["view"], strict=True)
         return {f"{group}/{view}": chosen[view] for group, view in pairs}, table
     subject = dict(zip(splits["case"], splits["subject"], strict=True))
@@ -85,6 +89,12 @@ def _require(table: pd.DataFrame) -> None:
             "all, or fusion.simulate to take views from isotropic scans"
         )
         raise ValueError(msg)
+
+
+def _name_alone(cases: set[str]) -> None:
+    if cases:
+        names = ", ".join(sorted(cases)[:5])
+        logger.warning("%d scans are the only view of their object: %s", len(cases), names)
 
 
 def _simulated(case: str, promise: Promise, plane: Plane, way: ViewsParams, seed: int) -> Promise:

@@ -113,7 +113,7 @@ def collect_checkpoint(work: Path) -> Checkpoint:
     if not found:
         msg = (
             "nnU-Net left no checkpoint_final.pth: expected a trainer that writes one; "
-            "benchmarking trainers do not: set segmentation.nnunetv2.trainer to another"
+            "benchmarking trainers do not: set segmentation.engines.nnunetv2.trainer to another"
         )
         raise FileNotFoundError(msg)
     fold = found[0].parent

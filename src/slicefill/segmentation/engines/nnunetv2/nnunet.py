@@ -201,7 +201,7 @@ def _require_trainer(name: str) -> None:
     trainers = {found for text in sources for found in re.findall(r"^class (\w+)\(", text, re.M)}
     if name not in trainers:
         msg = (
-            f"segmentation.nnunetv2.trainer: no trainer {name!r} in {folder}; "
+            f"segmentation.engines.nnunetv2.trainer: no trainer {name!r} in {folder}; "
             f"there are {', '.join(sorted(trainers))}"
         )
         raise ValueError(msg)
