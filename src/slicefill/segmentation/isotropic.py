@@ -10,7 +10,7 @@ from slicefill.segmentation.fine_grid import fuse_soft, with_classes
 from slicefill.segmentation.opened import Opened
 from slicefill.segmentation.prediction import make_prediction
 from slicefill.segmentation.scans import make_scan
-from slicefill.types import Case, Prediction
+from slicefill.types import Array, Case, Prediction
 
 
 def segment_isotropically(
@@ -43,17 +43,9 @@ def segment_isotropically(
     thick = make_scan(Case(case.image), None, None, network.scan)
     network.expect(thick)
     acquired = network.predictor(thick)
-    labelled = with_classes(case, acquired.argmax(0), thick.axis)
     own = params.model_copy(update={"through_plane": network.scan.through_plane})
-    imputed = impute_case(labelled, imputer, own)
-    if imputed.label is None or imputed.record["acquired_slices"] != "kept":
-        msg = (
-            f"{imputer.name}: expected a method that imputes labels and keeps acquired slices; "
-            "choose another, such as pretrained"
-        )
-        raise ValueError(msg)
-    scan = make_scan(Case(case.image), replace(imputed, label=None), None, network.scan)
-    moved = slices_first(imputed.label.stored, scan.axis)
+    imputed, moved = _impute_labels(case, acquired.argmax(0), thick.axis, imputer, own)
+    scan = make_scan(Case(case.image), imputed, None, network.scan)
     softness = network.params.inference.softness
     fused = fuse_soft(
         network.predictor(scan), acquired, moved, places=scan.acquired, softness=softness
@@ -67,6 +59,24 @@ def segment_isotropically(
         "predict": "fused",
     }
     return replace(made, record={**made.record, **told})
+
+
+def _impute_labels(
+    case: Case, classes: Array, axis: int, imputer: Imputer, params: ImputationParams
+) -> tuple[Case, Array]:
+    """Impute a scan with class indices of its slices; return it without, and those of all slices.
+
+    Raises:
+        ValueError: If acquired slices would not stay on the grid, or the method makes no labels.
+    """
+    imputed = impute_case(with_classes(case, classes, axis), imputer, params)
+    if imputed.label is None or imputed.record["acquired_slices"] != "kept":
+        msg = (
+            f"{imputer.name}: expected a method that imputes labels and keeps acquired slices; "
+            "choose another, such as pretrained"
+        )
+        raise ValueError(msg)
+    return replace(imputed, label=None), slices_first(imputed.label.stored, axis)
 
 
 def segment_acquired(case: Case, network: Opened) -> Prediction:
