@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from slicefill.simulation.random_fields import spline_field
 from slicefill.types import Array
 
 Damage = Callable[[Array, Array, float, np.random.Generator], Array]
@@ -29,14 +30,10 @@ def warp(label: Array, spacing: Array, sigma: float, rng: np.random.Generator) -
     """
     from scipy.ndimage import map_coordinates
 
-    size = np.array(label.shape)
-    grid = np.indices(label.shape, dtype=np.float64)
-    scale = (_CONTROL_POINTS - 1) / np.maximum(size - 1, 1)
-    inside = grid * scale.reshape(-1, *[1] * label.ndim)
-    moved = []
-    for axis in range(label.ndim):
-        control = rng.normal(0, sigma / spacing[axis], [_CONTROL_POINTS] * label.ndim)
-        moved.append(grid[axis] + map_coordinates(control, inside, order=3, mode="nearest"))
+    nodes = [_CONTROL_POINTS] * label.ndim
+    moved = np.indices(label.shape, dtype=np.float64)
+    for axis, pitch in enumerate(spacing):
+        moved[axis] += spline_field(rng.normal(0, sigma / pitch, nodes), label.shape)
     warped: Array = map_coordinates(label, moved, order=0, mode="constant", cval=0)
     return warped
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from slicefill.types import Array, Floats
@@ -46,6 +47,21 @@ def displaced_grid(
     """
     motion = [deviation * smooth_field(shape, scale, rng) for _ in shape]
     return np.indices(shape, dtype=np.float32) + np.stack(motion)
+
+
+def spline_field(nodes: Array, size: Sequence[int]) -> NDArray[np.float64]:
+    """Evaluate a cubic spline through nodes, spread evenly from the first voxel to the last.
+
+    Args:
+        nodes: Its values there, as many axes as `size`.
+        size: Of the field, voxels; a single one lies in the middle.
+    """
+    field = np.asarray(nodes, np.float64)
+    for axis, (length, count) in enumerate(zip(size, nodes.shape, strict=True)):
+        places = np.linspace(0, count - 1, length) if length > 1 else np.full(1, (count - 1) / 2)
+        bells = [map_coordinates(e, places[None], order=3, mode="nearest") for e in np.eye(count)]
+        field = np.moveaxis(np.tensordot(bells, field, axes=(0, axis)), 0, axis)
+    return field
 
 
 def sample(volume: Array, where: Floats, order: int) -> Array:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from slicefill.params.base import Fraction
 from slicefill.params.base import Params as BaseParams
+from slicefill.simulation.random_fields import spline_field
 
 if TYPE_CHECKING:  # MONAI takes seconds to import
     from monai.transforms.transform import RandomizableTransform
@@ -63,20 +64,7 @@ def displace(
     nodes = random.uniform(-1, 1, (axes, *[_NODES] * axes))
     nodes.reshape(axes, -1)[:, _NODES**axes // 2] = 0  # that in the middle
     nodes *= (np.array(largest) * size).reshape(axes, *[1] * axes)
-    for axis, length in enumerate(size, start=1):
-        nodes = np.moveaxis(np.tensordot(_spline(length), nodes, (1, axis)), 0, axis)
-    return nodes
-
-
-def _spline(length: int) -> NDArray[np.float64]:
-    """Weights of the nodes at every voxel, `(length, nodes)`: a cubic spline through them."""
-    from scipy.ndimage import map_coordinates
-
-    places = np.linspace(0, _NODES - 1, length) if length > 1 else np.full(1, (_NODES - 1) / 2)
-    return np.stack(
-        [map_coordinates(node, places[None], order=3, mode="nearest") for node in np.eye(_NODES)],
-        axis=1,
-    )
+    return np.stack([spline_field(each, size) for each in nodes])
 
 
 def _sample(values: "Tensor", moved: NDArray[np.float64], mode: str, padding: str) -> "Tensor":
