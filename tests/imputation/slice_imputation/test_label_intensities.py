@@ -6,7 +6,6 @@ import torch
 from scipy.stats import norm
 
 from slicefill.imputation.methods.slice_imputation.label_intensities import (
-    average_around,
     log_likelihoods,
     look_at_labels,
 )
@@ -52,8 +51,3 @@ def test_the_likeliest_label_has_0_and_none_is_ruled_out(halves):
 def test_a_label_that_is_not_nearby_is_no_likelier_than_those_that_are(halves):
     found = log_likelihoods(halves[0][1], look_at_labels(*halves, nearby=5))
     assert torch.equal(found[5][..., :8], torch.zeros(1, 12, 8))  # only 3 is there: all the same
-
-
-def test_edges_are_repeated():
-    ramp = torch.arange(4.0).view(1, 1, 1, 4)
-    assert average_around(ramp, 3).flatten().tolist() == pytest.approx([1 / 3, 1, 2, 8 / 3])

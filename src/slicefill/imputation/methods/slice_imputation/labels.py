@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from slicefill.imputation.areas import LabelAreas
+from slicefill.imputation.box_means import mean_repeated
 from slicefill.imputation.distances import (
     across_intervals,
     bends,
@@ -19,7 +20,6 @@ from slicefill.imputation.distances import (
 from slicefill.imputation.methods.slice_imputation.foreground import far_side
 from slicefill.imputation.methods.slice_imputation.label_intensities import (
     Look,
-    average_around,
     log_likelihoods,
     look_at_labels,
 )
@@ -228,7 +228,7 @@ def follow_with_caution(motion: Motion, caution: CautionParams) -> Motion:
     """
     maps = {name: field for name, field in motion._asdict().items() if name in _AVERAGED}
     averaged = {
-        name: average_around(field, caution.averaged)
+        name: mean_repeated(field, caution.averaged)
         for name, field in maps.items()
         if field is not None and field.ndim == 4
     }
