@@ -206,8 +206,8 @@ def _choose(
     """
     error = models[MODEL].expect(found.features)
     chosen = torch.zeros(error.shape, dtype=torch.uint8, device=error.device)
-    doubted = found.visible & (error > 1 - params.threshold)
-    if doubted.any():
+    doubted = torch.nonzero(found.visible & (error > 1 - params.threshold), as_tuple=True)
+    if len(doubted[0]):
         few, own = {name: each[doubted] for name, each in found.features.items()}, error[doubted]
         least, best = torch.stack([models[name].expect(few) for name in FALLBACKS]).min(0)
         replaced = least < params.margin * own

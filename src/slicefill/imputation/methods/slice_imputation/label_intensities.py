@@ -1,6 +1,6 @@
 """What labels look like nearby: intensities decide where outlines leave it open."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -28,19 +28,23 @@ class Look(NamedTuple):
 
 
 def look_at_labels(
-    first: tuple[Tensor, Tensor], last: tuple[Tensor, Tensor], nearby: int
+    ids: Tensor, shown: Tensor, labels: Iterable[int], nearby: int
 ) -> dict[int, Look]:
-    """Gather mean and variance of every label around every pixel of two neighbouring slices.
+    """Gather mean and variance of labels around every pixel of two neighbouring slices.
 
     Args:
-        first: Of the first slices, label ids `(B, H, W)` and intensities in [0, 1], `(B, C, H, W)`.
-        last: The same of the last slices.
+        ids: On consecutive slices, `(B + 1, H, W)`.
+        shown: Their intensities in [0, 1], `(B + 1, C, H, W)`.
+        labels: Which of the ids.
         nearby: Pixels a side of the neighbourhood, odd.
+
+    Returns:
+        By id, of the B intervals between these slices.
     """
     looks = {}
-    for label in torch.unique(torch.stack([first[0], last[0]])).tolist():
-        sums = [_sums(ids == label, shown, nearby) for ids, shown in (first, last)]
-        count, total, squares = (one + other for one, other in zip(*sums, strict=True))
+    for label in labels:
+        sums = _sums(ids == label, shown, nearby)
+        count, total, squares = (each[:-1] + each[1:] for each in sums)
         fraction = count.clamp(min=_FEWEST)
         mean = total / fraction
         variance = (squares / fraction - mean**2).clamp(min=0) + _NOISE**2

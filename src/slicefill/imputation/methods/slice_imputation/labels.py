@@ -140,13 +140,11 @@ class Labels:
             far: As in `signed_distances`.
         """
         looks, device = {}, shown[0].device
-        if rule.caution is not None and rule.caution.appearance > 0:
-            both = (
-                (ids[intervals].to(device), shown[0]),
-                (ids[far_side(intervals)].to(device), shown[1]),
-            )
-            looks = look_at_labels(*both, rule.caution.nearby)
         fields = label_fields(ids, intervals, rule.field, rule.caution, far)
+        if rule.caution is not None and rule.caution.appearance > 0:
+            own = ids[intervals.start : intervals.stop + 1].to(device)
+            seen = torch.cat([shown[0], shown[1][-1:]])
+            looks = look_at_labels(own, seen, fields, rule.caution.nearby)
         return cls({label: field.to(device) for label, field in fields.items()}, looks, rule)
 
     def impute(
