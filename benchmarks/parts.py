@@ -21,7 +21,8 @@ from apart import peak_memory
 from imputing import base_params
 from made_case import Scan, make_truth, thin
 
-from slicefill.imputation.impute import impute_case, load_named
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import load_named
 from slicefill.io.case_folder import read_case, write_case
 
 PARTS = {
@@ -33,7 +34,7 @@ PARTS = {
     "- image from motion": ("infer.py", "_render"),
     "- labels: distances, looks": ("label_boxes.py", "around"),
     "- labels: following motion, vote": ("label_boxes.py", "impute"),
-    "- evidence of errors": ("evidence.py", "gather_evidence"),
+    "- evidence of errors": ("evidence.py", "evidence_of"),
     "- expected errors, abstention": ("confidence.py", "_choose"),
     "- optical flow, cubic, blend": ("choice.py", "blend"),
     "- masks and confidence maps": ("impute.py", "_maps"),

@@ -48,7 +48,10 @@ class Volume:
     def intensities(self) -> Floats:
         """Intensities in the unit of the scan (HU for CT): slope × stored + intercept."""
         slope, intercept = self.slope_intercept
-        return self.stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+        values = self.stored.astype(np.float32)
+        values *= np.float32(slope)
+        values += np.float32(intercept)
+        return values
 
     def with_stored(
         self,
@@ -201,8 +204,9 @@ class Stack:
         """Slices clipped to [0, 1], `(D, C, H, W)`, for networks; never written out."""
         low = self.window[:, 0, None, None].astype(np.float32)
         width = (self.window[:, 1] - self.window[:, 0])[:, None, None].astype(np.float32)
-        shown: Floats = np.clip((self.image - low) / width, 0, 1, dtype=np.float32)
-        return shown
+        shown: Floats = np.subtract(self.image, low, dtype=np.float32)
+        shown /= width
+        return np.clip(shown, 0, 1, out=shown)
 
 
 @dataclass(frozen=True, eq=False)

@@ -184,3 +184,15 @@ def test_a_case_is_no_prediction(case, tmp_path):
     write_case(case(), tmp_path / "c1")
     with pytest.raises(FileNotFoundError, match=r"expected prediction\.nii\.gz.*'image', 'label'"):
         read_prediction(tmp_path / "c1")
+
+
+def test_what_is_compressed_is_read_by_any_gzip_and_the_same_each_time(volume, tmp_path):
+    """Noise and zeros: stored blocks, and long runs."""
+    rng = np.random.default_rng(0)
+    stored = np.concatenate([rng.integers(-999, 999, (40, 40, 9)), np.zeros((40, 40, 99))], 2)
+    paths = [tmp_path / name for name in ("one.nii.gz", "two.nii.gz")]
+    for path in paths:
+        write_volume(volume(stored.astype("<i2")), path)
+    one, two = (path.read_bytes() for path in paths)
+    assert one == two
+    assert gzip.decompress(one)[-stored[..., 9:].size * 2 :] == bytes(stored[..., 9:].size * 2)

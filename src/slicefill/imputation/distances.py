@@ -28,16 +28,26 @@ def signed_distances(masks: Array, far: float | None = None) -> Floats:
 
 def _to_outline(inside: Array) -> Array:
     """Signed distances of one slice that shows an outline, `(H, W)`."""
+    distance = np.zeros(inside.shape)
+    for mask, sign in ((inside, 1.0), (~inside, -1.0)):
+        near = _around(mask)
+        np.copyto(distance[near], sign * _to_others(mask[near]), where=mask[near])
+    return distance
+
+
+def _around(mask: Array) -> tuple[slice, slice]:
+    """Box of a mask with a pixel around it: what is nearest to any of its pixels lies within."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    return slice(max(rows[0] - 1, 0), rows[-1] + 2), slice(max(columns[0] - 1, 0), columns[-1] + 2)
+
+
+def _to_others(mask: Array) -> Array:
+    """Distance of the pixels of a mask to the outline, which runs between pixels."""
     import cv2
 
-    def squared(mask: Array) -> Array:
-        found = cv2.distanceTransform(
-            np.ascontiguousarray(mask, np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
-        )
-        return np.asarray(np.rint(np.square(found, dtype=np.float64)))  # whole, but for rounding
-
-    distance = np.sqrt(squared(inside) + squared(~inside)) - 0.5  # it runs between pixels
-    return np.asarray(np.where(inside, distance, -distance))
+    found = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    whole = np.rint(np.square(found, dtype=np.float64))  # but for rounding
+    return np.asarray(np.sqrt(whole, out=whole) - 0.5)
 
 
 def across_intervals(masks: Array, distances: Floats) -> tuple[Floats, Floats]:

@@ -82,12 +82,12 @@ def _impute_intervals(
     axis = through_plane_axis(case.image.affine, params.through_plane)
     count = slices_per_interval(case.image.spacing, axis, params)
     positions = [n / (count + 1) for n in range(1, count + 1)]
-    stack = stack_case(case, axis, imputer.window)
     turn = Turn.of(case.image.affine, axis)
+    stack = turn.stack(stack_case(case, axis, imputer.window))
     rng = rng or np.random.default_rng(params.seed)
     background = Background.of(channels_second(case.image, axis), stack.padding)
-    made, choice = _impute(turn.stack(stack), positions, imputer, params, rng, placing)
-    synthetic = background.keep(turn.back(made))
+    made, choice = _impute(stack, positions, imputer, params, rng, placing)
+    synthetic, stack = background.keep(turn.back(made)), turn.stack_back(stack)
     grid = DenseGrid(case.image, axis, count)
     record = _record(case, stack, imputer, grid, synthetic)
     del stack, made  # what is no longer needed makes room for what is written

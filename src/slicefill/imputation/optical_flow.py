@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -73,7 +73,7 @@ def warp_slice(slices: Floats, flow: Floats) -> Floats:
     Places are rounded to 1/32 pixel.
     """
     cv2 = _opencv()
-    rows, columns = (np.indices(flow.shape[1:]) + flow).astype(np.float32)
+    rows, columns = _grid(*flow.shape[1:]) + flow
     border, linear = cv2.BORDER_REPLICATE, cv2.INTER_LINEAR
     warped = [cv2.remap(each, columns, rows, linear, borderMode=border) for each in slices]
     found: Floats = np.stack(warped)
@@ -110,9 +110,10 @@ def impute_along(flow: Flow, stack: Stack, positions: Sequence[float]) -> Floats
 
 def each_along(flow: Flow, stack: Stack, positions: Sequence[float]) -> Iterator[Floats]:
     """Impute one interval after the other as `impute_along` does, `(N, C, H, W)` each."""
-    seen, slices = stack.normalised()[:, 0], stack.image
+    slices = stack.image
     for k in range(len(slices) - 1):
-        flows = flow(seen[k], seen[k + 1]), flow(seen[k + 1], seen[k])
+        first, last = replace(stack, image=slices[k : k + 2, :1]).normalised()[:, 0]
+        flows = flow(first, last), flow(last, first)
         yield np.stack([blend_along(slices[k], slices[k + 1], flows, t) for t in positions])
 
 
@@ -131,6 +132,14 @@ def method_along(flow: Flow, params: ImputationParams) -> Method:
 
 def _as_bytes(shown: Floats) -> NDArray[np.uint8]:
     return np.rint(np.clip(shown, 0, 1) * 255).astype(np.uint8)
+
+
+@lru_cache(maxsize=1)
+def _grid(height: int, width: int) -> Floats:
+    """Row and column of every pixel, `(2, H, W)`."""
+    places: Floats = np.indices((height, width), np.float32)
+    places.flags.writeable = False
+    return places
 
 
 @cache

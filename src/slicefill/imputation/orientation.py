@@ -45,6 +45,11 @@ class Turn:
         label = None if stack.label is None else self._there(stack.label)
         return replace(stack, image=self._there(stack.image), label=label)
 
+    def stack_back(self, stack: Stack) -> Stack:
+        """Turn a stack back: a view."""
+        label = None if stack.label is None else self._back(stack.label, 1)
+        return replace(stack, image=self._back(stack.image, 1), label=label)
+
     def back(self, slices: SyntheticSlices) -> SyntheticSlices:
         """Turn synthetic slices back to the orientation of the file."""
         named: dict[str, Any] = {

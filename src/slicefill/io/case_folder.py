@@ -13,6 +13,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from isal.igzip import IGzipFile
 
 from slicefill.io.storage import Location, read_file, replace_file, replace_folder
 from slicefill.types import Case, Prediction, Volume
@@ -22,7 +23,7 @@ LEFT_OVER = "LEFT_OVER.txt"
 """Marks a case that the last run did not make: an earlier one did."""
 _SUFFIX = ".nii.gz"
 _GZIP = b"\x1f\x8b"  # how such a file begins
-_COMPRESSION = 1  # nibabel's; more takes several times as long for a few percent
+_COMPRESSION = 2  # ISA-L's: a fifth of the time of zlib's fastest level, and smaller files
 
 
 def write_case(case: Case, folder: Location) -> None:
@@ -88,7 +89,8 @@ def encode_volume(volume: Volume, *, compressed: bool = True) -> bytes:
     image.header.set_slope_inter(*volume.slope_intercept)  # nibabel clears it for new images
     content = io.BytesIO()
     if compressed:
-        with gzip.GzipFile("", "wb", _COMPRESSION, content, mtime=0) as stream:
+        compressor: Any = IGzipFile  # its constructor has no types
+        with compressor("", "wb", _COMPRESSION, content, mtime=0) as stream:
             image.to_stream(stream)
     else:
         image.to_stream(content)

@@ -10,6 +10,8 @@ from slicefill.imputation.methods.slice_imputation.networks import (
     Discriminator,
     ObjectClassifier,
     UNet,
+    _from_blocks,
+    _to_blocks,
 )
 
 
@@ -80,3 +82,15 @@ def test_a_net_on_blocks_moves_with_its_input_by_its_multiple(seeded):
     image = torch.rand(1, 1, 64, 64, generator=seeded)
     there = network(image.roll(4, 3))[..., 24:40]
     assert torch.allclose(there, network(image).roll(4, 3)[..., 24:40], atol=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "block"), [(torch.bfloat16, 4), (torch.float32, 2)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_pixels_are_put_into_blocks_as_torch_does(dtype, block, layout, seeded):
+    slices = torch.rand(2, 3, 16, 24, generator=seeded).to(dtype).contiguous(memory_format=layout)
+    with torch.no_grad():
+        blocks = _to_blocks(slices, block)
+        assert torch.equal(blocks, torch.nn.functional.pixel_unshuffle(slices, block))
+        assert torch.equal(_from_blocks(blocks, block), slices)
+        there = _from_blocks(blocks.contiguous(memory_format=layout), block)
+    assert torch.equal(there, slices)

@@ -1,6 +1,6 @@
 """Confidence of synthetic voxels: an error model, calibrated, and what is done where it is low."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,14 +10,19 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression, nnls
 from torch import Tensor
 
-from slicefill.imputation.methods.slice_imputation.infer import FlowImputer, impute_by_flow
+from slicefill.imputation.methods.slice_imputation.infer import (
+    FlowImputer,
+    allocate,
+    each_by_flow,
+    impute_by_flow,
+)
 from slicefill.imputation.uncertainty.evidence import (
     FALLBACKS,
     MODEL,
     Evidence,
     Imputed,
     cycle_error,
-    gather_evidence,
+    evidence_of,
 )
 from slicefill.params.imputation import ConfidenceParams
 from slicefill.types import Checkpoint, Stack, SyntheticSlices
@@ -160,20 +165,36 @@ def impute_with_confidence(
         less than `margin` times its error, the image has the value of the fallback method, in all
         channels, if all their values lie within the window. Labels are the model's.
     """
-    synthetic = impute_by_flow(imputer, stack, positions)
     if not positions:
-        return synthetic
-    cycle = cycle_error(imputer, stack, synthetic) if calibration.uses_cycle(stack) else None
+        return impute_by_flow(imputer, stack, positions)
     smoothing, models = calibration.fitted["smoothing"], calibration.error_models(stack)
-    confidence = synthetic.confidence  # of some intervals it is evidence; then it is overwritten
-    abstained = np.zeros(confidence.shape, bool)
-    for found in gather_evidence(Imputed(imputer, stack, synthetic, positions, smoothing, cycle)):
+    imputed = Imputed(imputer, stack, allocate(stack, positions), positions, smoothing, None)
+    each = _with_cycle(imputed) if calibration.uses_cycle(stack) else _at_once(imputed)
+    synthetic = imputed.synthetic
+    abstained = np.zeros(synthetic.confidence.shape, bool)
+    for found in each:
         error, chosen = _choose(found, models, calibration.params)
         own, box = found.intervals, found.box
-        confidence[own] = 1 - box.paste(error).cpu().numpy()  # outside: background
+        box.cut(synthetic.confidence[own])[:] = (1 - error).cpu().numpy()  # it was evidence
         box.cut(abstained[own])[:] = (chosen > 0).cpu().numpy()
-        box.cut(torch.from_numpy(synthetic.image[own])).copy_(_take(found, chosen))
-    return replace(synthetic, measure="expected_error", error=None, abstained=abstained)
+        _replace(box.cut(torch.from_numpy(synthetic.image[own])), found, chosen)
+    return replace(synthetic, measure="expected_error", abstained=abstained)
+
+
+def _at_once(imputed: Imputed) -> Iterator[Evidence]:
+    """Impute some intervals at a time, each time with their evidence: none is kept for long."""
+    own = imputed.imputer, imputed.stack, imputed.positions, imputed.synthetic
+    for part in each_by_flow(*own):
+        yield evidence_of(imputed, part)
+
+
+def _with_cycle(imputed: Imputed) -> Iterator[Evidence]:
+    """Impute all intervals first: acquired slices are predicted back from both sides."""
+    own = imputed.imputer, imputed.stack, imputed.positions, imputed.synthetic
+    parts = list(each_by_flow(*own))
+    cycle = cycle_error(imputed.imputer, imputed.stack, imputed.synthetic)
+    for part in parts:
+        yield evidence_of(replace(imputed, cycle=cycle), part)
 
 
 def _choose(
@@ -185,8 +206,8 @@ def _choose(
     """
     error = models[MODEL].expect(found.features)
     chosen = torch.zeros(error.shape, dtype=torch.uint8, device=error.device)
-    doubted = found.visible & (error > 1 - params.threshold)
-    if doubted.any():
+    doubted = torch.nonzero(found.visible & (error > 1 - params.threshold), as_tuple=True)
+    if len(doubted[0]):
         few, own = {name: each[doubted] for name, each in found.features.items()}, error[doubted]
         least, best = torch.stack([models[name].expect(few) for name in FALLBACKS]).min(0)
         replaced = least < params.margin * own
@@ -195,10 +216,9 @@ def _choose(
     return error, chosen
 
 
-def _take(found: Evidence, chosen: Tensor) -> Tensor:
-    """Take every voxel from the method chosen there, `(G, N, C, h, w)`."""
-    taken = found.values[MODEL]
+def _replace(image: Tensor, found: Evidence, chosen: Tensor) -> None:
+    """Take voxels from the fallback method chosen there; `image` is `(G, N, C, h, w)`."""
     for position, name in enumerate(FALLBACKS, start=1):
         here = (chosen == position)[:, :, None]
-        taken = torch.where(here, found.values[name], taken) if here.any() else taken
-    return taken
+        if here.any():
+            image.copy_(torch.where(here, found.values[name], image))

@@ -13,9 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from slicefill.imputation.box_means import mean_inside
 from slicefill.imputation.methods.classical import slice_weights
 from slicefill.imputation.methods.slice_imputation.foreground import Box, batches
-from slicefill.imputation.methods.slice_imputation.infer import FlowImputer, motions, through_window
+from slicefill.imputation.methods.slice_imputation.infer import (
+    FlowImputer,
+    Made,
+    motions,
+    through_window,
+)
 from slicefill.imputation.methods.slice_imputation.motion import Pair
 from slicefill.imputation.neighbours import BEYOND, NO_WEIGHT
 from slicefill.types import Floats, Stack, SyntheticSlices
@@ -67,11 +73,7 @@ class Imputed:
         height, width = differences.shape[-2:]
         radius = times * self.smoothing
         rows, columns = min(radius, height // 2), min(radius, width // 2)
-        flat = differences.reshape(-1, 1, height, width)
-        mean = F.avg_pool2d(
-            flat, (2 * rows + 1, 2 * columns + 1), 1, (rows, columns), count_include_pad=False
-        )
-        return mean.view(differences.shape)
+        return mean_inside(differences, rows, columns)
 
     def inside(self, slices: Floats, box: Box) -> Tensor:
         """Cut `(..., H, W)` to a box, on the device of the model."""
@@ -100,9 +102,23 @@ class Evidence:
 
 @torch.no_grad()
 def gather_evidence(imputed: Imputed) -> Iterator[Evidence]:
-    """Gather the evidence, some intervals at a time.
+    """Gather the evidence of a whole stack, some intervals at a time."""
+    errors = imputed.synthetic.error
+    shown = imputed.shown(torch.from_numpy(imputed.stack.image))
+    for intervals, box in batches(shown, imputed.imputer.batch_pixels):
+        error = None if errors is None else imputed.inside(errors[intervals], box)
+        yield evidence_of(imputed, Made(intervals, box, error))
 
-    Yields:
+
+@torch.no_grad()
+def evidence_of(imputed: Imputed, part: Made) -> Evidence:
+    """Gather the evidence of some intervals.
+
+    Args:
+        imputed: Of which these are imputed already.
+        part: The intervals.
+
+    Returns:
         The features are `apart`, how far both neighbours' predictions differ; `predicted`, the
         error that the model itself expects, if it does, and `around`, the same of its
         surroundings; `cycle`, if it was measured, carried linearly from the acquired slices;
@@ -111,25 +127,24 @@ def gather_evidence(imputed: Imputed) -> Iterator[Evidence]:
         `texture`, how far the pixels of both neighbours are from the mean of the four beside them;
         `from_linear` and `from_cubic`, how far the model is from these.
     """
-    shown = imputed.shown(torch.from_numpy(imputed.stack.image))
-    for intervals, box in batches(shown, imputed.imputer.batch_pixels):
-        values = {MODEL: imputed.inside(imputed.synthetic.image[intervals], box)}
-        values |= {name: _interpolate(name, imputed, intervals, box) for name in FALLBACKS}
-        made = imputed.shown(values[MODEL])
-        features = _own(imputed, intervals, box) | _neighbours(imputed, intervals, box)
-        for name in FALLBACKS:
-            apart = (made - imputed.shown(values[name])).abs().mean(2)
-            features[f"from_{name}"] = imputed.smooth(apart)
-        visible = torch.stack([imputed.visible(each) for each in values.values()]).all(0)
-        yield Evidence(intervals, box, features, values, visible)
+    intervals, box, _ = part
+    values = {MODEL: imputed.inside(imputed.synthetic.image[intervals], box)}
+    values |= {name: _interpolate(name, imputed, intervals, box) for name in FALLBACKS}
+    made = imputed.shown(values[MODEL])
+    features = _own(imputed, part) | _neighbours(imputed, intervals, box)
+    for name in FALLBACKS:
+        apart = (made - imputed.shown(values[name])).abs().mean(2)
+        features[f"from_{name}"] = imputed.smooth(apart)
+    visible = torch.stack([imputed.visible(each) for each in values.values()]).all(0)
+    return Evidence(intervals, box, features, values, visible)
 
 
-def _own(imputed: Imputed, intervals: slice, box: Box) -> dict[str, Tensor]:
+def _own(imputed: Imputed, part: Made) -> dict[str, Tensor]:
     """Return the evidence from the model's own outputs."""
-    synthetic = imputed.synthetic
-    features = {"apart": imputed.smooth(1 - imputed.inside(synthetic.confidence[intervals], box))}
-    if synthetic.error is not None:
-        predicted = imputed.inside(synthetic.error[intervals], box)
+    intervals, box, predicted = part
+    agreed = imputed.inside(imputed.synthetic.confidence[intervals], box)
+    features = {"apart": imputed.smooth(1 - agreed)}
+    if predicted is not None:
         features["predicted"] = imputed.smooth(predicted)
         features["around"] = imputed.smooth(predicted, _AROUND)
     if imputed.cycle is not None:

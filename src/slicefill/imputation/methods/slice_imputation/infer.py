@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -62,6 +63,41 @@ def impute_by_flow(
     Raises:
         ValueError: If the stack has fewer channels than the model.
     """
+    synthetic = allocate(stack, positions)
+    predicts = imputer.model.parts.error
+    error = np.zeros_like(synthetic.confidence) if predicts else None
+    for intervals, box, predicted in each_by_flow(imputer, stack, positions, synthetic):
+        if error is not None and predicted is not None:
+            box.cut(torch.from_numpy(error[intervals])).copy_(predicted)
+    return replace(synthetic, error=error)
+
+
+class Made(NamedTuple):
+    """What was imputed at once.
+
+    Attributes:
+        intervals: Which intervals of the stack.
+        box: Rows and columns; outside, all is background.
+        error: Absolute error that the model predicts, `(G, N, h, w)`; None where it predicts none.
+    """
+
+    intervals: slice
+    box: Box
+    error: Tensor | None
+
+
+@torch.no_grad()
+def each_by_flow(
+    imputer: FlowImputer, stack: Stack, positions: Sequence[float], synthetic: SyntheticSlices
+) -> Iterator[Made]:
+    """Impute as `impute_by_flow` does, some intervals at a time, which may then be changed.
+
+    Args:
+        imputer: As there.
+        stack: D slices.
+        positions: N values of t in (0, 1), the same in every interval.
+        synthetic: As `allocate` made it; slices are written into it.
+    """
     model, device = imputer.model, imputer.fabric.device
     imputer = replace(imputer, labels=imputer.labels.within(stack.label_share))
     if stack.image.shape[1] < model.channels:
@@ -73,24 +109,22 @@ def impute_by_flow(
     shown = torch.from_numpy(stack.normalised()[:, : model.channels])
     intensities = torch.from_numpy(stack.image)
     areas = {} if stack.label is None else imputer.labels.areas(stack.label, positions)
-    synthetic = _allocate(stack, positions, model.parts.error)
     window = torch.from_numpy(stack.window.astype(np.float32)).to(device)
     for intervals, box in batches(shown, imputer.batch_pixels):
         batch = _Batch.of(imputer, stack, (shown, intensities), intervals)
-        pair = _pair(box.cut(shown), intervals, device)
+        pair, errors = _pair(box.cut(shown), intervals, device), []
         for n, (t, motion) in enumerate(motions(imputer, pair, positions)):
             image, agreement = _render(motion, box, batch, window)
             _inside(synthetic.image, intervals, n, box).copy_(image)
             _inside(synthetic.confidence, intervals, n, box).copy_(agreement)
-            if synthetic.error is not None and motion.error is not None:
-                _inside(synthetic.error, intervals, n, box).copy_(motion.error[:, 0])
+            errors += [] if motion.error is None else [motion.error]
             if synthetic.label is not None and batch.labels is not None:
                 guiding = torch.from_numpy(synthetic.image[intervals, n, : model.channels])
                 made = through_window(guiding.to(device), window[: model.channels]).clamp(0, 1)
                 due = {label: area[intervals, n] for label, area in areas.items()}
                 where, found = batch.labels.impute(_whole(motion, box, t), made, t, due)
                 where.cut(synthetic.label[intervals, n])[:] = found.cpu().numpy()
-    return synthetic
+        yield Made(intervals, box, torch.cat(errors, 1) if errors else None)
 
 
 @dataclass(frozen=True)
@@ -193,7 +227,7 @@ def _inside(slices: Floats, intervals: slice, n: int, box: Box) -> Tensor:
     return box.cut(torch.from_numpy(slices[intervals, n]))
 
 
-def _allocate(stack: Stack, positions: Sequence[float], predicts_error: bool) -> SyntheticSlices:
+def allocate(stack: Stack, positions: Sequence[float]) -> SyntheticSlices:
     """What is outside all boxes: linear interpolation, with which both slices agree, unlabelled."""
     shape = (len(stack.image) - 1, len(positions), *stack.image.shape[2:])
     first, last = (torch.from_numpy(slices) for slices in (stack.image[:-1], stack.image[1:]))
@@ -201,8 +235,7 @@ def _allocate(stack: Stack, positions: Sequence[float], predicts_error: bool) ->
     for n, t in enumerate(positions):
         torch.from_numpy(image[:, n]).copy_(torch.lerp(last, first, 1 - t))
     label = None if stack.label is None else np.zeros(shape, stack.label.dtype)
-    error = np.zeros(shape, np.float32) if predicts_error else None
-    return SyntheticSlices(image, np.ones(shape, np.float32), label, error=error)
+    return SyntheticSlices(image, np.ones(shape, np.float32), label)
 
 
 def _pair(inside: Tensor, intervals: slice, device: torch.device) -> Pair:

@@ -1,11 +1,12 @@
 """What labels look like nearby: intensities decide where outlines leave it open."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from slicefill.imputation.box_means import mean_repeated
 
 _NOISE = 0.05  # standard deviation that any label has, in [0, 1] units
 _FEWEST = 1e-4  # share of the neighbourhood below which a label is not there
@@ -27,19 +28,23 @@ class Look(NamedTuple):
 
 
 def look_at_labels(
-    first: tuple[Tensor, Tensor], last: tuple[Tensor, Tensor], nearby: int
+    ids: Tensor, shown: Tensor, labels: Iterable[int], nearby: int
 ) -> dict[int, Look]:
-    """Gather mean and variance of every label around every pixel of two neighbouring slices.
+    """Gather mean and variance of labels around every pixel of two neighbouring slices.
 
     Args:
-        first: Of the first slices, label ids `(B, H, W)` and intensities in [0, 1], `(B, C, H, W)`.
-        last: The same of the last slices.
+        ids: On consecutive slices, `(B + 1, H, W)`.
+        shown: Their intensities in [0, 1], `(B + 1, C, H, W)`.
+        labels: Which of the ids.
         nearby: Pixels a side of the neighbourhood, odd.
+
+    Returns:
+        By id, of the B intervals between these slices.
     """
     looks = {}
-    for label in torch.unique(torch.stack([first[0], last[0]])).tolist():
-        sums = [_sums(ids == label, shown, nearby) for ids, shown in (first, last)]
-        count, total, squares = (one + other for one, other in zip(*sums, strict=True))
+    for label in labels:
+        sums = _sums(ids == label, shown, nearby)
+        count, total, squares = (each[:-1] + each[1:] for each in sums)
         fraction = count.clamp(min=_FEWEST)
         mean = total / fraction
         variance = (squares / fraction - mean**2).clamp(min=0) + _NOISE**2
@@ -80,14 +85,6 @@ def _sums(mask: Tensor, shown: Tensor, nearby: int) -> tuple[Tensor, Tensor, Ten
     inside = mask[:, None].float()
     values = torch.cat([inside, inside * shown, inside * shown**2], 1)
     channels = shown.shape[1]
-    sums = average_around(values, nearby)
+    sums = mean_repeated(values, nearby)
     count, total, squares = torch.split(sums, [1, channels, channels], 1)
     return count, total, squares
-
-
-def average_around(field: Tensor, size: int) -> Tensor:
-    """Mean over a square around every pixel of `(B, C, H, W)`; edges are repeated."""
-    averaged = F.pad(field, (size // 2,) * 4, mode="replicate")
-    for dim in (2, 3):  # rows, then columns: a tenth of the time of one pass over squares
-        averaged = averaged.unfold(dim, size, 1).mean(-1)
-    return averaged

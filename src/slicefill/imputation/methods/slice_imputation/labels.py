@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from slicefill.imputation.areas import LabelAreas
+from slicefill.imputation.box_means import mean_repeated
 from slicefill.imputation.distances import (
     across_intervals,
     bends,
@@ -19,7 +20,6 @@ from slicefill.imputation.distances import (
 from slicefill.imputation.methods.slice_imputation.foreground import far_side
 from slicefill.imputation.methods.slice_imputation.label_intensities import (
     Look,
-    average_around,
     log_likelihoods,
     look_at_labels,
 )
@@ -140,13 +140,11 @@ class Labels:
             far: As in `signed_distances`.
         """
         looks, device = {}, shown[0].device
-        if rule.caution is not None and rule.caution.appearance > 0:
-            both = (
-                (ids[intervals].to(device), shown[0]),
-                (ids[far_side(intervals)].to(device), shown[1]),
-            )
-            looks = look_at_labels(*both, rule.caution.nearby)
         fields = label_fields(ids, intervals, rule.field, rule.caution, far)
+        if rule.caution is not None and rule.caution.appearance > 0:
+            own = ids[intervals.start : intervals.stop + 1].to(device)
+            seen = torch.cat([shown[0], shown[1][-1:]])
+            looks = look_at_labels(own, seen, fields, rule.caution.nearby)
         return cls({label: field.to(device) for label, field in fields.items()}, looks, rule)
 
     def impute(
@@ -228,7 +226,7 @@ def follow_with_caution(motion: Motion, caution: CautionParams) -> Motion:
     """
     maps = {name: field for name, field in motion._asdict().items() if name in _AVERAGED}
     averaged = {
-        name: average_around(field, caution.averaged)
+        name: mean_repeated(field, caution.averaged)
         for name, field in maps.items()
         if field is not None and field.ndim == 4
     }

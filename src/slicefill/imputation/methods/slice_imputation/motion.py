@@ -170,7 +170,7 @@ def _split(displacement: Tensor, size: int, dim: int, start: int) -> tuple[Tenso
     grid = torch.arange(start, start + shape[dim], **like).view(shape)  # type: ignore[call-overload]
     position = (grid + displacement).clamp(0, size - 1)
     # nan stays in the rest, so that a loss shows it; as an index it would be out of bounds
-    before = position.detach().nan_to_num().floor().clamp(max=max(size - 2, 0))
+    before = position.detach().nan_to_num().floor_().clamp_(max=max(size - 2, 0))
     return before.long(), (position - before).unsqueeze(1)
 
 

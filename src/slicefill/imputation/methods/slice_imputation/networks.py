@@ -97,7 +97,7 @@ class BlockUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, inputs, H, W)` → `(B, outputs, H, W)`."""
-        x = F.pixel_unshuffle(x, self.block)
+        x = _to_blocks(x, self.block)
         skips: list[Tensor] = []
         for level, pair in enumerate(self.down):
             x = pair(F.avg_pool2d(x, 2) if level else x)
@@ -106,8 +106,32 @@ class BlockUNet(nn.Module):
         for merge in self.merge:
             x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
             x = F.leaky_relu(merge(torch.cat([x, skips.pop()], 1)), _SLOPE)
-        output: Tensor = F.pixel_shuffle(self.out(x), self.block)
-        return output
+        return _from_blocks(self.out(x), self.block)
+
+
+def _to_blocks(x: Tensor, block: int) -> Tensor:
+    """`F.pixel_unshuffle`; a row of a block that fills a long integer is moved as one."""
+    if not _is_long(x, block):
+        return F.pixel_unshuffle(x, block)
+    batch, channels, height, width = x.shape
+    rows = x.contiguous().view(torch.int64).view(batch, channels, height // block, block, -1)
+    moved = rows.permute(0, 2, 4, 1, 3).contiguous().view(x.dtype)
+    return moved.view(batch, height // block, width // block, -1).permute(0, 3, 1, 2)
+
+
+def _from_blocks(x: Tensor, block: int) -> Tensor:
+    """`F.pixel_shuffle`, in the same way."""
+    if not _is_long(x, block):
+        return F.pixel_shuffle(x, block)
+    batch, channels, height, width = x.shape
+    rows = x.permute(0, 2, 3, 1).contiguous().view(torch.int64)
+    rows = rows.view(batch, height, width, channels // block**2, block)
+    moved = rows.permute(0, 3, 1, 4, 2).contiguous().view(x.dtype)
+    return moved.view(batch, channels // block**2, height * block, width * block)
+
+
+def _is_long(x: Tensor, block: int) -> bool:
+    return block * x.element_size() == torch.int64.itemsize and not torch.is_grad_enabled()
 
 
 def build_unet(inputs: int, outputs: int, params: NetworkParams) -> nn.Module:
