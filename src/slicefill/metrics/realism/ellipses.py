@@ -21,7 +21,7 @@ def ellipses(sets: Mapping[str, Any]) -> "pd.DataFrame":
     """Mean and covariance of encoded windows, per method and view, and of the real ones.
 
     Args:
-        sets: By method: what `metrics.scoring.describe_case` kept of the scored and of the other
+        sets: By method: what `metrics.sets.describe_case` kept of the scored and of the other
             cases, by subject.
 
     Returns:
