@@ -21,7 +21,8 @@ from apart import peak_memory
 from imputing import base_params
 from made_case import Scan, make_truth, thin
 
-from slicefill.imputation.impute import impute_case, load_named
+from slicefill.imputation.impute import impute_case
+from slicefill.imputation.imputers import load_named
 from slicefill.io.case_folder import read_case, write_case
 
 PARTS = {
