@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -259,6 +260,21 @@ def test_one_file_in_one_file_out_verified_and_scored(scans, capsys):
     assert 0 < float(scores["dice_1"]) < 1
 
 
+def test_truths_without_an_output_are_named_and_no_score_at_all_is_no_success(scans, capsys):
+    for folder, names in {"truth": ("one", "two"), "thick": ("one",)}.items():
+        (scans / folder).mkdir()
+        source = "dense" if folder == "truth" else "thick"
+        for name in names:
+            shutil.copy(scans / f"{source}.nii.gz", scans / folder / f"{name}.nii.gz")
+    assert main(["impute", "thick", "out", "--method", "linear", "--count", "1"]) == 0
+    assert main(["evaluate", "truth", "out"]) == 0
+    assert "1 of TRUTH have no output: two" in capsys.readouterr().out
+    (scans / "thick" / "one.nii.gz").write_bytes(b"\x1f\x8b")
+    assert main(["impute", "thick", "out", "--method", "linear", "--count", "1"]) == 3
+    assert main(["evaluate", "truth", "out"]) == 3
+    assert "nothing was scored" in capsys.readouterr().out
+
+
 def test_a_changed_voxel_of_a_single_file_is_found(scans, capsys):
     assert main(["impute", "thick.nii.gz", "out.nrrd", "--method", "linear", "--count", "1"]) == 0
     image = SimpleITK.ReadImage("out.nrrd")
@@ -322,6 +338,7 @@ def test_info_says_what_a_scan_is_and_what_would_happen(scans, capsys):
         (["thick.nii.gz", "--spacing", "1", "--count", "1"], "not allowed with"),
         (["thick.nii.gz", "thick.nii.gz"], "another name than that of the input"),
         (["thick.nii.gz", "--adapt", "soon"], "expected a time such as 5min"),
+        (["thick.nii.gz", "--adapt", "0min"], "expected a number above 0"),
         (["nowhere.nii.gz"], "no such file or folder"),
         ([".", "out.nii.gz"], "expected a folder for the outputs"),
         (["empty"], "found an empty folder"),
