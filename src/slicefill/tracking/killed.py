@@ -8,7 +8,7 @@ close. Neither a host nor a process id is written down, and no id can be another
 import logging
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from slicefill.tracking.channel import Channel
 
@@ -22,6 +22,9 @@ def hold_lock(channel: Channel, key: str) -> FileLock:
     Args:
         channel: To the run's server.
         key: Of the run.
+
+    Raises:
+        OSError, NotImplementedError: If the disk has no locks.
     """
     folder = _folder(channel)
     folder.mkdir(parents=True, exist_ok=True)
@@ -47,7 +50,7 @@ def close_killed(channel: Channel, time: int) -> None:
         lock = FileLock(path, timeout=0)
         try:
             lock.acquire()
-        except Timeout:  # its process is alive
+        except (OSError, NotImplementedError):  # its process is alive, or a disk has no locks
             continue
         channel.send({"verb": "killed", "run": path.stem, "content": {"time": time}})
         logger.warning("tracking: an earlier run was killed; MLflow shows it as KILLED")

@@ -6,7 +6,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -224,7 +224,8 @@ def _who() -> dict[str, str]:
 
 def _track(run: TrackedRun) -> None:
     """Watch over a run that the server knows."""
-    _locks.append(hold_lock(run.channel, run.key))
+    with suppress(OSError, NotImplementedError):  # without it, nobody tells if it was killed
+        _locks.append(hold_lock(run.channel, run.key))
     _watch_system(run)
 
 
