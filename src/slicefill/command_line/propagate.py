@@ -98,15 +98,14 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     except (BadCase, ValueError, OSError) as error:
         parser.error(str(error))
     failed |= {error.case: f"refused: {error.told}" for error in found.refused}
-    if not arguments.quiet:
-        for case, record in done.items():
-            print(f"{case}: {_told(record)} → {names[case]}")
     for case, reason in failed.items():
         print(f"{case}: {reason}", file=sys.stderr)
     if not arguments.quiet:
+        for case, record in done.items():
+            print(f"{case}: {_told(record)} → {names[case]}")
         say_left_aside(found, arguments.source)
-    if not arguments.quiet and len(names) > 1:
-        print(f"{len(done)} of {len(done) + len(failed)} scans propagated")
+        if len(names) > 1:
+            print(f"{len(done)} of {len(done) + len(failed)} scans propagated")
     return CASES_LEFT_OUT if failed or not done else 0
 
 
