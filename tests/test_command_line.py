@@ -313,6 +313,19 @@ def test_a_folder_is_counted_and_its_damaged_scan_named(scans, capsys):
     assert main(["verify", "out", "--against", "."]) == 0
 
 
+def test_scans_without_a_label_map_in_the_folder_of_label_maps_are_named(scans, capsys):
+    for name in ("one", "two"):
+        (scans / "thick").mkdir(exist_ok=True)
+        shutil.copy(scans / "thick.nii.gz", scans / "thick" / f"{name}.nii.gz")
+    (scans / "maps").mkdir()
+    shutil.copy(scans / "seg.nii.gz", scans / "maps" / "one.nii.gz")
+    options = ["--label", "maps", "--method", "linear", "--count", "1"]
+    assert main(["impute", "thick", "out", *options]) == 0
+    assert "1 without a label map of their name in maps: two" in capsys.readouterr().out
+    assert (scans / "out" / "one_isotropic_label.nii.gz").exists()
+    assert not (scans / "out" / "two_isotropic_label.nii.gz").exists()
+
+
 def test_a_rehearsal_writes_nothing(scans, capsys):
     before = sorted(path.name for path in scans.iterdir())
     assert main(["impute", "thick.nii.gz", "--dry-run", "--count", "1", "--method", "cubic"]) == 0

@@ -225,6 +225,9 @@ def _conclude(
     failed = statuses.count("failed")
     if not arguments.quiet:
         say_left_aside(found, arguments.source)
+        if arguments.label is not None and (bare := [c.id for c in found.cases if not c.label]):
+            first = ", ".join(bare[:5]) + ", …" * (len(bare) > 5)
+            print(f"{len(bare)} without a label map of their name in {arguments.label}: {first}")
         would = "to impute" if arguments.dry_run else "imputed"
         words = [f"{statuses.count('imputed')} {would}", f"{statuses.count('kept')} there already"]
         words.append(f"{statuses.count('dense already')} dense already")
