@@ -174,6 +174,7 @@ def test_two_scans_never_write_the_same_output(bids, tmp_path, capsys):
     ("options", "said"),
     [
         (["--participant-label", "09"], "expected one of sub-01, sub-02, got sub-09"),
+        (["--session-label", "pre", "mid"], "expected one of ses-post, ses-pre, got ses-mid"),
         (["--suffix", "FLAIR"], "found scans with the suffixes T1w, T2w; name one with --suffix"),
         (["--method", "lineer"], "method: expected pretrained"),
         (["--spacing", "-1"], "greater than 0"),

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -259,6 +260,21 @@ def test_one_file_in_one_file_out_verified_and_scored(scans, capsys):
     assert 0 < float(scores["dice_1"]) < 1
 
 
+def test_truths_without_an_output_are_named_and_no_score_at_all_is_no_success(scans, capsys):
+    for folder, names in {"truth": ("one", "two"), "thick": ("one",)}.items():
+        (scans / folder).mkdir()
+        source = "dense" if folder == "truth" else "thick"
+        for name in names:
+            shutil.copy(scans / f"{source}.nii.gz", scans / folder / f"{name}.nii.gz")
+    assert main(["impute", "thick", "out", "--method", "linear", "--count", "1"]) == 0
+    assert main(["evaluate", "truth", "out"]) == 0
+    assert "1 of TRUTH have no output: two" in capsys.readouterr().out
+    (scans / "thick" / "one.nii.gz").write_bytes(b"\x1f\x8b")
+    assert main(["impute", "thick", "out", "--method", "linear", "--count", "1"]) == 3
+    assert main(["evaluate", "truth", "out"]) == 3
+    assert "nothing was scored" in capsys.readouterr().out
+
+
 def test_a_changed_voxel_of_a_single_file_is_found(scans, capsys):
     assert main(["impute", "thick.nii.gz", "out.nrrd", "--method", "linear", "--count", "1"]) == 0
     image = SimpleITK.ReadImage("out.nrrd")
@@ -297,6 +313,19 @@ def test_a_folder_is_counted_and_its_damaged_scan_named(scans, capsys):
     assert main(["verify", "out", "--against", "."]) == 0
 
 
+def test_scans_without_a_label_map_in_the_folder_of_label_maps_are_named(scans, capsys):
+    for name in ("one", "two"):
+        (scans / "thick").mkdir(exist_ok=True)
+        shutil.copy(scans / "thick.nii.gz", scans / "thick" / f"{name}.nii.gz")
+    (scans / "maps").mkdir()
+    shutil.copy(scans / "seg.nii.gz", scans / "maps" / "one.nii.gz")
+    options = ["--label", "maps", "--method", "linear", "--count", "1"]
+    assert main(["impute", "thick", "out", *options]) == 0
+    assert "1 without a label map of their name in maps: two" in capsys.readouterr().out
+    assert (scans / "out" / "one_isotropic_label.nii.gz").exists()
+    assert not (scans / "out" / "two_isotropic_label.nii.gz").exists()
+
+
 def test_a_rehearsal_writes_nothing(scans, capsys):
     before = sorted(path.name for path in scans.iterdir())
     assert main(["impute", "thick.nii.gz", "--dry-run", "--count", "1", "--method", "cubic"]) == 0
@@ -322,6 +351,7 @@ def test_info_says_what_a_scan_is_and_what_would_happen(scans, capsys):
         (["thick.nii.gz", "--spacing", "1", "--count", "1"], "not allowed with"),
         (["thick.nii.gz", "thick.nii.gz"], "another name than that of the input"),
         (["thick.nii.gz", "--adapt", "soon"], "expected a time such as 5min"),
+        (["thick.nii.gz", "--adapt", "0min"], "expected a number above 0"),
         (["nowhere.nii.gz"], "no such file or folder"),
         ([".", "out.nii.gz"], "expected a folder for the outputs"),
         (["empty"], "found an empty folder"),

@@ -10,6 +10,7 @@ from kedro.framework.hooks.manager import _create_hook_manager, _register_hooks
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 from kedro_datasets.pandas import CSVDataset
+from kedro_datasets.partitions import PartitionedDataset
 from matplotlib.figure import Figure
 from pandas import DataFrame, concat
 
@@ -250,12 +251,20 @@ def test_without_tracking_nothing_is_looked_up_in_the_catalog(monkeypatch):
     hook.after_dataset_saved("splits", None)
 
 
-def test_a_case_that_could_not_be_scored_was_left_out(caplog):
-    score = Pipeline([Node(lambda: None, None, "unscored", name="score")])
-    unscored = MemoryDataset(DataFrame([["linear/a", "no luck"]], columns=["case", "reason"]))
+@pytest.mark.parametrize("name", ["unscored", "unaudited", "imputed_tables"])
+def test_a_case_that_could_not_be_scored_was_left_out(caplog, name):
+    score = Pipeline([Node(lambda: None, None, name, name="score")])
+    table = DataFrame([["linear/a", "no luck"]], columns=["case", "reason"])
+    made = MemoryDataset({"unscored": lambda: table} if name == "imputed_tables" else table)
     with pytest.raises(Exit):
-        QuarantineHook().after_pipeline_run(score, DataCatalog({"unscored": unscored}))
-    assert "unscored: linear/a was not scored: no luck" in caplog.text
+        QuarantineHook().after_pipeline_run(score, DataCatalog({name: made}))
+    assert f"{name}: linear/a was not scored: no luck" in caplog.text
+
+
+def test_scores_of_images_that_no_preset_asked_for_are_no_failure(tmp_path):
+    score = Pipeline([Node(lambda: None, None, "imputed_tables", name="score")])
+    none = PartitionedDataset(path=str(tmp_path / "imputed"), dataset="pandas.CSVDataset")
+    QuarantineHook().after_pipeline_run(score, DataCatalog({"imputed_tables": none}))
 
 
 def test_a_failed_run_is_closed_as_failed(monkeypatch):

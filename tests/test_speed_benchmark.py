@@ -1,6 +1,9 @@
 """The benchmark of speed against quality: its measures, and the methods of other libraries."""
 
+import ast
 import json
+from importlib import import_module
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -37,6 +40,21 @@ def stacked(volume, slices, dtype="i2"):
 def bump(column, size=40, width=5):
     rows, columns = np.indices((size, size))
     return 1000 * np.exp(-((rows - size / 2) ** 2 + (columns - column) ** 2) / (2 * width**2))
+
+
+def test_what_benchmarks_import_is_there():
+    missing = []
+    for file in sorted((ROOT / "benchmarks").glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("slicefill"):
+                module = import_module(node.module)
+                names = [each.name for each in node.names if not hasattr(module, each.name)]
+                missing += [
+                    f"{file.name}: {node.module}.{name}"
+                    for name in names
+                    if find_spec(f"{node.module}.{name}") is None
+                ]
+    assert missing == []
 
 
 def test_the_thin_case_is_what_a_coarser_scan_would_show(truth):

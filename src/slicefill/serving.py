@@ -43,7 +43,8 @@ def array_imputer(name: str, path: str | Path, params: dict[str, Any]) -> Callab
         intensities; spacing of its voxels, mm; `axis` across the slices, -1 for the one with the
         largest spacing; `count` of synthetic slices in an interval, -1 for as many as make the
         voxels nearly cubic. It returns the imputed volume, float32; every slice of the input is in
-        it unchanged. It raises ValueError where there is nothing to impute.
+        it unchanged, unless the method replaces them (super-resolution). It raises ValueError where
+        there is nothing to impute.
     """
     base = ImputationParams.model_validate(params)
     imputer = learned_imputer(name, read_checkpoint(Path(path)), base)

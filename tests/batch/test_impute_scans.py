@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,10 +17,13 @@ from slicefill.batch.rehearse import rehearse_scans
 from slicefill.batch.table import Row, append_row, read_table
 from slicefill.batch.tasks import TABLE, make_plan
 from slicefill.imputation.imputers import classical_imputer
+from slicefill.ingestion.found import RawCase
 from slicefill.io import storage
 from slicefill.io.case_folder import write_volume
+from slicefill.io.exchange import from_array
 from slicefill.params import SERIAL
 from slicefill.params.imputation import imputation_params
+from slicefill.types import Case
 
 LINEAR = Order(lambda params: classical_imputer("linear", params), imputation_params(count=2))
 
@@ -243,6 +247,27 @@ def test_a_rehearsal_names_a_link_to_nothing_as_a_call_does(scans, tmp_path):
     assert rows["gone"].status == "refused"
     assert "a link to nothing" in rows["gone"].reason
     assert "a link to nothing" in run(scans, tmp_path / "out")["gone"].reason
+
+
+def test_a_rehearsal_of_a_dense_series_that_lacks_slices_imputes_those(tmp_path, monkeypatch):
+    grid = np.random.default_rng(0).integers(0, 99, (12, 12, 9)).astype(np.int16)
+    lacking = Case(from_array(grid, (1, 1, 1)), record={"absent_slices": [3, 4]})
+    monkeypatch.setattr("slicefill.batch.rehearse.read_scan", lambda *_, **__: lacking)
+    raw = RawCase("series", (tmp_path / "1.dcm",), None)
+    plan = make_plan(tmp_path, tmp_path / "out", [raw], [])
+    order = replace(LINEAR, params=imputation_params(), fill_missing=True)
+    rows = rehearse_scans(plan, order, lambda _: None)
+    assert (rows["series"].status, rows["series"].slices_out) == ("imputed", 9)
+
+
+def test_a_rehearsal_calls_failed_what_a_call_would(tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr("slicefill.batch.rehearse.read_scan", broken)
+    plan = make_plan(tmp_path, tmp_path / "out", [RawCase("a", tmp_path / "a.nii", None)], [])
+    row = rehearse_scans(plan, LINEAR, lambda _: None)["a"]
+    assert (row.status, row.reason) == ("failed", "RuntimeError: no luck")
 
 
 def test_a_scan_of_one_slice_is_left_aside_and_a_constant_one_refused(case, tmp_path):

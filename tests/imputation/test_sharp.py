@@ -35,7 +35,7 @@ def linear(stack, positions, rng):
 def finished(stack, positions=(0.25, 0.5, 0.75), **changes):
     params = sharp.Params(**{"base": ENTRY["base"], **changes})
     rng = np.random.default_rng(0)
-    return sharp.finish(params, stack, linear, rng)(stack, positions, rng)
+    return sharp.finish(params, stack, linear, rng)[0](stack, positions, rng)
 
 
 def energy(slices):
@@ -75,6 +75,22 @@ def test_detail_grows_with_what_is_allowed_up_to_that_of_acquired_slices():
     assert energies[-1] == pytest.approx(energy(stack.image), rel=0.02)
     lowest, highest = stack.image.min(), stack.image.max()
     assert all(lowest <= each.min() and each.max() <= highest for each in made)
+
+
+def test_what_was_gained_is_told_and_is_no_more_than_what_was_allowed():
+    stack, rng = stack_of(scan()), np.random.default_rng(0)
+    params = sharp.Params(base=ENTRY["base"], most_loss=50.0)
+    method, told = sharp.finish(params, stack, linear, rng)
+    assert told["gain"] == [0]
+    plain, made = (each(stack, (0.5,), rng).image for each in (linear, method))
+    detail = plain - gaussian_filter(plain, (0, 0, 0, 0.7, 0.7))
+    within = np.abs(made - plain) > 1e-3  # where nothing was clipped, the gain is one number
+    assert np.median((made - plain)[within] / detail[within]) == pytest.approx(
+        told["gain"][0], abs=1e-3
+    )
+    assert 0 < told["gain"][0] < told["most_gain"][0]
+    two = sharp.finish(params, stack_of(scan(5)), linear, rng)[1]
+    assert two == {"most_gain": None, "gain": None}
 
 
 def test_slices_as_sharp_as_acquired_ones_stay():
@@ -122,6 +138,8 @@ def test_a_case_is_imputed_by_the_entry_with_labels_and_confidence_of_its_base(
     )
     assert made.record["method"] == "sharp"
     assert made.record["weights"] is None
+    assert 0 < made.record["finished"]["gain"][0] <= made.record["finished"]["most_gain"][0]
+    assert "finished" not in plain.record
     np.testing.assert_array_equal(made.label.stored, plain.label.stored)
     synthetic = made.maps["synthetic_mask"].stored == 1
     np.testing.assert_array_equal(made.image.stored[~synthetic], plain.image.stored[~synthetic])

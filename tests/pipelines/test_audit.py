@@ -47,7 +47,8 @@ def audited(imputed, cases, params):
 
 
 def test_methods_and_damages_stand_in_one_table(audited):
-    table, summary = audited
+    table, summary, failed = audited
+    assert failed.empty
     assert set(table["name"]) == {"nearest", "shape_based", "shift", "permute"}
     mean = summary[summary["label"] == "mean"].set_index(["name", "strength"])
     assert mean["n"].eq(2).all()
@@ -57,7 +58,7 @@ def test_methods_and_damages_stand_in_one_table(audited):
 
 
 def test_the_report_holds_table_and_figure(audited, params):
-    _, summary = audited
+    _, summary, _ = audited
     figures = {name: to_png(figure) for name, figure in draw_audit(summary).items()}
     page = write_audit(summary, figures, {"experiment": "tiny", "label_audit": params})
     assert "Best Dice: " in page
@@ -70,13 +71,14 @@ def test_a_case_that_fails_stops_nothing(imputed, cases, params, caplog):
         raise OSError("no such disk")
 
     broken = {**imputed, "nearest/a": Promise(fail, "")}
-    table, _ = audit_synthetic_labels(broken, cases, SPLITS, params)
+    table, _, failed = audit_synthetic_labels(broken, cases, SPLITS, params)
     assert set(table["case"]) == {"b"}
+    assert failed.to_dict("records") == [{"case": "a", "reason": "OSError: no such disk"}]
     assert "a is not audited" in caplog.text
 
 
 def test_without_labels_or_removed_slices_there_is_nothing_to_audit(cases, params):
-    table, summary = audit_synthetic_labels({}, cases, SPLITS, params)
+    table, summary, _ = audit_synthetic_labels({}, cases, SPLITS, params)
     assert table.empty
     assert draw_audit(summary) == {}
     assert "nothing to audit" in write_audit(

@@ -177,7 +177,7 @@ def test_what_is_imputed_is_scored_by_row_and_seed_where_the_preset_asks(
     evaluation = EvaluationParams(**values["evaluation"])
     scoring = ScoringParams(**values["scoring"])
 
-    def tables(images):
+    def tables(images, imputed=imputed):
         own = rows.presets["own"].model_copy(update={"images": images})
         asked = rows.model_copy(update={"presets": {"own": own}})
         names = ["linear", "nearest"]
@@ -193,3 +193,11 @@ def test_what_is_imputed_is_scored_by_row_and_seed_where_the_preset_asks(
     assert (scores["slices"] == 6).all()
     assert (scores["subject"] == "2").all()
     assert set(made["tests"]["reference"]) == {"linear"}
+    assert made["unscored"].empty
+
+    def fail():
+        raise OSError("no such disk")
+
+    half = tables(images=True, imputed={**imputed, "linear/b": Promise(fail, "")})
+    assert half["unscored"].values.tolist() == [["linear/b", "OSError: no such disk"]]
+    assert set(half["scores"]["method"]) == {"nearest_labels"}

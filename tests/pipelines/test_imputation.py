@@ -8,9 +8,10 @@ from slicefill.advice import remember_run
 from slicefill.imputation.methods import pretrained
 from slicefill.imputation.methods.super_resolution.networks import build_generator
 from slicefill.imputation.methods.super_resolution.params import NetworkParams
-from slicefill.params import SERIAL
+from slicefill.params import SERIAL, SegmentationParams, as_plain
 from slicefill.pipelines.imputation.nodes import impute_cases, verify_imputed
 from slicefill.pipelines.imputation.sorting import sort_cases
+from slicefill.pipelines.segmentation import own
 from slicefill.simulation.subsampling import subsample
 from slicefill.types import Promise
 
@@ -113,6 +114,18 @@ def test_a_model_that_is_not_there_is_refused_with_what_to_do_in_the_environment
     )
     with pytest.raises(ValueError, match=refused):
         fill(acquired_case, rule, {"gan": dict})
+
+
+@pytest.mark.usefixtures("scans_in_use")
+def test_what_shall_impute_for_a_network_and_is_not_trained_is_refused_alike(
+    params, tiny_parameters, monkeypatch
+):
+    monkeypatch.setattr("slicefill.segmentation.opened.open_network", lambda *_: None)
+    section = as_plain(tiny_parameters)["segmentation"] | {"output": "isotropic"}
+    asked = SegmentationParams.model_validate(section | {"imputed_by": "iia"})
+    remedy = "`kedro run --env=scans --pipelines=synthesis --params axis=A,variant=iia`"
+    with pytest.raises(ValueError, match=f"'iia' is not trained: train it with {remedy}"):
+        own._prepare({}, {}, asked, params(), tiny_parameters)
 
 
 def test_a_method_without_an_entry_is_refused_with_those_that_have_one(acquired_case, params, fill):

@@ -49,9 +49,11 @@ def test_volumes_are_counted_with_their_age(new, age):
 
 
 def test_the_summary_fits_fifteen_lines_and_shows_no_empty_entry():
-    text = lay_out("study", {"Imputed": ["one", "two"], "Models": [], "Scores": ["x"] * 40})
+    entries = {"Imputed": ["one", "two"], "Models": [], "Scores": ["x"] * 40, "Report": ["there"]}
+    text = lay_out("study", entries)
     lines = text.strip().splitlines()
     assert len(lines) == 15
     assert lines[0].startswith("── study ─")
-    assert lines[1:4] == ["Imputed  one", "         two", "Scores   x"]
+    assert lines[1:5] == ["Imputed  one", "         two", "Scores   x", "         x"]
+    assert lines[-2:] == ["         and 30 more", "Report   there"]  # never without the report
     assert "Models" not in text

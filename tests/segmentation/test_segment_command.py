@@ -72,6 +72,19 @@ def test_nothing_is_replaced_and_one_bad_scan_does_not_stop_the_others(
     assert "--overwrite" in capsys.readouterr().err
 
 
+def test_label_maps_among_the_scans_are_no_scans(case, model, tmp_path, capsys):
+    write_scan(case(shape=(20, 24, 5)).image, tmp_path / "scans" / "one.nii.gz")
+    (tmp_path / "scans" / "notes.txt").write_text("about the scan")
+    (tmp_path / "scans" / "two.nii.gz").symlink_to("nowhere.nii.gz")
+    command = ["segment", str(tmp_path / "scans"), str(tmp_path / "scans" / "found")]
+    for _ in range(2):
+        assert main([*command, "--model", str(model), "--overwrite"]) == 3
+        said = capsys.readouterr()
+        assert "1 of 2 scans segmented" in said.out
+        assert "left aside: notes.txt" in said.out
+        assert said.err.count("two: ") == 1
+
+
 def test_a_checkpoint_of_another_kind_is_refused(tmp_path):
     write_checkpoint({"kind": "slice_imputation"}, tmp_path / "other.pt")
     with pytest.raises(ValueError, match="expected a segmentation network"):

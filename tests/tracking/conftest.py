@@ -17,6 +17,7 @@ def untracked(monkeypatch):
         runs._shelf,
         runs._children,
         runs._failed,
+        runs._locks,
         calls._ids,
         channel._next_try,
     ):

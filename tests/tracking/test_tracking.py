@@ -271,6 +271,35 @@ def test_a_run_that_is_interrupted_is_closed(untracked, store, tmp_path, monkeyp
     assert MlflowClient(store).get_run(done.stdout.split()[-1]).info.status == "KILLED"
 
 
+KILLED = """
+import os, pathlib, signal, sys
+from slicefill import tracking
+
+print(tracking.start_run(pathlib.Path(sys.argv[1]), "killed", {}), flush=True)
+with tracking.child_run("nested"):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_run_whose_process_was_killed_is_closed_by_the_next_one(start, tmp_path, caplog):
+    living, client = start()
+    tracking.log_metrics({"loss": 0.5})
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    killed = done.stdout.strip()
+    assert client.get_run(killed).info.status == "RUNNING"  # nobody could say more
+
+    another, _ = start()
+    runs_of = {run.info.run_name: run for run in all_runs(client).values()}
+    assert runs_of["killed"].info.status == runs_of["nested"].info.status == "KILLED"
+    assert "process was killed" in client.get_run(killed).data.tags["slicefill.killed"]
+    assert "an earlier run was killed" in caplog.text
+    assert {client.get_run(run).info.status for run in (living, another)} == {"RUNNING"}
+    tracking.end_run("FINISHED")
+    assert client.get_run(living).info.status == "FINISHED"
+    assert not list((tmp_path / "data/mlflow").glob("open_*/*"))
+
+
 def test_no_password_is_written_down(tmp_path):
     way = channel.Channel("https://user:secret@host.org:5000/mlflow", tmp_path)
     assert way.outbox.name.startswith("outbox_host_org_5000_")

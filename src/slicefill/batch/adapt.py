@@ -10,6 +10,8 @@ from slicefill.io.checkpoints import StateFile
 from slicefill.params import ImputationParams
 from slicefill.types import Case, Checkpoint, Promise
 
+_HELD = 1.0  # GB of scans that are read once for checking, dividing and learning
+
 
 def adapted_loader(
     plan: Plan, params: ImputationParams, minutes: float, say: Callable[[str], None]
@@ -29,15 +31,20 @@ def adapted_loader(
         ValueError: If there is too little to learn from.
     """
     from slicefill.imputation.methods.adapted.adaptation import adapt, adaptation_fingerprint
-    from slicefill.imputation.methods.adapted.holding_out import Scans
+    from slicefill.imputation.methods.adapted.holding_out import Scans, draw_names
     from slicefill.imputation.methods.adapted.params import default_params
     from slicefill.imputation.methods.pretrained import load_pretrained
+    from slicefill.training.cache import BoundedCache
     from slicefill.training.fit import Run, Stateless, ignore
 
     rule = default_params(params.through_plane, params.hardware).within(minutes)
     start = load_pretrained()
-    cases = {name: _promise(task) for name, task in plan.tasks.items() if _is_good(task)}
-    scans = Scans(cases, {name: name for name in cases})
+    read = BoundedCache(partial(_read, plan), _bytes_of, _HELD)
+    drawn = draw_names(
+        plan.tasks, rule.cases, rule.optimisation.seed, partial(_is_good, read.__getitem__)
+    )
+    cases = {name: _promise(name, plan.tasks[name], read.__getitem__) for name in drawn}
+    scans = Scans(cases, {name: name for name in drawn})
     folder = None if plan.folder is None else plan.folder / HIDDEN
     kept = None if folder is None else StateFile(folder / "adapted.pt")
     own = adaptation_fingerprint(scans, start, rule)
@@ -51,29 +58,33 @@ def adapted_loader(
     return partial(learned_imputer, checkpoint["kind"], checkpoint)
 
 
-def _promise(task: Task) -> Promise:
+def _promise(name: str, task: Task, read: Callable[[str], Case]) -> Promise:
     from slicefill.ingestion.companions import source_files
     from slicefill.ingestion.integrity import checksum
 
-    return Promise(partial(_read, task), checksum(source_files(task.raw.image)))
+    return Promise(partial(read, name), checksum(source_files(task.raw.image)))
 
 
-def _is_good(task: Task) -> bool:
+def _is_good(read: Callable[[str], Case], name: str) -> bool:
     """Whether a scan can be learned from; one that cannot is refused when it is imputed."""
     from slicefill.ingestion.checks import BadCase
 
     try:
-        _read(task)
+        read(name)
     except BadCase:
         return False
     return True
 
 
-def _read(task: Task) -> Case:
+def _read(plan: Plan, name: str) -> Case:
     from slicefill.ingestion.reading import read_raw_case
     from slicefill.params.ingestion import own_scans
 
-    return read_raw_case(task.raw, own_scans())
+    return read_raw_case(plan.tasks[name].raw, own_scans())
+
+
+def _bytes_of(case: Case) -> int:
+    return sum(each.stored.nbytes for each in (case.image, case.label) if each is not None)
 
 
 def _told(checkpoint: Checkpoint) -> str:

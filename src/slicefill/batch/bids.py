@@ -106,5 +106,5 @@ def _impute(derivative: Derivative, imputer: Imputer, params: ImputationParams) 
     spacing = f"{before:.3g} to {imputed.record['slice_spacing_mm']:.3g} mm"
     doubted = doubt(imputed.record["choice"])
     look = f"; look at it: {doubted}" if doubted else ""
-    without = "" if label else ", no label map"
+    without = "" if label and imputed.label is not None else ", no label map"
     return Outcome(image, "imputed", f"{spacing}{without}{look}")

@@ -3,6 +3,7 @@
 import nibabel as nib
 import numpy as np
 
+from slicefill.batch.table import tell_spacing
 from slicefill.geometry import through_plane_axis
 from slicefill.imputation.grids import refuse_too_much, wanted_grid
 from slicefill.imputation.orthogonal import SHEARED, is_refused_by_itk
@@ -35,7 +36,7 @@ def describe_scan(raw: RawCase) -> dict[str, str]:
     described = {
         "file": str(raw.place),
         "shape": " × ".join(map(str, image.stored.shape)),
-        "spacing": f"{_times(image.spacing)} mm",
+        "spacing": f"{tell_spacing(image.spacing)} mm",
         "orientation": "".join(nib.aff2axcodes(image.affine)),
         "voxels": _voxels(image),
         "slices": f"across axis {axis} ({'LAS'[_world_axis(image, axis)]}), "
@@ -74,7 +75,7 @@ def _outcome(case: Case, params: ImputationParams) -> str:
         refuse_too_much(case, params)
     except BadCase as error:
         return f"refused: {error}"
-    return f"{depth} → {grid.slices} slices, {count} in every interval, {_times(spacing)} mm"
+    return f"{depth} → {grid.slices} slices, {count} in every interval, {tell_spacing(spacing)} mm"
 
 
 def _oddities(case: Case, axis: int) -> list[str]:
@@ -88,7 +89,7 @@ def _oddities(case: Case, axis: int) -> list[str]:
     if ratio > _MANY:
         odd.append(f"slices are {ratio:.1f} pixels apart and share little")
     if in_plane.max() > 1.05 * in_plane.min():
-        odd.append(f"pixels are not square: {_times(in_plane)} mm")
+        odd.append(f"pixels are not square: {tell_spacing(in_plane)} mm")
     if is_refused_by_itk(image):
         odd.append(SHEARED)
     if image.stored.ndim == 4:
@@ -96,7 +97,3 @@ def _oddities(case: Case, axis: int) -> list[str]:
     if image.stored.shape[axis] < 4:
         odd.append(f"only {image.stored.shape[axis]} slices")
     return odd
-
-
-def _times(spacing: np.ndarray) -> str:
-    return " × ".join(f"{pitch:.3g}" for pitch in spacing)

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from slicefill.batch.find import find_scans
-from slicefill.ingestion.reading import read_raw_case
 from slicefill.io.case_folder import encode_record
 from slicefill.io.scan_files import check_suffix, write_scan
 from slicefill.io.storage import replace_file
+from slicefill.opening import read_one
 from slicefill.params.ingestion import own_scans
 from slicefill.types import Case
 from slicefill.views.cases import fuse_cases
@@ -44,8 +43,10 @@ def fuse_files(
     """
     _check(views, labels, outputs, overwrite)
     named = labels or [None] * len(views)
-    read = {f"view {n} {view.name}": _read(view, label) for n, (view, label) in
-            enumerate(zip(views, named, strict=True), 1)}  # fmt: skip
+    read = {
+        f"view {n} {view.name}": read_one(view, label, own_scans())
+        for n, (view, label) in enumerate(zip(views, named, strict=True), 1)
+    }
     cases, masks = masks_as_labels(read, given)
     if "image" in outputs and masks:
         msg = "--image: expected images, got label maps alone"
@@ -77,14 +78,3 @@ def _check(
         if path.exists() and not overwrite:
             msg = f"{path} exists; name another output, or --overwrite"
             raise ValueError(msg)
-
-
-def _read(view: Path, label: Path | None) -> Case:
-    with find_scans(view, label) as found:
-        for error in found.refused:
-            raise error
-        if len(found.cases) != 1:
-            names = ", ".join(case.id for case in found.cases[:5])
-            msg = f"{view}: expected one scan, found {len(found.cases)} ({names}); name one of them"
-            raise ValueError(msg)
-        return read_raw_case(found.cases[0], own_scans())

@@ -17,7 +17,7 @@ from slicefill.batch.one_scan import (
     rule_fingerprint,
     scan_fingerprint,
 )
-from slicefill.batch.table import Row, append_row
+from slicefill.batch.table import Row, append_row, tell_spacing
 from slicefill.batch.tasks import TABLE, Plan, Task
 from slicefill.execution.each import prepared, run_each
 from slicefill.execution.serial import MakeThenWrite
@@ -186,7 +186,7 @@ def impute_scan(
     described = replace(
         row,
         method=imputer.name,
-        spacing_in=_times(case.image.spacing),
+        spacing_in=tell_spacing(case.image.spacing),
         slices_in=case.image.stored.shape[axis] - len(case.absent),
     )
     if not case.absent and (reason := why_dense(case.image, params)):
@@ -197,7 +197,7 @@ def impute_scan(
     return made, replace(
         described,
         status="imputed",
-        spacing_out=_times(made.image.spacing),
+        spacing_out=tell_spacing(made.image.spacing),
         slices_out=made.image.stored.shape[axis],
         confidence=f"{np.mean(means):.3f}" if means else "",
         reason="; ".join(_to_mind(case, made)),
@@ -256,7 +256,3 @@ def _write_dicom(case: Case, task: Task, folder: Path) -> None:
 
 def _failed(task: Task, failure: Any) -> Row:
     return Row(task.raw.id, "failed", *task.inputs, reason=printable(failure.reason))
-
-
-def _times(spacing: Any) -> str:
-    return " × ".join(f"{pitch:.3g}" for pitch in spacing)

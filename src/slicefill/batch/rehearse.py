@@ -36,33 +36,46 @@ def rehearse_scans(plan: Plan, order: Order, say: Callable[[str], None]) -> Mapp
 
 
 def _rehearse(task: Task, imputer: Imputer, order: Order, say: Callable[[str], None]) -> Row:
-    from slicefill.ingestion.checks import ONE_SLICE, BadCase, OneSlice
+    from slicefill.ingestion.checks import ONE_SLICE, BadCase, OneSlice, printable
 
     row = Row(task.raw.id, "refused", *task.inputs)
     try:
-        case = read_scan(task.raw, order.params, fill_missing=order.fill_missing)
-        axis = through_plane_axis(case.image.affine, order.params.through_plane)
-        few = Case(_middle(case.image, axis), case.label and _middle(case.label, axis))
-        began = time.monotonic()
-        _, row = impute_scan(few, imputer, order.params, row)
-        seconds = time.monotonic() - began
+        row, megabytes = _try(task, imputer, order, row)
     except OneSlice:
         row = replace(row, status="left aside", reason=ONE_SLICE)
     except BadCase as error:
         row = replace(row, reason=error.told)
     except Exception as error:  # as in a call that writes: the others go on
-        row = replace(row, reason=str(error))
+        row = replace(row, status="failed", reason=printable(f"{type(error).__name__}: {error}"))
     if row.status != "imputed":
         say(f"{row.case}: {row.status}: {row.reason}")
         return row
-    depth, dense = case.image.stored.shape[axis], wanted_grid(case.image, order.params).slices
-    megabytes = case.image.stored.nbytes / depth * dense / 1e6
-    scaled = seconds * (depth - 1) / max(row.slices_in - 1, 1)
     say(
-        f"{row.case}: {row.spacing_in} → {row.spacing_out} mm, {depth} → {dense} slices, "
-        f"{megabytes:.1f} MB before compression, about {scaled:.1f} s → {task.outputs['image']}"
+        f"{row.case}: {row.spacing_in} → {row.spacing_out} mm, {row.slices_in} → {row.slices_out} "
+        f"slices, {megabytes:.1f} MB before compression, about {row.seconds:.1f} s → "
+        f"{task.outputs['image']}"
     )
-    return replace(row, slices_in=depth, slices_out=dense, seconds=scaled)
+    return row
+
+
+def _try(task: Task, imputer: Imputer, order: Order, row: Row) -> tuple[Row, float]:
+    """Impute a few slices of a scan, or all of one that lacks some; the row and MB of the whole."""
+    case = read_scan(task.raw, order.params, fill_missing=order.fill_missing)
+    axis = through_plane_axis(case.image.affine, order.params.through_plane)
+    few = case
+    if not case.absent:
+        few = Case(_middle(case.image, axis), case.label and _middle(case.label, axis))
+    began = time.monotonic()
+    made, row = impute_scan(few, imputer, order.params, row)
+    seconds = time.monotonic() - began
+    if made is None:
+        return row, 0.0
+    megabytes = made.image.stored.nbytes / row.slices_out / 1e6
+    if few is not case:
+        depth, dense = case.image.stored.shape[axis], wanted_grid(case.image, order.params).slices
+        seconds *= (depth - 1) / max(row.slices_in - 1, 1)
+        row = replace(row, slices_in=depth, slices_out=dense)
+    return replace(row, seconds=seconds), row.slices_out * megabytes
 
 
 def _middle(volume: Volume, axis: int) -> Volume:

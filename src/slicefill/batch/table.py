@@ -57,6 +57,16 @@ class Row:
     reason: str = ""
 
 
+def tell_spacing(spacing: Iterable[float]) -> str:
+    """Write a spacing, mm, as rows have it.
+
+    Example:
+        >>> tell_spacing([0.9, 0.9, 6])
+        '0.9 × 0.9 × 6'
+    """
+    return " × ".join(f"{pitch:.3g}" for pitch in spacing)
+
+
 def read_table(path: Path) -> dict[str, Row]:
     """Read the rows of a table by case; of several for one case the last counts.
 

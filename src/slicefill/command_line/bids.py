@@ -112,14 +112,12 @@ def _images(bids: Path, arguments: argparse.Namespace) -> list[Path]:
     """List the scans that are asked for.
 
     Raises:
-        UsageError: If there is none, or a subject that was named is not there.
+        UsageError: If there is none, or a subject or session that was named is not there.
     """
     found = [*bids.glob("sub-*/anat/*.nii*"), *bids.glob("sub-*/ses-*/anat/*.nii*")]
-    subjects = {path.relative_to(bids).parts[0] for path in found}
-    missing = sorted(_prefixed(arguments.participant_label, "sub-") - subjects)
-    if missing:
-        msg = f"--participant-label: expected one of {_listed(subjects)}, got {_listed(missing)}"
-        raise UsageError(msg)
+    folders = {name for path in found for name in path.relative_to(bids).parts[:-2]}
+    _refuse_unknown("--participant-label", arguments.participant_label, "sub-", folders)
+    _refuse_unknown("--session-label", arguments.session_label, "ses-", folders)
     chosen = [path for path in sorted(found) if _is_chosen(path, arguments)]
     images = [path for path in chosen if _suffix(path) in arguments.suffix]
     if not images:
@@ -128,6 +126,15 @@ def _images(bids: Path, arguments: argparse.Namespace) -> list[Path]:
         msg += f"{_listed({_suffix(path) for path in chosen})}; name one with --suffix"
         raise UsageError(msg)
     return images
+
+
+def _refuse_unknown(
+    option: str, labels: Sequence[str] | None, prefix: str, folders: set[str]
+) -> None:
+    known = {name for name in folders if name.startswith(prefix)}
+    if missing := _prefixed(labels, prefix) - known:
+        msg = f"{option}: expected one of {_listed(known)}, got {_listed(missing)}"
+        raise UsageError(msg)
 
 
 def _is_chosen(path: Path, arguments: argparse.Namespace) -> bool:

@@ -12,7 +12,7 @@ Score the synthetic slices of imputed scans against the dense scans whose slices
 Acquired slices are in an imputed scan to the bit; they are recognised by that and not scored.
 """
 _EXAMPLES = """\
-exit status: 0 all is well, 2 wrong usage, 3 some scans could not be scored (each is named)
+exit status: 0 all is well, 2 wrong usage, 3 some scans could not be scored (each is named), or none
 
 examples:
   slicefill evaluate dense.nii.gz thick_isotropic.nii.gz
@@ -55,7 +55,9 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     _print_table(scores)
     for name, reason in failed.items():
         print(f"{name}: not scored: {reason}")
-    return CASES_LEFT_OUT if failed else 0
+    if not scores:
+        print("nothing was scored")
+    return CASES_LEFT_OUT if failed or not scores else 0
 
 
 def _score(
@@ -68,6 +70,9 @@ def _score(
     scores, failed = {}, {}
     outputs = list_outputs(arguments.imputed)
     with open_sources(arguments.truth, arguments.label) as truths:
+        without = truths.keys() - {each.case for each in outputs}
+        if len(truths) > 1 and without:
+            print(f"{len(without)} of TRUTH have no output: {', '.join(sorted(without)[:5])}")
         matched = match_sources(outputs, truths, arguments.imputed, arguments.truth)
         for output in outputs:
             read = matched[output.name]

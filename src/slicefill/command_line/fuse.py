@@ -128,10 +128,10 @@ def _labels(arguments: argparse.Namespace) -> list[Path | None] | None:
             f"none, got {len(arguments.labels)}"
         )
         raise UsageError(msg)
-    return [None if text == "-" else existing_label(text) for text in arguments.labels]
+    return [None if text == "-" else _existing_label(text) for text in arguments.labels]
 
 
-def existing_label(text: str) -> Path:
+def _existing_label(text: str) -> Path:
     """Return the path of a label map that exists.
 
     Raises:

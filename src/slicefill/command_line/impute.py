@@ -18,6 +18,7 @@ from slicefill.command_line.wording import (
     named,
     quiet_or_verbose,
     rule_of,
+    say_left_aside,
     whole,
 )
 
@@ -217,16 +218,16 @@ def _conclude(
     seconds: float,
 ) -> int:
     """Name what was refused and left aside, and count everything."""
-    from slicefill.ingestion.found import group_left_aside
-
     for error in found.refused:
         print(f"{error.case}: refused: {error.told}", file=sys.stderr)
     statuses = [row.status for row in rows.values()]
     refused = statuses.count("refused") + len(found.refused)
     failed = statuses.count("failed")
     if not arguments.quiet:
-        for names, reason, _ in group_left_aside(found.left_aside, arguments.source):
-            print(f"left aside: {names}: {reason}")
+        say_left_aside(found, arguments.source)
+        if arguments.label is not None and (bare := [c.id for c in found.cases if not c.label]):
+            first = ", ".join(bare[:5]) + ", …" * (len(bare) > 5)
+            print(f"{len(bare)} without a label map of their name in {arguments.label}: {first}")
         would = "to impute" if arguments.dry_run else "imputed"
         words = [f"{statuses.count('imputed')} {would}", f"{statuses.count('kept')} there already"]
         words.append(f"{statuses.count('dense already')} dense already")

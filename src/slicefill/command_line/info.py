@@ -5,7 +5,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from slicefill.command_line.wording import CASES_LEFT_OUT, existing
+from slicefill.command_line.wording import CASES_LEFT_OUT, existing, say_left_aside
 
 if TYPE_CHECKING:
     from slicefill.ingestion.layouts import RawCase
@@ -41,8 +41,7 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
             refused = [each for each in found.cases if not _describe(each)]
             for error in found.refused:
                 print(f"{error.case}: refused: {error.told}", file=sys.stderr)
-            for aside in found.left_aside:
-                print(f"left aside: {aside.path.name}: {aside.reason}")
+            say_left_aside(found, arguments.source)
     except (BadCase, ValueError, OSError) as error:
         parser.error(str(error))
     return CASES_LEFT_OUT if refused or found.refused else 0

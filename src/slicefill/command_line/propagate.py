@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from slicefill.command_line.wording import CASES_LEFT_OUT, existing, named, whole
+from slicefill.command_line.wording import (
+    CASES_LEFT_OUT,
+    existing,
+    named,
+    say_left_aside,
+    whole,
+)
 
 _DESCRIPTION = """\
 Fill the labels between annotated slices of a complete scan: every slice of the image is there, and
@@ -80,7 +86,7 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     params = PropagationParams(through_plane=arguments.axis)
     named_slices = {"annotated": arguments.annotated, "every": arguments.every}
     try:
-        with find_scans(arguments.source, arguments.label) as found:
+        with find_scans(arguments.source, arguments.label, out=arguments.out) as found:
             names = name_propagated(arguments.source, arguments.out, found.cases)
             done, failed = propagate_scans(
                 found.cases,
@@ -92,13 +98,14 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     except (BadCase, ValueError, OSError) as error:
         parser.error(str(error))
     failed |= {error.case: f"refused: {error.told}" for error in found.refused}
+    for case, reason in failed.items():
+        print(f"{case}: {reason}", file=sys.stderr)
     if not arguments.quiet:
         for case, record in done.items():
             print(f"{case}: {_told(record)} → {names[case]}")
-    for case, reason in failed.items():
-        print(f"{case}: {reason}", file=sys.stderr)
-    if not arguments.quiet and len(names) > 1:
-        print(f"{len(done)} of {len(done) + len(failed)} scans propagated")
+        say_left_aside(found, arguments.source)
+        if len(names) > 1:
+            print(f"{len(done)} of {len(done) + len(failed)} scans propagated")
     return CASES_LEFT_OUT if failed or not done else 0
 
 

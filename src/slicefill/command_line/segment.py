@@ -12,6 +12,7 @@ from slicefill.command_line.wording import (
     existing,
     named,
     positive,
+    say_left_aside,
     whole,
 )
 
@@ -78,7 +79,7 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     isotropic = arguments.isotropic
     try:
         predict = _segmenter(arguments)
-        with find_scans(arguments.source) as found:
+        with find_scans(arguments.source, out=arguments.out) as found:
             names = name_labels(arguments.source, arguments.out, found.cases, isotropic=isotropic)
             failed = segment_scans(
                 found.cases,
@@ -92,7 +93,8 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     for case, reason in failed.items():
         print(f"{case}: {reason}", file=sys.stderr)
     for each in found.refused:
-        print(f"{each.case}: refused: {each}", file=sys.stderr)
+        print(f"{each.case}: refused: {each.told}", file=sys.stderr)
+    say_left_aside(found, arguments.source)
     print(f"{len(names) - len(failed)} of {len(names) + len(found.refused)} scans segmented")
     return CASES_LEFT_OUT if failed or found.refused else 0
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from slicefill.ingestion.layouts import Found
     from slicefill.params import ImputationParams
 
 CASES_LEFT_OUT = 3
@@ -56,7 +57,7 @@ def minutes(text: str) -> float:
     if not found or found[2] not in _MINUTES:
         msg = f"expected a time such as 5min, 90s or 1h, got {text!r}"
         raise argparse.ArgumentTypeError(msg)
-    return float(found[1]) * _MINUTES[found[2]]
+    return positive(found[1]) * _MINUTES[found[2]]
 
 
 def positive(text: str) -> float:
@@ -146,6 +147,14 @@ def quiet_or_verbose(command: argparse.ArgumentParser) -> None:
     said = command.add_mutually_exclusive_group()
     said.add_argument("-q", "--quiet", action="store_true", help="name only what went wrong")
     said.add_argument("-v", "--verbose", action="store_true", help="say what is being done")
+
+
+def say_left_aside(found: "Found", source: Path) -> None:
+    """Print which files at a source are no scans, a line per reason."""
+    from slicefill.ingestion.found import group_left_aside
+
+    for names, reason, _ in group_left_aside(found.left_aside, source):
+        print(f"left aside: {names}: {reason}")
 
 
 def rule_of(arguments: argparse.Namespace) -> "ImputationParams":

@@ -3,12 +3,14 @@
 import logging
 from typing import Any
 
+import pandas as pd
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 logger = logging.getLogger(__name__)
-_UNSCORED = ("unscored", "unscored_predictions")  # tables with the columns case and reason
+_UNSCORED = ("unscored", "unscored_predictions", "unaudited")  # of columns case and reason
+_TABLES = "imputed_tables"  # among which there may be such a one
 CASES_LEFT_OUT = 3  # exit code of a run that finished, but not for every case
 
 
@@ -45,8 +47,15 @@ def _left_out(name: str, catalog: DataCatalog) -> list[str]:
     if name == "refused_cases":
         return [f"refused: {case}: {reason}" for case, reason in catalog.load(name).items()]
     if name in _UNSCORED:
-        rows = catalog.load(name).itertuples(index=False)
-        return [f"{name}: {case} was not scored: {reason}" for case, reason in rows]
+        return _not_scored(name, catalog.load(name))
+    if name == _TABLES:
+        read = catalog.load(name).get("unscored") if catalog.exists(name) else None
+        return _not_scored(name, read()) if read else []
     dataset: Any = catalog.get(name)
     failures = dataset.failures() if hasattr(dataset, "failures") else {}
     return [f"{name}: {case} failed: {reason}" for case, reason in failures.items()]
+
+
+def _not_scored(name: str, table: pd.DataFrame) -> list[str]:
+    rows = table.itertuples(index=False)
+    return [f"{name}: {case} was not scored: {reason}" for case, reason in rows]

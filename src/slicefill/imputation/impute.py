@@ -86,7 +86,7 @@ def _impute_intervals(
     stack = turn.stack(stack_case(case, axis, imputer.window))
     rng = rng or np.random.default_rng(params.seed)
     background = Background.of(channels_second(case.image, axis), stack.padding)
-    made, choice = _impute(stack, positions, imputer, params, rng, placing)
+    made, told = _impute(stack, positions, imputer, params, rng, placing)
     synthetic, stack = background.keep(turn.back(made)), turn.stack_back(stack)
     grid = DenseGrid(case.image, axis, count)
     record = _record(case, stack, imputer, grid, synthetic)
@@ -101,7 +101,7 @@ def _impute_intervals(
         label = grid.interleave(case.label, synthetic.label)
     record["acquired_slices"] = "kept" if replaced is None else "replaced"
     record["labels"] = "none" if label is None else "imputed"
-    record["choice"] = choice
+    record |= told
     record["parameters"] = params.model_dump(exclude={"methods", "weights", "cases"})
     return Case(image, label, _maps(synthetic, grid) | samples, record)
 
@@ -113,17 +113,18 @@ def _impute(
     params: ImputationParams,
     rng: np.random.Generator,
     placing: Placing | None,
-) -> tuple[SyntheticSlices, dict[str, Any] | None]:
+) -> tuple[SyntheticSlices, dict[str, Any]]:
     """Impute a stack as its own slices say, and return what they said for the record."""
-    method, told = imputer.method, None
+    method, told = imputer.method, dict[str, Any](choice=None)
     if params.choose and positions and imputer.kind in (PRETRAINED, ADAPTED):
         choice = choose(stack, lambda sparse: imputer.method(sparse, [0.5], rng), imputer.planes)
-        method, told = partial(_impute_blended, imputer, choice), choice.record()
+        method, told["choice"] = partial(_impute_blended, imputer, choice), choice.record()
         if stack.label is not None and params.label_field == "shape_and_motion":
             labels = choose_labels(stack.label, params.label_ends)
-            stack, told["labels"] = replace(stack, label_share=labels.share), labels.record()
+            stack = replace(stack, label_share=labels.share)
+            told["choice"]["labels"] = labels.record()
     if imputer.finish is not None:
-        method = imputer.finish(stack, method, rng)
+        method, told["finished"] = imputer.finish(stack, method, rng)
     return (placing(method) if placing else method)(stack, positions, rng), told
 
 

@@ -36,7 +36,7 @@ class Imputer:
         version: Of the package that trained them, or None.
         adaptation: What came of adapting its weights (`methods.adapted`), if they were.
         finish: Makes of the method, for a whole stack, the one that finishes its slices
-            (`methods.sharp`); None: they are left as they are.
+            (`methods.sharp`), and what the record says of that; None: they are left as they are.
         planes: Imputation in reformatted planes, which takes part in the best image; None where
             `params.quality` is not that.
     """
@@ -49,7 +49,9 @@ class Imputer:
     model: str | None = None
     version: str | None = None
     adaptation: Mapping[str, Any] | None = None
-    finish: Callable[[Stack, Method, np.random.Generator], Method] | None = None
+    finish: Callable[[Stack, Method, np.random.Generator], tuple[Method, dict[str, Any]]] | None = (
+        None
+    )
     planes: Planes | None = None
 
     @property

@@ -2,8 +2,8 @@
 
 What cannot be measured is nan: everything where both masks are empty; where one is, distances,
 and the volume difference to an empty truth. Dice and surface Dice are then 0, the volume
-difference of an empty prediction is -1. `segmentation.score_segmentation` has a policy for empty
-masks and counts them.
+difference of an empty prediction is -1. `metrics.segmentation.score_segmentation` has a policy for
+empty masks and counts them.
 """
 
 import warnings

@@ -58,7 +58,6 @@ __all__ = [
     "ComparedMethod",
     "ComparisonParams",
     "ConfidenceParams",
-    "DomainParams",
     "EndParams",
     "EvaluationParams",
     "ExecutorParams",

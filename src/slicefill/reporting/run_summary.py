@@ -117,15 +117,22 @@ def lay_out(title: str, entries: Mapping[str, Sequence[str]]) -> str:
 
     Args:
         title: On the rule.
-        entries: Lines by name; of no lines, nothing is shown. What exceeds 15 lines is left out.
+        entries: Lines by name; of no lines, nothing is shown. What exceeds 15 lines is left out of
+            the longest entry, which says how many.
     """
-    width = max((len(name) for name, lines in entries.items() if lines), default=0)
+    shown = {name: list(lines) for name, lines in entries.items() if lines}
+    excess = 1 + sum(map(len, shown.values())) - _MOST  # with the rule
+    if excess > 0:
+        longest = max(shown.values(), key=len)
+        kept = max(0, len(longest) - excess - 1)
+        longest[kept:] = [f"and {len(longest) - kept} more"]
+    width = max(map(len, shown), default=0)
     rows = [
-        f"{name if first else '':<{width}}  {line}"
-        for name, lines in entries.items()
-        for first, line in ((line is lines[0], line) for line in lines)
+        f"{'' if number else name:<{width}}  {line}"
+        for name, lines in shown.items()
+        for number, line in enumerate(lines)
     ]
-    return "\n".join(["", f"── {title} ".ljust(80, "─"), *rows[: _MOST - 1]])
+    return "\n".join(["", f"── {title} ".ljust(80, "─"), *rows])
 
 
 def _count(number: int, thing: str) -> str:

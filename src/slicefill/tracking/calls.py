@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Call = dict[str, Any]
 EXPERIMENT = "slicefill"
 _KEY = "slicefill.key"
+_KILLED = "its process was killed; a later run found that, and its end is when it did"
 _ids: dict[str, str] = {}  # MLflow's ids: of runs by our key, of the experiment by its name
 
 
@@ -92,6 +93,18 @@ def _end(client: "MlflowClient", key: str, content: dict[str, Any]) -> None:
     client.set_terminated(run_id(client, key), content["status"], content["time"])
 
 
+def _killed(client: "MlflowClient", key: str, content: dict[str, Any]) -> None:
+    """End a run that its process left open, and the runs nested in it, and say so in a tag."""
+    parent = client.get_run(run_id(client, key))
+    nested = client.search_runs(
+        [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    )
+    for run in (*nested, parent):
+        if run.info.status == "RUNNING":
+            client.set_tag(run.info.run_id, "slicefill.killed", _KILLED)
+            client.set_terminated(run.info.run_id, "KILLED", content["time"])
+
+
 def _params(client: "MlflowClient", key: str, content: dict[str, Any]) -> None:
     from mlflow.entities import Param
 
@@ -125,6 +138,7 @@ def _artifact(client: "MlflowClient", key: str, content: dict[str, Any]) -> None
 _VERBS: dict[str, Callable[["MlflowClient", str, dict[str, Any]], None]] = {
     "create": _create,
     "end": _end,
+    "killed": _killed,
     "params": _params,
     "metrics": _metrics,
     "inputs": _inputs,

@@ -6,15 +6,19 @@ import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slicefill.tracking.calls import EXPERIMENT, known_id
 from slicefill.tracking.channel import Channel, without_password
+from slicefill.tracking.killed import close_killed, hold_lock, let_go
 from slicefill.tracking.shelf import Shelf
 from slicefill.training.ranks import machine_rank
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 logger = logging.getLogger(__name__)
 _SETTINGS = {  # by default MLflow waits for minutes before it reports that a server is away
@@ -53,6 +57,7 @@ _open: list[TrackedRun] = []  # the run that is logged to, last, and those that 
 _children: dict[tuple[str, str], TrackedRun] = {}  # nested runs by parent's key and name
 _failed: set[str] = set()  # keys of nested runs that have ended
 _monitors: list[Any] = []  # of the machine: threads of MLflow
+_locks: list["FileLock"] = []  # of the open run, by which the next one knows that it lives
 _shelf: list[Shelf] = []  # at most one, as long as the open run has made nothing
 
 
@@ -70,7 +75,7 @@ def store_uri(project: Path) -> str:
 def start_run(
     project: Path, name: str, tags: Mapping[str, str], *, hold: bool = False
 ) -> str | None:
-    """Open a run, after sending the outbox of earlier runs.
+    """Open a run, after sending the outbox of earlier runs and closing those that were killed.
 
     Args:
         project: Its `data/mlflow` holds the outbox, and the store unless
@@ -95,13 +100,14 @@ def start_run(
         logging.getLogger(talkative).setLevel(logging.WARNING)
     channel = Channel(uri, folder)
     channel.retry_now()
+    close_killed(channel, _now())
     inherited = {key: value for key, value in tags.items() if "." not in key}
     run = TrackedRun(channel, uuid.uuid4().hex, inherited)
     _shelf.extend([Shelf()] if hold else [])
     _create(run, name, {**_who(), **tags})
     _open.append(run)
     if not hold:
-        _watch_system(run)
+        _track(run)
     return known_id(run.key) or run.key
 
 
@@ -120,7 +126,7 @@ def made() -> None:
     """Say that the open run has made something: from now on it is tracked."""
     if _shelf:
         _shelf.pop().clear(send=True)
-        _watch_system(_open[0])
+        _track(_open[0])
 
 
 def end_run(status: str) -> None:
@@ -137,7 +143,7 @@ def end_run(status: str) -> None:
         _shelf.pop().clear(send=False)
     else:
         _close(status)
-    for state in (_children, _open, _failed, _monitors):
+    for state in (_children, _open, _failed, _monitors, _locks):
         state.clear()
 
 
@@ -150,6 +156,8 @@ def _close(status: str) -> None:
         if run.key not in _failed:
             run.send("end", status=status, time=_now())
             _failed.add(run.key)
+    for lock in _locks:
+        let_go(lock)
     if channel.outbox.exists():
         logger.warning(
             "tracking: the server has not come back; what it missed is in %s and is sent when "
@@ -212,6 +220,13 @@ def _who() -> dict[str, str]:
     from mlflow.tracking.context.registry import resolve_tags
 
     return {key: value for key, value in resolve_tags().items() if key == "mlflow.user"}
+
+
+def _track(run: TrackedRun) -> None:
+    """Watch over a run that the server knows."""
+    with suppress(OSError, NotImplementedError):  # without it, nobody tells if it was killed
+        _locks.append(hold_lock(run.channel, run.key))
+    _watch_system(run)
 
 
 def _watch_system(run: TrackedRun) -> None:

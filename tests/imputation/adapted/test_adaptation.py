@@ -118,7 +118,8 @@ def test_with_too_little_held_out_nothing_is_trained_and_it_is_said_before(
     json.dumps(found)
     (warning,) = caplog.messages
     told = [
-        each.removeprefix("--params ") for each in warning.split("would do: ")[1].split("; or ")
+        each.removeprefix("--params ").removesuffix(" (in a Kedro run)")
+        for each in warning.split("would do: ")[1].split("; or ")
     ]
     assert told == remedies
 

@@ -82,8 +82,12 @@ class MethodFile(Protocol):
 
     def finish(
         self, params: Any, stack: Stack, method: Method, rng: "np.random.Generator"
-    ) -> Method:
-        """Return the base method with its slices finished; `stack` is the whole scan."""
+    ) -> tuple[Method, dict[str, Any]]:
+        """Return the base method with its slices finished; `stack` is the whole scan.
+
+        And what is known of it, plain values for the record (`finished`), which the method may
+        complete while it imputes.
+        """
 
 
 def find_method(name: str, parameters: Mapping[str, Any]) -> System:

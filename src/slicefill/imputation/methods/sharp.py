@@ -22,6 +22,7 @@ from slicefill.types import Floats, Method, Stack, SyntheticSlices
 
 _TRIED = 8  # slices predicted from their neighbours: those in the middle of the scan
 _TINY = 1e-12
+_DIGITS = 4  # of gains in the record
 
 
 class Params(BaseParams):
@@ -53,8 +54,10 @@ def base(params: Params) -> System:
     return system
 
 
-def finish(params: Params, stack: Stack, method: Method, rng: np.random.Generator) -> Method:
-    """Return the base method with sharper slices (`MethodFile`).
+def finish(
+    params: Params, stack: Stack, method: Method, rng: np.random.Generator
+) -> tuple[Method, dict[str, Any]]:
+    """Return the base method with sharper slices, and what is known of them (`MethodFile`).
 
     Labels and confidence stay as they are. A scan of two slices stays as it is: nothing tells what
     sharpness costs.
@@ -64,20 +67,28 @@ def finish(params: Params, stack: Stack, method: Method, rng: np.random.Generato
         stack: All acquired slices of the scan.
         method: The base method.
         rng: For its trial.
+
+    Returns:
+        The method; and of every channel `most_gain`, by which share the detail may grow (None of
+        two slices), and `gain`, by which it grew, at most, in what the method has made since.
     """
     most = _allowed(params, stack, method, rng)
+    if most is None:
+        return method, {"most_gain": None, "gain": None}
+    told = {"most_gain": _rounded(most), "gain": [0.0] * len(most)}
 
     def impute(
         stack: Stack, positions: Sequence[float], rng: np.random.Generator
     ) -> SyntheticSlices:
         made = method(stack, positions, rng)
-        image = made.image if most is None else sharpen(made.image, stack, most, params.sigma)
+        image, gain = sharpen(made.image, stack, most, params.sigma)
+        told["gain"] = list(map(max, _rounded(gain), told["gain"]))
         return replace(made, image=image)
 
-    return impute
+    return impute, told
 
 
-def sharpen(image: Floats, stack: Stack, most: Floats, sigma: float) -> Floats:
+def sharpen(image: Floats, stack: Stack, most: Floats, sigma: float) -> tuple[Floats, Floats]:
     """Amplify the detail of synthetic slices to the strength that it has in acquired ones.
 
     Args:
@@ -87,17 +98,18 @@ def sharpen(image: Floats, stack: Stack, most: Floats, sigma: float) -> Floats:
         sigma: Of the low-pass that detail is above, pixels.
 
     Returns:
-        Slices in the range of the two acquired ones beside them.
+        Slices in the range of the two acquired ones beside them; and by which share the detail of
+        each channel grew, `(C,)`.
     """
     detail = _detail(image, sigma)
     lacking = _matching(detail, _detail(detail, sigma), _energy(_detail(stack.image, sigma)))
-    strength = np.clip(lacking, 0, most).astype(np.float32)
+    strength: Floats = np.clip(lacking, 0, most).astype(np.float32)
     sharper = image + strength[:, None, None] * detail
     ends = [each(stack.image, axis=(2, 3), keepdims=True) for each in (np.min, np.max)]
     low = np.minimum(ends[0][:-1], ends[0][1:])[:, None]
     high = np.maximum(ends[1][:-1], ends[1][1:])[:, None]
     bounded: Floats = np.clip(sharper, low, high)
-    return bounded
+    return bounded, strength
 
 
 def strongest(error: Floats, detail: Floats, most_loss: float) -> Floats:
@@ -144,6 +156,10 @@ def _allowed(
     found = method(sparse, [0.5], rng).image[:, 0]
     real = slices[1::2][: len(found)]
     return strongest(found - real, _detail(found, params.sigma), params.most_loss)
+
+
+def _rounded(gain: Floats) -> list[float]:
+    return [round(float(each), _DIGITS) for each in gain]
 
 
 def _detail(slices: Floats, sigma: float) -> Floats:

@@ -14,7 +14,7 @@ def create_pipeline(**_: object) -> Pipeline:
             Node(
                 audit_synthetic_labels,
                 inputs=["imputed_cases", "cases", "splits", "params:label_audit"],
-                outputs=["label_audit", "label_audit_summary"],
+                outputs=["label_audit", "label_audit_summary", "unaudited"],
                 name="audit_synthetic_labels",
             ),
             Node(

@@ -21,12 +21,12 @@ def audit_synthetic_labels(
     cases: dict[str, Promise],
     splits: pd.DataFrame,
     params: LabelAuditParams,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Compare synthetic and damaged labels of removed slices of test cases with the true ones.
 
     Returns:
-        `case`, `subject` and the rows of `metrics.label_audit.audit_case`; and their means over
-        subjects, with `n`. A case that fails is logged and left out.
+        `case`, `subject` and the rows of `metrics.label_audit.audit_case`; their means over
+        subjects, with `n`; and the cases that failed: `case`, `reason`.
     """
     from slicefill.execution.serial import Failure, attempt
     from slicefill.metrics.label_audit import audit_case
@@ -36,17 +36,19 @@ def audit_synthetic_labels(
     tested = [case for case in cases if case in subjects]
     others = _exchanged(tested, cases, params)
     rows: list[dict[str, Any]] = []
+    failed: list[tuple[str, str]] = []
     for case in tested:
         own = _methods(imputed_cases, case)
         found = attempt(partial(audit_case, own, cases[case], others[case], params, case))
         if isinstance(found, Failure):
             logger.error("%s is not audited: %s", case, found.reason)
+            failed.append((case, found.reason))
             continue
         rows += [{"case": case, "subject": subjects[case], **row} for row in found]
     table = pd.DataFrame(rows, columns=None if rows else ["case", "subject", *_KEYS])
     summary = summarise_audit(table)
     _track(summary)
-    return table, summary
+    return table, summary, pd.DataFrame(failed, columns=["case", "reason"])
 
 
 def draw_audit(summary: pd.DataFrame) -> dict[str, Any]:

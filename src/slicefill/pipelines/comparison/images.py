@@ -1,7 +1,7 @@
 """The node that scores what the rows of a table impute, where its preset asks for that."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -29,8 +29,9 @@ def score_imputed(
 
     Returns:
         `scores` (one row per case, row of the table and seed; a method that is not trained again
-        for a seed has the same scores for all), `summary` and `tests` (against its reference);
-        nothing where the preset does not ask for it, or nothing could be scored.
+        for a seed has the same scores for all), `summary` and `tests` (against its reference),
+        where anything could be scored; and `unscored` (`case`, as `group/case`, and `reason`).
+        Nothing where the preset does not ask for it.
     """
     from slicefill.metrics.statistics import summarise_scores
     from slicefill.reporting.comparison_report import compare_means
@@ -42,18 +43,24 @@ def score_imputed(
         for name, (row, own) in comparison.repeated(compared_methods, seeds).items()
         if row.group
     }
-    rows = []
+    rows, failed = [], {}
     for case, subject in splits.query("split == 'test'")[["case", "subject"]].to_numpy().tolist():
-        scored = dict(_score(case, groups, imputed_cases, cases, evaluation))
+        scored, reasons = _score(case, groups, imputed_cases, cases, evaluation)
+        failed |= reasons
         for name, (group, own) in groups.items():
             common = {"case": case, "subject": subject, "method": comparison.row(name)}
             rows += [common | {"seed": seed} | scored[group] for seed in own if group in scored]
     scores = pd.DataFrame(rows)
+    made = {"unscored": pd.DataFrame(failed.items(), columns=["case", "reason"])}
     if scores.empty:
-        return {}
+        return made
     columns = [name for name in (*evaluation.headline, *evaluation.details) if name in scores]
     tests = compare_means(scores, scoring, comparison, columns)
-    return {"scores": scores, "summary": summarise_scores(scores, scoring), "tests": tests}
+    return made | {
+        "scores": scores,
+        "summary": summarise_scores(scores, scoring),
+        "tests": tests,
+    }
 
 
 def _score(
@@ -62,17 +69,20 @@ def _score(
     imputed_cases: Mapping[str, Promise],
     cases: Mapping[str, Promise],
     params: EvaluationParams,
-) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield group and scores of a case; what fails, or has no truth, is said and left out."""
+) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
+    """Return scores of a case by group, and by `group/case` why others have none."""
     from slicefill.metrics.evaluation import ImputedCase, MethodResult, evaluate_case
 
     there = {group: f"{group}/{case}" for group, _ in groups.values()}
     imputed = {group: imputed_cases[key] for group, key in there.items() if key in imputed_cases}
     item = ImputedCase(imputed, cases.get(case), scored=True, drawn=False)
     result: CaseResult = evaluate_case(case, item, params, lambda *_: {})
+    scores, reasons = {}, {}
     for group, found in result.methods.items():
         if isinstance(found, MethodResult) and found.scores:
-            yield group, found.scores
+            scores[group] = found.scores
+        elif found.reason:
+            reasons[f"{group}/{case}"] = found.reason
         else:
-            reason = found.reason or "it has no synthetic slice where a slice was removed"
-            logger.warning("%s/%s: not scored: %s", group, case, reason)
+            logger.warning("%s/%s: no synthetic slice where a slice was removed", group, case)
+    return scores, reasons

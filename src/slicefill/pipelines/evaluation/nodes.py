@@ -76,7 +76,7 @@ def tabulate_scores(
         (`case`, `reason`); metrics of all cases of a method together; where their slices lie
         among real ones, as `metrics.realism.ellipses`; all synthetic slices, as
         `metrics.confidence.slice_confidence`; the risk-coverage curves of test cases, as
-        `metrics.risk.risk_curves`; views of the first cases.
+        `metrics.confidence.risk_curves`; views of the first cases.
 
     Raises:
         ValueError: If no case could be scored because each one failed.

@@ -1,17 +1,22 @@
 """procedural volumes → the weights that the package ships."""
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from kedro.pipeline import Node, Pipeline
 
 from slicefill import tracking
 from slicefill.datasets.checkpoints import StateFiles
+from slicefill.io.checkpoints import StateFile
 from slicefill.params import PretrainingParams
 from slicefill.pipelines import stage
 from slicefill.pipelines.synthesis.nodes import record_history
 from slicefill.types import Checkpoint, ModelPromise, Models
+
+if TYPE_CHECKING:
+    from slicefill.imputation.methods import LearningData
+    from slicefill.plugins import System
 
 
 def train_on_procedural(
@@ -20,7 +25,6 @@ def train_on_procedural(
     """Promise the model of the chosen method, trained on volumes that are made for it."""
     from slicefill.imputation.methods import LearningData, find_method
     from slicefill.simulation.procedural import procedural_cases
-    from slicefill.training.fit import Run
 
     training = procedural_cases(volumes, volumes.seed, volumes.training)
     validation = procedural_cases(volumes, volumes.seed + volumes.training, volumes.validation)
@@ -31,10 +35,17 @@ def train_on_procedural(
     )
     data = LearningData({**training, **validation}, {}, splits)
     system = find_method(variant, parameters)
-    run = Run(states[variant], tracking.reporter())
-    make = partial(system.module.train, data, system.params, run)
+    make = partial(_train, system, data, states[variant])
     own = system.module.training_fingerprint(data, system.params)
     return {variant: ModelPromise(make, own)}
+
+
+def _train(system: "System", data: "LearningData", state: StateFile) -> Checkpoint:
+    """Train; only from now on there is something to track."""
+    from slicefill.training.fit import Run
+
+    made: Checkpoint = system.module.train(data, system.params, Run(state, tracking.reporter()))
+    return made
 
 
 def release_weights(models: Models, variant: str, volumes: PretrainingParams) -> Checkpoint:

@@ -17,6 +17,7 @@ from slicefill.params import (
     SegmentationParams,
 )
 from slicefill.pipelines.augmentation.nodes import assemble_scans, list_slices
+from slicefill.pipelines.imputation.stand_in import training_command
 from slicefill.segmentation.scans import ScanSet
 from slicefill.types import Checkpoint, Lazy, Models, Prediction, Promise
 
@@ -127,7 +128,7 @@ def _prepare(
     if system.has("train") and read is None:
         msg = (
             f"segmentation.imputed_by: {params.imputed_by!r} is not trained: train it with "
-            "`kedro run --pipelines=synthesis`, or set it to pretrained"
+            f"`{training_command(params.imputed_by, parameters)}`, or set it to pretrained"
         )
         raise ValueError(msg)
     return _Ready(network, load_imputer(system, read() if read else None, imputation))

@@ -108,7 +108,7 @@ def _undecided(
     logger.warning(
         "adaptation: %s; nothing is trained, the shipped weights impute; what would do: %s",
         reason,
-        "; or ".join([*(f"--params {each}" for each in remedies), "more scans"]),
+        "; or ".join([*(f"--params {each} (in a Kedro run)" for each in remedies), "more scans"]),
     )
     kinds = {kind: {**dict.fromkeys(GAINS), "groups": count} for kind, count in counts.items()}
     return {"reason": reason, "gain_db": None, "kinds": kinds, "labels": None, **_UNTRAINED}

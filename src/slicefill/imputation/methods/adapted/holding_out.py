@@ -1,8 +1,9 @@
 """Scans to adapt to, divided into training and held-out parts: by subject, or by slices."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 
 import numpy as np
 
@@ -31,8 +32,21 @@ class Scans:
 
     def draw(self, most: int, seed: int) -> "Scans":
         """Draw at most `most` of the cases by the seed."""
-        drawn = np.random.default_rng(seed).permutation(sorted(self.cases))[:most].tolist()
-        return replace(self, cases={case: self.cases[case] for case in sorted(drawn)})
+        drawn = draw_names(self.cases, most, seed)
+        return replace(self, cases={case: self.cases[case] for case in drawn})
+
+
+def draw_names(
+    names: Iterable[str], most: int, seed: int, is_good: Callable[[str], bool] | None = None
+) -> list[str]:
+    """Draw at most `most` names by the seed, sorted; one that is not good makes room for another.
+
+    Example:
+        >>> draw_names(["c", "a", "b"], 2, 0), draw_names(["c", "a", "b"], 2, 0, lambda n: n != "c")
+        (['a', 'c'], ['a', 'b'])
+    """
+    order: list[str] = np.random.default_rng(seed).permutation(sorted(names)).tolist()
+    return sorted(islice(filter(is_good, order) if is_good else order, most))
 
 
 @dataclass(frozen=True)
