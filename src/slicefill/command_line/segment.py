@@ -93,7 +93,9 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
         print(f"{case}: {reason}", file=sys.stderr)
     for each in found.refused:
         print(f"{each.case}: refused: {each}", file=sys.stderr)
-    print(f"{len(names) - len(failed)} of {len(names) + len(found.refused)} scans segmented")
+    done = [path for case, path in names.items() if case not in failed]
+    place = f" → {done[0] if len(done) == 1 else done[0].parent}" if done else ""
+    print(f"{len(done)} of {len(names) + len(found.refused)} scans segmented{place}")
     return CASES_LEFT_OUT if failed or found.refused else 0
 
 
