@@ -41,6 +41,14 @@ def test_a_case_is_imputed_by_a_method_of_a_name_and_verified(files, method):
     assert api.verify(imputed, case)
 
 
+def test_paths_may_be_of_pathlib_and_one_view_need_be_no_list(files):
+    with pytest.raises(FileNotFoundError, match=r"none\.pt"):
+        api.impute(files[0], method=files[0].with_name("none.pt"))
+    fused = api.fuse(files[0], method="linear", count=1)
+    made = api.impute(files[0], method="linear", count=1)
+    np.testing.assert_array_equal(fused.dataobj, made.dataobj)
+
+
 def test_without_a_word_the_shipped_weights_impute_onto_an_isotropic_grid(files):
     case = api.read(*files)
     imputed = api.impute(case)

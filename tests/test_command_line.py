@@ -356,6 +356,7 @@ def test_info_says_what_a_scan_is_and_what_would_happen(scans, capsys):
         ([".", "out.nii.gz"], "expected a folder for the outputs"),
         (["empty"], "found an empty folder"),
         ([""], "got an empty name"),
+        (["x" * 300], "File name too long"),
         (["thick.nii.gz", "--jobs", "0"], "a whole number of 1 or more"),
         (["thick.nii.gz", "--count", "0"], "a whole number of 1 or more"),
         (["thick.nii.gz", "out.mhd"], "expected a name that ends in .nii.gz"),
@@ -369,6 +370,27 @@ def test_wrong_usage_of_impute_says_why(scans, capsys, arguments, message):
         main(["impute", *arguments])
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_scores_replace_scores_and_no_other_table(scans, capsys):
+    assert main(["impute", "thick.nii.gz", "--method", "linear", "--count", "1"]) == 0
+    command = ["evaluate", "dense.nii.gz", "thick_isotropic.nii.gz", "--csv", "scores.csv"]
+    assert main(command) == 0
+    assert main(command) == 0
+    (scans / "scores.csv").write_text("patient,age\n")
+    with pytest.raises(SystemExit, match="2"):
+        main(command)
+    assert "expected a new file, or a table of such scores" in capsys.readouterr().err
+    assert (scans / "scores.csv").read_text() == "patient,age\n"
+
+
+def test_an_interruption_is_said_in_a_word(scans, capsys, monkeypatch):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("slicefill.batch.describe.describe_scan", interrupt)
+    assert main(["info", "thick.nii.gz"]) == 130
+    assert capsys.readouterr().err == "stopped\n"
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def impute(
     scan: Any,
     label: Any = None,
     *,
-    method: str | Mapping[str, Any] = "pretrained",
+    method: str | Path | Mapping[str, Any] = "pretrained",
     voxel_spacing: Sequence[float] | None = None,
     fill_missing: bool = False,
     **params: Any,
@@ -74,15 +74,15 @@ def impute(
             image, or a `Case`.
         label: Its label map, if there is one: of the same kind, or a path. Not beside a `Case`,
             which holds its own.
-        method: `pretrained`, the shipped weights; a rule such as `linear`; the path of a
-            checkpoint; or an entry as in `methods` of `conf/`.
+        method: `pretrained`, the shipped weights; `sharp`, the same sharpened; a rule such as
+            `linear`; the path of a checkpoint; or an entry as in `methods` of `conf/`.
         voxel_spacing: Of an array: the pitch of its voxels along its axes, mm.
         fill_missing: Whether slices that a DICOM series lacks are imputed; else it is refused.
         params: `spacing`, mm between slices wanted; or `count`, synthetic slices per interval;
             without both, as many as come nearest to cubic voxels. `exact=True`: exactly `spacing`,
             where acquired slices stay only if they fall on the grid. `axis` across the slices: S,
             A, L, or auto, the one with the largest spacing. `device`: auto, cpu, gpu or mps. And
-            the fields of `ImputationParams`, such as `most_slices` and `most_gb`.
+            the fields of `ImputationParams`, such as `quality`, `most_slices` and `most_gb`.
 
     Returns:
         The kind that went in (a nibabel image for a path; arrays are of a subclass), on the denser
@@ -196,6 +196,7 @@ def fuse(
     from slicefill.views.cases import fuse_cases
     from slicefill.views.given import masks_as_labels
 
+    scans = [scans] if isinstance(scans, str | Path) else scans  # letters are no views
     named = [None] * len(scans) if labels is None else list(labels)
     if len(named) != len(scans) or not scans:
         msg = f"labels: expected one or None for each of {len(scans)} views, got {len(named)}"

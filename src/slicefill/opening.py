@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from slicefill.ingestion.found import RawCase
 from slicefill.ingestion.reading import checked_case, read_raw_case
 from slicefill.io.exchange import Kind, kind_of, to_volume
 from slicefill.params import IngestionParams
@@ -12,7 +13,14 @@ from slicefill.types import Case, Volume
 
 
 def read_one(image: str | Path, label: str | Path | None, params: IngestionParams) -> Case:
-    """Read the only scan at a path, and its label map.
+    """Read the only scan at a path, and its label map, as `read_found`."""
+    return read_found(image, label, params)[1]
+
+
+def read_found(
+    image: str | Path, label: str | Path | None, params: IngestionParams
+) -> tuple[RawCase, Case]:
+    """Read the only scan at a path, and its label map; return also where they were found.
 
     Raises:
         BadCase: If a file is damaged, odd, or does not fit the other; says what to do.
@@ -30,7 +38,7 @@ def read_one(image: str | Path, label: str | Path | None, params: IngestionParam
                 f"{image}: expected one scan, found {len(found.cases)} ({names}); name one of them"
             )
             raise ValueError(msg)
-        return read_raw_case(found.cases[0], params)
+        return found.cases[0], read_raw_case(found.cases[0], params)
 
 
 def open_scan(

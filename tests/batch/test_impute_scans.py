@@ -181,6 +181,17 @@ def test_a_table_holds_any_name_and_the_last_row_of_a_case_counts(tmp_path):
         read_table(other)
 
 
+def test_a_row_that_a_full_disk_cut_short_does_not_swallow_the_next(tmp_path):
+    path = tmp_path / TABLE
+    append_row(path, Row("a", "imputed"))
+    path.write_bytes(path.read_bytes() + b"b,begun,scan")
+    append_row(path, Row("c", "imputed", seconds=1.5))
+    assert read_table(path)["c"] == Row("c", "imputed", seconds=1.5)
+    path.write_text(path.read_text() + "d,imputed,,,,,,,many\n")
+    with pytest.raises(ValueError, match=r"slicefill\.csv: .*a damaged one .*; move it"):
+        read_table(path)
+
+
 def test_methods_that_draw_do_so_by_the_name_of_the_case_not_by_the_order(scans, tmp_path):
     both = run(scans, tmp_path / "out")
     alone = run(scans / "images" / "two.nii.gz", tmp_path / "single" / "two.nii.gz")

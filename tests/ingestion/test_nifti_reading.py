@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.nifti import read_nifti
+from slicefill.ingestion.voxels import check_varies
+from slicefill.types import Volume
 
 SUBSAMPLED = np.diag([1.0, 1.0, 4.0, 1.0])
 PIXDIM, QFORM_CODE, SFORM_CODE, SROW_X = 76, 252, 254, 280  # byte offsets, nifti1.h
@@ -179,6 +181,24 @@ def test_voxels_that_are_not_finite_are_refused(write, read, value):
     stored[1, 2, 3] = value
     with pytest.raises(BadCase, match="1 that are NaN or infinite"):
         read(write(stored=stored))
+
+
+@pytest.mark.parametrize(("dtype", "value"), [("f4", 3e38), ("f4", -2e18), ("f8", 1e300)])
+def test_intensities_whose_squares_overflow_are_refused(write, read, dtype, value):
+    stored = np.zeros((6, 5, 4), dtype)
+    stored[1, 2, 3] = value
+    with pytest.raises(BadCase, match=r"intensities from -1e\+18 to 1e\+18, found"):
+        read(write(stored=stored))
+
+
+def test_an_image_that_only_its_last_digits_tell_apart_shows_nothing():
+    stored = np.full((6, 5, 4), 2**53, np.int64)
+    stored[0] += 1
+    header = nib.Nifti2Header()
+    header.set_data_dtype(np.int64)
+    with pytest.raises(BadCase, match=r"differ in their first 7 digits, found 9\.0072e\+15"):
+        check_varies(Volume(stored, header))
+    check_varies(Volume(stored - 2**53, header))
 
 
 def test_a_2d_image_is_refused(write, read):

@@ -53,6 +53,16 @@ def test_what_does_not_fit_is_named_with_what_to_do(files, ball, capsys):
         assert message in capsys.readouterr().err
 
 
+def test_a_file_in_the_place_of_the_record_is_not_replaced_unasked(files, capsys):
+    (files / "out.json").write_text("{}")
+    command = [files / "scan.nii.gz", files / "some.nii.gz", files / "out.nii.gz", "--every", 8]
+    assert run(*command) == 3
+    assert "out.json exists; name another output, or --overwrite" in capsys.readouterr().err
+    assert (files / "out.json").read_text() == "{}"
+    assert not (files / "out.nii.gz").exists()
+    assert run(*command, "--overwrite") == 0
+
+
 def test_folders_of_the_same_names_and_one_that_fails(files, ball, capsys):
     for folder in ("scans", "labels"):
         (files / folder).mkdir()

@@ -85,6 +85,34 @@ def test_label_maps_among_the_scans_are_no_scans(case, model, tmp_path, capsys):
         assert said.err.count("two: ") == 1
 
 
+def test_a_file_in_the_place_of_the_confidence_is_not_replaced(case, model, tmp_path, capsys):
+    write_scan(case(shape=(20, 24, 5)).image, tmp_path / "scan.nii.gz")
+    other = tmp_path / "scan_isotropic_label_confidence.nii.gz"
+    other.write_text("of another program")
+    command = ["segment", str(tmp_path / "scan.nii.gz"), "--model", str(model)]
+    assert main([*command, "--isotropic", "--method", "linear"]) == 3
+    assert f"{other} exists" in capsys.readouterr().err
+    assert other.read_text() == "of another program"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("junk.pt", b"junk", "a TorchScript file needs another suffix"),
+        ("junk.ts", b"junk", "expected a TorchScript file"),
+        ("broken_network.py", b"def f(:", "can be imported, got SyntaxError"),
+    ],
+)
+def test_what_is_no_network_is_said(case, tmp_path, capsys, monkeypatch, name, content, message):
+    write_scan(case(shape=(20, 24, 5)).image, tmp_path / "scan.nii.gz")
+    (tmp_path / name).write_bytes(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    place = f"{name[:-3]}:f" if name.endswith(".py") else str(tmp_path / name)
+    with pytest.raises(SystemExit, match="2"):
+        main(["segment", str(tmp_path / "scan.nii.gz"), "--model", place])
+    assert message in capsys.readouterr().err
+
+
 def test_a_checkpoint_of_another_kind_is_refused(tmp_path):
     write_checkpoint({"kind": "slice_imputation"}, tmp_path / "other.pt")
     with pytest.raises(ValueError, match="expected a segmentation network"):

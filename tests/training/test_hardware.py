@@ -69,6 +69,14 @@ def test_the_processor_is_used_when_asked_for_even_beside_a_gpu(monkeypatch, pro
     assert computes_in(fabric) == torch.float32
 
 
+def test_a_device_that_is_not_there_is_refused(monkeypatch):
+    for backend in (torch.cuda, torch.backends.mps):
+        monkeypatch.setattr(backend, "is_available", lambda: False)
+    for name in ("gpu", "mps"):
+        with pytest.raises(ValueError, match=f"{name}: expected such a device .* take auto or cpu"):
+            start("auto", name)
+
+
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_what_goes_into_a_network_is_not_rounded(precision):
     class Keep(nn.Module):

@@ -5,6 +5,7 @@ import pytest
 
 import slicefill
 from slicefill.command_line import main
+from slicefill.grids.cubic import see
 from slicefill.grids.sampled import AlignedView, sample
 from slicefill.imputation.verification import verify_imputed_case
 from slicefill.simulation.views import ViewsParams, simulate_views
@@ -120,6 +121,38 @@ def test_label_maps_alone_and_images_alone_from_files(views, tmp_path, capsys):
     labels = ["--labels", masks[0], "-", masks[2]]
     assert main(["fuse", *images, *labels, "--out", out, "--overwrite", *common]) in (0, 3)
     assert slicefill.read(out).image.stored.max() == 4
+
+
+def test_two_outputs_of_one_name_and_a_blank_reference_are_refused(views, tmp_path, capsys):
+    names = [str(tmp_path / name) for name in ("view.nii.gz", "blank.nii.gz", "out.nii.gz")]
+    image = views[0].image
+    for name, stored in zip(names, (image.stored, image.stored * 0), strict=False):
+        slicefill.write(image.with_stored(stored), name)
+    for wrong, message in (
+        ([names[0], "--image", names[2]], "expected a file of its own for every output"),
+        ([names[1]], "0 in every voxel"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            main(["fuse", *wrong, "--out", names[2], "--method", "nearest"])
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "out.nii.gz").exists()
+
+
+def test_a_view_that_takes_no_part_in_the_image_is_named(views, tmp_path, capsys):
+    image, names = views[0].image, [str(tmp_path / f"{n}.nii.gz") for n in "abo"]
+    for name, stored in zip(names, (image.stored, np.stack([image.stored] * 2, 3)), strict=False):
+        slicefill.write(image.with_stored(stored), name)
+    common = ["--out", names[2], "--registration", "header", "--method", "nearest"]
+    assert main(["fuse", *names[:2], *common]) == 0
+    said = capsys.readouterr().out
+    assert "view 2 b.nii.gz: another contrast, or channels; not part of the fused one" in said
+
+
+def test_views_of_two_rows_are_seen(views):
+    image = views[0].image
+    wide = image.with_stored(np.tile(image.stored[:, :2], (8, 1, 1)))
+    assert wide.stored.shape[0] > 300
+    assert see(Case(wide), "image").image.GetSize()[1] >= 1
 
 
 def test_wrong_words_say_what_is_expected(views):

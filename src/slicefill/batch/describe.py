@@ -7,9 +7,10 @@ from slicefill.batch.table import tell_spacing
 from slicefill.geometry import through_plane_axis
 from slicefill.imputation.grids import refuse_too_much, wanted_grid
 from slicefill.imputation.orthogonal import SHEARED, is_refused_by_itk
-from slicefill.ingestion.checks import BadCase, about, check_varies
+from slicefill.ingestion.checks import BadCase, about
 from slicefill.ingestion.layouts import RawCase
 from slicefill.ingestion.reading import read_raw_case
+from slicefill.ingestion.voxels import check_varies
 from slicefill.params import ImputationParams
 from slicefill.params.ingestion import own_scans
 from slicefill.types import Case, Volume

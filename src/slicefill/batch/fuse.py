@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from slicefill.batch.tasks import real
+from slicefill.ingestion.checks import about
+from slicefill.ingestion.voxels import check_varies
 from slicefill.io.case_folder import encode_record
 from slicefill.io.scan_files import check_suffix, write_scan
 from slicefill.io.storage import replace_file
-from slicefill.opening import read_one
+from slicefill.opening import read_found
 from slicefill.params.ingestion import own_scans
 from slicefill.types import Case
 from slicefill.views.cases import fuse_cases
@@ -41,12 +44,17 @@ def fuse_files(
         BadCase: If a view cannot be read.
         ValueError: If views, outputs or parameters do not fit; nothing is written.
     """
-    _check(views, labels, outputs, overwrite)
     named = labels or [None] * len(views)
-    read = {
-        f"view {n} {view.name}": read_one(view, label, own_scans())
-        for n, (view, label) in enumerate(zip(views, named, strict=True), 1)
-    }
+    inputs = [path for path in [*views, *named] if path is not None]
+    _check(inputs, outputs, overwrite)
+    read = {}
+    for n, (view, label) in enumerate(zip(views, named, strict=True), 1):
+        raw, case = read_found(view, label, own_scans())
+        _refuse_inputs([raw.label] if raw.label else [], outputs)
+        if n == 1:
+            with about(raw.id, raw.place):
+                check_varies(case.image)
+        read[f"view {n} {view.name}"] = case
     cases, masks = masks_as_labels(read, given)
     if "image" in outputs and masks:
         msg = "--image: expected images, got label maps alone"
@@ -62,19 +70,22 @@ def fuse_files(
     return fused
 
 
-def _check(
-    views: Sequence[Path],
-    labels: Sequence[Path | None] | None,
-    outputs: Mapping[str, Path],
-    overwrite: bool,
-) -> None:
-    inputs = {path.resolve() for path in [*views, *(labels or [])] if path is not None}
+def _check(inputs: Sequence[Path], outputs: Mapping[str, Path], overwrite: bool) -> None:
+    _refuse_inputs(inputs, outputs)
     for name, path in outputs.items():
         if name != "record":
             check_suffix(path)
-        if path.resolve() in inputs:
-            msg = f"{path}: expected another name than that of an input; nothing was written"
+        if [real(other) for other in outputs.values()].count(real(path)) > 1:
+            msg = f"{path}: expected a file of its own for every output, got two of this name"
             raise ValueError(msg)
         if path.exists() and not overwrite:
             msg = f"{path} exists; name another output, or --overwrite"
+            raise ValueError(msg)
+
+
+def _refuse_inputs(inputs: Sequence[Path], outputs: Mapping[str, Path]) -> None:
+    taken = {real(path) for path in inputs}
+    for path in outputs.values():
+        if real(path) in taken:
+            msg = f"{path}: expected another name than that of an input; nothing was written"
             raise ValueError(msg)

@@ -12,18 +12,18 @@ T = TypeVar("T")
 
 def make_each(
     cases: Sequence[RawCase],
-    names: Mapping[str, Path],
+    names: Mapping[str, Sequence[Path]],
     make: Callable[[RawCase, Path], T],
     *,
     overwrite: bool,
     title: str,
 ) -> tuple[dict[str, T], dict[str, str]]:
-    """Make a file of every scan; one that fails does not stop the others.
+    """Make files of every scan; one that fails does not stop the others.
 
     Args:
         cases: The scans.
-        names: Of the files, by case id.
-        make: Reads a scan and writes its file.
+        names: Of the files, by case id; `make` gets the first, and knows those beside it.
+        make: Reads a scan and writes its files.
         overwrite: Whether files that are there are replaced.
         title: Before the bar of progress, which a terminal shows.
 
@@ -36,10 +36,11 @@ def make_each(
     failed: dict[str, str] = {}
     for raw in tqdm(cases, title, unit="scan", disable=None):
         try:
-            if names[raw.id].exists() and not overwrite:
-                failed[raw.id] = f"{names[raw.id]} exists; name another output, or --overwrite"
+            there = [path for path in names[raw.id] if path.exists()]
+            if there and not overwrite:
+                failed[raw.id] = f"{there[0]} exists; name another output, or --overwrite"
                 continue
-            done[raw.id] = make(raw, names[raw.id])
+            done[raw.id] = make(raw, names[raw.id][0])
         except BadCase as error:
             failed[raw.id] = f"refused: {error.told}"
         except Exception as error:  # a scan that fails must not stop the others

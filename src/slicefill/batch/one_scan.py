@@ -52,8 +52,9 @@ def read_scan(raw: RawCase, params: ImputationParams, *, fill_missing: bool = Fa
         OneSlice: If it has no second slice.
     """
     from slicefill.imputation.grids import refuse_too_much
-    from slicefill.ingestion.checks import about, check_varies
+    from slicefill.ingestion.checks import about
     from slicefill.ingestion.reading import read_raw_case
+    from slicefill.ingestion.voxels import check_varies
     from slicefill.params.ingestion import own_scans
 
     case = read_raw_case(raw, own_scans("impute" if fill_missing else "refuse"))

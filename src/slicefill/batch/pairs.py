@@ -182,7 +182,11 @@ def _beside(image: Path, what: str) -> Path:
 def _read_record(image: Path) -> dict[str, Any]:
     """Read what `--record` wrote; empty where it was not asked for."""
     path = image.with_name(f"{image.name[: -len(written_suffix(image.name))]}.json")
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    except (ValueError, TypeError) as error:
+        msg = f"{path}: expected what --record wrote, got another or a damaged file; move it"
+        raise ValueError(msg) from error
 
 
 def _read_source(folder: Path, _: bool) -> Case:

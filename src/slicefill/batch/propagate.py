@@ -25,6 +25,11 @@ def name_propagated(source: Path, out: Path | None, cases: Sequence[RawCase]) ->
     return name_outputs(source, out, cases, _ENDING)
 
 
+def name_record(label: Path) -> Path:
+    """Name the record beside a label map."""
+    return label.with_name(label.name.removesuffix(written_suffix(label.name)) + ".json")
+
+
 def propagate_scans(
     cases: Sequence[RawCase],
     names: Mapping[str, Path],
@@ -48,7 +53,11 @@ def propagate_scans(
         The record of each that was filled, and the reason of each failure, by case id.
     """
     make = partial(_propagate, propagate=propagate, confidence=confidence)
-    return make_each(cases, names, make, overwrite=overwrite, title="propagating")
+    files = {
+        case: [path, name_record(path), *([name_confidence(path)] if confidence else [])]
+        for case, path in names.items()
+    }
+    return make_each(cases, files, make, overwrite=overwrite, title="propagating")
 
 
 def _propagate(
@@ -63,8 +72,7 @@ def _propagate(
     made = propagate(read_raw_case(raw, sparsely_labelled()))
     if confidence:
         write_scan(made.maps["confidence"], name_confidence(path))
-    stem = path.name.removesuffix(written_suffix(path.name))
-    replace_file(path.with_name(f"{stem}.json"), encode_record(made.record))
+    replace_file(name_record(path), encode_record(made.record))
     if made.label is not None:
         write_scan(made.label, path)  # last: where it is, all is
     return made.record

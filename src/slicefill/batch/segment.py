@@ -57,7 +57,11 @@ def segment_scans(
         The reason of each failure, by case id.
     """
     make = partial(_segment, predict=predict, confidence=confidence)
-    return make_each(cases, names, make, overwrite=overwrite, title="segmenting")[1]
+    files = {
+        case: [path, *([name_confidence(path)] if confidence else [])]
+        for case, path in names.items()
+    }
+    return make_each(cases, files, make, overwrite=overwrite, title="segmenting")[1]
 
 
 def _segment(

@@ -78,12 +78,16 @@ def read_table(path: Path) -> dict[str, Row]:
     """
     if not path.exists():
         return {}
-    with path.open(newline="", encoding="utf-8") as stream:
-        reader = csv.DictReader(stream)
-        if not {"case", "status", "fingerprint"} <= set(reader.fieldnames or ()):
-            msg = f"{path}: expected the table of `slicefill impute`, got another file; move it"
-            raise ValueError(msg)
-        return {row["case"]: _parse(row) for row in reader}
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream)
+            if {"case", "status", "fingerprint"} <= set(reader.fieldnames or ()):
+                return {row["case"]: _parse(row) for row in reader}
+        what = "another file"
+    except (ValueError, csv.Error) as error:
+        what = f"a damaged one ({error})"
+    msg = f"{path}: expected the table of `slicefill impute`, got {what}; move it"
+    raise ValueError(msg)
 
 
 def append_row(path: Path, row: Row) -> None:
@@ -94,7 +98,9 @@ def append_row(path: Path, row: Row) -> None:
             stream.write(_format([], header=True))
     except FileExistsError:
         pass
+    whole = path.read_bytes().endswith(b"\n")  # where a disk was full, a row may be cut short
     with path.open("a", newline="", encoding="utf-8") as stream:
+        stream.write("" if whole else "\n")
         stream.write(_format([row], header=False))
 
 

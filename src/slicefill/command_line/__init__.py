@@ -1,6 +1,7 @@
 """Command line of the library: it needs no project around it."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from slicefill import __version__
@@ -26,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments after the program's name; those of the process when omitted.
 
     Returns:
-        Exit status: 0 if all is well.
+        Exit status: 0 if all is well, 130 if it was interrupted.
 
     Raises:
         SystemExit: With status 2 for wrong usage, 0 after `--help`.
@@ -46,4 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     ):
         add(commands)
     arguments = parser.parse_args(argv)
-    return int(arguments.run(arguments))
+    try:
+        return int(arguments.run(arguments))
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130

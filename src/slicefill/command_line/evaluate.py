@@ -81,6 +81,8 @@ def _score(
                     failed[output.name] = f"TRUTH has no scan {output.case}"
                     continue
                 scores[output.name] = score_against_truth(output.read(), read(True))
+            except ValueError as error:
+                failed[output.name] = str(error)
             except Exception as error:  # a scan that fails must not stop the others
                 failed[output.name] = f"{type(error).__name__}: {error}"
     return scores, failed
@@ -112,6 +114,9 @@ def _means(scores: dict[str, dict[str, float]]) -> dict[str, float]:
 def _write_csv(scores: dict[str, dict[str, float]], path: Path) -> None:
     import csv
 
+    if path.exists() and not path.read_bytes().startswith((b"scan,", b"scan\r")):
+        msg = f"{path}: expected a new file, or a table of such scores, got another; name another"
+        raise UsageError(msg)
     columns = list(dict.fromkeys(column for own in scores.values() for column in own))
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as stream:

@@ -25,8 +25,8 @@ image. The first view is the reference: the others are registered to it, and its
 stay as they are, to the bit, with their labels.
 
 VIEW is a scan (a file, a DICOM folder or a zip), or its label map. OUT is the fused label map where
-views come with label maps (beside them as for `slicefill impute`, or --labels) or are label maps;
-else it is the fused image.
+views come with label maps (--labels, or in their folder or zip) or are label maps; else it is the
+fused image.
 """
 _EXAMPLES = """\
 exit status: 0 all is well, 2 wrong usage, 3 some views were left out (each is named)
@@ -193,7 +193,9 @@ def _conclude(arguments: argparse.Namespace, fused: "Case") -> int:
         alone = ""
         if "labels" in told:
             alone = f"; a single view decides {told['labels']['decided_by_one']:.0%} of it"
-            for name in told["labels"]["without_label"]:
-                print(f"{name}: no label map; not part of the fused one")
-        print(f"{what} of {len(used['fused'])} views → {arguments.out}{alone}")
+        lacks = {"label map": "no label map", "image": "another contrast, or channels"}[what]
+        for name in told["views"]:
+            if name not in used["fused"]:
+                print(f"{name}: {lacks}; not part of the fused one")
+        print(f"{what} of {len(used['fused'])} view(s) → {arguments.out}{alone}")
     return CASES_LEFT_OUT if told["left_out"] else 0

@@ -95,7 +95,9 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     for each in found.refused:
         print(f"{each.case}: refused: {each.told}", file=sys.stderr)
     say_left_aside(found, arguments.source)
-    print(f"{len(names) - len(failed)} of {len(names) + len(found.refused)} scans segmented")
+    done = [path for case, path in names.items() if case not in failed]
+    place = f" → {done[0] if len(done) == 1 else done[0].parent}" if done else ""
+    print(f"{len(done)} of {len(names) + len(found.refused)} scans segmented{place}")
     return CASES_LEFT_OUT if failed or found.refused else 0
 
 

@@ -24,7 +24,12 @@ def existing(text: str) -> Path:
     if not text:
         msg = "expected a file or folder, got an empty name"
         raise argparse.ArgumentTypeError(msg)
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        msg = f"{path}: {error.strerror}"
+        raise argparse.ArgumentTypeError(msg) from error
+    if not there:
         msg = f"{path}: no such file or folder"
         raise argparse.ArgumentTypeError(msg)
     return path

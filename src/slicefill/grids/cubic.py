@@ -12,6 +12,7 @@ from slicefill.types import Array, Case, Floats, Volume
 _ACROSS = 128  # voxels along the longest side of a field: more would not align it better
 _BODY = 0.1  # of the range of intensities: above it lies the body
 _RANGE = 99.9  # percentile taken as the highest intensity
+_FEWEST = 4  # pixels that ITK's recursive Gaussian needs
 _FEW = 4  # voxels apart at which an overlap is counted
 _MARGIN = 8.0  # mm around the body that belong to it: where its outline is, is what registers
 
@@ -144,7 +145,7 @@ def _cubic(values: Array, image: Volume, pitch: float, interpolator: int) -> Any
     in_plane = np.full(3, pitch)
     in_plane[across] = spacing[across]
     for axis in set(range(3)) - {across}:
-        if pitch > spacing[axis]:
+        if pitch > spacing[axis] and source.GetSize()[axis] >= _FEWEST:
             source = SimpleITK.RecursiveGaussian(source, pitch / 2, direction=axis)
     flat = _resampled(source, in_plane, interpolator)
     return _resampled(flat, np.full(3, pitch), SimpleITK.sitkNearestNeighbor)

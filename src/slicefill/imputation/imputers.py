@@ -106,7 +106,7 @@ def learned_imputer(name: str, checkpoint: Checkpoint, params: ImputationParams)
     return load_imputer(System(name, module, None), checkpoint, params)
 
 
-def load_named(method: str | Mapping[str, Any], params: ImputationParams) -> Imputer:
+def load_named(method: str | Path | Mapping[str, Any], params: ImputationParams) -> Imputer:
     """Prepare a method that a caller named.
 
     Args:
@@ -119,6 +119,7 @@ def load_named(method: str | Mapping[str, Any], params: ImputationParams) -> Imp
         ValueError: If there is no such method, or the file is no checkpoint.
         FileNotFoundError: If there is no such checkpoint.
     """
+    method = str(method) if isinstance(method, Path) else method
     if isinstance(method, str) and method.endswith(".pt"):
         return learned_imputer(Path(method).stem, read_checkpoint(Path(method)), params)
     if isinstance(method, str):

@@ -17,26 +17,6 @@ ONE_SLICE = "one slice: nothing lies between slices"
 _FLAT = 1e-4  # volume of the cell spanned by the three unit axes; 1 when they are orthogonal
 
 
-def check_voxel_type(dtype: np.dtype) -> None:
-    """Refuse RGB, structured and complex voxels."""
-    if dtype.kind not in "iuf":
-        raise BadCase(
-            expected="one real number per voxel",
-            found=f"voxels of type {dtype}",
-            remedy="export the scan as grey values (integers or floats)",
-        )
-
-
-def check_varies(volume: Volume) -> None:
-    """Refuse an image of which all voxels are the same."""
-    if volume.stored.min() == volume.stored.max():
-        raise BadCase(
-            expected="voxels that differ",
-            found=f"{volume.stored.flat[0]} in every voxel",
-            remedy="export the scan again, or leave the case out: it shows nothing",
-        )
-
-
 def check_shape(shape: tuple[int, ...]) -> None:
     """Refuse 2D images and empty axes."""
     if len(shape) < 3 or min(shape) < 1:
@@ -121,23 +101,6 @@ def _turning_error(header: nib.Nifti1Header, affine: Array, shape: tuple[int, ..
     eps = float(np.finfo(np.float32).eps)
     angle = 2 * min(float(np.sqrt(3 * eps)), 3 * eps / max(real, eps))
     return angle * float(np.linalg.norm(nib.affines.voxel_sizes(affine) * shape[:3]))
-
-
-_REPLACE = (
-    "replace them by the value of the background (numpy.nan_to_num does), or in a Kedro run: "
-    "--params ingestion.not_finite=background"
-)
-
-
-def check_finite(volume: Volume, remedy: str = _REPLACE) -> None:
-    """Refuse NaN and infinite voxels."""
-    broken = volume.stored.size - np.count_nonzero(np.isfinite(volume.stored))
-    if broken:
-        raise BadCase(
-            expected="finite voxels",
-            found=f"{broken} that are NaN or infinite",
-            remedy=remedy,
-        )
 
 
 def check_slices(volume: Volume, name: AxisName) -> None:

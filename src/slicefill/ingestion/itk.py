@@ -18,6 +18,7 @@ from slicefill.ingestion.integrity import check_length, count_voxel_data
 from slicefill.ingestion.nifti import new_volume
 from slicefill.ingestion.sniffing import is_compressed, open_plain, read_chunks
 from slicefill.ingestion.suffixes import suffix_of
+from slicefill.ingestion.voxels import check_voxel_type
 from slicefill.types import Array, Volume
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -46,7 +47,7 @@ def read_itk(path: Path) -> Volume:
         stored = channels_last(image)
         if reader == "GiplImageIO":
             check_length(plain.stat().st_size, _GIPL_HEADER + stored.nbytes)
-    checks.check_voxel_type(stored.dtype)
+    check_voxel_type(stored.dtype)
     checks.check_shape(stored.shape)
     return new_volume(stored, affine_of(image))
 

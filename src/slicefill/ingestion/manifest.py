@@ -11,13 +11,14 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from slicefill.geometry import anisotropy, through_plane_axis
-from slicefill.ingestion.checks import ONE_SLICE, BadCase, OneSlice, about, check_varies
+from slicefill.ingestion.checks import ONE_SLICE, BadCase, OneSlice, about
 from slicefill.ingestion.companions import source_files
 from slicefill.ingestion.discovery import find_cases
 from slicefill.ingestion.found import LeftAside, RawCase, group_left_aside, relative
 from slicefill.ingestion.integrity import checksum
 from slicefill.ingestion.reading import read_raw_case
 from slicefill.ingestion.subjects import subject_of, views_of, warn_of_divided_views
+from slicefill.ingestion.voxels import check_varies
 from slicefill.params import IngestionParams
 from slicefill.types import Volume
 

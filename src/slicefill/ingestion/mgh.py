@@ -11,6 +11,7 @@ from slicefill.ingestion.checks import reading
 from slicefill.ingestion.integrity import check_length, uncompressed_length
 from slicefill.ingestion.nifti import new_volume
 from slicefill.ingestion.sniffing import open_plain
+from slicefill.ingestion.voxels import check_voxel_type
 from slicefill.types import Volume
 
 _HEADER = 284  # bytes
@@ -29,6 +30,6 @@ def read_mgh(path: Path) -> Volume:
             needed = _HEADER + image.dataobj.dtype.itemsize * int(np.prod(image.shape))
             check_length(length, needed)
             stored = np.asarray(image.dataobj)
-    checks.check_voxel_type(stored.dtype)
+    check_voxel_type(stored.dtype)
     checks.check_shape(stored.shape)
     return new_volume(stored, image.affine)

@@ -15,6 +15,7 @@ from slicefill.ingestion.companions import check_there, voxels_of_pair
 from slicefill.ingestion.integrity import check_length, uncompressed_length
 from slicefill.ingestion.sniffing import open_plain
 from slicefill.ingestion.suffixes import suffix_of
+from slicefill.ingestion.voxels import check_voxel_type
 from slicefill.types import Array, Volume
 
 _EXACT = 1e-3  # of a voxel; a qform nearer than this to the affine stands for it
@@ -83,7 +84,7 @@ def _read_header(path: Path) -> Any:
     if suffix_of(path) == ".hdr":
         kind = nib.nifti2.Nifti2PairHeader if is_nifti2 else nib.nifti1.Nifti1PairHeader
     raw = kind.from_fileobj(BytesIO(begin), check=False)
-    checks.check_voxel_type(raw.get_data_dtype())
+    check_voxel_type(raw.get_data_dtype())
     checks.check_shape(raw.get_data_shape())
     checks.check_spacing(raw["pixdim"][1:4])
     checks.check_unit(raw)

@@ -21,6 +21,7 @@ from slicefill.ingestion.nifti import read_nifti
 from slicefill.ingestion.sniffing import check_content
 from slicefill.ingestion.sparse_labels import check_annotation
 from slicefill.ingestion.suffixes import MGH, NIFTI, VOLUMES, suffix_of
+from slicefill.ingestion.voxels import check_finite, check_voxel_type
 from slicefill.params import IngestionParams
 from slicefill.types import Case, Volume
 
@@ -63,22 +64,20 @@ def checked_case(image: Volume, label: Volume | None, params: IngestionParams) -
     """
     checks.check_affine(image.affine)
     image = choose_channel(image, params.channel)
-    checks.check_voxel_type(image.stored.dtype)
+    check_voxel_type(image.stored.dtype)
     image = _finite(image, params)
     checks.check_slices(image, params.through_plane)
     return Case(image, None if label is None else _checked_label(label, image, params))
 
 
 def _finite(image: Volume, params: IngestionParams) -> Volume:
-    if params.not_finite == "refuse":
-        checks.check_finite(image)
-        return image
-    finite = np.isfinite(image.stored)
-    if finite.all() or not finite.any():
-        checks.check_finite(image)
-        return image
-    lowest = image.stored[finite].min()
-    return image.with_stored(np.where(finite, image.stored, lowest).astype(image.stored.dtype))
+    if params.not_finite == "background":
+        finite = np.isfinite(image.stored)
+        if finite.any() and not finite.all():
+            stored = np.where(finite, image.stored, image.stored[finite].min())
+            image = image.with_stored(stored.astype(image.stored.dtype))
+    check_finite(image)
+    return image
 
 
 def choose_channel(volume: Volume, channel: int | Literal["all"] | None) -> Volume:
@@ -193,7 +192,7 @@ def _read_label(raw: RawCase, image: Volume, params: IngestionParams) -> Volume 
 
 def _checked_label(label: Volume, image: Volume, params: IngestionParams) -> Volume:
     label = _single_label(label)
-    checks.check_finite(label, remedy="store 0 there, or the id that is meant")
+    check_finite(label, remedy="store 0 there, or the id that is meant")
     checks.check_same_grid(image, label, params.affine_tolerance)
     merged = merge_labels(label, params.labels)
     if params.labels.sparse == "refuse":

@@ -61,6 +61,9 @@ def annotated_slices(
     labelled = labelled_slices(slices)
     chosen = labelled
     if every is not None:
+        if every < 1:
+            msg = f"every: expected 1 or more, got {every}"
+            raise ValueError(msg)
         chosen = list(range(0, len(slices), every))
     elif named is not None:
         chosen = sorted(set(named))

@@ -92,9 +92,11 @@ def make_fabric(params: HardwareParams) -> Fabric:
     """Make a Fabric that is not launched yet.
 
     Raises:
-        ValueError: If machines are asked for that cannot find each other.
+        ValueError: If a device is asked for that is not there, or machines that cannot find each
+            other.
     """
     _require_machines(params)
+    _require_device(params)
     on_gpu = params.accelerator != "cpu" and torch.cuda.is_available()
     autocast = params.precision == "bf16-mixed" or (
         params.precision == "auto" and _computes_bf16(on_gpu)
@@ -163,6 +165,17 @@ def _require_machines(params: HardwareParams) -> None:
         msg = (
             f"hardware.num_nodes {params.num_nodes}: expected a NODE_RANK below it, got "
             f"{machine_rank()}; only the training that asks for several machines runs on all"
+        )
+        raise ValueError(msg)
+
+
+def _require_device(params: HardwareParams) -> None:
+    mps = torch.backends.mps.is_available()
+    there = {"gpu": mps or torch.cuda.is_available(), "mps": mps}
+    if not there.get(params.accelerator, True):
+        msg = (
+            f"hardware.accelerator {params.accelerator}: expected such a device on this machine, "
+            "found none; take auto or cpu (--device)"
         )
         raise ValueError(msg)
 

@@ -26,8 +26,9 @@ def load_network(params: "Params", segmentation: PredictionParams) -> Predictor:
     """Load a network onto the device of `segmentation.hardware`.
 
     Raises:
-        ValueError: If the file is of another format.
-        ModuleNotFoundError: If nnU-Net, or the module of the function, is not installed.
+        ValueError: If the file is of another format, or the module of the function cannot be
+            imported.
+        ModuleNotFoundError: If nnU-Net is not installed.
     """
     read: dict[str, Callable[[str, PredictionParams], Predictor]] = {
         "slicefill": _load_own,
@@ -136,7 +137,11 @@ def read_own(path: Path) -> Checkpoint:
     """
     from slicefill.io.checkpoints import read_checkpoint
 
-    checkpoint = read_checkpoint(path)
+    try:
+        checkpoint = read_checkpoint(path)
+    except ValueError as error:
+        msg = f"{error}; a TorchScript file needs another suffix, such as .ts"
+        raise ValueError(msg) from error
     if "engine" not in checkpoint:
         msg = f"{path}: expected a segmentation network, got a checkpoint with {sorted(checkpoint)}"
         raise ValueError(msg)
@@ -165,7 +170,11 @@ def _read_torchscript(path: str, segmentation: PredictionParams) -> Predictor:
 
     fabric = launch_fabric(segmentation.hardware.alone)
     load = cast("Callable[..., torch.nn.Module]", torch.jit.load)  # it has no types
-    network = load(path, map_location=fabric.device).eval()
+    try:
+        network = load(path, map_location=fabric.device).eval()
+    except RuntimeError as error:
+        msg = f"{path}: expected a TorchScript file (torch.jit.save), got another or a damaged one"
+        raise ValueError(msg) from error
 
     @torch.no_grad()
     def predict(scan: Scan) -> Floats:
@@ -178,7 +187,11 @@ def _read_torchscript(path: str, segmentation: PredictionParams) -> Predictor:
 
 def _read_function(path: str, segmentation: PredictionParams) -> Predictor:
     module, _, name = path.partition(":")
-    found = getattr(importlib.import_module(module), name, None)
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except Exception as error:  # of code that is not ours
+        msg = f"{path}: expected a module that can be imported, got {type(error).__name__}: {error}"
+        raise ValueError(msg) from error
     if not callable(found):
         msg = f"{path}: expected module:function, a function from a scan to class probabilities"
         raise ValueError(msg)
