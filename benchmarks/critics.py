@@ -73,7 +73,7 @@ def _train(row: str, seed: int, design: Design, options: argparse.Namespace) -> 
     params = params.model_copy(update={"optimisation": optimisation, "weights": weights})
     taught, held_out = _divided(design, options)
     few = dict(list(held_out.items())[:2])
-    promises = [subsampled_scans(design, scans).acquired_case for scans in (taught, few)]
+    promises = [subsampled_scans(design, scans).cases for scans in (taught, few)]
     data = TrainingData(*promises, design.synthesis.through_plane)
     return train(data, params, Run(Forgetful(), lambda values, epoch: None))
 
