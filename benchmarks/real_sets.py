@@ -109,7 +109,7 @@ def load_design(folder: Path, factor: int) -> Design:
     Imputation restores as many slices as were removed. Only the window and the axis are those of
     the set; the rest is that of conf/base.
     """
-    own, anybody = (_parameters(env, factor) for env in (folder.name, "base"))
+    own, anybody = (read_parameters(env, factor) for env in (folder.name, "base"))
     of_set = ("window", "through_plane")
     synthetic = {key: own["imputation"][key] for key in of_set if key in own["imputation"]}
     synthetic |= {"count": factor - 1, "target_spacing": None}
@@ -185,7 +185,8 @@ def background_changed(imputed: Case, truth: Case, slices: Correspondence) -> fl
     return float((made[found][both] != low).mean())
 
 
-def _parameters(env: str, factor: int) -> dict[str, Any]:
+def read_parameters(env: str, factor: int) -> dict[str, Any]:
+    """Read all parameters of an environment."""
     loader = OmegaConfigLoader(
         str(_CONF), env, runtime_params={"factor": factor}, **CONFIG_LOADER_ARGS
     )

@@ -13,7 +13,9 @@ from slicefill.simulation.label_noise import (
     crop_random,
     exchange,
     fit_shape,
+    grow,
     shift,
+    shrink,
     warp,
 )
 from slicefill.types import Stack
@@ -75,6 +77,23 @@ def test_half_is_cropped():
     kept = [crop_random(ball(), ONE, 1, rng).sum() for _ in range(60)]
     assert np.mean(kept) / ball().sum() == pytest.approx(0.5, abs=0.08)  # U^(1/2.4), in 3D
     assert crop_left(ball(), ONE, 0, rng).sum() == ball().sum()
+
+
+@pytest.mark.parametrize(("damage", "sign"), [(shrink, -1), (grow, 1)])
+def test_volume_is_biased_by_the_share_that_is_asked(damage, sign):
+    """A surface that moves alike everywhere: what differs lies within a voxel of it."""
+    label = np.where(ball(), 2, 0).astype(np.uint8)
+    label[:16][label[:16] > 0] = 1
+    damaged = damage(label, ONE, 0.1, np.random.default_rng(0))
+    found = measure_bias(pair(damaged > 0, ball()))
+    assert found["volume_bias"] == pytest.approx(sign * 0.1, abs=1e-3)
+    assert found["error_balance"] == sign
+    skin = binary_dilation(ball()) & ~binary_erosion(ball())
+    assert skin[damaged != label].all()
+    assert set(np.unique(damaged)) == {0, 1, 2}
+    same = (damaged > 0) & (label > 0)
+    assert (damaged[same] == label[same]).all()
+    assert not damage(np.zeros((4, 5), int), np.ones(2), 0.1, np.random.default_rng(0)).any()
 
 
 def test_a_warp_is_unbiased_and_grows_with_its_strength():

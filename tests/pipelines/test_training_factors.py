@@ -89,3 +89,23 @@ def test_steps_share_and_transforms_of_a_row_reach_the_engine(given):
         True,
     )
     assert (other.augmentation.synthetic_fraction, other.augmentation.transforms) == (0.25, [])
+
+
+def test_transforms_and_patches_of_a_row_are_added_to_the_usual_ones(given):
+    warp = {"kind": "spline_warp", "probability": 0.8, "displacement": [0.0, 0.2, 0.2]}
+    usual = given()[0][1]
+    other = given(add_transforms=[warp], lesions={"hard": "gradient", "distance": 5})[0][1]
+    assert other.augmentation.transforms == [warp, *usual.augmentation.transforms]
+    alone = given(add_transforms=[warp], transforms=False)[0][1]
+    assert alone.augmentation.transforms == [warp]
+    assert usual.params.optimisation.lesions is None
+    found = other.params.optimisation.lesions
+    assert (found.hard, found.distance, found.negatives) == ("gradient", 5, 100)
+
+
+@pytest.mark.parametrize("own", [{"lesions": {}}, {"add_transforms": [{"kind": "fbp_kernel"}]}])
+def test_rows_that_draw_or_vary_otherwise_do_not_share_a_network(own):
+    methods = {"none": {}, "same": {"imputed_by": "none"}, "other": {"imputed_by": "none", **own}}
+    preset = {"title": "", "engine": "unet2d", "methods": [*methods], "reference": "none"}
+    comparison = ComparisonParams(preset="own", presets={"own": preset}, methods=methods)
+    assert [comparison.network(name) for name in methods] == ["none", "none", "other"]

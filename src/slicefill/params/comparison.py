@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from slicefill.params.base import Count, Fraction, Params, Positive, StatisticsParams
 from slicefill.params.imputation import ImputationParams
+from slicefill.params.segmentation import LesionSampling
 
 ACQUIRED_ONLY = "none"
 """The name in `ComparedMethod.imputed_by` for no imputation at all."""
@@ -39,6 +40,12 @@ class ComparedMethod(Params):
         False, description="super-resolution changes acquired slices: put them back"
     )
     transforms: bool = Field(True, description="conventional augmentation, as augmentation says")
+    add_transforms: list[dict[str, Any]] = Field(
+        [], description="entries of kinds in segmentation/transforms/, before those of augmentation"
+    )
+    lesions: LesionSampling | None = Field(
+        None, description="draw patches for small objects; null: as segmentation.optimisation says"
+    )
     predict: Way = Field("grid", description="how the network comes to the imputed slices")
     train_on: Literal["acquired", "imputed"] | None = Field(
         None,
@@ -91,9 +98,10 @@ class ComparedMethod(Params):
         return self.group if (self.train_on or usual) == "imputed" else ""
 
     @property
-    def learning(self) -> tuple[str, bool, float | None, float]:
+    def learning(self) -> tuple[object, ...]:
         """All that a row says of its network's training: rows that agree share the network."""
-        return self.learned_group, self.transforms, self.synthetic_fraction, self.steps
+        varied = self.transforms, self.add_transforms, self.lesions
+        return self.learned_group, *varied, self.synthetic_fraction, self.steps
 
     def rule(self, params: ImputationParams) -> ImputationParams:
         """Return the imputation parameters with what the method sets of its own."""

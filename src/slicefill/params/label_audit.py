@@ -6,7 +6,7 @@ from pydantic import Field
 
 from slicefill.params.base import Params, Weight
 
-DamageName = Literal["warp", "shift", "crop_left", "crop_random", "permute"]
+DamageName = Literal["warp", "shift", "crop_left", "crop_random", "shrink", "grow", "permute"]
 
 
 class LabelAuditParams(Params):
@@ -14,6 +14,7 @@ class LabelAuditParams(Params):
 
     label_names: dict[int, str] = Field(description="id → name; 0, the background, is left out")
     damages: dict[DamageName, list[Weight]] = Field(
-        description="strengths: mm of warp and shift; share of the cases of the others"
+        description="strengths: mm of warp and shift; share of the volume of shrink and grow; "
+        "share of the cases of the others"
     )
     seed: int = Field(description="of what is drawn")

@@ -11,6 +11,7 @@ from slicefill.geometry import slices_first, spacing_slices_first, through_plane
 from slicefill.imputation.dense_grid import channels_second, stack_case
 from slicefill.imputation.trace import acquired_places
 from slicefill.params import AugmentationParams, ScanParams
+from slicefill.params.segmentation import LesionSampling
 from slicefill.types import Case, Floats, Lazy, Promise
 
 _ROUNDING = 1e-6  # of confidence in float32, far less than a step of the map
@@ -55,6 +56,8 @@ class ScanSet:
             same share them.
         row: Of the table: networks of several sets may stand in one row.
         seeds: Of the networks that see these scans; empty: of all.
+        add_transforms: Of training patches, before the usual ones.
+        lesions: How patches are drawn for small objects; None: as usual.
         steps: Of their training, as a multiple of the usual ones.
         synthetic_fraction: Share of synthetic slices drawn in 2D; None: the usual one.
         subject: Of each training case, where networks learn from some of the subjects.
@@ -70,6 +73,8 @@ class ScanSet:
     network: str
     row: str = ""
     seeds: tuple[int, ...] = ()
+    add_transforms: tuple[dict[str, Any], ...] = ()
+    lesions: LesionSampling | None = None
     steps: float = 1.0
     synthetic_fraction: float | None = None
     subject: Mapping[str, str] = field(default_factory=dict)

@@ -1,8 +1,9 @@
-"""Damage to labels: warp, shift and crop, in two or three dimensions, and exchange among cases.
+"""Damage to labels: warp, shift, crop, shrink and grow, in 2D or 3D, and exchange among cases.
 
 Vorontsov and Kadoury (2021): what an error of labels costs a network depends on whether it is
-consistent. A warp is unbiased, a shift and a crop of always the same side are biased. Cropping at
-random draws edges as U^(1/2.4): in three dimensions, half of a ball is lost on average.
+consistent. A warp is unbiased, a shift and a crop of always the same side are biased. Shrinking and
+growing are ours: a bias of the volume, as large as is asked. Cropping at random draws edges as
+U^(1/2.4): in three dimensions, half of a ball is lost on average.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from slicefill.types import Array
 Damage = Callable[[Array, Array, float, np.random.Generator], Array]
 _EDGE_POWER = 1 / 2.4
 _CONTROL_POINTS = 3
+_ROUNDNESS = 1.5  # voxels: of the Gaussian that orders voxels from the surface on
 
 
 def warp(label: Array, spacing: Array, sigma: float, rng: np.random.Generator) -> Array:
@@ -81,6 +83,47 @@ def crop_random(label: Array, spacing: Array, share: float, rng: np.random.Gener
     return cropped
 
 
+def shrink(label: Array, spacing: Array, share: float, rng: np.random.Generator) -> Array:
+    """Take a share of the volume away at the surface of the labelled object, corners first.
+
+    Args:
+        label: Ids, two or three axes; where two labels meet nothing is lost.
+        spacing: Not used.
+        share: Of the labelled voxels, at most 1; rounded to whole ones.
+        rng: Not used.
+    """
+    del spacing, rng
+    smaller: Array = label.copy()
+    inside = np.flatnonzero(label)
+    order = np.argsort(_nearness(label).ravel()[inside], kind="stable")
+    smaller.ravel()[inside[order[: round(share * len(inside))]]] = 0
+    return smaller
+
+
+def grow(label: Array, spacing: Array, share: float, rng: np.random.Generator) -> Array:
+    """Add a share of the volume at the surface of the labelled object, dents first.
+
+    Args:
+        label: Ids, two or three axes; voxels that are added get the nearest label.
+        spacing: Not used.
+        share: Of the labelled voxels; rounded to whole ones.
+        rng: Not used.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    del spacing, rng
+    larger: Array = label.copy()
+    count = np.count_nonzero(label)
+    if not count:
+        return larger
+    outside = np.flatnonzero(label == 0)
+    order = np.argsort(-_nearness(label).ravel()[outside], kind="stable")
+    chosen = outside[order[: round(share * count)]]
+    nearest = distance_transform_edt(label == 0, return_distances=False, return_indices=True)
+    larger.ravel()[chosen] = label[tuple(nearest)].ravel()[chosen]
+    return larger
+
+
 def exchange(names: Sequence[str], share: float, rng: np.random.Generator) -> dict[str, str]:
     """Say whose label each case gets: a share of the cases exchange theirs, once and for all.
 
@@ -111,6 +154,14 @@ def fit_shape(label: Array, shape: Sequence[int]) -> Array:
     return fitted
 
 
+def _nearness(label: Array) -> NDArray[np.float64]:
+    """How much of its surroundings is labelled: at the surface half, less at corners."""
+    from scipy.ndimage import gaussian_filter
+
+    near: NDArray[np.float64] = gaussian_filter((label > 0).astype(np.float64), _ROUNDNESS)
+    return near
+
+
 def _random_box(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
     """Draw a box within the bounding box of a mask; edges are U^(1/2.4) of its edges."""
     inside = np.zeros_like(mask)
@@ -131,7 +182,10 @@ DAMAGES: Mapping[str, Damage] = {
     "shift": shift,
     "crop_left": crop_left,
     "crop_random": crop_random,
+    "shrink": shrink,
+    "grow": grow,
 }
-"""What is done to one label at a strength: mm, or the share of the cases that are cropped."""
+"""What is done to one label at a strength: mm, the share of the cases that are cropped, or of the
+volume."""
 EXCHANGE: Literal["permute"] = "permute"
 """The name of `exchange` among them; its strength is the share of the cases."""

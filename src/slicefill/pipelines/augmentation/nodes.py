@@ -1,5 +1,6 @@
 """Augmentation nodes: which slices segmentation networks see, and with which weight."""
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -10,6 +11,7 @@ import pandas as pd
 from slicefill.advice import kedro_run
 from slicefill.fingerprint import fingerprint
 from slicefill.params import AugmentationParams, ComparedMethod, ComparisonParams
+from slicefill.params.segmentation import LesionSampling
 from slicefill.segmentation.scans import Scan, ScanPromise, ScanSet, make_scan
 from slicefill.types import Lazy, Promise, read_record
 
@@ -33,7 +35,8 @@ def list_slices(
     Returns:
         One row per slice: `method`, `row` (of the table; one of several where a method is
         repeated), `seeds` (of the networks that see it; empty: all), `engine`, `transforms`,
-        `steps`, `synthetic_fraction` (empty: the usual one), `subjects` (that train; empty: all),
+        `add_transforms` and `lesions` (JSON), `steps`, `synthetic_fraction` (empty: the usual one),
+        `subjects` (that train; empty: all),
         `network` (the method that trains it), `case`, `subject`, `split`, `imputed` (which imputed
         case; empty for acquired slices alone: networks may learn from others than they are tested
         on), and what `describe_slices` says.
@@ -79,6 +82,8 @@ def _describe_row(
         "network": comparison.network(name),
         "engine": method.engine,
         "transforms": method.transforms,
+        "add_transforms": json.dumps(method.add_transforms),
+        "lesions": "" if method.lesions is None else method.lesions.model_dump_json(),
         "steps": method.steps,
         "synthetic_fraction": ""
         if method.synthetic_fraction is None
@@ -125,6 +130,7 @@ def _scan_set(
 ) -> ScanSet:
     """Put a set together from what `_describe_row` wrote; an empty cell is nothing."""
     fraction, subjects = str(row["synthetic_fraction"]), str(row["subjects"])
+    lesions = str(row["lesions"])
     return ScanSet(
         str(row["engine"]),
         bool(row["transforms"]),
@@ -135,6 +141,8 @@ def _scan_set(
         str(row["network"]),
         row=str(row["row"]),
         seeds=tuple(map(int, str(row["seeds"]).split())),
+        add_transforms=tuple(json.loads(str(row["add_transforms"]))),
+        lesions=LesionSampling.model_validate_json(lesions) if lesions else None,
         steps=float(row["steps"]),
         synthetic_fraction=float(fraction) if fraction else None,
         subject=subject,

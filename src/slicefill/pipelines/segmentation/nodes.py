@@ -42,11 +42,11 @@ def train_segmenters(
     classes = tuple(sorted(params.label_names))
     promises = {}
     for own in scans.values():
-        varied, longer = _varied(own, augmentation), _longer(own, params)
+        varied, trained = _varied(own, augmentation), _trained_as(own, params)
         engine = find_engine(own.engine, params)
         for seed in own.seeds or params.seeds:
             data = SegmentationData(own.drawn(seed), own.validation, classes)
-            setting = Setting(longer, varied, seed)
+            setting = Setting(trained, varied, seed)
             name = f"{own.network}/{own.engine}_{seed}"
             promises[name] = ModelPromise(
                 partial(_train, name, engine, data, setting, states),
@@ -57,18 +57,21 @@ def train_segmenters(
 
 def _varied(own: ScanSet, params: AugmentationParams) -> AugmentationParams:
     """Augmentation as a row of the table has it."""
-    changes: dict[str, Any] = {} if own.transforms else {"transforms": []}
+    usual = params.transforms if own.transforms else []
+    changes: dict[str, Any] = {"transforms": [*own.add_transforms, *usual]}
     if own.synthetic_fraction is not None:
         changes["synthetic_fraction"] = own.synthetic_fraction
     return params.model_copy(update=changes)
 
 
-def _longer(own: ScanSet, params: SegmentationParams) -> SegmentationParams:
-    """Training as a row of the table has it: more steps per epoch, as many epochs."""
+def _trained_as(own: ScanSet, params: SegmentationParams) -> SegmentationParams:
+    """Training as a row of the table has it: more steps per epoch, other patches."""
     options = params.optimisation
-    steps = max(1, round(options.steps_per_epoch * own.steps))
-    options = options.model_copy(update={"steps_per_epoch": steps})
-    return params.model_copy(update={"optimisation": options})
+    changes: dict[str, Any] = {
+        "steps_per_epoch": max(1, round(options.steps_per_epoch * own.steps)),
+        "lesions": own.lesions or options.lesions,
+    }
+    return params.model_copy(update={"optimisation": options.model_copy(update=changes)})
 
 
 def _train(

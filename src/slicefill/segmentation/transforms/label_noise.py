@@ -19,10 +19,13 @@ if TYPE_CHECKING:  # MONAI takes seconds to import
 class Params(BaseParams):
     """Which damage, how strong."""
 
-    damage: Literal["warp", "shift", "crop_left", "crop_random"] = Field(
-        description="warp and crop_random are unbiased or nearly so; shift and crop_left biased"
+    damage: Literal["warp", "shift", "crop_left", "crop_random", "shrink", "grow"] = Field(
+        description="warp is unbiased; shift and crop_left are biased; shrink and grow in volume"
     )
-    strength: Weight = Field(description="pixels of warp and shift; share of patches of a crop")
+    strength: Weight = Field(
+        description="pixels of warp and shift; share of patches of a crop; of the volume in each "
+        "patch of shrink and grow"
+    )
 
 
 def make(params: Params) -> "RandomizableTransform":
