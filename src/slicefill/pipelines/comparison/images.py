@@ -43,7 +43,8 @@ def score_imputed(
         for name, (row, own) in comparison.repeated(compared_methods, seeds).items()
         if row.group
     }
-    rows, failed = [], {}
+    rows: list[dict[str, Any]] = []
+    failed: dict[str, str] = {}
     for case, subject in splits.query("split == 'test'")[["case", "subject"]].to_numpy().tolist():
         scored, reasons = _score(case, groups, imputed_cases, cases, evaluation)
         failed |= reasons
