@@ -362,6 +362,7 @@ def test_info_says_what_a_scan_is_and_what_would_happen(scans, capsys):
         (["thick.nii.gz", "out.mhd"], "expected a name that ends in .nii.gz"),
         (["thick.nii.gz", "--method", "thick.pt"], "thick.pt"),
         (["thick.nii.gz", "--method", "cubic", "--adapt", "5min"], "leave --method out"),
+        (["thick.nii.gz", "--method", "cubic", "--quality", "best"], "got the method cubic"),
     ],
 )
 def test_wrong_usage_of_impute_says_why(scans, capsys, arguments, message):

@@ -170,11 +170,6 @@ def rule_of(arguments: argparse.Namespace) -> "ImputationParams":
     """
     from slicefill.params.imputation import imputation_params
 
-    if arguments.quality == "best" and arguments.method not in ("pretrained", "sharp"):
-        msg = (
-            "--quality best: planes take part in what the shipped weights make; leave --method out"
-        )
-        raise UsageError(msg)
     limits = {name: getattr(arguments, name) for name in ("most_slices", "most_gb")}
     try:
         return imputation_params(

@@ -116,9 +116,21 @@ def load_named(method: str | Path | Mapping[str, Any], params: ImputationParams)
         params: How it imputes.
 
     Raises:
-        ValueError: If there is no such method, or the file is no checkpoint.
+        ValueError: If there is no such method, the file is no checkpoint, or `quality: best` is
+            asked of a method in whose image no planes take part.
         FileNotFoundError: If there is no such checkpoint.
     """
+    imputer = _load_named(method, params)
+    if params.quality == "best" and imputer.planes is None:
+        msg = (
+            "quality: best: expected the shipped or adapted weights (and choose: true), in whose "
+            f"image planes take part, got the method {imputer.name}; leave one of them out"
+        )
+        raise ValueError(msg)
+    return imputer
+
+
+def _load_named(method: str | Path | Mapping[str, Any], params: ImputationParams) -> Imputer:
     method = str(method) if isinstance(method, Path) else method
     if isinstance(method, str) and method.endswith(".pt"):
         return learned_imputer(Path(method).stem, read_checkpoint(Path(method)), params)
