@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         return _participants(arguments)
-    except (UsageError, FileExistsError, FileNotFoundError) as error:
+    except (UsageError, OSError) as error:
         parser.error(str(error))
 
 
