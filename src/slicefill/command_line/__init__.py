@@ -1,6 +1,7 @@
 """Command line of the library: it needs no project around it."""
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: With status 2 for wrong usage, 0 after `--help`.
     """
+    _prepare_streams()
     parser = argparse.ArgumentParser(prog="slicefill", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"slicefill {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -52,3 +54,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+
+
+def _prepare_streams() -> None:
+    """See to it that what is said ends no command, be a stream closed or without a sign for it."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, io.StringIO())
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
