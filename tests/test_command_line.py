@@ -359,6 +359,7 @@ def test_info_says_what_a_scan_is_and_what_would_happen(scans, capsys):
         (["empty"], "found an empty folder"),
         ([""], "got an empty name"),
         (["x" * 300], "File name too long"),
+        (["thick.nii.gz", "--label", "./thick.nii.gz"], "got the scan itself"),
         (["thick.nii.gz", "--jobs", "0"], "a whole number of 1 or more"),
         (["thick.nii.gz", "--count", "0"], "a whole number of 1 or more"),
         (["thick.nii.gz", "out.mhd"], "expected a name that ends in .nii.gz"),

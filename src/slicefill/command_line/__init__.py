@@ -1,7 +1,6 @@
 """Command line of the library: it needs no project around it."""
 
 import argparse
-import io
 import sys
 from collections.abc import Sequence
 
@@ -14,6 +13,7 @@ from slicefill.command_line.propagate import add_propagate
 from slicefill.command_line.segment import add_segment
 from slicefill.command_line.tune_worker import add_tune_worker
 from slicefill.command_line.verify import add_verify
+from slicefill.command_line.wording import prepare_streams
 
 _DESCRIPTION = """\
 Isotropic scans from anisotropic ones: the missing slices and their labels are synthesised, and
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: With status 2 for wrong usage, 0 after `--help`.
     """
-    _prepare_streams()
+    prepare_streams()
     parser = argparse.ArgumentParser(prog="slicefill", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"slicefill {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -54,13 +54,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
-
-
-def _prepare_streams() -> None:
-    """See to it that what is said ends no command, be a stream closed or without a sign for it."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, io.StringIO())
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
