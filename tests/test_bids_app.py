@@ -52,6 +52,17 @@ def files(out):
     return sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
 
 
+def test_a_folder_that_is_not_there_or_cannot_be_written_is_said(bids, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for wrong, message in (
+        ((tmp_path / "none", tmp_path / "out"), "none: no such file or folder"),
+        ((bids, tmp_path / "file" / "out"), "Not a directory"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            run(*wrong)
+        assert message in capsys.readouterr().err
+
+
 def test_outputs_are_named_as_bids_derivatives(bids, tmp_path, derivative_names):
     out = tmp_path / "out"
     assert run(bids, out) == 0

@@ -88,6 +88,7 @@ def test_an_error_in_our_words_is_for_the_user_and_a_bug_is_not():
     ("arguments", "said"),
     [
         (("--params=facter=5",), "Error: --params facter=5: expected one of axis"),
+        (("--params=exact=true",), "got exact; perhaps imputation.exact"),
         (("--params=synthesis.optimisation.lr=5",), "Extra inputs are not permitted"),
         (("--pipelines=imputaton",), "got 'imputaton'"),
     ],

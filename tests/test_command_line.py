@@ -1,4 +1,6 @@
 import json
+import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -357,6 +359,7 @@ def test_info_says_what_a_scan_is_and_what_would_happen(scans, capsys):
         (["empty"], "found an empty folder"),
         ([""], "got an empty name"),
         (["x" * 300], "File name too long"),
+        (["thick.nii.gz", "--label", "./thick.nii.gz"], "got the scan itself"),
         (["thick.nii.gz", "--jobs", "0"], "a whole number of 1 or more"),
         (["thick.nii.gz", "--count", "0"], "a whole number of 1 or more"),
         (["thick.nii.gz", "out.mhd"], "expected a name that ends in .nii.gz"),
@@ -383,6 +386,17 @@ def test_scores_replace_scores_and_no_other_table(scans, capsys):
         main(command)
     assert "expected a new file, or a table of such scores" in capsys.readouterr().err
     assert (scans / "scores.csv").read_text() == "patient,age\n"
+
+
+def test_what_cannot_be_said_ends_no_command(scans):
+    code = "import sys; from slicefill.command_line import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "impute", "thick.nii.gz", "out.nii.gz"]
+    closed = f"{shlex.join([*command, '--method', 'linear', '--count', '1'])} 2>&- <&-"
+    latin = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(["sh", "-c", closed], env=latin, capture_output=True, check=False)
+    assert done.returncode == 0
+    assert b"5 ? 9 slices" in done.stdout
+    assert main(["verify", "out.nii.gz", "--against", "thick.nii.gz"]) == 0
 
 
 def test_an_interruption_is_said_in_a_word(scans, capsys, monkeypatch):

@@ -64,6 +64,9 @@ def _pair(cases: list[RawCase], label: Path) -> list[RawCase]:
                 "name a folder of label maps of the same names"
             )
             raise ValueError(msg)
+        if isinstance(cases[0].image, Path) and real(cases[0].image) == real(label):
+            msg = f"--label {label}: expected a label map, got the scan itself"
+            raise ValueError(msg)
         return [replace(cases[0], label=label)]
     with layouts.find_scans(label, own_scans()) as found:
         labels = {each.id: each.image for each in found.cases if isinstance(each.image, Path)}

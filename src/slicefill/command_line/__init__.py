@@ -13,6 +13,7 @@ from slicefill.command_line.propagate import add_propagate
 from slicefill.command_line.segment import add_segment
 from slicefill.command_line.tune_worker import add_tune_worker
 from slicefill.command_line.verify import add_verify
+from slicefill.command_line.wording import prepare_streams
 
 _DESCRIPTION = """\
 Isotropic scans from anisotropic ones: the missing slices and their labels are synthesised, and
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: With status 2 for wrong usage, 0 after `--help`.
     """
+    prepare_streams()
     parser = argparse.ArgumentParser(prog="slicefill", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"slicefill {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slicefill import __version__
-from slicefill.command_line.wording import CASES_LEFT_OUT, UsageError
+from slicefill.command_line.wording import (
+    CASES_LEFT_OUT,
+    UsageError,
+    existing,
+    prepare_streams,
+)
 
 if TYPE_CHECKING:
     from slicefill.batch.bids import Outcome
@@ -37,17 +42,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments after the program's name; those of the process when omitted.
 
     Returns:
-        Exit status: 0, or 3 if scans were refused.
+        Exit status: 0, 3 if scans were refused, or 130 if it was interrupted.
 
     Raises:
         SystemExit: With status 2 for wrong usage, 0 after `--help` and `--version`.
     """
+    prepare_streams()
     parser = _parser()
     arguments = parser.parse_args(argv)
     try:
         return _participants(arguments)
     except (UsageError, OSError) as error:
         parser.error(str(error))
+    except KeyboardInterrupt:
+        print("stopped; what is finished is kept, and the same command goes on", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("bids_dir", type=Path, help="the data set; nothing is written to it")
+    parser.add_argument("bids_dir", type=existing, help="the data set; nothing is written to it")
     parser.add_argument("output_dir", type=Path, help="the derivative data set")
     parser.add_argument("analysis_level", choices=["participant"])
     for name, what in (("participant", "subjects"), ("session", "sessions")):

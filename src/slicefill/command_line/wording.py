@@ -1,7 +1,9 @@
 """Options and words that the commands share."""
 
 import argparse
+import io
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,16 @@ _MINUTES = {"": 1.0, "s": 1 / 60, "sec": 1 / 60, "m": 1.0, "min": 1.0, "h": 60.0
 
 class UsageError(Exception):
     """The arguments do not fit each other, or what is on disk."""
+
+
+def prepare_streams() -> None:
+    """See to it that what is said ends no command, be a stream closed or without a sign for it."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, io.StringIO())
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def existing(text: str) -> Path:

@@ -84,9 +84,11 @@ class ParametersHook:
             section, dot, _ = name.partition(".")
             if name not in shortcuts and not (dot and section in sections):
                 known = ", ".join((*shortcuts, "<section>.<parameter>"))
+                near = [f"{each}.{name}" for each in sections if name in parameters[each]]
                 msg = (
                     f"--params {name}={value}: expected one of {known}, with a section of "
                     f"{', '.join(sections)}; got {name}"
+                    + (f"; perhaps {' or '.join(near)}" if near else "")
                 )
                 raise ValueError(msg)
 
