@@ -83,9 +83,10 @@ def _impute_intervals(
     count = slices_per_interval(case.image.spacing, axis, params)
     positions = [n / (count + 1) for n in range(1, count + 1)]
     turn = Turn.of(case.image.affine, axis)
-    stack = turn.stack(stack_case(case, axis, imputer.window))
+    stack = stack_case(case, axis, imputer.window)
+    background = _background(case, axis, stack)
+    stack = turn.stack(stack)
     rng = rng or np.random.default_rng(params.seed)
-    background = Background.of(channels_second(case.image, axis), stack.padding)
     made, told = _impute(stack, positions, imputer, params, rng, placing)
     synthetic, stack = background.keep(turn.back(made)), turn.stack_back(stack)
     grid = DenseGrid(case.image, axis, count)
@@ -104,6 +105,12 @@ def _impute_intervals(
     record |= told
     record["parameters"] = params.model_dump(exclude={"methods", "weights", "cases"})
     return Case(image, label, _maps(synthetic, grid) | samples, record)
+
+
+def _background(case: Case, axis: int, stack: Stack) -> Background:
+    """Find what no method changes, on slices with their padding."""
+    slices = channels_second(case.image, axis) if any(stack.padding) else stack.image
+    return Background.of(slices, stack.padding)
 
 
 def _impute(

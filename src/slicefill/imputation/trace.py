@@ -66,4 +66,9 @@ def _belief(
 
 
 def _mean(values: Array, where: Array) -> float | None:
-    return round(float(values[where].mean(dtype=np.float64)), _DIGITS) if where.any() else None
+    count = np.count_nonzero(where)
+    if not count:
+        return None
+    few = values.dtype == bool
+    total = np.count_nonzero(values & where) if few else values[where].sum(dtype=np.float64)
+    return round(float(total / count), _DIGITS)

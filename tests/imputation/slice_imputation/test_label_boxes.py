@@ -40,7 +40,7 @@ def impute(ids, motion, rule, t=0.6, far=False):
     sides, made = (shown[1:2], shown[2:3]), (shown[1:2] + shown[2:3]) / 2
     areas = {label: area[BETWEEN, 0] for label, area in rule.areas(ids, [t]).items()}
     boxed = BoxedLabels.around(BETWEEN, ids, sides, rule, far)
-    box, found = boxed.impute(motion, made, t, areas)
+    box, found = boxed.impute(motion.inside, lambda box: box.cut(made), t, areas)
     labels = Labels.around(BETWEEN, torch.from_numpy(ids.astype(np.int64)), sides, rule)
     return box.paste(found), labels.impute(motion, made, t, areas), box
 

@@ -5,10 +5,13 @@ import pytest
 import torch
 from scipy.stats import norm
 
+from slicefill.imputation.methods.slice_imputation.foreground import Box
 from slicefill.imputation.methods.slice_imputation.label_intensities import (
     log_likelihoods,
     look_at_labels,
 )
+
+BOXES = dict.fromkeys((3, 5), Box.whole(12, 20))
 
 
 @pytest.fixture
@@ -21,7 +24,7 @@ def halves():
 
 
 def test_a_look_is_mean_and_variance_of_the_label_within_the_square(halves):
-    looks = look_at_labels(*halves, labels=[3, 5], nearby=5)
+    looks = look_at_labels(*halves, boxes=BOXES, nearby=5)
     assert set(looks) == {3, 5}
     region = halves[1][0, 0, 4:9, 8:10].numpy()  # label 3 around row 6, column 10
     assert looks[3].mean[0, 0, 6, 10] == pytest.approx(region.mean(), abs=1e-5)
@@ -30,8 +33,8 @@ def test_a_look_is_mean_and_variance_of_the_label_within_the_square(halves):
 
 
 def test_likelihoods_are_those_of_a_normal_distribution(halves):
-    looks = look_at_labels(*halves, labels=[3, 5], nearby=5)
-    found = log_likelihoods(torch.full((1, 1, 12, 20), 0.45), looks)
+    looks = look_at_labels(*halves, boxes=BOXES, nearby=5)
+    found = log_likelihoods(torch.full((1, 1, 12, 20), 0.45), looks, BOXES)
     at = (0, 0, 6, 10)
     expected = [
         norm.logpdf(0.45, look.mean[at], np.sqrt(look.variance[at])) for look in looks.values()
@@ -41,12 +44,12 @@ def test_likelihoods_are_those_of_a_normal_distribution(halves):
 
 
 def test_the_likeliest_label_has_0_and_none_is_ruled_out(halves):
-    looks = look_at_labels(*halves, labels=[3, 5], nearby=5)
-    found = torch.stack([*log_likelihoods(torch.full((1, 1, 12, 20), 0.0), looks).values()])
+    looks = look_at_labels(*halves, boxes=BOXES, nearby=5)
+    found = torch.stack([*log_likelihoods(torch.full((1, 1, 12, 20), 0.0), looks, BOXES).values()])
     assert torch.equal(found.amax(0), torch.zeros(1, 12, 20))
     assert found.min() == -4
 
 
 def test_a_label_that_is_not_nearby_is_no_likelier_than_those_that_are(halves):
-    found = log_likelihoods(halves[1][:1], look_at_labels(*halves, labels=[3, 5], nearby=5))
+    found = log_likelihoods(halves[1][:1], look_at_labels(*halves, boxes=BOXES, nearby=5), BOXES)
     assert torch.equal(found[5][..., :8], torch.zeros(1, 12, 8))  # only 3 is there: all the same

@@ -8,12 +8,11 @@ import torch
 from scipy.interpolate import CubicHermiteSpline
 
 from slicefill.imputation.methods.slice_imputation.foreground import far_side
+from slicefill.imputation.methods.slice_imputation.label_fields import Field, label_fields
 from slicefill.imputation.methods.slice_imputation.labels import (
-    Field,
     LabelRule,
     Labels,
     follow_with_caution,
-    label_fields,
 )
 from slicefill.imputation.methods.slice_imputation.motion import Motion
 from slicefill.params import CautionParams, EndParams

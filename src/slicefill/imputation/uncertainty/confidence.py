@@ -63,10 +63,11 @@ class ErrorModel:
         for name, weight in others:
             if weight:
                 score = torch.add(score, evidence[name], alpha=weight)
-        scores, errors = score.new_tensor(self.scores), score.new_tensor(self.errors)
-        right = torch.searchsorted(scores, score).clamp(1, len(scores) - 1)
-        fraction = (score - scores[right - 1]) / (scores[right] - scores[right - 1])
-        return torch.lerp(errors[right - 1], errors[right], fraction.clamp(0, 1))
+        scores, errors = np.array(self.scores), np.array(self.errors)
+        slopes = np.diff(errors) / np.diff(scores)
+        rise, start = score.new_tensor(slopes), score.new_tensor(errors[:-1] - slopes * scores[:-1])
+        between = torch.searchsorted(score.new_tensor(scores[1:-1]), score)
+        return torch.addcmul(start[between], rise[between], score.clamp(scores[0], scores[-1]))
 
 
 def fit_error_model(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,11 @@ class Box:
     right: int
     height: int
     width: int
+
+    @classmethod
+    def whole(cls, height: int, width: int) -> Self:
+        """The box that is the whole slice."""
+        return cls(0, height, 0, width, height, width)
 
     def cut(self, slices: Slices) -> Slices:
         """View the box in slices `(..., H, W)`."""

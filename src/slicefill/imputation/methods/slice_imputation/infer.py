@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from slicefill.imputation.methods.slice_imputation.foreground import Box, batches, far_side
-from slicefill.imputation.methods.slice_imputation.label_boxes import BoxedLabels
+from slicefill.imputation.methods.slice_imputation.label_boxes import BoxedLabels, moving_in
 from slicefill.imputation.methods.slice_imputation.labels import LabelRule
 from slicefill.imputation.methods.slice_imputation.model import SynthesisModel, load_model
 from slicefill.imputation.methods.slice_imputation.motion import Motion, Pair, Places
@@ -120,9 +121,10 @@ def each_by_flow(
             errors += [] if motion.error is None else [motion.error]
             if synthetic.label is not None and batch.labels is not None:
                 guiding = torch.from_numpy(synthetic.image[intervals, n, : model.channels])
-                made = through_window(guiding.to(device), window[: model.channels]).clamp(0, 1)
+                made = partial(_shown_in, guiding, window[: model.channels])
                 due = {label: area[intervals, n] for label, area in areas.items()}
-                where, found = batch.labels.impute(_whole(motion, box, t), made, t, due)
+                moving = partial(moving_in, motion, box, t)
+                where, found = batch.labels.impute(moving, made, t, due)
                 where.cut(synthetic.label[intervals, n])[:] = found.cpu().numpy()
         yield Made(intervals, box, torch.cat(errors, 1) if errors else None)
 
@@ -249,16 +251,9 @@ def _pair(inside: Tensor, intervals: slice, device: torch.device) -> Pair:
     return Pair(at(0), at(1), torch.cat([at(-1), at(2)], 1))
 
 
-def _whole(motion: Motion, box: Box, t: float) -> Motion:
-    """Extend motion in the box to whole slices: no motion outside."""
-    outside = {"to_first": 0.0, "to_last": 0.0, "first_weight": 1 - t, "moved": 1.0}
-    maps = {name: getattr(motion, name) for name in outside}
-    pasted = {
-        name: box.paste(field, outside[name])
-        for name, field in maps.items()
-        if field is not None and field.ndim == 4
-    }
-    return motion._replace(**pasted, residual=None, error=None)
+def _shown_in(slices: Tensor, window: Tensor, box: Box) -> Tensor:
+    """What slices `(B, C, H, W)` show in a box, in [0, 1], on the device of the window."""
+    return through_window(box.cut(slices).to(window.device), window).clamp(0, 1)
 
 
 def _is_map(field: Tensor | None) -> bool:

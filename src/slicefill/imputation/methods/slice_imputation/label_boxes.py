@@ -1,6 +1,6 @@
 """Where labels may change: they are imputed in a box around the objects of some intervals."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,6 +14,7 @@ from slicefill.imputation.methods.slice_imputation.motion import Motion
 from slicefill.types import Array
 
 _MARGIN = 16  # pixels beside objects: outlines that follow motion with caution stay within
+_MOST = 0.7  # of a box: a label that takes more of it has none of its own
 _RING = 4  # pixels along the edges of a box; where an object reaches them, whole slices decide
 
 
@@ -29,7 +30,7 @@ class BoxedLabels:
         shown: First and last slices at the intervals in [0, 1], `(B, C, H, W)` each, whole.
         rule: How labels follow the image.
         box: Around all objects.
-        labels: What is known of them in the box.
+        labels: What is known of them in the box, of a small one in a box of its own within.
     """
 
     ids: Array
@@ -55,53 +56,83 @@ class BoxedLabels:
         start = max(intervals.start - 1, 0)
         near = ids[start : intervals.stop + 2]
         within = slice(intervals.start - start, intervals.stop - start)
-        box = _whole(near) if far or rule.caution is None else _objects(near)
-        return cls(near, within, shown, rule, box, _look(near, within, shown, rule, box))
+        if far or rule.caution is None:
+            box, own = _whole(near), {}
+        else:
+            box = _objects(near != 0)
+            own = _boxes(box.cut(near))
+        return cls(near, within, shown, rule, box, _look(near, within, shown, rule, box, own))
 
     def impute(
-        self, motion: Motion, made: Tensor, t: float, areas: Mapping[int, Array]
+        self,
+        motion: Callable[[Box], Motion],
+        made: Callable[[Box], Tensor],
+        t: float,
+        areas: Mapping[int, Array],
     ) -> tuple[Box, Tensor]:
         """Impute the labels at t: a box, and the ids in it, `(B, h, w)`; outside they are 0.
 
         Args:
-            motion: Of the image, on whole slices.
-            made: Synthetic slices in [0, 1], `(B, C, H, W)`, whole.
+            motion: Of the image, in a box.
+            made: Synthetic slices in [0, 1], `(B, C, h, w)`, in a box.
             t: In (0, 1).
             areas: Of every label on the B whole slices, `LabelRule.areas`.
         """
-        if self.box == (everywhere := _whole(self.ids)):
-            return self.box, self.labels.impute(motion, made, t, areas)
         found = self._impute_in_box(motion, made, t, areas)
         if found is not None:
             return self.box, found
-        labels = _look(self.ids, self.intervals, self.shown, self.rule, everywhere)
-        return everywhere, labels.impute(motion, made, t, areas)
+        everywhere = _whole(self.ids)
+        labels = _look(self.ids, self.intervals, self.shown, self.rule, everywhere, {})
+        return everywhere, labels.impute(motion(everywhere), made(everywhere), t, areas)
 
     def _impute_in_box(
-        self, motion: Motion, made: Tensor, t: float, areas: Mapping[int, Array]
+        self,
+        motion: Callable[[Box], Motion],
+        made: Callable[[Box], Tensor],
+        t: float,
+        areas: Mapping[int, Array],
     ) -> Tensor | None:
         """The ids in the box; None where an object reaches its edge or leaves no background."""
         box = self.box
         outside = box.height * box.width - (box.bottom - box.top) * (box.right - box.left)
         due = {label: area - outside if label == 0 else area for label, area in areas.items()}
-        if 0 in due and (due[0] <= 0).any():
+        if outside and 0 in due and (due[0] <= 0).any():
             return None
-        maps = {name: box.cut(part) for name, part in motion._asdict().items() if _is_map(part)}
-        found = self.labels.impute(motion._replace(**maps), box.cut(made), t, due)
-        return None if _at_edge(found, box) else found
+        found = self.labels.impute(motion(box), made(box), t, due)
+        at_edge = _at_edge(found, box) or any(
+            _at_edge(own.cut(found) == label, own) for label, own in self.labels.boxes.items()
+        )
+        return None if at_edge else found
 
 
 def _look(
-    ids: Array, intervals: slice, shown: tuple[Tensor, Tensor], rule: LabelRule, box: Box
+    ids: Array,
+    intervals: slice,
+    shown: tuple[Tensor, Tensor],
+    rule: LabelRule,
+    box: Box,
+    boxes: Mapping[int, Box],
 ) -> Labels:
     own = torch.from_numpy(box.cut(ids).astype(np.int64))
     far = float(np.hypot(box.height, box.width))
-    return Labels.around(intervals, own, (box.cut(shown[0]), box.cut(shown[1])), rule, far)
+    sides = box.cut(shown[0]), box.cut(shown[1])
+    return Labels.around(intervals, own, sides, rule, far, boxes)
 
 
-def _objects(ids: Array) -> Box:
-    """Box around all that is no background, with a margin; the slice where that is most of it."""
-    tight = occupied(torch.from_numpy(ids != 0)[:, None])
+def _boxes(ids: Array) -> dict[int, Box]:
+    """Box of every label that takes little of the slices, `(D, h, w)`; none of the background."""
+    found = {label: _objects(ids == label) for label in np.unique(ids[ids != 0]).tolist()}
+    most = _MOST * ids[0].size
+    return {
+        label: box
+        for label, box in found.items()
+        if (box.bottom - box.top) * (box.right - box.left) < most
+    }
+
+
+def _objects(there: Array) -> Box:
+    """Box around objects on slices, bool, with a margin."""
+    tight = occupied(torch.from_numpy(there)[:, None])
     return Box(
         max(tight.top - _MARGIN, 0),
         min(tight.bottom + _MARGIN, tight.height),
@@ -113,12 +144,7 @@ def _objects(ids: Array) -> Box:
 
 
 def _whole(ids: Array) -> Box:
-    height, width = ids.shape[-2:]
-    return Box(0, height, 0, width, height, width)
-
-
-def _is_map(part: Tensor | None) -> bool:
-    return part is not None and part.ndim == 4
+    return Box.whole(*ids.shape[-2:])
 
 
 def _at_edge(found: Tensor, box: Box) -> bool:
@@ -131,3 +157,32 @@ def _at_edge(found: Tensor, box: Box) -> bool:
         *found.shape[-2:],
     )
     return bool(torch.count_nonzero(found) > torch.count_nonzero(inner.cut(found)))
+
+
+def moving_in(motion: Motion, own: Box, t: float, box: Box) -> Motion:
+    """Cut motion to a box.
+
+    Args:
+        motion: In the box `own`; nothing moves outside.
+        own: Of the same slices.
+        t: Position in (0, 1).
+        box: In which it is wanted.
+    """
+    top, bottom = box.top - own.top, box.bottom - own.top
+    left, right = box.left - own.left, box.right - own.left
+    height, width = own.bottom - own.top, own.right - own.left
+    if min(top, left) >= 0 and bottom <= height and right <= width:
+        return motion.inside(Box(top, bottom, left, right, height, width))
+    return _extended(motion, own, t).inside(box)
+
+
+def _extended(motion: Motion, box: Box, t: float) -> Motion:
+    """Extend motion in the box to whole slices: no motion outside."""
+    outside = {"to_first": 0.0, "to_last": 0.0, "first_weight": 1 - t, "moved": 1.0}
+    maps = {name: getattr(motion, name) for name in outside}
+    pasted = {
+        name: box.paste(field, outside[name])
+        for name, field in maps.items()
+        if field is not None and field.ndim == 4
+    }
+    return motion._replace(**pasted, residual=None, error=None)

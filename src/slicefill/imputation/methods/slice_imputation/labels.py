@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -11,13 +11,8 @@ from torch import Tensor
 
 from slicefill.imputation.areas import LabelAreas
 from slicefill.imputation.box_means import mean_repeated
-from slicefill.imputation.distances import (
-    across_intervals,
-    bends,
-    break_ties,
-    signed_distances,
-)
-from slicefill.imputation.methods.slice_imputation.foreground import far_side
+from slicefill.imputation.methods.slice_imputation.foreground import Box
+from slicefill.imputation.methods.slice_imputation.label_fields import Field, label_fields
 from slicefill.imputation.methods.slice_imputation.label_intensities import (
     Look,
     log_likelihoods,
@@ -25,36 +20,7 @@ from slicefill.imputation.methods.slice_imputation.label_intensities import (
 )
 from slicefill.imputation.methods.slice_imputation.motion import Motion, Places
 from slicefill.params.imputation import CautionParams, EndParams, ImputationParams
-from slicefill.types import Array, Floats
-
-
-class Field(NamedTuple):
-    """What is blended for one label, `(B, 1, H, W)` each.
-
-    Attributes:
-        first: On the first slices of some intervals.
-        last: On the last slices.
-        bend_first: How far it bends across slices on the first, as far as that is followed;
-            None: not at all.
-        bend_last: The same on the last.
-    """
-
-    first: Tensor
-    last: Tensor
-    bend_first: Tensor | None = None
-    bend_last: Tensor | None = None
-
-    def to(self, device: torch.device) -> "Field":
-        """Move to a device."""
-        parts = {name: part.to(device) for name, part in self._asdict().items() if part is not None}
-        return self._replace(**parts)
-
-    def bend(self, t: float) -> Tensor | float:
-        """What a cubic across four slices (Catmull-Rom) adds to linear interpolation at t."""
-        if self.bend_first is None or self.bend_last is None:
-            return 0.0
-        return -0.5 * t * (1 - t) * torch.lerp(self.bend_first, self.bend_last, t)
-
+from slicefill.types import Array
 
 SHAPE_AND_MOTION = "shape_and_motion"
 """Signed distances that follow motion with caution."""
@@ -114,11 +80,13 @@ class Labels:
         fields: By id.
         looks: What they look like, by id; none where intensities have no say.
         rule: How they follow the image.
+        boxes: By id, where both are known: elsewhere the id is not. Of other ids everywhere.
     """
 
     fields: Mapping[int, Field]
     looks: Mapping[int, Look]
     rule: LabelRule
+    boxes: Mapping[int, Box]
 
     @classmethod
     def around(
@@ -128,6 +96,7 @@ class Labels:
         shown: tuple[Tensor, Tensor],
         rule: LabelRule,
         far: float | None = None,
+        boxes: Mapping[int, Box] = _NOTHING,
     ) -> Self:
         """Look at the labels around some intervals.
 
@@ -138,14 +107,17 @@ class Labels:
                 `(B, C, H, W)` each; what is found is put on their device.
             rule: How labels follow the image.
             far: As in `signed_distances`.
+            boxes: By id, in which part of the slices it can be.
         """
         looks, device = {}, shown[0].device
-        fields = label_fields(ids, intervals, rule.field, rule.caution, far)
+        fields = label_fields(ids, intervals, rule.field, rule.caution, far, boxes)
+        everywhere = Box.whole(*ids.shape[1:])
+        boxes = {label: boxes.get(label, everywhere) for label in fields}
         if rule.caution is not None and rule.caution.appearance > 0:
             own = ids[intervals.start : intervals.stop + 1].to(device)
             seen = torch.cat([shown[0], shown[1][-1:]])
-            looks = look_at_labels(own, seen, fields, rule.caution.nearby)
-        return cls({label: field.to(device) for label, field in fields.items()}, looks, rule)
+            looks = look_at_labels(own, seen, boxes, rule.caution.nearby)
+        return cls({label: field.to(device) for label, field in fields.items()}, looks, rule, boxes)
 
     def impute(
         self, motion: Motion, made: Tensor, t: float, areas: Mapping[int, Array] = _NOTHING
@@ -160,16 +132,18 @@ class Labels:
         """
         caution = self.rule.caution
         if caution is None:
-            return vote(motion, self.fields, t)
-        likely = log_likelihoods(made, self.looks)
+            return vote(motion, self.fields, self.boxes, t)
+        likely = log_likelihoods(made, self.looks, self.boxes)
         evidence = {label: caution.appearance * value for label, value in likely.items()}
         cautious = follow_with_caution(motion, caution)
-        return vote(cautious, self.fields, t, evidence, areas, area_share=self.rule.area_share)
+        share = self.rule.area_share
+        return vote(cautious, self.fields, self.boxes, t, evidence, areas, area_share=share)
 
 
 def vote(
     motion: Motion,
     fields: Mapping[int, Field],
+    boxes: Mapping[int, Box],
     t: float,
     evidence: Mapping[int, Tensor] = _NOTHING,
     areas: Mapping[int, Array] = _NOTHING,
@@ -183,36 +157,62 @@ def vote(
 
     Args:
         motion: Towards both slices.
-        fields: By id.
+        fields: By id, each in its box.
+        boxes: By id.
         t: In (0, 1).
-        evidence: What speaks for a label besides, `(B, H, W)` in the unit of the fields.
+        evidence: What speaks for a label besides, in the unit of the fields and in its box.
         areas: Pixels that a label has on each of the B slices, as far as the others let it; its
             score is shifted to that. None: it is not.
         area_share: How far it is, in [0, 1].
     """
-    nearer = motion.first_weight + (_TIE if t <= 0.5 else -_TIE)
-    decisive = motion._replace(first_weight=nearer)
     best = torch.zeros_like(motion.to_first[:, 0], dtype=torch.long)
     highest = torch.full_like(motion.to_first[:, 0], -torch.inf)
-    size = best.shape[1:]
-    places = Places.of(motion.to_first, size), Places.of(motion.to_last, size)
+    steps = {box: _Step.of(motion, box, t) for box in set(boxes.values())}
     for label, field in fields.items():
-        still = field.first, field.last
-        warped = places[0].sample(field.first), places[1].sample(field.last)
-        score = (decisive.mix(warped, still) + field.bend(t))[:, 0]
-        score = score + evidence.get(label, 0.0)
+        box = boxes[label]
+        score = steps[box].blend(field) + evidence.get(label, 0.0)
         if label in areas:
             score = _raise_to_areas(score, areas[label].tolist(), area_share)
-        best = torch.where(score > highest, label, best)
-        highest = torch.maximum(score, highest)
+        leader = box.cut(highest)
+        box.cut(best).masked_fill_(score > leader, label)
+        leader.copy_(torch.maximum(score, leader))
     return best
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Motion to the slices at t, in a box.
+
+    Attributes:
+        motion: Its blending decides ties.
+        places: On the first and on the last slices.
+        t: In (0, 1).
+    """
+
+    motion: Motion
+    places: tuple[Places, Places]
+    t: float
+
+    @classmethod
+    def of(cls, motion: Motion, box: Box, t: float) -> Self:
+        own = motion.inside(box)
+        size = box.bottom - box.top, box.right - box.left
+        places = Places.of(own.to_first, size), Places.of(own.to_last, size)
+        nearer = own.first_weight + (_TIE if t <= 0.5 else -_TIE)
+        return cls(own._replace(first_weight=nearer), places, t)
+
+    def blend(self, field: Field) -> Tensor:
+        """Warp and blend a field, `(B, h, w)`."""
+        still = field.first, field.last
+        warped = self.places[0].sample(field.first), self.places[1].sample(field.last)
+        return (self.motion.mix(warped, still) + field.bend(self.t))[:, 0]
 
 
 def _raise_to_areas(scores: Tensor, areas: Sequence[int], share: float) -> Tensor:
     """Shift the scores of every slice, `(B, H, W)`, as `areas.raise_to_area` does, or in part."""
     pixels, below = scores[0].numel(), _GONE if share < 1 else torch.inf
     levels = [
-        score.kthvalue(pixels - area + 1).values if area > 0 else score.max() + below
+        score.kthvalue(max(pixels - area, 0) + 1).values if area > 0 else score.max() + below
         for score, area in zip(scores.flatten(1), areas, strict=True)
     ]
     return scores - share * torch.stack(levels)[:, None, None]
@@ -233,61 +233,3 @@ def follow_with_caution(motion: Motion, caution: CautionParams) -> Motion:
     if motion.moved is not None:
         averaged["moved"] = caution.followed * averaged["moved"]
     return motion._replace(**averaged)
-
-
-def label_fields(
-    ids: Tensor,
-    intervals: slice,
-    kind: str,
-    caution: CautionParams | None = None,
-    far: float | None = None,
-) -> dict[int, Field]:
-    """Turn the label ids around some intervals into one field per id that is there.
-
-    Args:
-        ids: Of a whole stack, `(D, H, W)`, on the CPU.
-        intervals: Consecutive ones: interval `g` lies between slices `g` and `g + 1`.
-        kind: `one_hot` is the paper's (eq. 5). `signed_distance` is the distance to the outline in
-            pixels, positive inside, so that what motion leaves unexplained is interpolated by
-            shape; an object that only one of both slices shows ends half-way.
-        caution: Of distances, how far outlines bend across slices.
-        far: As in `signed_distances`.
-
-    Returns:
-        By id, ascending, `(B, 1, H, W)` for B intervals; ids that none of their slices shows are
-        absent.
-    """
-    start = max(intervals.start - 1, 0)
-    around = ids[start : intervals.stop + 2].numpy()
-    inside = slice(intervals.start - start, intervals.stop - start)
-    fields = {}
-    for label in np.unique(around[inside.start : inside.stop + 1]).tolist():
-        masks = around == label
-        if kind == "one_hot":
-            fields[label] = _as_field(*_ends(masks.astype(np.float32), inside))
-        else:
-            fields[label] = _by_distance(masks, inside, caution, far)
-    return fields
-
-
-def _by_distance(
-    masks: Array, intervals: slice, caution: CautionParams | None, far: float | None
-) -> Field:
-    """Signed distances beside the intervals and, with caution, how far they bend there."""
-    distances = signed_distances(masks, far)
-    if caution is not None:
-        distances = break_ties(distances)
-    first, last = (side[intervals] for side in across_intervals(masks, distances))
-    if caution is None:
-        return _as_field(first, last)
-    bent = _ends(caution.curvature * bends(masks, distances), intervals)
-    return _as_field(first, last, *bent)
-
-
-def _ends(slices: Floats, intervals: slice) -> tuple[Floats, Floats]:
-    """First and last slices of intervals."""
-    return slices[intervals], slices[far_side(intervals)]
-
-
-def _as_field(*parts: Floats) -> Field:
-    return Field(*(torch.from_numpy(np.ascontiguousarray(part))[:, None] for part in parts))

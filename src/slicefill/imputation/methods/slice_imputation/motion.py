@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from slicefill.imputation.methods.slice_imputation.foreground import Box
+
 
 class Flows(NamedTuple):  # Fabric converts the precision of tuples, not of frozen dataclasses
     """The two flows between the inputs, F_{0→N+1} and F_{N+1→0}, each `(B, 2, H, W)`, pixels."""
@@ -61,6 +63,11 @@ class Motion(NamedTuple):
     t: Tensor | None = None
     error: Tensor | None = None
     high: Tensor | None = None
+
+    def inside(self, box: Box) -> "Motion":
+        """Motion of the pixels in a box."""
+        maps = {name: part for name, part in self._asdict().items() if part is not None}
+        return self._replace(**{k: box.cut(part) for k, part in maps.items() if part.ndim == 4})
 
     def blend(self, first: Tensor, last: Tensor) -> Tensor:
         """Warp and blend any maps on the grid of the two slices: eq. (3) and (4)."""
