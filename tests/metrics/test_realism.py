@@ -10,6 +10,7 @@ from slicefill.metrics.image import ImagePair
 from slicefill.metrics.realism import METRICS, real_in_place
 from slicefill.metrics.realism.copies import ms_ssim, nearest_correlation, nearest_similarity
 from slicefill.metrics.realism.distances import balanced_accuracy, frechet, mahalanobis, mmd
+from slicefill.metrics.realism.encoder import encode
 from slicefill.metrics.realism.windows import Windows, describe_windows, gather
 
 BY_NAME = {metric.name: metric for metric in METRICS}
@@ -108,6 +109,12 @@ def test_planted_copies_and_duplicates_are_found(learned, plane):
     assert memorisation.compute(real_in_place(copies)) < 0.1
     assert collapse.compute(duplicates) > 0.89
     assert collapse.compute(real_in_place(duplicates)) < 0.1
+
+
+def test_windows_have_as_many_statistics_as_no_windows():
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 64, 64)).astype(np.uint8)
+    some, none = (Windows(pixels[:n], np.repeat("a", n)) for n in (2, 0))
+    assert encode(some).shape[1] == encode(none).shape[1] == 17
 
 
 def test_the_same_subject_is_no_copy():
