@@ -55,6 +55,16 @@ def test_volume_bias_of_a_prediction_that_is_finer_in_the_plane_is_the_same(give
     assert table["volume_bias"].tolist()[0] == -0.25
 
 
+@pytest.mark.parametrize("kind", ["volume_bias", "lesions"])
+def test_a_prediction_that_lacks_acquired_slices_is_named(given, kind, caplog):
+    cases, predictions = given
+    whole = predictions["linear/unet2d_0"]["a"].make()
+    exact = Prediction(whole.label, record={**whole.record, "acquired": [0]})
+    entry = {"kind": kind} | ({"tolerance": 0.2} if kind == "volume_bias" else {})
+    assert run_audits({"it": entry}, cases, {"n": {"a": Lazy(lambda: exact, "p")}}).empty
+    assert "n, a: is not audited" in caplog.text
+
+
 def test_predictions_of_imputed_and_of_true_slices_are_compared_where_both_lie(given, caplog):
     cases, predictions = given
     found = predictions["linear/unet2d_0"]["a"].make()
