@@ -168,7 +168,7 @@ def _python(project: Path, *arguments: str, **environment: str) -> subprocess.Co
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,  # half a minute where nothing else runs
     )
 
 

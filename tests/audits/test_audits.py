@@ -55,6 +55,33 @@ def test_volume_bias_of_a_prediction_that_is_finer_in_the_plane_is_the_same(give
     assert table["volume_bias"].tolist()[0] == -0.25
 
 
+@pytest.mark.parametrize("kind", ["volume_bias", "lesions"])
+def test_a_prediction_that_lacks_acquired_slices_is_named(given, kind, caplog):
+    cases, predictions = given
+    whole = predictions["linear/unet2d_0"]["a"].make()
+    exact = Prediction(whole.label, record={**whole.record, "acquired": [0]})
+    entry = {"kind": kind} | ({"tolerance": 0.2} if kind == "volume_bias" else {})
+    assert run_audits({"it": entry}, cases, {"n": {"a": Lazy(lambda: exact, "p")}}).empty
+    assert "n, a: is not audited" in caplog.text
+
+
+def test_predictions_of_imputed_and_of_true_slices_are_compared_where_both_lie(given, caplog):
+    cases, predictions = given
+    found = predictions["linear/unet2d_0"]["a"].make()
+    real = np.concatenate([found.label.stored, found.label.stored[..., :1]], axis=2)  # ends later
+    real[..., 1] = [[1, 1], [0, 0]]
+    oracle = Prediction(volume(real), record=found.record)
+    coarse = Prediction(found.label.with_stored(found.label.stored, np.diag([1, 1, 2, 1])),
+                        record=found.record)  # fmt: skip
+    networks = {"linear/unet2d_0": found, "n1/unet2d_0": coarse, "oracle/unet2d_0": oracle}
+    lazy = {name: {"a": Lazy(lambda one=one: one, name)} for name, one in networks.items()}
+    table = run_audits({"same": {"kind": "paired_consistency"}}, cases, lazy)
+    assert set(table["network"]) == {"linear/unet2d_0"}
+    # of label 1: 3 and 4 voxels in slices 0 and 1, 3 and 2 of the oracle, 5 in common; label 2: one
+    assert table["agreement"].tolist() == [pytest.approx(10 / 12), 1]
+    assert "n1/unet2d_0, a: is not compared" in caplog.text
+
+
 def test_without_an_entry_there_is_an_empty_table(given):
     assert run_audits({}, *given).empty
 

@@ -8,8 +8,9 @@ from scipy.ndimage import gaussian_filter
 from slicefill.metrics import DescribedSet, list_set_metrics
 from slicefill.metrics.image import ImagePair
 from slicefill.metrics.realism import METRICS, real_in_place
-from slicefill.metrics.realism.copies import ms_ssim, nearest_similarity
+from slicefill.metrics.realism.copies import ms_ssim, nearest_correlation, nearest_similarity
 from slicefill.metrics.realism.distances import balanced_accuracy, frechet, mahalanobis, mmd
+from slicefill.metrics.realism.encoder import encode
 from slicefill.metrics.realism.windows import Windows, describe_windows, gather
 
 BY_NAME = {metric.name: metric for metric in METRICS}
@@ -110,12 +111,30 @@ def test_planted_copies_and_duplicates_are_found(learned, plane):
     assert collapse.compute(real_in_place(duplicates)) < 0.1
 
 
+def test_windows_have_as_many_statistics_as_no_windows():
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 64, 64)).astype(np.uint8)
+    some, none = (Windows(pixels[:n], np.repeat("a", n)) for n in (2, 0))
+    assert encode(some).shape[1] == encode(none).shape[1] == 17
+
+
 def test_the_same_subject_is_no_copy():
     pixels = np.random.default_rng(0).integers(0, 255, (4, 64, 64)).astype(np.uint8)
     alone = Windows(np.concatenate([pixels, pixels]), np.repeat("a", 8))
     assert np.isnan(nearest_similarity(alone, alone)).all()
     two = Windows(np.concatenate([pixels, pixels]), np.repeat(["a", "b"], 4))
     assert nearest_similarity(two, two) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("motion", [(0, 0), (-3, 5), (8, -8)])
+def test_a_copy_that_was_moved_is_found(motion):
+    noise = np.random.default_rng(0).normal(size=(40, 96, 96))
+    texture = gaussian_filter(noise, (0, 1.5, 1.5)) * 200 + 127
+    row, column = 16 + motion[0], 16 + motion[1]
+    moved, still = texture[:4, row : row + 64, column : column + 64], texture[:, 16:80, 16:80]
+    windows, among = (np.clip(each, 0, 255).astype(np.uint8) for each in (moved, still))
+    real = Windows(among, np.arange(len(among)).astype(str))
+    found = nearest_correlation(Windows(windows, np.repeat("another", 4)), real)
+    assert found == pytest.approx(1, abs=1e-3)
 
 
 def test_ms_ssim_agrees_with_torchmetrics():

@@ -4,19 +4,22 @@ An audit stands in `conf/` as an entry of `audits`: its `kind`, which is the nam
 the fields of the file's `Params`.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 from pydantic import BaseModel
 
+from slicefill.geometry import slices_first
 from slicefill.plugins import find_system
-from slicefill.types import Case, Lazy, Prediction
+from slicefill.types import Array, Case, Lazy, Prediction
 
 if TYPE_CHECKING:
     from slicefill.plugins import System
 
 FOLDER = __name__
+logger = logging.getLogger(__name__)
 
 
 class AuditFile(Protocol):
@@ -60,3 +63,30 @@ def run_audits(
         found = system.module.audit(cases, predictions, system.params)
         tables.append(found.assign(audit=system.name)[["audit", *found.columns]])
     return pd.concat(tables[1:] or tables, ignore_index=True)
+
+
+def judged(
+    network: str,
+    predictions: Mapping[str, Lazy[Prediction]],
+    cases: Mapping[str, Lazy[Case]],
+) -> Iterator[tuple[str, Prediction, Array]]:
+    """Yield case, prediction and true labels, `(D, H, W)`, of the cases that have labels.
+
+    A prediction that does not hold all acquired slices, as of an exact grid, is named and left out.
+    """
+    from slicefill.segmentation.prediction import acquired_labels
+
+    for name, lazy in predictions.items():
+        label = cases[name].make().label
+        if label is None:
+            continue
+        found = lazy.make()
+        truth = slices_first(label.stored, found.record["axis"])
+        if acquired_labels(found).shape == truth.shape:
+            yield name, found, truth
+        else:
+            logger.warning(
+                "%s, %s: is not audited, for it lacks acquired slices: impute a count per interval",
+                network,
+                name,
+            )

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from slicefill.audits import judged
 from slicefill.geometry import slices_first
 from slicefill.metrics.lesions import froc, froc_score
 from slicefill.params.base import Count, Positive
@@ -52,8 +53,7 @@ def audit(
     """
     rows = []
     for network, of_cases in predictions.items():
-        pairs = [(one.make(), cases[name].make().label) for name, one in of_cases.items()]
-        known = [(found, label.stored) for found, label in pairs if label is not None]
+        known = [(found, truth) for _, found, truth in judged(network, of_cases, cases)]
         for identity in sorted({i for found, _ in known for i in _ids(found)} - {0}):
             rows += _curve(network, identity, known, params)
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -62,10 +62,7 @@ def audit(
 def _curve(
     network: str, identity: int, known: Sequence[tuple[Prediction, Array]], params: Params
 ) -> list[tuple[str, int, int, float, float, float, float]]:
-    scans = [
-        (_probability(found, identity), slices_first(truth, found.record["axis"]) == identity)
-        for found, truth in known
-    ]
+    scans = [(_probability(found, identity), truth == identity) for found, truth in known]
     whole = any(found.softmax is None for found, _ in known)
     steps = np.arange(1, params.thresholds + 1) / (params.thresholds + 1)
     points = froc(scans, [_LABELS] if whole else steps.tolist())

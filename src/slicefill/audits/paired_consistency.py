@@ -4,6 +4,7 @@ Prediction agreement of Saparov et al. (2021). It rewards consistency, not corre
 beside Dice.
 """
 
+import logging
 from collections.abc import Mapping
 
 import numpy as np
@@ -16,6 +17,8 @@ from slicefill.params.base import Params as BaseParams
 from slicefill.types import Case, Lazy, Prediction
 
 COLUMNS = ["network", "case", "label", "agreement"]
+_SAME = 1e-3  # of a voxel: grids that differ by less are one
+logger = logging.getLogger(__name__)
 
 
 class Params(BaseParams):
@@ -33,7 +36,8 @@ def audit(
 
     Returns:
         `network`, `case`, `label` (id) and `agreement`: Dice on the slices that both have; nan
-        where neither shows the label. None of a network without a reference of its engine and seed.
+        where neither shows the label. None of a network without a reference of its engine and seed;
+        one whose slices lie elsewhere is named.
     """
     rows = []
     for network, of_cases in predictions.items():
@@ -50,6 +54,13 @@ def _compare(
     network: str, case: str, found: Prediction, reference: Prediction
 ) -> list[tuple[str, str, int, float]]:
     """A row per label, on the box that both volumes have: an oracle may end later."""
+    tolerance = _SAME * reference.label.spacing.min()
+    if not np.allclose(found.label.affine, reference.label.affine, rtol=0, atol=tolerance):
+        logger.warning(
+            "%s, %s: is not compared, for its slices lie elsewhere than those of the reference: "
+            "impute as many as were removed", network, case,
+        )  # fmt: skip
+        return []
     shapes = zip(found.label.stored.shape, reference.label.stored.shape, strict=True)
     box = tuple(slice(min(pair)) for pair in shapes)
     one, other = found.label.stored[box], reference.label.stored[box]

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from slicefill.audits import judged
 from slicefill.params.base import Fraction
 from slicefill.params.base import Params as BaseParams
 from slicefill.segmentation.prediction import acquired_labels
@@ -31,14 +32,10 @@ def audit(
     """
     rows = []
     for network, of_cases in predictions.items():
-        for name, lazy in of_cases.items():
-            truth = cases[name].make().label
-            if truth is None:
-                continue
-            found = lazy.make()
+        for name, found, truth in judged(network, of_cases, cases):
             kept = acquired_labels(found)
             for identity in sorted(int(each) for each in found.record["label_names"] if int(each)):
-                true = int((truth.stored == identity).sum())
+                true = int((truth == identity).sum())
                 predicted = int((kept == identity).sum())
                 bias = (predicted - true) / true if true else float("nan")
                 rows.append((network, name, identity, bias, bool(abs(bias) > params.tolerance)))

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slicefill.params.segmentation import LesionSampling
-from slicefill.segmentation.sampling import Cut, Drawing, Pool, Sampler, Source
+from slicefill.segmentation.sampling import Cut, Drawing, Sampler
 from slicefill.segmentation.scans import ScanPromise
+from slicefill.segmentation.sources import Pool, Source
 from slicefill.types import Array, Floats
 
 Kind = Literal["lesion", "hard", "usual"]

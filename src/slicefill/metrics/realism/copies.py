@@ -4,7 +4,7 @@ S_S compares synthetic windows with other synthetic ones, S_R with real ones of 
 (of other subjects where there are none), R_R real ones with other real ones: the baseline.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -16,7 +16,7 @@ from slicefill.types import Array
 Measure = Callable[[Array, Array], NDArray[np.float64]]
 _CANDIDATES = 8
 _WEIGHTS = (0.0711, 0.4530, 0.4759)  # the first three of the five of Wang et al. (2003), to sum 1
-_TEMPLATE = 48
+_MARGIN = 8  # pixels left out around the middle of a window
 _EDGE = 5  # half of the Gaussian window of 11 × 11 pixels
 
 
@@ -27,7 +27,7 @@ def nearest_similarity(windows: Windows, among: Windows) -> NDArray[np.float64]:
     Searched among the eight that correlate most; a copy always is among them. nan where there is
     no other subject.
     """
-    return _best(windows, among, ms_ssim)
+    return _best(windows, among, ms_ssim, _products(windows, among))
 
 
 def nearest_correlation(windows: Windows, among: Windows) -> NDArray[np.float64]:
@@ -35,7 +35,7 @@ def nearest_correlation(windows: Windows, among: Windows) -> NDArray[np.float64]
 
     As `nearest_similarity`, but a copy that was moved by up to 8 pixels is found, too.
     """
-    return _best(windows, among, _moved_correlation)
+    return _best(windows, among, _moved_correlation, _moved_products(windows, among))
 
 
 def ms_ssim(image: Array, others: Array) -> NDArray[np.float64]:
@@ -86,24 +86,52 @@ def _halved(images: Array) -> Array:
 def _moved_correlation(image: Array, others: Array) -> NDArray[np.float64]:
     from skimage.feature import match_template
 
-    edge = (image.shape[0] - _TEMPLATE) // 2
-    template = image[edge:-edge, edge:-edge]
+    template = _middle(image)
     return np.array([match_template(other, template).max() for other in others])  # type: ignore[no-untyped-call]  # untyped library
 
 
-def _best(windows: Windows, among: Windows, measure: Measure) -> NDArray[np.float64]:
+def _best(
+    windows: Windows, among: Windows, measure: Measure, products: Iterable[Array]
+) -> NDArray[np.float64]:
     best = np.full(len(windows), np.nan)
-    flat, pool = _standardised(windows), _standardised(among)
-    for index, subject in enumerate(windows.subjects):
+    for index, (subject, product) in enumerate(zip(windows.subjects, products, strict=True)):
         others = np.flatnonzero(among.subjects != subject)
         if len(others):
-            near = others[np.argsort(pool[others] @ flat[index])[-_CANDIDATES:]]
+            near = others[np.argsort(product[others])[-_CANDIDATES:]]
             best[index] = measure(windows.pixels[index], among.pixels[near]).max()
     return best
 
 
+def _products(windows: Windows, among: Windows) -> Iterator[Array]:
+    """Yield the correlations of each window with all others, `(n,)`."""
+    pool = _standardised(among).reshape(len(among), SIZE * SIZE)
+    for image in _standardised(windows):
+        yield pool @ image.ravel()
+
+
+def _moved_products(windows: Windows, among: Windows) -> Iterator[Array]:
+    """Yield the greatest products of the middle of each window with all others, `(n,)`.
+
+    Wherever it lies in them: by FFT, which does not wrap, as the middle never leaves a window.
+    """
+    from scipy.fft import irfft2, rfft2
+
+    spectra, motions = rfft2(_standardised(among)), np.arange(-_MARGIN, _MARGIN + 1)
+    for image in windows.pixels:
+        middle = np.zeros((SIZE, SIZE), np.float32)
+        template = _middle(image.astype(np.float32))
+        _middle(middle)[:] = template - template.mean()
+        found = irfft2(spectra * np.conj(rfft2(middle)), (SIZE, SIZE))
+        yield found[:, motions[:, None], motions].max(axis=(1, 2))
+
+
+def _middle(image: Array) -> Array:
+    return image[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
+
+
 def _standardised(windows: Windows) -> Array:
-    flat = windows.pixels.reshape(len(windows), SIZE * SIZE).astype(np.float32)
-    flat -= flat.mean(axis=1, keepdims=True)
-    norm: Array = np.linalg.norm(flat, axis=1, keepdims=True)
-    return flat / np.maximum(norm, 1e-6)
+    """Windows of mean 0 and norm 1, `(n, 64, 64)`, float32."""
+    images = windows.pixels.astype(np.float32)
+    images -= images.mean(axis=(1, 2), keepdims=True)
+    norm: Array = np.linalg.norm(images, axis=(1, 2), keepdims=True)
+    return images / np.maximum(norm, 1e-6)

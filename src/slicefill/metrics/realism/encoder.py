@@ -21,14 +21,14 @@ _FLOOR = 1e-6  # of energies: a quarter of a grey level, squared
 
 @lru_cache(maxsize=_KEPT)
 def encode(windows: Windows) -> NDArray[np.float64]:
-    """Measure fixed statistics of windows, `(n, 19)`.
+    """Measure fixed statistics of windows, `(n, 17)`.
 
     Mean and standard deviation; the log energy of differences of neighbouring rows and columns, of
     Gaussian derivatives and Laplacians at 1, 2 and 4 pixels; how uneven the energy is from row to
     row and from column to column, and how heavy the tails of differences are.
     """
     if not len(windows):
-        return np.zeros((0, 19))
+        return np.zeros((0, 17))
     image = windows.pixels / np.float32(255)
     columns = [image.mean(axis=(1, 2)), image.std(axis=(1, 2))]
     for axis in (1, 2):
@@ -58,9 +58,9 @@ class Encoder:
     """Statistics, scaled to the spread of real windows, along their principal axes.
 
     Attributes:
-        mean: `(19,)`.
-        scale: Standard deviation, `(19,)`.
-        axes: Orthonormal, `(19, d)`, d at most 16.
+        mean: `(17,)`.
+        scale: Standard deviation, `(17,)`.
+        axes: Orthonormal, `(17, d)`, d at most 16.
     """
 
     mean: NDArray[np.float64]

@@ -5,6 +5,7 @@ slices alone: intensities may be synthetic, labels are not. It predicts a volume
 orientations; their mean is the result.
 """
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:  # brings torch
     from slicefill.segmentation.sampling import Sampler
     from slicefill.segmentation.training import Parts
     from slicefill.training.fit import Run
+
+logger = logging.getLogger(__name__)
 
 
 class Params(unet2d.Params):
@@ -92,6 +95,8 @@ def _sampler(design: dict[str, Any], data: "SegmentationData", setting: "Setting
     from slicefill.segmentation.engines.multiplanar.planes import PlaneSampler, acquired_labels_only
     from slicefill.segmentation.training import drawing_of
 
+    if setting.params.optimisation.lesions is not None:
+        logger.warning("multiplanar draws planes: `lesions` is for slices and blocks, and not used")
     scans = dict(data.training)
     if design["labels"] == "acquired":
         scans = {case: acquired_labels_only(promise) for case, promise in scans.items()}

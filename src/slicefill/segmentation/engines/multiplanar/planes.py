@@ -14,8 +14,9 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
 from slicefill.segmentation.interface import Predictor
-from slicefill.segmentation.sampling import Drawing, Pool, Sampler, Source
+from slicefill.segmentation.sampling import Drawing, Sampler
 from slicefill.segmentation.scans import Scan, ScanPromise
+from slicefill.segmentation.sources import Pool, Source
 from slicefill.types import Array, Floats, Lazy
 
 _ROUNDING = 1e-9  # steps: what a rotation by nothing may leave
