@@ -65,3 +65,5 @@ def test_a_rotation_leaves_its_centre_but_for_the_shift():
 def test_one_distance_of_slices():
     with pytest.raises(ValueError, match="one of slice_mm and factor"):
         ViewsParams(factor=4.0)
+    with pytest.raises(ValueError, match="planes: expected each once"):
+        ViewsParams(planes=("axial", "axial"))

@@ -51,7 +51,10 @@ class ViewsParams(Params):
     gain: Annotated[Range, Field(description="range of the intensities' factor")] = (0.8, 1.25)
 
     @model_validator(mode="after")
-    def _one_distance(self) -> Self:
+    def _are_told_apart(self) -> Self:
+        if len(set(self.planes)) < len(self.planes):
+            msg = f"planes: expected each once, got {', '.join(self.planes)}"
+            raise ValueError(msg)
         if (self.slice_mm is None) == (self.factor is None):
             msg = f"set one of slice_mm and factor, got {self.slice_mm} and {self.factor}"
             raise ValueError(msg)
