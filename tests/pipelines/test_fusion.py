@@ -118,6 +118,13 @@ def cases(isotropic):
     return {name: Promise(lambda: isotropic, name) for name in ("a", "b")}
 
 
+def test_a_study_without_test_subjects_is_told_which_cases_to_take(params):
+    nobody = SPLITS.assign(split="train")
+    with pytest.raises(ValueError, match=r"found none; set fusion\.cases=all"):
+        take_views({}, MANIFEST, nobody, params)
+    assert params.cases == "test"
+
+
 def test_ways_are_scored_against_the_truth_and_views_against_their_motion(study, cases):
     (scores, errors, summary, text), figures = study.run(cases)
     assert len(scores) == 6

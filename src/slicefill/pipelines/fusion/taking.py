@@ -28,8 +28,12 @@ def take_views(
         The promises, and a row per view: `group`, `view`, `subject`, `plane`, the reference first.
 
     Raises:
-        ValueError: If no scans are views of one object.
+        ValueError: If there is no test subject though they are asked for, or no scans are views of
+            one object.
     """
+    if params.cases == "test" and "test" not in set(splits["split"]):
+        msg = "fusion.cases: expected test subjects in the splits, found none; set fusion.cases=all"
+        raise ValueError(msg)
     chosen = choose_cases(cases, splits, params.cases)
     return _list_views(chosen, manifest, splits, params)
 
