@@ -11,7 +11,8 @@ from torch import Tensor
 from slicefill.types import Array
 
 Slices = TypeVar("Slices", Tensor, Array)
-_INTERVALS_PER_BOX = 4  # on a CPU, larger batches gain nothing (benchmarks/imputation.py)
+INTERVALS_PER_BOX = 4
+"""On a CPU, larger batches gain nothing (benchmarks/imputation.py)."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ def batches(shown: Tensor, pixels: int) -> Iterator[tuple[slice, Box]]:
     `pixels`: the ends of a body cost less than its middle.
     """
     intervals = len(shown) - 1
-    for start in range(0, intervals, _INTERVALS_PER_BOX):
-        stop = min(start + _INTERVALS_PER_BOX, intervals)
+    for start in range(0, intervals, INTERVALS_PER_BOX):
+        stop = min(start + INTERVALS_PER_BOX, intervals)
         box = occupied(shown[start : stop + 1])
         size = max(1, pixels // box.cut(shown)[0, 0].numel())
         for first in range(start, stop, size):

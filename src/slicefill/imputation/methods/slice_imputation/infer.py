@@ -10,12 +10,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from slicefill.imputation.methods.slice_imputation.foreground import Box, batches, far_side
+from slicefill.imputation.methods.slice_imputation.foreground import Box, far_side
+from slicefill.imputation.methods.slice_imputation.interval_batches import Near, each_near
 from slicefill.imputation.methods.slice_imputation.label_boxes import BoxedLabels, moving_in
 from slicefill.imputation.methods.slice_imputation.labels import LabelRule
 from slicefill.imputation.methods.slice_imputation.model import SynthesisModel, load_model
 from slicefill.imputation.methods.slice_imputation.motion import Motion, Pair, Places
-from slicefill.types import Checkpoint, Floats, Stack, SyntheticSlices
+from slicefill.types import Array, Checkpoint, Floats, Stack, SyntheticSlices
 
 
 @dataclass(frozen=True)
@@ -107,13 +108,12 @@ def each_by_flow(
             "train on such images or choose another method"
         )
         raise ValueError(msg)
-    shown = torch.from_numpy(stack.normalised()[:, : model.channels])
-    intensities = torch.from_numpy(stack.image)
     areas = {} if stack.label is None else imputer.labels.areas(stack.label, positions)
     window = torch.from_numpy(stack.window.astype(np.float32)).to(device)
-    for intervals, box in batches(shown, imputer.batch_pixels):
-        batch = _Batch.of(imputer, stack, (shown, intensities), intervals)
-        pair, errors = _pair(box.cut(shown), intervals, device), []
+    for near in each_near(stack, model.channels, imputer.batch_pixels):
+        intervals, box = near.intervals, near.box
+        batch = _Batch.of(imputer, stack.label, near)
+        pair, errors = near.pair(device), []
         for n, (t, motion) in enumerate(motions(imputer, pair, positions)):
             image, agreement = _render(motion, box, batch, window)
             _inside(synthetic.image, intervals, n, box).copy_(image)
@@ -146,20 +146,17 @@ class _Batch:
     labels: BoxedLabels | None
 
     @classmethod
-    def of(
-        cls, imputer: FlowImputer, stack: Stack, slices: tuple[Tensor, Tensor], intervals: slice
-    ) -> "_Batch":
-        shown, intensities = slices
+    def of(cls, imputer: FlowImputer, label: Array | None, near: Near) -> "_Batch":
         first, last = (
-            torch.cat([intensities[side], shown[side]], 1).to(imputer.fabric.device)
-            for side in (intervals, far_side(intervals))
+            torch.cat([near.intensities[side], near.shown[side]], 1).to(imputer.fabric.device)
+            for side in (near.own, far_side(near.own))
         )
-        count = shown.shape[1]
-        if stack.label is None:
+        count = near.shown.shape[1]
+        if label is None:
             return cls(first, last, count, None)
         seen = first[:, -count:], last[:, -count:]
         far = not imputer.model.parts.mix
-        labels = BoxedLabels.around(intervals, stack.label, seen, imputer.labels, far)
+        labels = BoxedLabels.around(near.intervals, label, seen, imputer.labels, far)
         return cls(first, last, count, labels)
 
 
@@ -238,17 +235,6 @@ def allocate(stack: Stack, positions: Sequence[float]) -> SyntheticSlices:
         torch.from_numpy(image[:, n]).copy_(torch.lerp(last, first, 1 - t))
     label = None if stack.label is None else np.zeros(shape, stack.label.dtype)
     return SyntheticSlices(image, np.ones(shape, np.float32), label)
-
-
-def _pair(inside: Tensor, intervals: slice, device: torch.device) -> Pair:
-    """Slices on both sides of the intervals and, where the stack reaches, those beyond them."""
-
-    def at(offset: int) -> Tensor:
-        places = torch.arange(intervals.start, intervals.stop) + offset
-        chosen = inside[places.clamp(0, len(inside) - 1)].to(device)
-        return chosen.contiguous(memory_format=torch.channels_last)
-
-    return Pair(at(0), at(1), torch.cat([at(-1), at(2)], 1))
 
 
 def _shown_in(slices: Tensor, window: Tensor, box: Box) -> Tensor:
