@@ -21,7 +21,9 @@ from slicefill.datasets.figures import to_png
 from slicefill.reporting.figures.grid import COLOURS, GREY, INK, open_frame, styled
 
 SIGNS = {"shrink": -1, "grow": 1}
-METRICS = {"dice_mean": "change of Dice (points)", "ravd_mean": "volume of predictions (%)"}
+CLEAN = "none"
+Point = tuple[float, float, float, float]
+"""Bias of the labels, and what came of it with its interval, all in percent."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -33,35 +35,43 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("audit", type=Path, help="summary.csv of label_audit.py")
     parser.add_argument("--out", type=Path, default=Path("label_cost.png"), help="(%(default)s)")
     options = parser.parse_args(arguments)
-    tests = pd.read_csv(options.results / "tests.csv")
-    table = tests[tests["metric"].isin(METRICS)].drop(columns=["reference", "noise"])
-    print(table.round(4).to_markdown(index=False))
+    tests, summary = (pd.read_csv(options.results / f"{name}.csv") for name in ("tests", "summary"))
+    lost = [*_points(tests[tests["metric"] == "dice_mean"], "difference"), (0.0, 0.0, 0.0, 0.0)]
+    volumes = _points(summary[summary["metric"] == "ravd_mean"], "mean")
+    for title, points in (("change of Dice", lost), ("volume of predictions", volumes)):
+        table = pd.DataFrame(sorted(points), columns=["bias", title, "low", "high"])
+        print(table.round(2).to_markdown(index=False))
     audit = pd.read_csv(options.audit).query("label == 'mean' and source == 'method'")
-    options.out.write_bytes(to_png(_draw(table, audit)))
+    options.out.write_bytes(to_png(_draw(lost, volumes, audit)))
+
+
+def _points(table: pd.DataFrame, value: str) -> list[Point]:
+    points = []
+    for row in table.to_dict("records"):
+        damage, _, strength = str(row["method"]).partition("_")
+        if damage in SIGNS or damage == CLEAN:
+            bias = SIGNS.get(damage, 0) * float(strength or 0)
+            middle, low, high = (100 * row[name] for name in (value, "ci_low", "ci_high"))
+            points.append((bias, middle, low, high))
+    return points
 
 
 @styled
-def _draw(tests: pd.DataFrame, audit: pd.DataFrame) -> Figure:
+def _draw(lost: list[Point], volumes: list[Point], audit: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(8.4, 3.2), layout="constrained")
-    panels = figure.subplots(1, 2)
-    for panel, (metric, label) in zip(panels, METRICS.items(), strict=True):
-        _draw_curve(panel, tests[tests["metric"] == metric])
+    left, right = figure.subplots(1, 2)
+    for panel, points in ((left, lost), (right, volumes)):
+        _draw_curve(panel, points)
         _draw_methods(panel, audit)
-        panel.set(xlabel="volume bias of the training labels (%)", ylabel=label)
+        panel.set_xlabel("volume bias of the training labels (%)")
         open_frame(panel)
-    handles = panels[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside right upper", frameon=False)
+    left.set_ylabel("change of Dice (points)")
+    right.set_ylabel("volume bias of predictions (%)")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside right upper", frameon=False)
     return figure
 
 
-def _draw_curve(panel: Axes, tests: pd.DataFrame) -> None:
-    """Change against clean labels, with its interval; clean labels are the point at 0."""
-    points = [(0.0, 0.0, 0.0, 0.0)]
-    for row in tests.to_dict("records"):
-        damage, _, strength = str(row["method"]).partition("_")
-        if damage in SIGNS:
-            values = (100 * row[name] for name in ("difference", "ci_low", "ci_high"))
-            points.append((SIGNS[damage] * float(strength), *values))
+def _draw_curve(panel: Axes, points: list[Point]) -> None:
     at, middle, low, high = zip(*sorted(points), strict=True)
     spread = [[m - each for m, each in zip(middle, low, strict=True)]]
     spread.append([each - m for m, each in zip(middle, high, strict=True)])

@@ -77,7 +77,7 @@ def phantom(seed: int) -> Scan:
 def main() -> None:
     """Train every way with every seed, print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=80, help="of each training (%(default)s)")
     parser.add_argument("--width", type=int, default=8)
     options = parser.parse_args()
