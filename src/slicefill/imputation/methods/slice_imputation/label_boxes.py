@@ -132,7 +132,7 @@ def _boxes(ids: Array) -> dict[int, Box]:
 
 def _objects(there: Array) -> Box:
     """Box around objects on slices, bool, with a margin."""
-    tight = occupied(torch.from_numpy(there)[:, None])
+    tight = occupied(torch.from_numpy(there.any(0))[None, None])
     return Box(
         max(tight.top - _MARGIN, 0),
         min(tight.bottom + _MARGIN, tight.height),
