@@ -22,4 +22,4 @@ def test_a_batch_takes_the_memory_of_the_one_before():
     before = faults()
     for _ in range(5):
         torch.ones(PAGES * 1024)
-    assert faults() - before < PAGES  # each would take all of them
+    assert faults() - before < 2 * PAGES  # otherwise each of the five takes all of them

@@ -113,7 +113,7 @@ def each_by_flow(
     for near in each_near(stack, model.channels, imputer.batch_pixels):
         intervals, box = near.intervals, near.box
         batch = _Batch.of(imputer, stack.label, near)
-        pair, errors = near.pair(device), []
+        pair, errors = near.pair(device), list[Tensor]()
         for n, (t, motion) in enumerate(motions(imputer, pair, positions)):
             image, agreement = _render(motion, box, batch, window)
             _inside(synthetic.image, intervals, n, box).copy_(image)

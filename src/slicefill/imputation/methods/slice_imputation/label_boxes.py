@@ -56,11 +56,9 @@ class BoxedLabels:
         start = max(intervals.start - 1, 0)
         near = ids[start : intervals.stop + 2]
         within = slice(intervals.start - start, intervals.stop - start)
-        if far or rule.caution is None:
-            box, own = _whole(near), {}
-        else:
-            box = _objects(near != 0)
-            own = _boxes(box.cut(near))
+        anywhere = far or rule.caution is None
+        box = _whole(near) if anywhere else _objects(near != 0)
+        own = {} if anywhere else _boxes(box.cut(near))
         return cls(near, within, shown, rule, box, _look(near, within, shown, rule, box, own))
 
     def impute(
@@ -132,7 +130,7 @@ def _boxes(ids: Array) -> dict[int, Box]:
 
 def _objects(there: Array) -> Box:
     """Box around objects on slices, bool, with a margin."""
-    tight = occupied(torch.from_numpy(there)[:, None])
+    tight = occupied(torch.from_numpy(there.any(0))[None, None])
     return Box(
         max(tight.top - _MARGIN, 0),
         min(tight.bottom + _MARGIN, tight.height),
