@@ -15,7 +15,6 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
 from slicefill.params.base import HardwareParams
-from slicefill.training.freed_memory import keep_freed_memory
 from slicefill.training.ranks import machine_rank
 
 T = TypeVar("T")
@@ -52,7 +51,6 @@ def launch_fabric(params: HardwareParams) -> Fabric:
             f"{params.num_nodes}; only training takes more"
         )
         raise ValueError(msg)
-    keep_freed_memory()
     fabric = make_fabric(params)
     fabric.launch()
     return fabric
