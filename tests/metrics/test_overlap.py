@@ -118,3 +118,9 @@ def test_empty_masks_follow_the_policy():
     assert np.isnan(volume_difference(empty, empty))
     assert np.isnan(surface_distances(empty, empty, SPACING)).all()
     assert np.isnan(surface_dice(empty, empty, SPACING))
+
+
+@pytest.mark.filterwarnings("error::FutureWarning")
+@pytest.mark.parametrize("measure", [surface_dice, surface_distances])
+def test_a_batch_of_scores_fills_no_log(measure):
+    measure(*PAIRS[0], SPACING)

@@ -7,7 +7,8 @@ empty masks and counts them.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -110,9 +111,7 @@ def surface_distances(prediction: Array, truth: Array, spacing: Array) -> Surfac
     if not (prediction.any() and truth.any()):
         return SurfaceDistances(_NAN, _NAN, _NAN, _NAN)
     box = _joint_box(prediction, truth)
-    with warnings.catch_warnings():
-        # MONAI 1.6 calls itself with an argument that it deprecates
-        warnings.filterwarnings("ignore", ".*always_return_as_numpy", FutureWarning)
+    with _monai_quiet():
         _, distances, _ = get_edge_surface_distance(
             torch.from_numpy(prediction[box]),
             torch.from_numpy(truth[box]),
@@ -147,15 +146,24 @@ def surface_dice(prediction: Array, truth: Array, spacing: Array, tolerance: flo
         return 0.0 if prediction.any() or truth.any() else _NAN
     box = _joint_box(prediction, truth)
     found, real = (torch.from_numpy(mask[box])[None, None] for mask in (prediction, truth))
-    score = compute_surface_dice(
-        found,
-        real,
-        class_thresholds=[tolerance],
-        include_background=True,
-        spacing=spacing.tolist(),
-        use_subvoxels=True,
-    )
+    with _monai_quiet():
+        score = compute_surface_dice(
+            found,
+            real,
+            class_thresholds=[tolerance],
+            include_background=True,
+            spacing=spacing.tolist(),
+            use_subvoxels=True,
+        )
     return float(score)
+
+
+@contextmanager
+def _monai_quiet() -> Iterator[None]:
+    """Ignore that MONAI 1.6 calls itself with an argument that it deprecates."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*always_return_as_numpy", FutureWarning)
+        yield
 
 
 def _joint_box(prediction: Array, truth: Array) -> tuple[slice, ...]:
