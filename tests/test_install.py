@@ -125,12 +125,13 @@ def test_without_the_extra_a_scan_is_imputed_and_verified(core, tmp_path):
 @pytest.mark.server
 def test_without_the_extra_every_command_works(core, tmp_path):
     stored = write_scan(tmp_path, (64, 64, 12))
+    shutil.copy(tmp_path / "scan.nii.gz", tmp_path / "label.nii.gz")
     for name in "ab":
         (tmp_path / "many" / name).mkdir(parents=True)
         write_scan(tmp_path / "many" / name)
     for command in (
         ("info", "scan.nii.gz"),
-        ("impute", "scan.nii.gz", "--spacing=1.0", "--label=scan.nii.gz", "--adapt=1s"),
+        ("impute", "scan.nii.gz", "--spacing=1.0", "--label=label.nii.gz", "--adapt=1s"),
         ("verify", "scan_isotropic.nii.gz", "--against", "scan.nii.gz"),
         ("impute", "scan.nii.gz", "linear.nii.gz", "--method=linear"),
         ("evaluate", "scan_isotropic.nii.gz", "linear.nii.gz"),
