@@ -7,7 +7,6 @@ core.
 """
 
 import argparse
-import tempfile
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -20,7 +19,6 @@ from PIL import Image
 from scipy.ndimage import map_coordinates
 
 from slicefill.geometry import slices_first
-from slicefill.io.checkpoints import StateFile
 from slicefill.params import AugmentationParams, SegmentationParams
 from slicefill.segmentation.engines import conresnet, find_engine
 from slicefill.segmentation.engines.conresnet.losses import residual_target
@@ -29,7 +27,7 @@ from slicefill.segmentation.interface import SegmentationData, Setting
 from slicefill.segmentation.scans import Scan
 from slicefill.settings import CONFIG_LOADER_ARGS
 from slicefill.simulation.virtual_subjects import LABEL_NAMES, virtual_subject
-from slicefill.training.fit import Run
+from slicefill.training.fit import Run, Stateless
 from slicefill.types import Array, Checkpoint, Floats, Lazy
 
 CLASSES = (0, *LABEL_NAMES)
@@ -78,9 +76,8 @@ def train(scans: dict[str, Scan], seen: Scan) -> Checkpoint:
     system = find_engine("conresnet", setting.params)
     promises = {name: Lazy(lambda scan=scan: scan, name) for name, scan in scans.items()}
     data = SegmentationData(promises, {"seen": Lazy(lambda: seen, "seen")}, CLASSES)
-    with tempfile.TemporaryDirectory() as folder:
-        run = Run(StateFile(Path(folder, "state.pt")), lambda values, epoch: print(epoch, values))
-        return system.module.train(data, system.params, setting, run)
+    run = Run(Stateless(), lambda values, epoch: print(epoch, values))
+    return system.module.train(data, system.params, setting, run)
 
 
 def predict(checkpoint: Checkpoint, seen: Scan) -> tuple[Array, Floats]:
@@ -92,10 +89,13 @@ def predict(checkpoint: Checkpoint, seen: Scan) -> tuple[Array, Floats]:
         if isinstance(module, torch.nn.Dropout3d):
             module.p = 0.0
     image = torch.from_numpy(seen.image.swapaxes(0, 1)[None].copy())
+
+    def see(window: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        found, heads = network(window)
+        return found, heads[0]
+
     with torch.inference_mode():
-        logits, changes = sliding_window_inference(
-            image, PATCH, 1, lambda x: (network(x)[0], network(x)[1][0]), 0.5, mode="gaussian"
-        )
+        logits, changes = sliding_window_inference(image, PATCH, 1, see, 0.5, mode="gaussian")
     return logits[0].argmax(0).numpy(), changes[0].sigmoid().amax(0).numpy()
 
 

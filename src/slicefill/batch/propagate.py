@@ -9,7 +9,7 @@ from slicefill.batch.loop import make_each
 from slicefill.batch.segment import name_confidence
 from slicefill.batch.tasks import name_outputs
 from slicefill.ingestion.layouts import RawCase
-from slicefill.io.scan_files import written_suffix
+from slicefill.io.scan_files import beside
 from slicefill.types import Case
 
 _ENDING = "_propagated_label"
@@ -27,7 +27,7 @@ def name_propagated(source: Path, out: Path | None, cases: Sequence[RawCase]) ->
 
 def name_record(label: Path) -> Path:
     """Name the record beside a label map."""
-    return label.with_name(label.name.removesuffix(written_suffix(label.name)) + ".json")
+    return beside(label, ".json")
 
 
 def propagate_scans(

@@ -7,7 +7,7 @@ from pathlib import Path
 from slicefill.batch.loop import make_each
 from slicefill.batch.tasks import name_outputs
 from slicefill.ingestion.layouts import RawCase
-from slicefill.io.scan_files import written_suffix
+from slicefill.io.scan_files import beside
 from slicefill.types import Case, Prediction
 
 _ENDING, _ISOTROPIC = "_label", "_isotropic_label"
@@ -33,7 +33,7 @@ def name_confidence(label: Path) -> Path:
         >>> name_confidence(Path("knee_isotropic_label.nii.gz")).name
         'knee_isotropic_label_confidence.nii.gz'
     """
-    return label.with_name(label.name.removesuffix(written_suffix(label.name)) + _CONFIDENCE)
+    return beside(label, _CONFIDENCE)
 
 
 def segment_scans(

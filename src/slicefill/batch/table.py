@@ -98,7 +98,9 @@ def append_row(path: Path, row: Row) -> None:
             stream.write(_format([], header=True))
     except FileExistsError:
         pass
-    whole = path.read_bytes().endswith(b"\n")  # where a disk was full, a row may be cut short
+    with path.open("rb") as written:  # where a disk was full, a row may be cut short
+        written.seek(max(path.stat().st_size - 1, 0))
+        whole = written.read() == b"\n"
     with path.open("a", newline="", encoding="utf-8") as stream:
         stream.write("" if whole else "\n")
         stream.write(_format([row], header=False))

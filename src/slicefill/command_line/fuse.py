@@ -146,18 +146,17 @@ def _existing_label(text: str) -> Path:
 
 def _outputs(arguments: argparse.Namespace) -> dict[str, Path]:
     """Paths by what they hold: `out`, `image`, `confidence`, `views`, `record`."""
-    from slicefill.io.scan_files import written_suffix
+    from slicefill.io.scan_files import beside
 
     out: Path = arguments.out
-    stem = out.name.removesuffix(written_suffix(out.name))
     outputs = {"out": out}
     if arguments.image:
         outputs["image"] = arguments.image
     if arguments.confidence:
-        outputs["confidence"] = out.with_name(f"{stem}_confidence.nii.gz")
-        outputs["views"] = out.with_name(f"{stem}_views.nii.gz")
+        outputs["confidence"] = beside(out, "_confidence.nii.gz")
+        outputs["views"] = beside(out, "_views.nii.gz")
     if arguments.record:
-        outputs["record"] = out.with_name(f"{stem}.json")
+        outputs["record"] = beside(out, ".json")
     return outputs
 
 

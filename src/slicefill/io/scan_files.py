@@ -26,6 +26,16 @@ def written_suffix(name: str) -> str:
     return next((suffix for suffix in WRITTEN if name.lower().endswith(suffix)), NIFTI)
 
 
+def beside(scan: Path, ending: str) -> Path:
+    """Name a file beside a scan that is written: its name without the suffix, and an ending.
+
+    Example:
+        >>> beside(Path("knee_label.nii.gz"), "_confidence.nii.gz").name
+        'knee_label_confidence.nii.gz'
+    """
+    return scan.with_name(scan.name.removesuffix(written_suffix(scan.name)) + ending)
+
+
 def check_suffix(path: Path) -> None:
     """Refuse the name of an output whose format is not written.
 
