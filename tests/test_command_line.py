@@ -363,6 +363,7 @@ def test_info_says_what_a_scan_is_and_what_would_happen(scans, capsys):
         (["thick.nii.gz", "--jobs", "0"], "a whole number of 1 or more"),
         (["thick.nii.gz", "--count", "0"], "a whole number of 1 or more"),
         (["thick.nii.gz", "out.mhd"], "expected a name that ends in .nii.gz"),
+        (["thick.nii.gz", "out.png"], "expected a name that ends in .nii.gz"),
         (["thick.nii.gz", "--method", "thick.pt"], "thick.pt"),
         (["thick.nii.gz", "--method", "cubic", "--adapt", "5min"], "leave --method out"),
         (["thick.nii.gz", "--method", "cubic", "--quality", "best"], "got the method cubic"),
@@ -391,11 +392,15 @@ def test_scores_replace_scores_and_no_other_table(scans, capsys):
 def test_what_cannot_be_said_ends_no_command(scans):
     code = "import sys; from slicefill.command_line import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "impute", "thick.nii.gz", "out.nii.gz"]
-    closed = f"{shlex.join([*command, '--method', 'linear', '--count', '1'])} 2>&- <&-"
+    text = shlex.join([*command, "--method", "linear", "--count", "1"])
     latin = {**os.environ, "PYTHONIOENCODING": "latin-1"}
-    done = subprocess.run(["sh", "-c", closed], env=latin, capture_output=True, check=False)
+    closed = ["sh", "-c", f"{text} 2>&- <&-"]
+    done = subprocess.run(closed, env=latin, capture_output=True, check=False)
     assert done.returncode == 0
     assert b"5 ? 9 slices" in done.stdout
+    unread = ["bash", "-o", "pipefail", "-c", f"{text} --overwrite | true"]
+    done = subprocess.run(unread, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
     assert main(["verify", "out.nii.gz", "--against", "thick.nii.gz"]) == 0
 
 

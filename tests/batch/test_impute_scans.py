@@ -271,6 +271,20 @@ def test_a_rehearsal_of_a_dense_series_that_lacks_slices_imputes_those(tmp_path,
     assert (rows["series"].status, rows["series"].slices_out) == ("imputed", 9)
 
 
+def test_a_series_that_lacks_slices_is_refused_across_another_axis(tmp_path, monkeypatch):
+    grid = np.random.default_rng(0).integers(0, 99, (12, 12, 9)).astype(np.int16)
+    lacking = Case(from_array(grid, (1, 1, 1)), record={"absent_slices": [3, 4]})
+    monkeypatch.setattr("slicefill.batch.impute.read_scan", lambda *_, **__: lacking)
+    (tmp_path / "1.dcm").touch()
+    plan = make_plan(
+        tmp_path, tmp_path / "out", [RawCase("series", (tmp_path / "1.dcm",), None)], []
+    )
+    order = replace(LINEAR, params=imputation_params(through_plane="A"), fill_missing=True)
+    row = impute_scans(plan, order, SERIAL, lambda _: None)["series"]
+    assert row.status == "refused"
+    assert "leave --orthogonal and --axis out" in row.reason
+
+
 def test_a_rehearsal_calls_failed_what_a_call_would(tmp_path, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("no luck")

@@ -71,6 +71,21 @@ def test_labels_masks_and_confidence_stand_beside_the_image(tmp_path):
     }
 
 
+def test_a_suffix_in_capitals_is_one(tmp_path):
+    raw = RawCase("A", tmp_path / "A.NII.GZ", None)
+    raw.image.touch()
+    names, _ = plan(tmp_path, "A.NII.GZ", "B.NII.GZ", [raw], ["mask", "record"])
+    assert names["A"] == {"image": "B.NII.GZ", "mask": "B_mask.nii.gz", "record": "B.json"}
+
+
+def test_a_folder_may_have_a_dot_in_its_name(tmp_path):
+    raw = RawCase("a", tmp_path / "a.nii.gz", None)
+    raw.image.touch()
+    assert plan(tmp_path, "a.nii.gz", "v1.2", [raw])[1] == "v1.2"
+    (tmp_path / "out.run").mkdir()
+    assert plan(tmp_path, "a.nii.gz", "out.run", [raw])[1] == "out.run"
+
+
 def test_an_output_never_replaces_an_input(tmp_path):
     raw = RawCase("a", tmp_path / "a.nii.gz", None)
     raw.image.touch()

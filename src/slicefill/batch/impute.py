@@ -164,13 +164,13 @@ def _make(
         case = read_scan(task.raw, order.params, fill_missing=order.fill_missing)
         if settled is not None:
             return _Made(task, None, settled)
+        read = replace(row, fingerprint=own, output=task.outputs["image"].name)
+        made, told = impute_scan(case, prepared(imputer), order.params, read)
     except OneSlice:
         return _Made(task, None, replace(row, status="left aside", reason=ONE_SLICE))
     except BadCase as error:
         return _Made(task, None, replace(row, status="refused", reason=error.told))
-    row = replace(row, fingerprint=own, output=task.outputs["image"].name)
-    made, row = impute_scan(case, prepared(imputer), order.params, row)
-    return _Made(task, made, replace(row, seconds=time.monotonic() - began), stale)
+    return _Made(task, made, replace(told, seconds=time.monotonic() - began), stale)
 
 
 def impute_scan(

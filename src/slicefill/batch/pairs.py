@@ -13,7 +13,7 @@ from slicefill.batch.table import MADE, read_table
 from slicefill.batch.tasks import TABLE
 from slicefill.ingestion.found import RawCase
 from slicefill.io.case_folder import LEFT_OVER
-from slicefill.io.scan_files import written_suffix
+from slicefill.io.scan_files import beside, written_suffix
 from slicefill.types import Case
 
 _IMAGE, _RECORD = "image.nii.gz", "record.json"
@@ -175,13 +175,12 @@ def read_files(image: Path) -> Case:
 
 def _beside(image: Path, what: str) -> Path:
     """Path of a further output of an image."""
-    suffix = written_suffix(image.name)
-    return image.with_name(f"{image.name[: -len(suffix)]}_{what}{suffix}")
+    return beside(image, f"_{what}{written_suffix(image.name)}")
 
 
 def _read_record(image: Path) -> dict[str, Any]:
     """Read what `--record` wrote; empty where it was not asked for."""
-    path = image.with_name(f"{image.name[: -len(written_suffix(image.name))]}.json")
+    path = beside(image, ".json")
     try:
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
     except (ValueError, TypeError) as error:

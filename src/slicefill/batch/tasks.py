@@ -8,7 +8,7 @@ from pathlib import Path
 from slicefill.ingestion.checks import printable
 from slicefill.ingestion.layouts import RawCase
 from slicefill.ingestion.suffixes import suffix_of
-from slicefill.io.scan_files import check_suffix, written_suffix
+from slicefill.io.scan_files import beside, check_suffix, written_suffix
 
 FURTHER = ("mask", "confidence", "record", "dicom")
 """Outputs besides the image, and the label map where there is one, that may be asked for."""
@@ -125,7 +125,8 @@ def name_outputs(
         ValueError: As `make_plan`.
     """
     source = source.resolve() if source.name in ("", "..") else source  # `.` gets a name
-    if out is not None and _names_a_file(out):
+    one_file = out is not None and not out.is_dir() and not _is_folder(source, cases)
+    if out is not None and (_names_a_file(out) or (one_file and out.suffix[1:].isalpha())):
         check_suffix(out)
         if len(cases) != 1:
             msg = f"{out}: expected a folder for the outputs of {len(cases)} scans, got a file"
@@ -159,10 +160,9 @@ def _names_a_file(out: Path) -> bool:
 def _name(image: Path, raw: RawCase, further: Collection[str]) -> dict[str, Path]:
     """Name the outputs beside an image."""
     suffix = written_suffix(image.name)
-    stem = image.name[: -len(suffix)]
     outputs = {"image": image}
     if raw.label is not None or "label" in further:
-        outputs["label"] = image.with_name(f"{stem}_label{suffix}")
+        outputs["label"] = beside(image, f"_label{suffix}")
     endings = {
         "mask": f"_mask{suffix}",
         "confidence": "_confidence.nii.gz",
@@ -171,9 +171,9 @@ def _name(image: Path, raw: RawCase, further: Collection[str]) -> dict[str, Path
     }
     for name in FURTHER:
         if name in further and (name != "dicom" or isinstance(raw.image, tuple)):
-            outputs[name] = image.with_name(f"{stem}{endings[name]}")
+            outputs[name] = beside(image, endings[name])
     if "dicom" in outputs and "label" in outputs:
-        outputs["seg"] = image.with_name(f"{stem}_seg.dcm")
+        outputs["seg"] = beside(image, "_seg.dcm")
     return outputs
 
 

@@ -5,7 +5,7 @@ import io
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from slicefill.ingestion.layouts import Found
@@ -21,13 +21,39 @@ class UsageError(Exception):
 
 
 def prepare_streams() -> None:
-    """See to it that what is said ends no command, be a stream closed or without a sign for it."""
+    """See to it that what is said ends no command.
+
+    A stream may be closed, lack a sign, or lead to a program that has read enough (`| head`).
+    """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, io.StringIO())
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+            if stream is getattr(sys, f"__{name}__"):
+                setattr(sys, name, _patient(stream))
+
+
+class _PatientFile(io.FileIO):
+    """A file that takes what nobody reads any more."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except BrokenPipeError:
+            return len(data)
+
+
+def _patient(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    file = _PatientFile(stream.fileno(), "w", closefd=False)
+    return io.TextIOWrapper(
+        file if stream.write_through else io.BufferedWriter(file),  # python -u
+        stream.encoding,
+        stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
 
 
 def existing(text: str) -> Path:

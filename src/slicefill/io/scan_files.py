@@ -30,10 +30,12 @@ def beside(scan: Path, ending: str) -> Path:
     """Name a file beside a scan that is written: its name without the suffix, and an ending.
 
     Example:
-        >>> beside(Path("knee_label.nii.gz"), "_confidence.nii.gz").name
-        'knee_label_confidence.nii.gz'
+        >>> beside(Path("KNEE_LABEL.NII.GZ"), "_confidence.nii.gz").name
+        'KNEE_LABEL_confidence.nii.gz'
     """
-    return scan.with_name(scan.name.removesuffix(written_suffix(scan.name)) + ending)
+    written = scan.name.lower().endswith(WRITTEN)
+    stem = scan.name[: -len(written_suffix(scan.name))] if written else scan.name
+    return scan.with_name(stem + ending)
 
 
 def check_suffix(path: Path) -> None:
