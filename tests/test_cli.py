@@ -91,6 +91,7 @@ def test_an_error_in_our_words_is_for_the_user_and_a_bug_is_not():
         (("--params=exact=true",), "got exact; perhaps imputation.exact"),
         (("--params=synthesis.optimisation.lr=5",), "Extra inputs are not permitted"),
         (("--pipelines=imputaton",), "got 'imputaton'"),
+        (("--env=tinny",), "expected one of base, "),
     ],
 )
 def test_what_the_user_can_mend_is_told_without_a_traceback(project, kedro, arguments, said):

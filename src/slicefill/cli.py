@@ -11,7 +11,9 @@ from typing import Any, NoReturn
 
 import click
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.project import settings
 from kedro.io import DatasetError
+from kedro.utils import find_kedro_project
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
@@ -103,6 +105,7 @@ class Run(click.Command):
         verbose = ctx.params.pop("verbose")
         if verbose:
             logging.getLogger("slicefill").setLevel(logging.DEBUG)
+        _check_environment(ctx.params["env"], Path(ctx.params["conf_source"] or _conf()))
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, _end)
         try:
@@ -111,6 +114,18 @@ class Run(click.Command):
             if verbose or not is_mendable(error):
                 raise
             raise click.ClickException(_in_few_lines(error)) from error
+
+
+def _conf() -> Path:
+    return (find_kedro_project(Path.cwd()) or Path.cwd()) / settings.CONF_SOURCE
+
+
+def _check_environment(env: str | None, conf: Path) -> None:
+    """Refuse an environment that is not there; an archive of a configuration is not looked into."""
+    if env and conf.is_dir() and not (conf / env).is_dir():
+        names = sorted(folder.name for folder in conf.iterdir() if folder.is_dir())
+        msg = f"expected one of {', '.join(names)}, got {env!r}"
+        raise click.BadParameter(msg, param_hint="--env")
 
 
 def is_mendable(error: BaseException) -> bool:
