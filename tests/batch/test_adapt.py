@@ -58,3 +58,13 @@ def test_each_scan_is_read_once_and_a_damaged_one_is_not_learned_from(
     assert len(learned) == 1  # the second time, the folder of outputs has the weights
     assert set(learned[0]) == {"0", "2"}
     assert said == ["adaptation: the shipped weights impute: too little to tell"] * 2
+
+
+def test_where_no_scan_can_be_read_imputing_says_why(tmp_path):
+    (tmp_path / "a.nii.gz").write_bytes(b"\x1f\x8b")
+    said = []
+    with find_scans(tmp_path / "a.nii.gz") as found:
+        plan = make_plan(tmp_path / "a.nii.gz", None, found.cases, [])
+        load = adapted_loader(plan, ImputationParams(), 1.0, said.append)
+    assert said == ["adaptation: no scan can be read"]
+    assert load(ImputationParams(count=1)).name == "pretrained"

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from slicefill.imputation.absent import longest_stack
 from slicefill.imputation.impute import impute_case
 from slicefill.imputation.imputers import classical_imputer
 from slicefill.imputation.verification import verify_imputed_case
@@ -50,6 +51,15 @@ def test_absent_slices_are_imputed_at_their_true_positions(lacking, imputation_p
     assert np.flatnonzero(~mask).tolist() == places
     np.testing.assert_allclose(made.image.spacing[2], 4 / step, rtol=1e-6)
     assert verify_imputed_case(made, lacking) == []
+
+
+def test_the_longest_run_of_acquired_slices_is_learned_from(case, lacking):
+    run = longest_stack(replace(lacking, record={"absent_slices": [0, 2, 6]}))
+    assert run.image.stored[3, 4].tolist() == lacking.image.stored[3, 4, 3:6].tolist()
+    assert run.label.stored.shape == run.image.stored.shape
+    assert run.absent == ()
+    whole = case()
+    assert longest_stack(whole) is whole
 
 
 def test_the_record_counts_the_slices_of_the_whole_series(lacking, imputation_params):

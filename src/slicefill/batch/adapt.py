@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from slicefill.batch.tasks import HIDDEN, Plan, Task
-from slicefill.imputation.imputers import Imputer, learned_imputer
+from slicefill.imputation.imputers import Imputer, learned_imputer, load_named
 from slicefill.imputation.methods.pretrained import PRETRAINED
 from slicefill.io.checkpoints import StateFile
 from slicefill.params import ImputationParams
@@ -14,7 +14,12 @@ _HELD = 1.0  # GB of scans that are read once for checking, dividing and learnin
 
 
 def adapted_loader(
-    plan: Plan, params: ImputationParams, minutes: float, say: Callable[[str], None]
+    plan: Plan,
+    params: ImputationParams,
+    minutes: float,
+    say: Callable[[str], None],
+    *,
+    fill_missing: bool = False,
 ) -> Callable[[ImputationParams], Imputer]:
     """Adapt the shipped weights to the scans of a plan; return what prepares the adapted method.
 
@@ -26,6 +31,8 @@ def adapted_loader(
         params: Axis and device.
         minutes: Of training and validation.
         say: Called with what came of it.
+        fill_missing: Whether a series that lacks slices is learned from, by the longest run of
+            those that it has; else it is refused.
 
     Raises:
         ValueError: If there is too little to learn from.
@@ -39,10 +46,13 @@ def adapted_loader(
 
     rule = default_params(params.through_plane, params.hardware).within(minutes)
     start = load_pretrained()
-    read = BoundedCache(partial(_read, plan), _bytes_of, _HELD)
+    read = BoundedCache(partial(_read, plan, fill_missing), _bytes_of, _HELD)
     drawn = draw_names(
         plan.tasks, rule.cases, rule.optimisation.seed, partial(_is_good, read.__getitem__)
     )
+    if not drawn:  # why, is said of each when it is imputed
+        say("adaptation: no scan can be read")
+        return partial(load_named, PRETRAINED)
     cases = {name: _promise(name, plan.tasks[name], read.__getitem__) for name in drawn}
     scans = Scans(cases, {name: name for name in drawn})
     folder = None if plan.folder is None else plan.folder / HIDDEN
@@ -76,11 +86,13 @@ def _is_good(read: Callable[[str], Case], name: str) -> bool:
     return True
 
 
-def _read(plan: Plan, name: str) -> Case:
+def _read(plan: Plan, fill_missing: bool, name: str) -> Case:
+    from slicefill.imputation.absent import longest_stack
     from slicefill.ingestion.reading import read_raw_case
     from slicefill.params.ingestion import own_scans
 
-    return read_raw_case(plan.tasks[name].raw, own_scans())
+    rule = own_scans("impute" if fill_missing else "refuse")
+    return longest_stack(read_raw_case(plan.tasks[name].raw, rule))
 
 
 def _bytes_of(case: Case) -> int:

@@ -156,7 +156,8 @@ def _order(arguments: argparse.Namespace, plan: "Plan") -> "Order":
     elif arguments.adapt is not None:
         from slicefill.batch.adapt import adapted_loader
 
-        load = adapted_loader(plan, rule, arguments.adapt, partial(_say, arguments))
+        say, fill = partial(_say, arguments), arguments.fill_missing
+        load = adapted_loader(plan, rule, arguments.adapt, say, fill_missing=fill)
     return Order(load, rule, arguments.overwrite, arguments.fill_missing)
 
 

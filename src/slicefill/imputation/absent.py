@@ -72,6 +72,18 @@ def _across(case: Case, params: ImputationParams) -> ImputationParams:
     return params.model_copy(update={"through_plane": own})
 
 
+def longest_stack(case: Case) -> Case:
+    """Return the longest run of acquired slices of a case, which lie at even steps, to learn from.
+
+    A case of which no slice is absent is returned as it is.
+    """
+    if not case.absent:
+        return case
+    acquired = np.setdiff1d(np.arange(case.image.stored.shape[Case.ACROSS]), case.absent)
+    runs = np.split(acquired, np.flatnonzero(np.diff(acquired) > 1) + 1)
+    return replace(_kept(case, max(runs, key=len)), record={})
+
+
 def _wanted(last: int, count: int, step: float | None) -> NDArray[np.float64]:
     """Where slices are wanted, in steps of the series."""
     if step is None:
@@ -79,7 +91,7 @@ def _wanted(last: int, count: int, step: float | None) -> NDArray[np.float64]:
     return exact_places(last + 1, step)
 
 
-def _kept(case: Case, kept: Sequence[int]) -> Case:
+def _kept(case: Case, kept: Sequence[int] | NDArray[np.int64]) -> Case:
     """Return the acquired slices of a case, as if they lay side by side."""
 
     def take(volume: Volume) -> Volume:
