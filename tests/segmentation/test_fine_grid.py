@@ -88,16 +88,33 @@ def test_softened_labels_keep_the_label_and_fall_off_from_its_outline():
     assert soften(bar, 2, 2.0)[1, 0, 0, 3] == pytest.approx(1 / (1 + np.exp(-0.5)))
 
 
-def test_a_fusion_is_the_mean_and_acquired_slices_count_as_they_were_predicted():
+def test_a_fusion_is_the_mean_and_acquired_slices_stay_as_they_were_predicted():
     rng = np.random.default_rng(1)
     fine = rng.dirichlet(np.ones(2), (5, 4, 3)).transpose(3, 0, 1, 2).astype(np.float32)
-    acquired = rng.dirichlet(np.ones(2), (3, 4, 3)).transpose(3, 0, 1, 2).astype(np.float32)
     moved = rng.integers(0, 2, (5, 4, 3))
     places = np.arange(5) % 2 == 0
-    fused = fuse_soft(fine, acquired, moved, places=places, softness=1.0)
-    np.testing.assert_allclose(fused[:, ::2], (fine[:, ::2] + acquired) / 2, atol=1e-6)
+    fused = fuse_soft(fine, moved, places=places, softness=1.0)
+    np.testing.assert_allclose(fused[:, ::2], fine[:, ::2], atol=1e-6)
     soft = soften(moved, 2, 1.0)
     np.testing.assert_allclose(fused[:, 1::2], (fine[:, 1::2] + soft[:, 1::2]) / 2, atol=1e-6)
+
+
+def test_a_network_that_looks_across_slices_sees_them_as_far_apart_as_acquired_ones(scan):
+    """It takes scans of its own spacing alone, and compares every slice with the one before it."""
+    thick = 1.0 * STEP
+
+    def across(scan):
+        assert scan.spacing[0] == thick
+        inside = 0.1 + 0.4 * np.abs(np.diff(scan.image[:, 0], axis=0, prepend=scan.image[:1, 0]))
+        return np.stack([1 - inside, inside])
+
+    def move(classes):
+        return np.repeat(classes, STEP, axis=0)[: len(scan.image)]
+
+    found = find_way("fused", across, move=move)(scan)
+    acquired = scan.image[::STEP, 0]
+    expected = 0.1 + 0.4 * np.abs(np.diff(acquired, axis=0, prepend=acquired[:1]))
+    np.testing.assert_allclose(found[1, ::STEP], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

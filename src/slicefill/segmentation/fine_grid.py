@@ -92,40 +92,34 @@ def moved(predictor: Predictor, move: Move) -> Predictor:
 def fused(predictor: Predictor, move: Move, softness: float) -> Predictor:
     """Average the probabilities at all slices and the labels of acquired ones, imputed, made soft.
 
+    The network sees slices as far apart as it has learned (`in_phases`): one that looks across
+    slices takes others for another anatomy.
+
     Args:
-        predictor: Of acquired slices, and of imputed ones.
+        predictor: Of acquired slices.
         move: Imputes labels.
-        softness: As in `soften`. At acquired slices it is the mean of both predictions, which are
-            one if the network sees slices one by one.
+        softness: As in `soften`. Acquired slices keep their probabilities.
     """
 
     def predict(scan: Scan) -> Floats:
-        acquired, _ = _acquired(predictor, scan)
-        moved = move(acquired.argmax(0))
-        return fuse_soft(predictor(scan), acquired, moved, places=scan.acquired, softness=softness)
+        fine = in_phases(predictor)(scan)
+        moved = move(fine[:, scan.acquired].argmax(0))
+        return fuse_soft(fine, moved, places=scan.acquired, softness=softness)
 
     return predict
 
 
-def fuse_soft(
-    fine: Floats,
-    acquired: Floats,
-    moved: Array,
-    *,
-    places: NDArray[np.bool_],
-    softness: float,
-) -> Floats:
+def fuse_soft(fine: Floats, moved: Array, *, places: NDArray[np.bool_], softness: float) -> Floats:
     """Average probabilities at all slices and imputed labels made soft.
 
     Args:
-        fine: What a network finds on all slices, `(K, M, H, W)`.
-        acquired: What it finds on acquired ones, `(K, D, H, W)`; it stands in for the labels there.
+        fine: What a network finds on all slices, `(K, M, H, W)`; acquired ones keep it.
         moved: The imputed labels, class indices, `(M, H, W)`.
         places: Which slices are the acquired ones, `(M,)`.
         softness: As in `soften`.
     """
     soft = soften(moved, len(fine), softness)
-    soft[:, places] = acquired
+    soft[:, places] = fine[:, places]
     mean: Floats = (fine + soft) / np.float32(2)
     return mean
 

@@ -10,6 +10,7 @@ from slicefill.segmentation.fine_grid import fuse_soft, with_classes
 from slicefill.segmentation.opened import Opened
 from slicefill.segmentation.prediction import make_prediction
 from slicefill.segmentation.scans import make_scan
+from slicefill.segmentation.subvoxel import in_phases
 from slicefill.types import Array, Case, Prediction
 
 
@@ -18,9 +19,9 @@ def segment_isotropically(
 ) -> Prediction:
     """Segment a scan on the grid that imputation gives it.
 
-    The mean of what the network finds on the imputed image, and of what it finds on the acquired
-    slices, moved with the image and made soft. Acquired slices keep what the network finds there,
-    if it sees slices one by one.
+    The mean of what the network finds on the imputed image, seen as so many scans of acquired
+    spacing, and of what it finds on the acquired slices, moved with the image and made soft.
+    Acquired slices keep what the network finds there.
 
     Args:
         case: The scan.
@@ -42,14 +43,13 @@ def segment_isotropically(
         raise ValueError(msg)
     thick = make_scan(Case(case.image), None, None, network.scan)
     network.expect(thick)
-    acquired = network.predictor(thick)
+    classes = network.predictor(thick).argmax(0)
     own = params.model_copy(update={"through_plane": network.scan.through_plane})
-    imputed, moved = _impute_labels(case, acquired.argmax(0), thick.axis, imputer, own)
+    imputed, moved = _impute_labels(case, classes, thick.axis, imputer, own)
     scan = make_scan(Case(case.image), imputed, None, network.scan)
     softness = network.params.inference.softness
-    fused = fuse_soft(
-        network.predictor(scan), acquired, moved, places=scan.acquired, softness=softness
-    )
+    fine = in_phases(network.predictor)(scan)
+    fused = fuse_soft(fine, moved, places=scan.acquired, softness=softness)
     made = make_prediction(lambda _: fused, scan, imputed, _with_confidence(network.params))
     told = {
         "imputed_by": imputer.name,
