@@ -50,6 +50,22 @@ def test_one_view_is_its_imputed_self(views):
     assert fused.record["fusion"]["labels"]["decided_by_one"] == 1
 
 
+@pytest.mark.parametrize("rule", ["gaussian", "staple"])
+@pytest.mark.parametrize("shift", [0, 24])
+def test_label_maps_that_show_nothing_on_the_grid_fuse_to_one_without_labels(views, rule, shift):
+    """Blank ones; and one whose only label lies beyond the side of the grid."""
+    image, label = views[0].image, views[0].label
+    first = Case(image, label.with_stored(0 * label.stored))
+    beyond = 0 * label.stored
+    beyond[:, label.stored.shape[1] - shift // 2 :] = shift > 0
+    there = image.with_stored(np.roll(image.stored, -shift, 1), _shift(shift, 1))
+    other = Case(there, label.with_stored(beyond, _shift(shift, 1)))
+    fused = slicefill.fuse([first, other], rule=rule, **{**KNOWN, "registration": "header"},
+                           least_similarity=0.0, least_crossing=0.0)  # fmt: skip
+    assert not fused.label.stored.any()
+    assert len(fused.record["fusion"]["labels"]["fused"]) == 2
+
+
 def test_the_order_of_the_others_and_of_stored_axes_changes_nothing(views):
     first, second, third = views
     plain = slicefill.fuse(views, **KNOWN).label.stored
@@ -82,9 +98,9 @@ def test_a_view_without_label_or_overlap_or_of_another_subject_is_left_out_with_
     assert "below 0.3 (least_similarity)" in told["left_out"]["view 4"]
 
 
-def _shift(voxels):
+def _shift(voxels, axis=0):
     moved = np.eye(4)
-    moved[0, 3] = voxels
+    moved[axis, 3] = voxels
     return moved
 
 

@@ -39,7 +39,8 @@ def fuse_labels(
     weight, count = np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
     box = _box(labelled, case.image.affine, shape)
     system = find_fusion(params.rule)
-    for part in [box] if getattr(system.module, "WHOLE", False) else slabs(box):
+    parts = [box] if getattr(system.module, "WHOLE", False) else slabs(box)
+    for part in parts if label[box].size else ():  # no label may lie on the grid
         sampled = [sample(view, case.image.affine, part) for view in labelled]
         label[part], weight[part] = fuse(sampled, system)
         count[part] = sum(view.covered.astype(np.uint8) for view in sampled)
