@@ -66,3 +66,13 @@ def test_shrunk_labels_are_told_from_real_ones():
         chance.append(METRIC.compute(DescribedSet({str(n): [o] for n, o in enumerate(swapped)})))
     assert np.mean(np.array(chance) >= observed) < 0.05
     assert np.isnan(METRIC.compute(described(1.0, 3)))
+
+
+def test_subjects_without_labels_count_for_nothing():
+    shrunk = described(0.75, cases=8)
+    some = {f"0{n}": [] for n in range(5)} | dict(shrunk.cases)
+    assert METRIC.compute(DescribedSet(some)) == METRIC.compute(shrunk)
+    few = {
+        who: own if n % 2 else [] for n, (who, own) in enumerate(described(0.75, 6).cases.items())
+    }
+    assert np.isnan(METRIC.compute(DescribedSet(few)))

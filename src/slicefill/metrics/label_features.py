@@ -4,7 +4,7 @@ After the scores of Li et al. (2021) for made graphs: features that a reader nam
 imputed. Real labels are those of every other subject, imputed ones those of the others.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,22 +35,25 @@ def describe_labels(labels: Mapping[str, MaskPair]) -> NDArray[np.float64]:
 def label_mmd(described: DescribedSet) -> float:
     """Unbiased MMD² of the features, in standard deviations of real ones; 0: the same shapes.
 
-    nan with fewer than four subjects.
+    nan with fewer than four subjects that have labels.
     """
-    if len(described.cases) < 4:
+    subjects = [own for own in described.cases.values() if own]
+    if len(subjects) < 4:
         return float("nan")
-    made, real = (_vectors(described, kind) for kind in (_MADE, _REAL))
-    everything = _vectors(described, _REAL, every=True)
+    made, real = (_vectors(subjects, kind) for kind in (_MADE, _REAL))
+    everything = _vectors(subjects, _REAL, every=True)
     mean, scale = np.nanmean(everything, axis=0), np.nanstd(everything, axis=0) + 1e-9
     one, other = (np.nan_to_num((each - mean) / scale) for each in (made, real))
     return mmd(one, other)
 
 
-def _vectors(described: DescribedSet, kind: int, *, every: bool = False) -> NDArray[np.float64]:
+def _vectors(
+    subjects: Sequence[Sequence[Array]], kind: int, *, every: bool = False
+) -> NDArray[np.float64]:
     """A row per case: of subjects in even places what was made, of the others what is real."""
     rows = [
         one[kind].ravel()
-        for place, own in enumerate(described.cases.values())
+        for place, own in enumerate(subjects)
         for one in own
         if every or place % 2 == kind
     ]
