@@ -97,6 +97,9 @@ def functions(tmp_path, monkeypatch):
 
         def scores(scan):
             return 3 * by_hounsfield(scan)
+
+        def nothing_known(scan):
+            return np.nan * by_hounsfield(scan)
     """
     (tmp_path / "own_networks.py").write_text(dedent(text))
     monkeypatch.syspath_prepend(tmp_path)
@@ -116,6 +119,7 @@ def test_a_function_sees_intensities_as_they_are_if_nothing_is_windowed(predicto
     [
         ("one_class", r"probabilities of 2 classes .*got \(1, 5, 18, 16\)"),
         ("scores", "sum to 1"),
+        ("nothing_known", "sum to 1 over classes, got nan off"),
     ],
 )
 def test_what_is_not_class_probabilities_is_refused(predictor, scan, functions, function, reason):
@@ -145,3 +149,9 @@ def test_a_folder_without_plans_is_no_result_of_nnunet(predictor, tmp_path):
 def test_a_function_that_is_not_there_is_refused(predictor, functions):
     with pytest.raises(ValueError, match="own_networks:nothing: expected module:function"):
         predictor(format="python", path="own_networks:nothing")
+
+
+@pytest.mark.parametrize("module", ["nowhere", "nowhere.networks"])
+def test_a_module_that_cannot_be_imported_is_named_with_its_cause(predictor, module):
+    with pytest.raises(ValueError, match=f"{module}:f: .*can be imported, .*No module named"):
+        predictor(format="python", path=f"{module}:f")

@@ -90,9 +90,9 @@ def digest(params: "Params") -> str:
     """
     found = hashlib.sha256()
     if params.format == "python":
-        found.update(params.path.partition(":")[2].encode())
-        spec = importlib.util.find_spec(params.path.partition(":")[0])
-        files = [Path(spec.origin)] if spec and spec.origin else []
+        module, _, name = params.path.partition(":")
+        found.update(name.encode())
+        files = _source(module)
     else:
         path = Path(params.path).expanduser()
         kinds = ("*.json", "*.pth")
@@ -101,6 +101,15 @@ def digest(params: "Params") -> str:
         with file.open("rb") as stream:
             found.update(hashlib.file_digest(stream, "sha256").digest())
     return found.hexdigest()
+
+
+def _source(module: str) -> list[Path]:
+    """Return the file of a module; none where there is none, which loading it says."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except Exception:  # of a package that holds it, whose code is not ours
+        return []
+    return [Path(spec.origin)] if spec and spec.origin else []
 
 
 def checked(predictor: Predictor, classes: int, name: str) -> Predictor:
@@ -121,7 +130,7 @@ def checked(predictor: Predictor, classes: int, name: str) -> Predictor:
                 f"(segmentation.label_names), {(classes or 'K', *shape)}, got {found.shape}"
             )
             raise ValueError(msg)
-        if (error := float(np.abs(found.sum(0) - 1).max())) > _SUM:
+        if not (error := float(np.abs(found.sum(0) - 1).max())) <= _SUM:  # nan, too
             msg = f"{name}: expected probabilities that sum to 1 over classes, got {error:.3g} off"
             raise ValueError(msg)
         return found
