@@ -6,6 +6,7 @@ from slicefill.imputation.impute import impute_case
 from slicefill.imputation.imputers import Imputer
 from slicefill.imputation.trace import acquired_places
 from slicefill.params import ImputationParams
+from slicefill.segmentation.inference import refinement
 from slicefill.segmentation.isotropic import segment_acquired
 from slicefill.segmentation.opened import Opened
 from slicefill.segmentation.prediction import make_prediction
@@ -28,20 +29,20 @@ def segment_view(
         Labels on the grid of the view.
 
     Raises:
-        ValueError: If the network predicts on another grid than it sees.
+        ValueError: If wrappers make the network predict on another grid than it sees.
     """
+    if (finer := refinement(network.params.inference.wrappers)) != (1, 1, 1):
+        msg = (
+            f"views: expected labels on the grid that the network sees, got {finer} times as fine "
+            "(slices, rows, columns): take wrappers that refine it out of segmentation.inference"
+        )
+        raise ValueError(msg)
     if imputer is None:
         return segment_acquired(view, network)
     own = params.model_copy(update={"through_plane": network.scan.through_plane})
     filled = impute_case(Case(view.image), imputer, own)
     scan = make_scan(Case(view.image), filled, None, network.scan)
     made = make_prediction(network.predictor, scan, filled, network.params)
-    if made.label.stored.shape != filled.image.stored.shape[:3]:
-        msg = (
-            "views: expected labels on the grid that the network sees: take wrappers that refine "
-            "it out of segmentation.inference, or set fusion.segmenter.filled_by to null"
-        )
-        raise ValueError(msg)
     places = acquired_places(filled.record["slices"])
     first = sorted(places, key=places.__getitem__)
     stored = np.ascontiguousarray(made.label.stored.take(first, scan.axis))
