@@ -137,6 +137,18 @@ def test_labels_that_were_not_learned_from_are_not_sampled(thin, checkpoint, par
     assert set(np.unique(made.label.stored)) <= {0, 7, 14, 21}
 
 
+def test_labels_that_were_not_learned_from_end_as_asked(thin, checkpoint, params):
+    """Label 9 is on the first slice alone: by `latest` it goes on far, or hardly."""
+    stored = np.zeros_like(thin.label.stored)
+    stored[4:12, 4:12, 0] = 9
+    other = Case(thin.image, thin.label.with_stored(stored))
+    late, early = (
+        impute(other, checkpoint, params(), label_ends={"latest": latest}).label.stored
+        for latest in (1.0, 0.01)
+    )
+    assert (late == 9).sum() > (early == 9).sum()
+
+
 def test_channels_share_the_draw(thin, checkpoint, params):
     both = np.repeat(thin.image.stored[..., None], 2, axis=3)
     made = impute(Case(thin.image.with_stored(both)), checkpoint, params())

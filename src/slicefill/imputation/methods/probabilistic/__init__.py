@@ -30,7 +30,7 @@ def load(
         msg = "probabilistic: expected the checkpoint of a training, got none"
         raise ValueError(msg)
     sampler = load_sampler(checkpoint, params.samples if params else None, imputation)
-    return partial(impute_by_sampling, sampler)
+    return partial(impute_by_sampling, sampler, ends=imputation.label_ends)
 
 
 def train(data: LearningData, params: Params, run: "Run") -> Checkpoint:

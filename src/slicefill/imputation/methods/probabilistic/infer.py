@@ -14,13 +14,19 @@ from slicefill.imputation.methods.probabilistic.drawing import (
     find_spread,
 )
 from slicefill.imputation.methods.probabilistic.features import describe_images, describe_labels
+from slicefill.params.imputation import EndParams
 from slicefill.types import Array, Floats, Stack, SyntheticSlices
 
 _GAUSS = float(np.sqrt(2 / np.pi))  # mean absolute value of an error whose variance is 1
 
 
 def impute_by_sampling(
-    sampler: Sampler, stack: Stack, positions: Sequence[float], rng: np.random.Generator
+    sampler: Sampler,
+    stack: Stack,
+    positions: Sequence[float],
+    rng: np.random.Generator,
+    *,
+    ends: EndParams,
 ) -> SyntheticSlices:
     """Impute every interval of a stack several times.
 
@@ -33,6 +39,7 @@ def impute_by_sampling(
         stack: At least two slices.
         positions: t of the synthetic slices of each interval, rising.
         rng: Two generators in the same state give the same samples.
+        ends: Of `shape_matched`.
 
     Raises:
         ValueError: If there is no interval.
@@ -41,7 +48,7 @@ def impute_by_sampling(
     if depth < 2:
         msg = f"a stack of {depth} slice has no interval to impute: give at least 2 slices"
         raise ValueError(msg)
-    linear = impute_classically("shape_matched", stack, positions)
+    linear = impute_classically("shape_matched", stack, positions, ends)
     if not positions:
         return linear
     ids = sampler.ids if _are_known(stack.label, sampler.ids) else ()
