@@ -96,6 +96,7 @@ def test_sources_divide_a_scan():
     real, made = (each(promise(scan)).make() for each in (acquired_only, synthetic_only))
     assert real.acquired.all()
     assert len(real.image) == 3
+    assert real.spacing.tolist() == [3, 1, 1]  # as far apart as they were acquired
     assert not made.acquired.any()
     assert len(made.image) == 4
     assert np.array_equal(real.image, scan.image[::3])

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from slicefill.segmentation.interface import Objective, PatchBatch
 from slicefill.segmentation.objectives import Total, dice_ce
 from slicefill.segmentation.scans import Scan, ScanPromise
+from slicefill.segmentation.subvoxel import widest_step
 from slicefill.types import Lazy
 
 Draw = Callable[[np.random.Generator], PatchBatch]
@@ -32,7 +33,8 @@ def _pick(promise: ScanPromise, acquired: bool) -> Scan:
     if not kept.any():
         return replace(scan, weight=np.zeros_like(scan.weight))
     parts = {name: getattr(scan, name)[kept] for name in ("image", "label", "weight", "acquired")}
-    return replace(scan, **parts)
+    apart = widest_step(scan) if acquired else 1
+    return replace(scan, **parts, spacing=scan.spacing * [apart, 1, 1])
 
 
 @dataclass(frozen=True)
