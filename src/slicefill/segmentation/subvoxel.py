@@ -5,7 +5,7 @@ medical image segmentation. For a network without strides this is shift-and-stit
 2015): the same weights, dilated by k, on the finer image.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import product
 from typing import Literal
@@ -126,20 +126,14 @@ def in_phases(predictor: Predictor) -> Predictor:
 
     def predict(scan: Scan) -> Floats:
         step = fine_step(scan)
-        made = (((j, 0, 0), predictor(phase)) for j, phase in split_phases(scan, step))
+        made = (((j, 0, 0), predictor(phase_of(scan, step, j))) for j in range(step))
         return interleave(made, (step, 1, 1))
 
     return predict
 
 
-def split_phases(scan: Scan, step: int) -> Iterator[tuple[int, Scan]]:
-    """Yield the phases of an imputed scan, with their numbers; each has D acquired slices."""
-    for j in range(step):
-        yield j, phase_of(scan, step, j)
-
-
 def phase_of(scan: Scan, step: int, number: int) -> Scan:
-    """Take every step-th slice; phase 0 holds the acquired slices."""
+    """Take every step-th slice from `number` on, D in all; phase 0 holds the acquired slices."""
     last = len(scan.image) - 1
     chosen = np.minimum(np.arange(0, last + 1, step) + number, last)
     return replace(
