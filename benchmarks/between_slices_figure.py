@@ -12,20 +12,18 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from kedro.config import OmegaConfigLoader
 from matplotlib.axes import Axes
 from monai.inferers import sliding_window_inference
+from parameters import short_setting
 from PIL import Image
 from scipy.ndimage import map_coordinates
 
 from slicefill.geometry import slices_first
-from slicefill.params import AugmentationParams, SegmentationParams
 from slicefill.segmentation.engines import conresnet, find_engine
 from slicefill.segmentation.engines.conresnet.losses import residual_target
 from slicefill.segmentation.engines.multiplanar.planes import Lattice, orientations, sample
-from slicefill.segmentation.interface import SegmentationData, Setting
+from slicefill.segmentation.interface import SegmentationData
 from slicefill.segmentation.scans import Scan
-from slicefill.settings import CONFIG_LOADER_ARGS
 from slicefill.simulation.virtual_subjects import LABEL_NAMES, virtual_subject
 from slicefill.training.fit import Run, Stateless
 from slicefill.types import Array, Checkpoint, Floats, Lazy
@@ -65,14 +63,11 @@ def make_scan(seed: int) -> Scan:
 
 def train(scans: dict[str, Scan], seen: Scan) -> Checkpoint:
     """Train the entry `conresnet` of conf/base, reduced."""
-    conf = str(Path(__file__).parents[1] / "conf")
-    values = OmegaConfigLoader(conf, "base", **CONFIG_LOADER_ARGS)["parameters"]
-    section = values["segmentation"]
-    section["engines"]["conresnet"] |= {"patch": list(PATCH)}
-    section["label_names"] = {0: "background", **LABEL_NAMES}
-    section["optimisation"] |= {"batch": 2, "epochs": EPOCHS, "steps_per_epoch": STEPS}
-    plain = AugmentationParams(**{**values["augmentation"], "transforms": []})
-    setting = Setting(SegmentationParams(**section), plain, 0)
+    setting = short_setting(
+        LABEL_NAMES,
+        {"conresnet": {"patch": list(PATCH)}},
+        optimisation={"batch": 2, "epochs": EPOCHS, "steps_per_epoch": STEPS},
+    )
     system = find_engine("conresnet", setting.params)
     promises = {name: Lazy(lambda scan=scan: scan, name) for name, scan in scans.items()}
     data = SegmentationData(promises, {"seen": Lazy(lambda: seen, "seen")}, CLASSES)

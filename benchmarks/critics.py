@@ -18,17 +18,16 @@ from typing import Any
 
 import pandas as pd
 from learning import subsampled_scans
+from parameters import read_parameters
 from real_sets import (
     Design,
     Scan,
     find_scans,
     load_design,
     read_pair,
-    read_parameters,
     set_options,
 )
 from sharpness import adjacent_excess
-from synthetic_slices import Forgetful
 
 from slicefill.imputation.impute import impute_case
 from slicefill.imputation.imputers import learned_imputer
@@ -36,7 +35,7 @@ from slicefill.imputation.methods import find_method
 from slicefill.imputation.methods.slice_imputation.training import train
 from slicefill.imputation.methods.slice_imputation.training_set import TrainingData
 from slicefill.metrics.scoring import corresponding_slices, score_imputed_case
-from slicefill.training.fit import Run
+from slicefill.training.fit import Run, Stateless, ignore
 from slicefill.types import Checkpoint
 
 ROWS = ("si_without_frequency", "si_slab", "si_frequency", "si_reformatted")
@@ -65,7 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _train(row: str, seed: int, design: Design, options: argparse.Namespace) -> Checkpoint:
-    parameters = read_parameters(design.name, design.factor)
+    parameters = read_parameters(design.name, factor=design.factor)
     params: Any = find_method(row, parameters).params
     length = {"epochs": options.epochs, "groups_per_epoch": options.groups, "seed": seed}
     optimisation = params.optimisation.model_copy(update={**length, "validation_groups": 40})
@@ -75,7 +74,7 @@ def _train(row: str, seed: int, design: Design, options: argparse.Namespace) -> 
     few = dict(list(held_out.items())[:2])
     promises = [subsampled_scans(design, scans).cases for scans in (taught, few)]
     data = TrainingData(*promises, design.synthesis.through_plane)
-    return train(data, params, Run(Forgetful(), lambda values, epoch: None))
+    return train(data, params, Run(Stateless(), ignore))
 
 
 def _divided(

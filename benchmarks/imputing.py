@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import torch
-from kedro.config import OmegaConfigLoader
 from made_case import body
+from parameters import read_parameters
 from scipy.ndimage import gaussian_filter
 
 from slicefill.imputation.imputers import Imputer, learned_imputer
@@ -17,11 +16,8 @@ from slicefill.imputation.methods.slice_imputation.model import SynthesisModel, 
 from slicefill.imputation.methods.slice_imputation.motion import Pair
 from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.params import ImputationParams
-from slicefill.settings import CONFIG_LOADER_ARGS
 from slicefill.training.hardware import launch_fabric
 from slicefill.types import Checkpoint, Stack, SyntheticSlices, Volume
-
-_CONF = Path(__file__).parents[1] / "conf"
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,7 @@ def make_checkpoint(setting: Setting) -> Checkpoint:
 
 def base_training(setting: Setting, **optimisation: int) -> SynthesisParams:
     """Parameters as in conf/base, with changes to the optimisation, on the CPU."""
-    values = _base("synthesis")
+    values = read_parameters("base")["synthesis"]
     values["network"] |= {"width": setting.width, "depth": setting.depth}
     values["hardware"] = {"accelerator": "cpu"}
     values["optimisation"] |= optimisation
@@ -79,15 +75,10 @@ def base_training(setting: Setting, **optimisation: int) -> SynthesisParams:
 
 def base_params(factor: int, **changes: Any) -> ImputationParams:
     """Parameters as in conf/base, factor - 1 slices per interval, on the CPU, without ensemble."""
-    values = _base("imputation")
+    values = read_parameters("base")["imputation"]
     values |= {"hardware": {"accelerator": "cpu"}, "ensemble": False}
     values |= {"count": factor - 1, "target_spacing": None}
     return ImputationParams(**{**values, **changes})
-
-
-def _base(pipeline: str) -> dict[str, Any]:
-    loader = OmegaConfigLoader(str(_CONF), "base", **CONFIG_LOADER_ARGS)
-    return dict(loader["parameters"][pipeline])
 
 
 def make_imputer(variant: str, checkpoint: Checkpoint, params: ImputationParams) -> Imputer:

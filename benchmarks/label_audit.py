@@ -10,12 +10,11 @@ label, method or damage), `summary.csv` and the figure `label_audit.png`, and pr
 import argparse
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
+from parameters import read_parameters
 from real_sets import FACTORS, Design, Scan, find_scans, load_design, read_pair, set_options
 
 from slicefill.datasets.figures import to_png
@@ -29,7 +28,7 @@ from slicefill.simulation.label_noise import EXCHANGE, exchange
 from slicefill.types import Case, Promise
 
 METHODS = ("nearest", "linear", "shape_based", "shape_matched", "pretrained")
-_CONF = Path(__file__).parents[1] / "conf/base/parameters/audit.yml"
+_FACTOR = 4
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -37,15 +36,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser = set_options(__doc__, "label_audit")
     parser.add_argument("--methods", nargs="+", default=[*METHODS], help="(%(default)s)")
     options = parser.parse_args(arguments)
-    for name in options.sets:
-        for factor in FACTORS[name]:
-            design = load_design(Path(options.data) / name, factor)
-            if factor == 4:
-                _audit(design, options)
+    for folder in (options.data / name for name in options.sets if _FACTOR in FACTORS[name]):
+        if folder.is_dir():
+            _audit(load_design(folder, _FACTOR), options)
 
 
 def _audit(design: Design, options: argparse.Namespace) -> None:
-    damages = yaml.safe_load(_CONF.read_text())["label_audit"]["damages"]
+    damages = read_parameters("base")["label_audit"]["damages"]
     names = design.evaluation.label_names
     params = LabelAuditParams(label_names=names, damages=damages, seed=0)
     scans, _ = find_scans(design, "development", options.limit)

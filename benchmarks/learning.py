@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 from real_sets import Design, Scan, read_pair
-from synthetic_slices import Forgetful
 
 from slicefill.fingerprint import fingerprint
 from slicefill.imputation.methods.adapted.adaptation import (
@@ -23,7 +22,7 @@ from slicefill.imputation.methods.slice_imputation.training import train, traini
 from slicefill.imputation.methods.slice_imputation.training_set import TrainingData
 from slicefill.io.checkpoints import StateFile, read_checkpoint
 from slicefill.io.storage import location
-from slicefill.training.fit import Run
+from slicefill.training.fit import Run, Stateless, ignore
 from slicefill.types import Case, Checkpoint, Promise
 
 SCRATCH = "slice_imputation"
@@ -80,7 +79,7 @@ def _kept(store: StateFile, mark: str, learn: Callable[[], Checkpoint]) -> Check
 
 
 def _unattended() -> Run:
-    return Run(Forgetful(), lambda values, epoch: None)
+    return Run(Stateless(), ignore)
 
 
 def _subsampled(scan: Scan, design: Design) -> Case:

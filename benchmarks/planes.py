@@ -9,7 +9,6 @@ with the best Dice on the first of the held-out cases. A check of an engine, no 
 
 import argparse
 import os
-import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -17,20 +16,17 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import yaml
-from kedro.config import OmegaConfigLoader
+from parameters import short_setting
 
 from slicefill.geometry import slices_first
-from slicefill.io.checkpoints import StateFile
 from slicefill.metrics.overlap import dice
-from slicefill.params import AugmentationParams, SegmentationParams
 from slicefill.segmentation.engines import find_engine
 from slicefill.segmentation.interface import SegmentationData, Setting
 from slicefill.segmentation.scans import Scan, ScanPromise
-from slicefill.settings import CONFIG_LOADER_ARGS
-from slicefill.training.fit import Run
+from slicefill.training.fit import Run, Stateless
 from slicefill.types import Lazy
 
-_ROOT = Path(__file__).parents[1]
+_HALVES = Path(__file__).with_name("halves.yml")
 _WINDOW = (0.5, 99.5)  # percentiles
 
 
@@ -51,9 +47,8 @@ def main() -> None:
     data = SegmentationData(
         {name: scans[name] for name in training}, {held_out[0]: scans[held_out[0]]}, (0, 1, 2)
     )
-    with tempfile.TemporaryDirectory() as folder:
-        run = Run(StateFile(Path(folder, "state.pt")), lambda values, epoch: print(epoch, values))
-        made = system.module.train(data, system.params, setting, run)
+    run = Run(Stateless(), lambda values, epoch: print(epoch, values))
+    made = system.module.train(data, system.params, setting, run)
     predict = system.module.load(made, setting.params)
     rows = [score(predict(scans[name].make()).argmax(0), scans[name].make()) for name in held_out]
     print("anterior, posterior, whole, wrong part:", np.mean(rows, axis=0).round(3).tolist())
@@ -62,7 +57,7 @@ def main() -> None:
 def read_scans(count: int) -> dict[str, ScanPromise]:
     """Read the true volumes, slices along S."""
     raw = Path(os.environ["SLICEFILL_RAW"])
-    halves = yaml.safe_load((_ROOT / "benchmarks/halves.yml").read_text())
+    halves = yaml.safe_load(_HALVES.read_text())
     found = [
         sorted(raw.glob(f"imagesTr/hippocampus_{int(subject):03d}.nii*"))
         for subject in halves["hippocampus"]["development"]
@@ -87,16 +82,17 @@ def read_scan(file: Path) -> Scan:
 
 def make_setting(epochs: int, roll: str) -> Setting:
     """Reduce the entries of conf/base."""
-    values = OmegaConfigLoader(str(_ROOT / "conf"), "base", **CONFIG_LOADER_ARGS)["parameters"]
-    section = values["segmentation"]
-    for name in ("multiplanar", "multiplanar_synthetic"):
-        section["engines"][name] |= {"width": 8, "roll": roll}
-    section["engines"]["unet2d"] |= {"width": 8, "patch": [48, 64]}
-    section["label_names"] = {0: "background", 1: "anterior", 2: "posterior"}
-    section["optimisation"] |= {"batch": 8, "epochs": epochs, "steps_per_epoch": 50}
-    section["hardware"] = {"accelerator": "cpu", "devices": 1, "precision": "32-true"}
-    plain = AugmentationParams(**{**values["augmentation"], "transforms": []})
-    return Setting(SegmentationParams(**section), plain, 0)
+    planes = {"width": 8, "roll": roll}
+    return short_setting(
+        {1: "anterior", 2: "posterior"},
+        {
+            "multiplanar": planes,
+            "multiplanar_synthetic": planes,
+            "unet2d": {"width": 8, "patch": [48, 64]},
+        },
+        optimisation={"batch": 8, "epochs": epochs, "steps_per_epoch": 50},
+        hardware={"accelerator": "cpu", "devices": 1, "precision": "32-true"},
+    )
 
 
 def score(found: np.ndarray, scan: Scan) -> Sequence[float]:

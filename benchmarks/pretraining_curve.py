@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from parameters import read_parameters
 from real_sets import Design, find_scans, load_design, read_pair
 
 from slicefill.imputation.impute import impute_case
@@ -94,13 +95,7 @@ def trained_so_far(state_file: Path) -> Checkpoint | None:
 
 
 def _params() -> ReformattedParams:
-    from kedro.config import OmegaConfigLoader
-
-    from slicefill.settings import CONFIG_LOADER_ARGS
-
-    folder = str(Path(__file__).parents[1] / "conf")
-    loader = OmegaConfigLoader(folder, "pretraining_planes", **CONFIG_LOADER_ARGS)
-    return ReformattedParams.model_validate(loader["parameters"]["reformatted"])
+    return ReformattedParams.model_validate(read_parameters("pretraining_planes")["reformatted"])
 
 
 def _scores(

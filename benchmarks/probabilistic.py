@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
-from kedro.config import OmegaConfigLoader
+from parameters import read_parameters
 from real_sets import Design, Scan, find_scans, load_design, read_pair, set_options
 from scipy.stats import spearmanr
 
@@ -33,11 +33,9 @@ from slicefill.imputation.methods.probabilistic.infer import impute_by_sampling
 from slicefill.imputation.methods.probabilistic.params import Params
 from slicefill.imputation.orientation import Turn
 from slicefill.metrics.overlap import mean_dice
-from slicefill.settings import CONFIG_LOADER_ARGS
 from slicefill.training.fit import Run, Stateless
 from slicefill.types import Case, Floats, Promise
 
-_CONF = Path(__file__).parents[1] / "conf"
 _FACTOR, _VALIDATION = 4, 6
 
 
@@ -68,8 +66,7 @@ def main() -> None:
 
 
 def _params(name: str, changes: str) -> Params:
-    values = OmegaConfigLoader(str(_CONF), name, **CONFIG_LOADER_ARGS)["parameters"]
-    own = values["probabilistic"]
+    own = read_parameters(name)["probabilistic"]
     for key, change in yaml.safe_load(changes).items():
         own[key] = {**own[key], **change} if isinstance(change, dict) else change
     return Params(**own)
@@ -98,7 +95,8 @@ def _measure(scan: Scan, design: Design, checkpoint: dict) -> dict[str, float]:
     stack = turn.stack(stack_case(acquired, axis, params.window))
     positions = [n / _FACTOR for n in range(1, _FACTOR)]
     sampler = load_sampler(checkpoint, None, params)
-    made = impute_by_sampling(sampler, stack, positions, np.random.default_rng(0))
+    rng, ends = np.random.default_rng(0), params.label_ends
+    made = impute_by_sampling(sampler, stack, positions, rng, ends=ends)
     linear = impute_classically("shape_matched", stack, positions)
     made, linear = turn.back(made), turn.back(linear)
     low, high = stack.window[0]

@@ -8,11 +8,10 @@ import argparse
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
-from kedro.config import OmegaConfigLoader
+from parameters import read_parameters
 from scipy.stats import spearmanr
 
 from slicefill.geometry import slices_first
@@ -31,7 +30,6 @@ from slicefill.metrics.scoring import (
     score_imputed_case,
 )
 from slicefill.params import EvaluationParams, ImputationParams, IngestionParams
-from slicefill.settings import CONFIG_LOADER_ARGS
 from slicefill.simulation.subsampling import AnisotropizationParams, subsample
 from slicefill.types import Case
 
@@ -43,7 +41,6 @@ FACTORS = {
     "cine_sax": (2,),  # ten slices: every fourth would leave three
 }
 HALVES = Path(__file__).with_name("halves.yml")
-_CONF = Path(__file__).parents[1] / "conf"
 
 
 def set_options(
@@ -109,7 +106,7 @@ def load_design(folder: Path, factor: int) -> Design:
     Imputation restores as many slices as were removed. Only the window and the axis are those of
     the set; the rest is that of conf/base.
     """
-    own, anybody = (read_parameters(env, factor) for env in (folder.name, "base"))
+    own, anybody = (read_parameters(env, factor=factor) for env in (folder.name, "base"))
     of_set = ("window", "through_plane")
     synthetic = {key: own["imputation"][key] for key in of_set if key in own["imputation"]}
     synthetic |= {"count": factor - 1, "target_spacing": None}
@@ -183,15 +180,6 @@ def background_changed(imputed: Case, truth: Case, slices: Correspondence) -> fl
     if both.mean() < 0.01 or (volume[there][both] == low).mean() < 0.99:
         return float("nan")
     return float((made[found][both] != low).mean())
-
-
-def read_parameters(env: str, factor: int) -> dict[str, Any]:
-    """Read all parameters of an environment."""
-    loader = OmegaConfigLoader(
-        str(_CONF), env, runtime_params={"factor": factor}, **CONFIG_LOADER_ARGS
-    )
-    values: dict[str, Any] = loader["parameters"]
-    return values
 
 
 def _confidence_scores(

@@ -17,7 +17,6 @@ from pathlib import Path
 import torch
 from counting import count_requests
 from imputing import Setting, base_params, base_training, make_checkpoint, make_scan
-from synthetic_slices import Forgetful
 from tabulate import tabulate
 
 from slicefill.imputation.impute import impute_case
@@ -26,7 +25,7 @@ from slicefill.imputation.methods.slice_imputation.training import train
 from slicefill.imputation.methods.slice_imputation.training_set import TrainingData
 from slicefill.io.case_folder import read_case, write_case
 from slicefill.io.checkpoints import read_checkpoint
-from slicefill.training.fit import Run
+from slicefill.training.fit import Run, Stateless
 from slicefill.types import Case, Promise
 
 _MACHINES = (1, 10, 100, 1000)
@@ -100,7 +99,7 @@ def _training(setting: Setting) -> str:
     params = base_training(setting, epochs=1, groups_per_epoch=_GROUPS)
     case = Promise(lambda: Case(make_scan(setting)), "0")
     clock: list[float] = []
-    run = Run(Forgetful(), lambda values, epoch: clock.append(time.process_time()))
+    run = Run(Stateless(), lambda values, epoch: clock.append(time.process_time()))
     train(TrainingData({"a": case}, {"b": case}, "S"), params, run)
     group = (clock[1] - clock[0]) / _GROUPS
     planned = base_training(setting).optimisation

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from kedro.config import OmegaConfigLoader
+from parameters import read_parameters
 from tqdm.auto import tqdm
 
 from slicefill.datasets.cases import CasesDataset
@@ -24,28 +24,15 @@ from slicefill.segmentation.engines import find_engine
 from slicefill.segmentation.interface import SegmentationData, Setting
 from slicefill.segmentation.prediction import make_predictor
 from slicefill.segmentation.scans import ScanSet
-from slicefill.settings import CONFIG_LOADER_ARGS
-from slicefill.training.fit import Run, State
+from slicefill.training.fit import Run, Stateless, ignore
 
 _ROOT = Path(__file__).parents[1]
-
-
-class Forgetful:
-    """A store that keeps nothing, because these runs are short."""
-
-    def load(self) -> State | None:
-        """Return nothing."""
-        return None
-
-    def save(self, state: State) -> None:
-        """Keep nothing."""
 
 
 def main() -> None:
     """Train the grid and print a table."""
     options = _options()
-    loader = OmegaConfigLoader(str(_ROOT / "conf"), options.env, **CONFIG_LOADER_ARGS)
-    values = loader["parameters"]
+    values = read_parameters(options.env)
     segmentation = SegmentationParams(**values["segmentation"])
     optimisation = segmentation.optimisation.model_copy(update={"epochs": options.epochs})
     segmentation = segmentation.model_copy(update={"optimisation": optimisation})
@@ -97,7 +84,7 @@ def _score(scans: ScanSet, setting: Setting) -> dict[str, float]:
     """Train one network; return mean Dice and signed RAVD over validation cases and classes."""
     ids = tuple(sorted(setting.params.label_names))
     data = SegmentationData(scans.training, scans.validation, ids)
-    run = Run(Forgetful(), lambda values, epoch: None)
+    run = Run(Stateless(), ignore)
     engine = find_engine("unet2d", setting.params)
     trained = engine.module.train(data, engine.params, setting, run)
     predict = make_predictor(engine.module, trained, setting.params)
