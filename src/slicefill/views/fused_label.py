@@ -1,6 +1,6 @@
 """The fused label map of aligned views."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -39,7 +39,7 @@ def fuse_labels(
     weight, count = np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
     box = _box(labelled, case.image.affine, shape)
     system = find_fusion(params.rule)
-    parts = [box] if getattr(system.module, "WHOLE", False) else slabs(box)
+    parts: Iterable[Box] = [box] if getattr(system.module, "WHOLE", False) else slabs(box)
     for part in parts if label[box].size else ():  # no label may lie on the grid
         sampled = [sample(view, case.image.affine, part) for view in labelled]
         label[part], weight[part] = fuse(sampled, system)
