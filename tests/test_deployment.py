@@ -142,7 +142,7 @@ def test_the_chain_of_jobs_names_each_script_and_waits(tmp_path):
 def test_a_share_of_an_array_is_a_parameter_that_the_catalog_understands(configuration):
     (arguments,) = commands(ROOT / "deploy" / "slurm" / "impute.sbatch")
     text = (
-        options(arguments)["params"].replace("$SLURM_ARRAY_TASK_ID", "3").replace("$shares", "16")
+        options(arguments)["params"].replace("$SLURM_ARRAY_TASK_ID", "3").replace("$shards", "16")
     )
     given = _split_params(None, None, text)
     assert given == {"shard": "3/16"}

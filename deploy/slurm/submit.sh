@@ -7,6 +7,6 @@ export SLICEFILL_ENV=${1:?expected the name of an environment in conf/}
 here=$(dirname "$0")
 train=$(sbatch --parsable "$here/train.sbatch")
 impute=$(sbatch --parsable --dependency="afterok:$train" "$here/impute.sbatch")
-# After any end of the shares: what a lost one left is made by the last job.
+# After any end of the shards: what a lost one left is made by the last job.
 finish=$(sbatch --parsable --dependency="afterany:$impute" "$here/finish.sbatch")
 echo "train $train, impute $impute, finish $finish; squeue --me shows where they are"

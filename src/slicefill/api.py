@@ -1,4 +1,4 @@
-"""Slicefill in Python, without Kedro: impute, verify, evaluate and segment scans.
+"""Slicefill in Python, without Kedro: impute, fuse, verify and evaluate scans, propagate labels.
 
 Example:
     ```python
