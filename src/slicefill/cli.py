@@ -117,7 +117,7 @@ class Run(click.Command):
 
 
 def _conf() -> Path:
-    return (find_kedro_project(Path.cwd()) or Path.cwd()) / settings.CONF_SOURCE
+    return Path(find_kedro_project(Path.cwd()) or Path.cwd(), settings.CONF_SOURCE)
 
 
 def _check_environment(env: str | None, conf: Path) -> None:
