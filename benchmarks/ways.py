@@ -37,7 +37,7 @@ class Way:
 def list_ways() -> list[Way]:
     """Return every way that is available on this machine."""
     itk = ("SimpleITK linear", "SimpleITK B-spline", "SimpleITK demons")
-    classical = ("nearest", "linear", "cubic", "shape_based", "shape_matched")
+    classical = ("nearest", "linear", "cubic", "bspline", "dis", "shape_based", "shape_matched")
     return [
         Way(SCIPY, "other libraries", _scipy),
         *(Way(name, "other libraries", partial(_itk, name)) for name in itk),
@@ -74,9 +74,9 @@ def _itk(name: str, params: ImputationParams, _: Path | None) -> Impute:
 
 def _classical(name: str, params: ImputationParams, _: Path | None) -> Impute:
     from slicefill.imputation.impute import impute_case
-    from slicefill.imputation.imputers import classical_imputer
+    from slicefill.imputation.imputers import load_named
 
-    return partial(impute_case, imputer=classical_imputer(name, params), params=params)
+    return partial(impute_case, imputer=load_named(name, params), params=params)
 
 
 def _network(hardware: HardwareParams, params: ImputationParams, checkpoint: Path | None) -> Impute:

@@ -349,6 +349,7 @@ def test_info_says_what_a_scan_is_and_what_would_happen(scans, capsys):
     ("arguments", "message"),
     [
         (["thick.nii.gz", "--method", "lineer"], "expected pretrained, sharp, nearest, linear"),
+        (["thick.nii.gz", "--method", "demons"], "shape_matched, dis or a checkpoint"),
         (["thick.nii.gz", "--spacing", "-1"], "expected a number above 0"),
         (["thick.nii.gz", "--spacing", "1", "--count", "1"], "not allowed with"),
         (["thick.nii.gz", "thick.nii.gz"], "another name than that of the input"),

@@ -121,8 +121,8 @@ def add_method_options(command: argparse.ArgumentParser) -> None:
         "--method",
         default="pretrained",
         help="pretrained: the shipped weights (default); sharp: the same with sharper detail; "
-        "nearest, linear, cubic, bspline, shape_based, shape_matched; or a checkpoint, a file that "
-        "ends in .pt",
+        "nearest, linear, cubic, bspline, shape_based, shape_matched; dis: optical flow; or a "
+        "checkpoint, a file that ends in .pt",
     )
     command.add_argument(
         "--quality",

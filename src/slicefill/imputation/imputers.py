@@ -18,8 +18,8 @@ from slicefill.params import ImputationParams, WindowParams
 from slicefill.plugins import System, find_kind, find_system
 from slicefill.types import Checkpoint, Method, Stack
 
-SHARP = "sharp"
-"""The kind of the shipped weights' slices with sharper detail (`methods.sharp`)."""
+SHARP, DIS = "sharp", "dis"
+"""Kinds that need no training here: the shipped weights sharpened, and optical flow."""
 
 
 @dataclass(frozen=True)
@@ -135,13 +135,12 @@ def _load_named(method: str | Path | Mapping[str, Any], params: ImputationParams
     if isinstance(method, str) and method.endswith(".pt"):
         return learned_imputer(Path(method).stem, read_checkpoint(Path(method)), params)
     if isinstance(method, str):
-        kinds = (PRETRAINED, SHARP)
-        names = (*kinds, *RULES)
+        names = (PRETRAINED, SHARP, *RULES, DIS)
         if method not in names:
             msg = f"method: expected {', '.join(names)} or a checkpoint (.pt), got {method!r}"
             raise ValueError(msg)
-        plain = method in kinds
-        method = {"kind": method} if plain else {"kind": "classical", "rule": method}
+        rule = method in RULES
+        method = {"kind": "classical", "rule": method} if rule else {"kind": method}
     name = str(method.get("rule", method.get("kind")))
     return load_imputer(find_system(FOLDER, name, method), None, params)
 
