@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from monai.inferers import sliding_window_inference
-from parameters import short_setting
 from PIL import Image
+from read_conf import short_setting
 from scipy.ndimage import map_coordinates
 
 from slicefill.geometry import slices_first

@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 from learning import subsampled_scans
-from parameters import read_parameters
+from read_conf import read_parameters
 from real_sets import (
     Design,
     Scan,

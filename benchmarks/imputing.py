@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import torch
 from made_case import body
-from parameters import read_parameters
+from read_conf import read_parameters
 from scipy.ndimage import gaussian_filter
 
 from slicefill.imputation.imputers import Imputer, learned_imputer

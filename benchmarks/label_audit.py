@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from parameters import read_parameters
+from read_conf import read_parameters
 from real_sets import FACTORS, Design, Scan, find_scans, load_design, read_pair, set_options
 
 from slicefill.datasets.figures import to_png

@@ -16,7 +16,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import yaml
-from parameters import short_setting
+from read_conf import short_setting
 
 from slicefill.geometry import slices_first
 from slicefill.metrics.overlap import dice

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from parameters import read_parameters
+from read_conf import read_parameters
 from real_sets import Design, find_scans, load_design, read_pair
 
 from slicefill.imputation.impute import impute_case

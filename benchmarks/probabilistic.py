@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
-from parameters import read_parameters
+from read_conf import read_parameters
 from real_sets import Design, Scan, find_scans, load_design, read_pair, set_options
 from scipy.stats import spearmanr
 

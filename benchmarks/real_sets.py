@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from parameters import read_parameters
+from read_conf import read_parameters
 from scipy.stats import spearmanr
 
 from slicefill.geometry import slices_first

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from parameters import read_parameters
+from read_conf import read_parameters
 from tqdm.auto import tqdm
 
 from slicefill.datasets.cases import CasesDataset
