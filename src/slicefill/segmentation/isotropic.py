@@ -43,12 +43,12 @@ def segment_isotropically(
         raise ValueError(msg)
     thick = make_scan(Case(case.image), None, None, network.scan)
     network.expect(thick)
-    classes = network.predictor(thick).argmax(0)
+    acquired = network.predictor(thick)
     own = params.model_copy(update={"through_plane": network.scan.through_plane})
-    imputed, moved = _impute_labels(case, classes, thick.axis, imputer, own)
+    imputed, moved = _impute_labels(case, acquired.argmax(0), thick.axis, imputer, own)
     scan = make_scan(Case(case.image), imputed, None, network.scan)
     softness = network.params.inference.softness
-    fine = in_phases(network.predictor)(scan)
+    fine = in_phases(network.predictor, acquired)(scan)
     fused = fuse_soft(fine, moved, places=scan.acquired, softness=softness)
     made = make_prediction(lambda _: fused, scan, imputed, _with_confidence(network.params))
     told = {

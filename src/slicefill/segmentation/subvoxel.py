@@ -7,7 +7,7 @@ medical image segmentation. For a network without strides this is shift-and-stit
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from itertools import product
+from itertools import chain, product
 from typing import Literal
 
 import numpy as np
@@ -117,17 +117,22 @@ def interleave(
     return fine
 
 
-def in_phases(predictor: Predictor) -> Predictor:
+def in_phases(predictor: Predictor, acquired: Floats | None = None) -> Predictor:
     """Segment an imputed scan as k scans of acquired spacing: shifts taken from imputed slices.
 
     Phase j holds the slices j, j + k, …; after the last one, the last acquired slice stands in, and
     what is predicted of it is dropped. So acquired slices keep the prediction of the acquired scan.
+
+    Args:
+        predictor: Of acquired slices.
+        acquired: What it predicts of them, `(K, D, H, W)`, if that is known already.
     """
 
     def predict(scan: Scan) -> Floats:
         step = fine_step(scan)
-        made = (((j, 0, 0), predictor(phase_of(scan, step, j))) for j in range(step))
-        return interleave(made, (step, 1, 1))
+        first = predictor(phase_of(scan, step, 0)) if acquired is None else acquired
+        others = (((j, 0, 0), predictor(phase_of(scan, step, j))) for j in range(1, step))
+        return interleave(chain([((0, 0, 0), first)], others), (step, 1, 1))
 
     return predict
 
