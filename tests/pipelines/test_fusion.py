@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from slicefill.datasets.cases import CasesDataset
+from slicefill.datasets.checkpoints import StatesDataset
 from slicefill.params import ImputationParams
 from slicefill.params.fused_views import FusedViewsParams
 from slicefill.params.segmentation import SegmentationParams
@@ -233,7 +234,9 @@ def test_predicted_labels_are_fused_instead_of_given_ones(study, cases, params, 
     assert set(study.data["predictions"].load()) == {f"network/a/{plane}" for plane in planes}
 
 
-def test_views_of_other_subjects_than_those_of_test_are_learned_from(cases, params):
+def test_views_of_other_subjects_than_those_of_test_are_learned_from(
+    study, cases, params, tmp_path
+):
     splits = SPLITS.assign(split=["train", "test"])
     values = params.model_dump()
     values["registrations"]["learned"] = {"kind": "alignnet"}
@@ -242,11 +245,18 @@ def test_views_of_other_subjects_than_those_of_test_are_learned_from(cases, para
     views, groups = take_training_views(cases, MANIFEST, splits, learning)
     assert set(groups["group"]) == {"a"}
     assert len(views) == 3
-    assert set(train_aligners(views, groups, splits, {}, learning)) == {"learned"}
+    networks = SegmentationParams.model_validate({
+        **study.parameters["segmentation"], "hardware": {"devices": 2}
+    })  # fmt: skip
+    states = StatesDataset(path=str(tmp_path)).load()
+    promised = train_aligners(views, groups, splits, states, learning, networks)
+    assert set(promised) == {"learned"}
+    with pytest.raises(ValueError, match="expected devices 1"):  # its hardware is theirs
+        promised["learned"].make()
     nothing, none = take_training_views(cases, MANIFEST, splits, params)
     assert nothing == {}
     assert none.empty
-    assert train_aligners(nothing, none, splits, {}, params) == {}
+    assert train_aligners(nothing, none, splits, states, params, networks) == {}
 
 
 def test_without_its_network_a_registration_has_no_rows_and_others_go_on(study, cases, params):

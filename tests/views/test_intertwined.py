@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from slicefill.params import HardwareParams
 from slicefill.registration.alignnet import Params as AlignParams
 from slicefill.registration.alignnet import train
 from slicefill.registration.alignnet.network import AlignNet, rigid_matrices, warp
@@ -124,8 +125,8 @@ def test_both_networks_learn_and_are_used(tmp_path):
         "design": DESIGN, "classes": [0, 1, 2], "fingerprint": "s",
         "weights": Segmenter(DESIGN).network.state_dict(),
     }  # fmt: skip
-    apart = Apart(segmenter, train([seen], ALIGN, run, "a"))
-    made = intertwine([seen], [], apart, OPTIONS, run, "own")
+    apart = Apart(segmenter, train([seen], ALIGN, run, own="a"))
+    made = intertwine([seen], [], apart, OPTIONS, run, own="own", hardware=HardwareParams())
     terms = {row["term"] for row in made["history"]}
     assert terms == {
         "train/labels", "train/segmenter_consistency", "train/similarity",
@@ -136,10 +137,10 @@ def test_both_networks_learn_and_are_used(tmp_path):
         (apart.aligner["weights"], aligner_of(made)["weights"]),
     ):
         assert any(not torch.equal(before[name], after[name]) for name in before)
-    again = intertwine([seen], [], apart, OPTIONS, run, "own")
+    again = intertwine([seen], [], apart, OPTIONS, run, own="own", hardware=HardwareParams())
     assert again["history"] == made["history"]
     found = segment_by_cube(Case(seen[1].image), made)
     assert found.label.stored.shape == seen[1].image.stored.shape
     np.testing.assert_array_equal(found.label.affine, seen[1].image.affine)
     with pytest.raises(ValueError, match="two labelled views"):
-        intertwine([seen[:1]], [], apart, OPTIONS, run, "own")
+        intertwine([seen[:1]], [], apart, OPTIONS, run, own="own", hardware=HardwareParams())

@@ -15,9 +15,9 @@ FOLDER = __name__
 class RegistrationFile(Protocol):
     """What a file in this folder defines.
 
-    A kind that learns has two functions more: `train(groups, params, run, own)`, from the views of
-    training subjects to a checkpoint, and `training_fingerprint(views, params)`, of fingerprints by
-    name; its `register` takes the checkpoint as `model`.
+    A kind that learns has two functions more: `train(groups, params, run, *, own, hardware)`, from
+    the views of training subjects to a checkpoint, and `training_fingerprint(views, params)`, of
+    fingerprints by name; its `register` takes the checkpoint as `model`.
     """
 
     Params: type[BaseModel]

@@ -65,6 +65,7 @@ def _align() -> list[Node]:
                 "splits",
                 "alignment_states",
                 "params:fusion",
+                "params:segmentation",
             ],
             outputs="alignment_models",
             name="train_aligners",

@@ -8,7 +8,7 @@ import pandas as pd
 from slicefill import tracking
 from slicefill.datasets.checkpoints import StateFiles
 from slicefill.fingerprint import code_fingerprint, fingerprint
-from slicefill.params import SegmentationParams
+from slicefill.params import HardwareParams, SegmentationParams
 from slicefill.params.fused_views import INTERTWINED, FusedViewsParams
 from slicefill.pipelines.fusion.learning import (
     each_group,
@@ -52,7 +52,8 @@ def intertwine_networks(
         *[code_fingerprint(f"slicefill.{each}") for each in ("views", "registration", "grids")],
     )
     known, held_out = (list(part.values()) for part in parts)
-    train = partial(_intertwine, known, held_out, apart, params, states, own)
+    learns = partial(_intertwine, own=own, hardware=segmentation.hardware)
+    train = partial(learns, known, held_out, apart, params, states)
     return {INTERTWINED: ModelPromise(train, own)}
 
 
@@ -75,7 +76,9 @@ def _intertwine(
     apart: tuple[Checkpoint, Checkpoint],
     params: FusedViewsParams,
     states: StateFiles,
+    *,
     own: str,
+    hardware: HardwareParams,
 ) -> Checkpoint:
     from slicefill.training.fit import Run
     from slicefill.views.intertwined.training import Apart, intertwine
@@ -84,4 +87,7 @@ def _intertwine(
         tracking.log_params({"intertwined": params.intertwined.model_dump()})
         run = Run(states[INTERTWINED], tracking.reporter(f"{INTERTWINED}/"))
         known, held_out = each_group(training), each_group(validation)
-        return intertwine(known, held_out, Apart(*apart), params.intertwined, run, own)
+        both = Apart(*apart)
+        return intertwine(
+            known, held_out, both, params.intertwined, run, own=own, hardware=hardware
+        )

@@ -1,6 +1,6 @@
 """Nodes that learn from views of training subjects: networks that segment, and that register."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -101,15 +101,20 @@ def train_aligners(
     splits: pd.DataFrame,
     states: StateFiles,
     params: FusedViewsParams,
+    segmentation: SegmentationParams,
 ) -> dict[str, ModelPromise]:
-    """Promise the network of every registration that learns, by its entry."""
+    """Promise the network of every registration that learns, by its entry.
+
+    It is trained on the hardware of the networks that segment.
+    """
     learning = training_groups["subject"].isin(splits.query("split == 'train'")["subject"])
     groups = by_group(training_views, training_groups[learning])
     marks, promises = view_marks(groups), {}
     for name in filter(params.learns, params.used_registrations):
         system = find_registration(name, params)
         own = system.module.training_fingerprint(marks, system.params)
-        train = partial(_train_aligner, name, system, list(groups.values()), states, own)
+        learns = partial(system.module.train, own=own, hardware=segmentation.hardware)
+        train = partial(_train_aligner, name, system, list(groups.values()), states, learns)
         promises[name] = ModelPromise(train, own)
     return promises
 
@@ -136,15 +141,14 @@ def _train_aligner(
     system: "System",
     groups: Sequence[Mapping[str, Promise]],
     states: StateFiles,
-    own: str,
+    learns: Callable[..., Checkpoint],
 ) -> Checkpoint:
     from slicefill.training.fit import Run
 
     with tracking.child_run(name):
         tracking.log_params({"registration": {"kind": system.kind, **system.params.model_dump()}})
         run = Run(states[name], tracking.reporter(f"{name}/"))
-        made: Checkpoint = system.module.train(each_group(groups), system.params, run, own)
-        return made
+        return learns(each_group(groups), system.params, run)
 
 
 def each_group(groups: Sequence[Mapping[str, Promise]]) -> Iterator[list[Case]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slicefill.params.base import HardwareParams
 from slicefill.registration.alignnet.params import Params as Params
 from slicefill.types import Case, Checkpoint
 
@@ -30,12 +31,17 @@ def training_fingerprint(views: Mapping[str, Any], params: Params) -> str:
 
 
 def train(
-    groups: Iterable[Sequence[Case]], params: Params, run: "Run", own: str = ""
+    groups: Iterable[Sequence[Case]],
+    params: Params,
+    run: "Run",
+    *,
+    own: str = "",
+    hardware: HardwareParams | None = None,
 ) -> Checkpoint:
     """Train on the views of several subjects (`RegistrationFile`)."""
     from slicefill.registration.alignnet.training import train_alignnet
 
-    return train_alignnet(groups, params, run, own)
+    return train_alignnet(groups, params, run, own=own, hardware=hardware or HardwareParams())
 
 
 def register(

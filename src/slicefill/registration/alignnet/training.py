@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tqdm.auto import tqdm
 
 from slicefill import __version__
 from slicefill.params.base import HardwareParams
@@ -24,7 +25,12 @@ logger = logging.getLogger(__name__)
 
 
 def train_alignnet(
-    groups: Iterable[Sequence[Case]], params: Params, run: Run, own: str
+    groups: Iterable[Sequence[Case]],
+    params: Params,
+    run: Run,
+    *,
+    own: str,
+    hardware: HardwareParams,
 ) -> Checkpoint:
     """Train on views.
 
@@ -33,6 +39,7 @@ def train_alignnet(
         params: The entry.
         run: State keeper and reporter.
         own: Fingerprint of the training, by which it knows its own last state.
+        hardware: Where it runs.
 
     Returns:
         The checkpoint of the last epoch.
@@ -41,12 +48,13 @@ def train_alignnet(
         ValueError: If there is no group with a view that is not empty.
         FloatingPointError: If a loss stops being finite.
     """
-    pairs = [pair for views in groups for pair in make_pairs(views, params)]
+    read = tqdm(groups, desc="views to align", unit="subject")
+    pairs = [pair for views in read for pair in make_pairs(views, params)]
     if not pairs:
         msg = "alignnet: expected views to learn from, got none: choose training subjects with some"
         raise ValueError(msg)
     torch.manual_seed(params.seed)
-    device = launch_fabric(HardwareParams()).device
+    device = launch_fabric(hardware).device
     learner = AlignLearner(AlignNet(params.side, params.width), pairs, params, device)
     progress = fit(learner, Schedule(params.epochs, params.epochs, None), run, own)
     return {

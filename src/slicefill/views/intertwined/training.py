@@ -36,7 +36,9 @@ def intertwine(
     apart: Apart,
     params: IntertwinedParams,
     run: Run,
+    *,
     own: str,
+    hardware: HardwareParams,
 ) -> Checkpoint:
     """Train both networks by turns.
 
@@ -48,6 +50,7 @@ def intertwine(
         params: Weights, rates, lengths.
         run: State keeper and reporter.
         own: Fingerprint of the training, by which it knows its own last state.
+        hardware: Where it runs.
 
     Raises:
         ValueError: If no subject has two labelled views, or the networks cannot be used.
@@ -62,7 +65,7 @@ def intertwine(
     if not any(len(views) > 1 for views in known):
         msg = "intertwined: expected a training subject with two labelled views or more, got none"
         raise ValueError(msg)
-    device = launch_fabric(HardwareParams()).device
+    device = launch_fabric(hardware).device
     learner = IntertwinedLearner(segmenter, aligner, Task(known, others, params, aligned), device)
     score = "validation/dice" if others else None
     schedule = Schedule(params.epochs, params.epochs, score, validate_start=bool(others))
