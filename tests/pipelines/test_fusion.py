@@ -155,6 +155,18 @@ def test_a_second_run_makes_nothing_again_and_another_rule_only_its_row(study, c
     assert made == remade
 
 
+def test_another_reference_is_another_registration_and_another_fusion(study, cases):
+    """The first view is the reference: the order of views counts."""
+    study.run(cases)
+    views, groups = study.data["views"].load(), take_views(cases, MANIFEST, SPLITS, study.params)[1]
+    turned = groups.iloc[::-1]
+    found, other = (register_groups(views, g, {}, {}, study.params) for g in (groups, turned))
+    assert found["header/a"].fingerprint != other["header/a"].fingerprint
+    rest = {}, study.params, study.imputation, study.parameters
+    fused, again = (fuse_groups(views, g, found, *rest) for g in (groups, turned))
+    assert fused["truth/a"].fingerprint != again["truth/a"].fingerprint
+
+
 def test_a_bad_case_is_set_aside_and_the_others_go_on(study, cases, isotropic):
     study.run({**cases, "b": Promise(lambda: replace(isotropic, label=None), "without")})
     assert set(study.data["scored"].failures()) == {"alone/b", "header/b", "truth/b"}

@@ -18,7 +18,7 @@ from slicefill.imputation.methods.probabilistic.features import (
 )
 from slicefill.imputation.methods.probabilistic.network import ProbabilisticNetwork
 from slicefill.imputation.methods.probabilistic.params import STRIDE
-from slicefill.imputation.methods.probabilistic.training import find_ids, train
+from slicefill.imputation.methods.probabilistic.training import find_ids, long_enough, train
 from slicefill.imputation.methods.probabilistic.windows import KnownVolumes, look
 from slicefill.params import ImputationParams, WindowParams
 from slicefill.simulation.subsampling import AnisotropizationParams, subsample
@@ -212,6 +212,17 @@ def test_windows_show_the_truth_where_slices_are_seen(phantoms, params):
 def test_a_volume_of_too_few_slices_is_named():
     with pytest.raises(ValueError, match=r"scan_7: expected more than 4 slices, got 4: lower"):
         look(np.zeros((4, 8, 8), np.float32), None, (), 4, name="scan_7")
+
+
+def test_training_leaves_short_cases_out_and_says_so(phantoms, make_phantom, params, caplog):
+    cut = Promise(lambda: make_phantom(7, (32, 32, 7)), "short")
+    kept = long_enough({**phantoms(range(1)), "short": cut}, params(), "train")
+    assert set(kept) == set(phantoms(range(1)))
+    assert "1 train case(s) of fewer than 8 slices are left out: short (7)" in caplog.text
+    lower = params(windows={"factors": [2]})
+    assert "short" in long_enough({"short": cut}, lower, "train")
+    with pytest.raises(ValueError, match=r"8 slices or more, got short \(7\): lower prob"):
+        long_enough({"short": cut}, params(), "train")
 
 
 def test_a_training_that_was_killed_goes_on_to_the_same_weights(phantoms, params):

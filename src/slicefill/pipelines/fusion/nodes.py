@@ -169,5 +169,6 @@ def by_group(
     return groups
 
 
-def _of(views: Mapping[str, Promise]) -> dict[str, str]:
-    return {name: promise.fingerprint for name, promise in views.items()}
+def _of(views: Mapping[str, Promise]) -> list[tuple[str, str]]:
+    """Names and fingerprints in their order: the first view is the reference."""
+    return [(name, promise.fingerprint) for name, promise in views.items()]

@@ -7,12 +7,13 @@ import numpy as np
 
 from slicefill import __version__
 from slicefill.fingerprint import fingerprint
+from slicefill.geometry import through_plane_axis
 from slicefill.imputation.methods.probabilistic.learner import SamplingLearner
 from slicefill.imputation.methods.probabilistic.params import Params
 from slicefill.imputation.methods.probabilistic.windows import KnownVolumes
 from slicefill.training.fit import Run, Schedule, fit
 from slicefill.training.hardware import launch_fabric
-from slicefill.types import Checkpoint, Promise
+from slicefill.types import Case, Checkpoint, Promise
 
 logger = logging.getLogger(__name__)
 Parts = Mapping[str, Mapping[str, Promise]]
@@ -43,10 +44,11 @@ def train(parts: Parts, params: Params, run: Run) -> Checkpoint:
         `fingerprint`, `version`.
 
     Raises:
-        ValueError: If cases are missing or too thin.
+        ValueError: If cases are missing, or all have too few slices.
         FloatingPointError: If a loss term stops being finite.
     """
     options, own = params.optimisation, training_fingerprint(parts, params)
+    parts = {name: long_enough(cases, params, name) for name, cases in parts.items()}
     fabric = launch_fabric(params.hardware)
     ids = find_ids(parts["train"])
     known = {name: KnownVolumes(parts[name], ids, params) for name in ("train", "validation")}
@@ -67,6 +69,35 @@ def train(parts: Parts, params: Params, run: Run) -> Checkpoint:
         "fingerprint": own,
         "version": __version__,
     }
+
+
+def long_enough(cases: Mapping[str, Promise], params: Params, part: str) -> dict[str, Promise]:
+    """Leave out, with a message, what shows less than two slices at the largest factor.
+
+    Raises:
+        ValueError: If nothing is left.
+    """
+    least = 2 * max(params.windows.factors)  # the first slice that is seen is any of the factor
+    counts = {name: _count_slices(promise.make(), params) for name, promise in cases.items()}
+    short = [f"{name} ({count})" for name, count in counts.items() if count < least]
+    remedy = "lower probabilistic.windows.factors"
+    if len(short) == len(cases):
+        msg = (
+            f"probabilistic: expected {part} cases of {least} slices or more, got "
+            f"{', '.join(short) or 'none'}: {remedy}, or add longer cases"
+        )
+        raise ValueError(msg)
+    if short:
+        logger.warning(
+            "probabilistic: %d %s case(s) of fewer than %d slices are left out: %s; to learn from "
+            "them, %s", len(short), part, least, ", ".join(short), remedy,
+        )  # fmt: skip
+    return {name: promise for name, promise in cases.items() if counts[name] >= least}
+
+
+def _count_slices(case: Case, params: Params) -> int:
+    axis = through_plane_axis(case.image.affine, params.through_plane)
+    return int(case.image.stored.shape[axis])
 
 
 def find_ids(cases: Mapping[str, Promise]) -> tuple[int, ...]:
