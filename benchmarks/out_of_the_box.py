@@ -60,8 +60,9 @@ SHOWN = {
 }
 JUDGED = ("psnr_body", "dice_mean")
 LEAST_GAIN = {("brain_t1", 4, "psnr_body"): 0.7, ("hippocampus", 4, "psnr_body"): 0.7}  # dB
-BEST = "best"
-"""The shipped weights with reformatted planes (`imputation.quality: best`)."""
+GOOD, BEST = "good", "best"
+"""The shipped weights with reformatted planes, as they are and after they have learned from the
+scan (`imputation.quality`)."""
 LEAST_SHARE = 0.8  # of cases that are better
 _WHOSE = ["set", "factor", "method", "subject", "case"]
 _COLUMNS = [*_WHOSE, "metric", "value", "weights", "mark"]
@@ -96,10 +97,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = set_options(__doc__, "out_of_the_box")
-    methods = [*RULES, PRETRAINED, BEST, SAINT]
+    methods = [*RULES, PRETRAINED, GOOD, BEST, SAINT]
     add = parser.add_argument
     add("--half", choices=["development", "report"], default="report", help="(report)")
-    add("--methods", nargs="+", choices=methods, default=methods[:-1], help="(all but saint)")
+    add("--methods", nargs="+", choices=methods, default=methods[:-2], help="(all but best, saint)")
     add("--saint-scaling", choices=SCALINGS, default=SCALINGS[0], help="(%(default)s)")
     add("--checkpoint", type=Path, help="other weights than the shipped ones for `pretrained`")
     add(
@@ -123,9 +124,9 @@ def fillers(
         ready[SAINT] = saint_imputer(params, options.saint_scaling)
     models = _models(design, subsampled_scans(design, scans), options)
     ready |= {name: learned_imputer(name, model, params) for name, model in models.items()}
-    if BEST in options.methods:
-        best = params.model_copy(update={"quality": "best"})
-        ready[BEST] = learned_imputer(BEST, load_weights(options.checkpoint), best)
+    for quality in [each for each in (GOOD, BEST) if each in options.methods]:
+        own = params.model_copy(update={"quality": quality})
+        ready[quality] = learned_imputer(quality, load_weights(options.checkpoint), own)
     return ready
 
 

@@ -192,6 +192,7 @@ class Stack:
             of them.
         label_share: How far a model may depart from labels by shape alone, in [0, 1]
             (`imputation.label_choice`).
+        apart: Distance of the slices in pixels, along rows and along columns; None: not known.
     """
 
     image: Floats
@@ -199,6 +200,7 @@ class Stack:
     label: Array | None = None
     padding: tuple[tuple[float, ...], ...] = ()
     label_share: float = 1.0
+    apart: tuple[float, float] | None = None
 
     def normalised(self) -> Floats:
         """Slices clipped to [0, 1], `(D, C, H, W)`, for networks; never written out."""

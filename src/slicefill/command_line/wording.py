@@ -126,9 +126,10 @@ def add_method_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--quality",
-        choices=("fast", "best"),
+        choices=("fast", "good", "best"),
         default="fast",
-        help="best: the image is also seen in sagittal and coronal planes; several times slower",
+        help="good: the image is also seen in sagittal and coronal planes, several times slower; "
+        "best: what sees them learns from the scan first, a minute or two more",
     )
     _add_grid_options(command)
     command.add_argument(

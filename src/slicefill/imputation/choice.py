@@ -31,6 +31,7 @@ FEWEST = 5
 _LEAST = 0.1  # share of a method below which it is not worth its time
 _FLOW = 0.42  # of optical flow in what cubic interpolation leaves, of a scan that tells nothing
 _BELIEF = 4.0  # tried slices on which network and flow differ as much as both err, that outweigh it
+_LEARNED_PLANES = 0.15  # what is added to their share where they have learned from the scan
 _PLANES, _PLANES_SMOOTH, _MOST_PLANES = 0.5, 0.4, 0.6  # share at 0 dB of smoothness, per dB, most
 _TRUST = 0.85  # in the network, of a scan with 0 dB of smoothness and anisotropy
 _SMOOTH, _ANISOTROPIC = 2.8, 16.0  # dB that take 1 from it
@@ -91,6 +92,12 @@ class Choice:
         rounded = {k: None if v is None else round(v, _DIGITS) for k, v in known.items()}
         expected = {"tried": self.tried, "error_scale": round(self.scale, _DIGITS)}
         return {"image": self.name, **rounded, **expected, "why": self._why()}
+
+    def with_learned_planes(self) -> "Choice":
+        """Trust planes more, which have learned from the scan, and the others less."""
+        planes = min(self.planes + _LEARNED_PLANES, _MOST_PLANES)
+        rest = (1 - planes) / (1 - self.planes)
+        return replace(self, planes=planes, cubic=rest * self.cubic, dis=rest * self.dis)
 
     @property
     def network(self) -> float:

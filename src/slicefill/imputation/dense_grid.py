@@ -26,7 +26,9 @@ def stack_case(case: Case, axis: int, window: WindowParams) -> Stack:
     raw = channels_second(case.image, axis)
     image, padding = without_padding(raw)
     label = None if case.label is None else slices_first(case.label.stored, axis)
-    return Stack(image, _window(raw, window, padding), label, padding)
+    rows, columns = case.image.spacing[axis] / np.delete(case.image.spacing, axis)
+    shown = _window(raw, window, padding)
+    return Stack(image, shown, label, padding, apart=(float(rows), float(columns)))
 
 
 def channels_second(image: Volume, axis: int) -> Floats:

@@ -125,7 +125,9 @@ def _impute(
     method, told = imputer.method, dict[str, Any](choice=None)
     if params.choose and positions and imputer.kind in (PRETRAINED, ADAPTED):
         choice = choose(stack, lambda sparse: imputer.method(sparse, [0.5], rng), imputer.planes)
-        method, told["choice"] = partial(_impute_blended, imputer, choice), choice.record()
+        imputer, choice, learned = _let_learn(imputer, choice, stack, params.seed)
+        method = partial(_impute_blended, imputer, choice)
+        told["choice"] = {**choice.record(), **learned}
         if stack.label is not None and params.label_field == "shape_and_motion":
             labels = choose_labels(stack.label, params.label_ends)
             stack = replace(stack, label_share=labels.share)
@@ -133,6 +135,17 @@ def _impute(
     if imputer.finish is not None:
         method, told["finished"] = imputer.finish(stack, method, rng)
     return (placing(method) if placing else method)(stack, positions, rng), told
+
+
+def _let_learn(
+    imputer: Imputer, choice: Choice, stack: Stack, seed: int
+) -> tuple[Imputer, Choice, dict[str, Any]]:
+    """Let planes that take part learn from the scan, and say what came of it."""
+    if imputer.teach is None or choice.planes == 0:
+        return imputer, choice, {}
+    planes, told = imputer.teach(stack, seed)
+    trusted = choice.with_learned_planes() if told["used"] else choice
+    return replace(imputer, planes=planes), trusted, {"planes_learned": told}
 
 
 def _impute_blended(

@@ -12,7 +12,7 @@ from slicefill.fingerprint import fingerprint, weights_fingerprint
 from slicefill.imputation.methods import FOLDER
 from slicefill.imputation.methods.classical import RULES
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
-from slicefill.imputation.neighbours import Planes
+from slicefill.imputation.neighbours import Planes, Teach
 from slicefill.io.checkpoints import read_checkpoint
 from slicefill.params import ImputationParams, WindowParams
 from slicefill.plugins import System, find_kind, find_system
@@ -37,8 +37,10 @@ class Imputer:
         adaptation: What came of adapting its weights (`methods.adapted`), if they were.
         finish: Makes of the method, for a whole stack, the one that finishes its slices
             (`methods.sharp`), and what the record says of that; None: they are left as they are.
-        planes: Imputation in reformatted planes, which takes part in the best image; None where
-            `params.quality` is not that.
+        planes: Imputation in reformatted planes, which takes part in the image; None where
+            `params.quality` is `fast`.
+        teach: Lets planes learn from the slices of a stack by a seed, and says what came of it, for
+            the record; None where `params.quality` is not `best`.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Imputer:
         None
     )
     planes: Planes | None = None
+    teach: Teach | None = None
 
     @property
     def weights(self) -> str | None:
@@ -90,14 +93,16 @@ def load_imputer(
     own = fingerprint(system.name, window, model, *calibrated)
     shipped = checkpoint.get("kind") == PRETRAINED  # also where adaptation kept them
     kind = PRETRAINED if shipped else system.kind
-    planes = None
-    if params.quality == "best" and params.choose and kind in (PRETRAINED, ADAPTED):
-        from slicefill.imputation.methods.reformatted import load_shipped
-
-        planes, planes_model = load_shipped(params)
-        own = fingerprint(own, planes_model)
     known = model, checkpoint.get("version"), checkpoint.get("adaptation")
-    return Imputer(system.name, kind, method, window, own, *known, planes=planes)
+    made = Imputer(system.name, kind, method, window, own, *known)
+    if params.quality == "fast" or not params.choose or kind not in (PRETRAINED, ADAPTED):
+        return made
+    from slicefill.imputation.methods.reformatted import load_shipped
+
+    planes, teach, planes_model = load_shipped(params)
+    best = params.quality == "best"
+    own = fingerprint(own, planes_model, *([params.seed] if best else []))
+    return replace(made, fingerprint=own, planes=planes, teach=teach if best else None)
 
 
 def learned_imputer(name: str, checkpoint: Checkpoint, params: ImputationParams) -> Imputer:
@@ -116,15 +121,16 @@ def load_named(method: str | Path | Mapping[str, Any], params: ImputationParams)
         params: How it imputes.
 
     Raises:
-        ValueError: If there is no such method, the file is no checkpoint, or `quality: best` is
+        ValueError: If there is no such method, the file is no checkpoint, or a `quality` is
             asked of a method in whose image no planes take part.
         FileNotFoundError: If there is no such checkpoint.
     """
     imputer = _load_named(method, params)
-    if params.quality == "best" and imputer.planes is None:
+    if params.quality != "fast" and imputer.planes is None:
         msg = (
-            "quality: best: expected the shipped or adapted weights (and choose: true), in whose "
-            f"image planes take part, got the method {imputer.name}; leave one of them out"
+            f"quality: {params.quality}: expected the shipped or adapted weights, and choose: "
+            f"true, so that planes take part in the image, got the method {imputer.name}; leave "
+            "one of them out"
         )
         raise ValueError(msg)
     return imputer

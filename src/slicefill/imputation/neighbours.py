@@ -5,6 +5,7 @@ Errors are of intensities of which the window is [0, 1], in the body, in all cha
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,8 @@ Predict = Callable[[Stack], SyntheticSlices]
 """Imputes a stack half-way between its slices."""
 Planes = Callable[[Stack, Sequence[float]], Floats]
 """Imputes the image of a stack at positions, `(D - 1, N, C, H, W)`, in reformatted planes."""
+Teach = Callable[[Stack, int], tuple[Planes, dict[str, Any]]]
+"""Lets planes learn from the slices of a stack, by a seed; what came of it is for the record."""
 
 
 @dataclass(frozen=True)

@@ -43,12 +43,14 @@ class Turn:
     def stack(self, stack: Stack) -> Stack:
         """Turn a stack."""
         label = None if stack.label is None else self._there(stack.label)
-        return replace(stack, image=self._there(stack.image), label=label)
+        return replace(stack, image=self._there(stack.image), label=label, apart=self._apart(stack))
 
     def stack_back(self, stack: Stack) -> Stack:
         """Turn a stack back: a view."""
         label = None if stack.label is None else self._back(stack.label, 1)
-        return replace(stack, image=self._back(stack.image, 1), label=label)
+        return replace(
+            stack, image=self._back(stack.image, 1), label=label, apart=self._apart(stack)
+        )
 
     def back(self, slices: SyntheticSlices) -> SyntheticSlices:
         """Turn synthetic slices back to the orientation of the file."""
@@ -60,6 +62,12 @@ class Turn:
         for name in ("samples", "sample_labels"):
             named[name] = [self._back(one, 2) for one in getattr(slices, name)]
         return replace(slices, **named, acquired=acquired)
+
+    def _apart(self, stack: Stack) -> tuple[float, float] | None:
+        if stack.apart is None or not self.swap:
+            return stack.apart
+        rows, columns = stack.apart
+        return columns, rows
 
     def _there(self, slices: Array) -> Array:
         """Turn `(D, ..., H, W)`."""

@@ -78,7 +78,7 @@ def test_the_shipped_network_follows_an_outline_that_linear_interpolation_double
         1 / (1 + np.exp(np.hypot(rows - 24, columns - 12 - 3 * k) - 8)) for k in range(9)
     ]).astype(np.float32)  # fmt: skip
     stack = Stack(np.ascontiguousarray(truth[::2, None]), np.array([[0.0, 1.0]]))
-    planes, _ = load_shipped(imputation_params(**EXACT))
+    planes, *_ = load_shipped(imputation_params(**EXACT))
     inner = slice(1, 3)
     made = planes(stack, [0.5])[inner, 0, 0]
     linear = (stack.image[:-1, 0] + stack.image[1:, 0])[inner] / 2
@@ -86,17 +86,17 @@ def test_the_shipped_network_follows_an_outline_that_linear_interpolation_double
     assert errors[0] < 0.5 * errors[1]
 
 
-def test_the_best_image_has_a_share_of_planes_and_the_fast_one_none(make_case, imputation_params):
+def test_the_good_image_has_a_share_of_planes_and_the_fast_one_none(make_case, imputation_params):
     case = make_case(procedural_volume(5, 48, 0.0)[::3])
-    fast, best = (
+    fast, good = (
         impute_case(case, load_named("pretrained", params), params)
-        for params in (imputation_params(quality=each, **EXACT) for each in ("fast", "best"))
+        for params in (imputation_params(quality=each, **EXACT) for each in ("fast", "good"))
     )
-    chosen = best.record["choice"]
+    chosen = good.record["choice"]
     assert fast.record["choice"]["planes"] == 0
     shares = [chosen[name] for name in ("network", "dis", "cubic", "planes")]
     assert sum(shares) == pytest.approx(1, abs=1e-3)
     assert chosen["planes"] > 0
-    assert not np.array_equal(best.image.stored, fast.image.stored)
-    assert np.array_equal(best.image.stored[..., ::4], fast.image.stored[..., ::4])
-    assert np.array_equal(best.label.stored, fast.label.stored)
+    assert not np.array_equal(good.image.stored, fast.image.stored)
+    assert np.array_equal(good.image.stored[..., ::4], fast.image.stored[..., ::4])
+    assert np.array_equal(good.label.stored, fast.label.stored)

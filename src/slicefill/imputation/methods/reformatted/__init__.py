@@ -4,18 +4,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from slicefill.advice import kedro_run
 from slicefill.imputation.methods import LearningData
 from slicefill.imputation.methods.reformatted.params import ReformattedParams as Params
-from slicefill.imputation.neighbours import Planes
+from slicefill.imputation.neighbours import Planes, Teach
 from slicefill.params.imputation import ImputationParams
 from slicefill.types import Checkpoint, Method, Stack, SyntheticSlices
 
 if TYPE_CHECKING:  # brings torch
+    from slicefill.imputation.methods.reformatted.infer import PlaneImputer
     from slicefill.imputation.methods.reformatted.learner import PlaneData
     from slicefill.training.fit import Run
 
@@ -42,8 +43,8 @@ def load(
     return impute
 
 
-def load_shipped(imputation: ImputationParams) -> tuple[Planes, str]:
-    """Prepare the shipped network; return it and the SHA-256 of its weights.
+def load_shipped(imputation: ImputationParams) -> tuple[Planes, Teach, str]:
+    """Prepare the shipped network; return it, what lets it learn, and the SHA-256 of its weights.
 
     Raises:
         FileNotFoundError: If the package was installed without them.
@@ -54,7 +55,16 @@ def load_shipped(imputation: ImputationParams) -> tuple[Planes, str]:
 
     checkpoint = read_pretrained(resources.files(__name__))
     imputer = load_plane_imputer(checkpoint, imputation)
-    return partial(impute_in_planes, imputer), weights_fingerprint(checkpoint["weights"])
+    own = weights_fingerprint(checkpoint["weights"])
+    return partial(impute_in_planes, imputer), partial(_teach, imputer), own
+
+
+def _teach(imputer: "PlaneImputer", stack: Stack, seed: int) -> tuple[Planes, dict[str, Any]]:
+    from slicefill.imputation.methods.reformatted.infer import impute_in_planes
+    from slicefill.imputation.methods.reformatted.own_slices import learn_from_slices
+
+    learned, told = learn_from_slices(imputer, stack, seed)
+    return partial(impute_in_planes, learned), told
 
 
 def train(data: LearningData, params: Params, run: "Run") -> Checkpoint:
