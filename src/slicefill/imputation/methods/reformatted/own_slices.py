@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
@@ -23,7 +24,7 @@ from slicefill.types import Stack
 _STEPS, _WARM, _RATE, _LEAST_RATE, _CLIP, _AVERAGE = 400, 20, 5e-4, 0.02, 2.0, 0.99
 _BATCH, _WIDTH, _POSITIONS = 24, 64, 3  # patches; pixels of a row; positions seen in a step
 _FEWEST, _MOST = 3, 7  # intervals of a patch
-_HELD_OUT, _JUDGED = 5, 16  # every so manieth slice is held out; batches of them that judge
+_HELD_OUT, _JUDGED = 5, 16  # one slice of so many is held out; batches of these that judge
 _BLUNT = 1e-4  # squared errors below it count as squares, those above as their roots
 _FLAT, _TRIES = 0.05, 8  # a patch that varies less, in deviations of the scan, is drawn again
 _LEAST_GAIN = -0.1  # dB: rows of a few held-out slices tell no less than that
@@ -38,10 +39,12 @@ class OwnSlices:
         slices: Mean 0 and standard deviation 1, `(n, H, W)`: those of all channels.
         gaps: Along rows and along columns, pixels that lie as far apart as the slices; None where
             the slices are too small for that.
+        drawn: Numbers of the slices that patches are drawn from.
     """
 
     slices: Tensor
     gaps: tuple[int | None, int | None]
+    drawn: NDArray[np.intp]
 
     @classmethod
     def of(cls, stack: Stack) -> "OwnSlices | None":
@@ -55,14 +58,14 @@ class OwnSlices:
         shown = stack.normalised()
         shown -= shown.mean()
         shown /= shown.std() + _TINY
-        return cls(torch.from_numpy(shown).flatten(0, 1), cast(tuple[int | None, int | None], gaps))
+        slices = torch.from_numpy(shown).flatten(0, 1)
+        both = cast(tuple[int | None, int | None], gaps)
+        return cls(slices, both, np.arange(len(slices)))
 
     def divided(self, channels: int) -> tuple["OwnSlices", "OwnSlices"]:
         """Return the slices to learn from, and those that are held out, of all channels."""
-        number = torch.arange(len(self.slices)) // channels
-        held_out = number % _HELD_OUT == _HELD_OUT // 2
-        learned, others = (self.slices[chosen] for chosen in (~held_out, held_out))
-        return replace(self, slices=learned), replace(self, slices=others)
+        held_out = self.drawn // channels % _HELD_OUT == _HELD_OUT // 2
+        return replace(self, drawn=self.drawn[~held_out]), replace(self, drawn=self.drawn[held_out])
 
     def draw(self, rng: np.random.Generator) -> PatchBatch:
         """Draw the patches of a step, all of one direction."""
@@ -70,10 +73,23 @@ class OwnSlices:
         slices, gap = self.slices, cast(int, self.gaps[direction])
         slices = slices.transpose(1, 2) if direction == 1 else slices
         size = min(_MOST, (slices.shape[1] - 1) // gap) * gap + 1, min(_WIDTH, slices.shape[2])
-        batch = cut_batch(torch.stack([_cut(slices, size, rng) for _ in range(_BATCH)]), gap)
+        batch = cut_batch(torch.stack([self._cut(slices, size, rng) for _ in range(_BATCH)]), gap)
         shown = np.sort(rng.permutation(gap - 1)[:_POSITIONS])
         positions = [batch.positions[n] for n in shown]
         return PatchBatch(batch.acquired, batch.truth[:, :, shown], positions)
+
+    def _cut(self, slices: Tensor, size: tuple[int, int], rng: np.random.Generator) -> Tensor:
+        """Cut a patch that shows something, mirrored at random; mean 0 and standard deviation 1."""
+        for _ in range(_TRIES):
+            one = slices[int(rng.choice(self.drawn))]
+            row, column = (
+                int(rng.integers(n - m + 1)) for n, m in zip(one.shape, size, strict=True)
+            )
+            patch = one[row : row + size[0], column : column + size[1]]
+            if patch.std() > _FLAT:
+                break
+        patch = patch.flip([axis for axis in (0, 1) if rng.random() < 0.5])
+        return (patch - patch.mean()) / (patch.std() + _FLAT)
 
 
 def learn_from_slices(
@@ -138,15 +154,3 @@ def _mean_square(imputer: PlaneImputer, batches: list[PatchBatch]) -> float:
 def _gap(apart: float, size: int) -> int | None:
     gap = min(max(2, round(apart)), (size - 1) // _FEWEST)
     return gap if gap >= 2 else None
-
-
-def _cut(slices: Tensor, size: tuple[int, int], rng: np.random.Generator) -> Tensor:
-    """Cut a patch that shows something, mirrored at random; mean 0 and standard deviation 1."""
-    for _ in range(_TRIES):
-        one = slices[int(rng.integers(len(slices)))]
-        row, column = (int(rng.integers(n - m + 1)) for n, m in zip(one.shape, size, strict=True))
-        patch = one[row : row + size[0], column : column + size[1]]
-        if patch.std() > _FLAT:
-            break
-    patch = patch.flip([axis for axis in (0, 1) if rng.random() < 0.5])
-    return (patch - patch.mean()) / (patch.std() + _FLAT)
