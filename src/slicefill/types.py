@@ -192,7 +192,8 @@ class Stack:
             of them.
         label_share: How far a model may depart from labels by shape alone, in [0, 1]
             (`imputation.label_choice`).
-        apart: Distance of the slices in pixels, along rows and along columns; None: not known.
+        apart: Distance of the slices in pixels: from row to row (H), from column to column (W);
+            None: not known.
     """
 
     image: Floats

@@ -258,12 +258,12 @@ def test_views_of_other_subjects_than_those_of_test_are_learned_from(
     assert set(groups["group"]) == {"a"}
     assert len(views) == 3
     networks = SegmentationParams.model_validate({
-        **study.parameters["segmentation"], "hardware": {"devices": 2}
+        **study.parameters["segmentation"], "hardware": {"devices": 2, "accelerator": "mps"}
     })  # fmt: skip
     states = StatesDataset(path=str(tmp_path)).load()
     promised = train_aligners(views, groups, splits, states, learning, networks)
     assert set(promised) == {"learned"}
-    with pytest.raises(ValueError, match="expected devices 1"):  # its hardware is theirs
+    with pytest.raises(ValueError, match="accelerator mps: expected such"):  # one device of theirs
         promised["learned"].make()
     nothing, none = take_training_views(cases, MANIFEST, splits, params)
     assert nothing == {}

@@ -59,7 +59,7 @@ class Choice:
         anisotropy: By how much the scan is rougher from pixel to pixel than from slice to slice,
             dB; None where there are too few slices.
         error: Mean absolute error of the choice as a share of the network's, on the tried slices,
-            at most 1.
+            at most 1; of planes before they have learned from the scan.
         scale: By what the expected error of the scan is multiplied, for its tried slices err more
             or less than expected; 1 where none was tried or no error is expected.
         planes: Share of reformatted planes.

@@ -2,17 +2,22 @@
 
 from dataclasses import replace
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
 
+from slicefill.imputation.choice import Choice
+from slicefill.imputation.dense_grid import stack_case
 from slicefill.imputation.impute import impute_case
 from slicefill.imputation.imputers import load_named
 from slicefill.imputation.methods.reformatted import own_slices
 from slicefill.imputation.methods.reformatted.infer import load_plane_imputer
 from slicefill.imputation.methods.reformatted.own_slices import OwnSlices, learn_from_slices
+from slicefill.imputation.orientation import Turn
+from slicefill.params import WindowParams
 from slicefill.simulation.procedural import procedural_volume
-from slicefill.types import Stack
+from slicefill.types import Case, Stack, Volume
 
 EXACT = {"hardware": {"precision": "32-true"}}
 
@@ -72,7 +77,7 @@ def test_what_does_not_gain_is_not_used(imputer, few_steps, monkeypatch):
 def test_nothing_is_learned_where_there_is_too_little(imputer, stack):
     learned, told = learn_from_slices(imputer, stack, 0)
     assert learned is imputer
-    assert told == {"steps": 0, "gain_db": None, "used": False}
+    assert told == {"steps": 0, "gain_db": None, "used": False, "gaps": None}
 
 
 def test_rows_are_as_far_apart_as_slices_in_either_direction():
@@ -111,7 +116,35 @@ def test_held_out_slices_are_those_of_all_channels():
     assert not flat[known.drawn].any()
 
 
-def test_the_best_image_says_what_its_planes_learned(make_case, imputation_params, few_steps):
+def test_slices_are_apart_as_the_scan_says_however_it_is_turned():
+    """Pixels of 1 mm from row to row and 2 mm from column to column, slices 6 mm apart."""
+    header = nib.Nifti1Header()
+    header.set_data_shape((8, 9, 10))
+    header.set_data_dtype(np.float32)
+    for affine, expected in (
+        (np.diag([1.0, 2.0, 6.0, 1.0]), (6.0, 3.0)),
+        (np.diag([1.0, 2.0, 6.0, 1.0])[[1, 0, 2, 3]], (3.0, 6.0)),  # the first axis is A, not L
+    ):
+        header.set_sform(affine, 1)
+        image = Volume(np.arange(720, dtype=np.float32).reshape(8, 9, 10), header.copy())
+        stack = stack_case(Case(image), 2, WindowParams(kind="percentile", low=0, high=100))
+        assert stack.apart == (6.0, 3.0)
+        turn = Turn.of(image.affine, 2)
+        assert turn.stack(stack).apart == expected
+        assert turn.stack_back(turn.stack(stack)).apart == stack.apart
+
+
+def test_planes_that_have_learned_are_trusted_more():
+    choice = Choice(cubic=0.2, dis=0.2, planes=0.4).with_learned_planes()
+    shares = choice.cubic, choice.dis, choice.planes, choice.network
+    assert shares == pytest.approx((0.15, 0.15, 0.55, 0.15))
+    assert Choice(planes=0.5).with_learned_planes().planes == 0.6
+
+
+def test_the_best_image_says_what_its_planes_learned(
+    make_case, imputation_params, few_steps, monkeypatch
+):
+    monkeypatch.setattr(own_slices, "_LEAST_GAIN", -99.0)
     case = make_case(procedural_volume(5, 48, 0.0)[::3])
     made = {
         quality: impute_case(case, load_named("pretrained", own), own)
@@ -120,9 +153,11 @@ def test_the_best_image_says_what_its_planes_learned(make_case, imputation_param
     }
     told = made["best"].record["choice"]["planes_learned"]
     assert told["steps"] == 30
+    assert told["used"]
+    shares = [made[each].record["choice"]["planes"] for each in ("good", "best")]
+    assert shares[1] == pytest.approx(min(shares[0] + 0.15, 0.6), abs=1e-3)
     assert "planes_learned" not in made["good"].record["choice"]
-    same = np.array_equal(made["best"].image.stored, made["good"].image.stored)
-    assert same == (not told["used"])
+    assert not np.array_equal(made["best"].image.stored, made["good"].image.stored)
     np.testing.assert_array_equal(
         made["best"].image.stored[..., ::4], made["good"].image.stored[..., ::4]
     )

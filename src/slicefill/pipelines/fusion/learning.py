@@ -105,7 +105,7 @@ def train_aligners(
 ) -> dict[str, ModelPromise]:
     """Promise the network of every registration that learns, by its entry.
 
-    It is trained on the hardware of the networks that segment.
+    It is trained on one device of the hardware of the networks that segment.
     """
     learning = training_groups["subject"].isin(splits.query("split == 'train'")["subject"])
     groups = by_group(training_views, training_groups[learning])
@@ -113,7 +113,7 @@ def train_aligners(
     for name in filter(params.learns, params.used_registrations):
         system = find_registration(name, params)
         own = system.module.training_fingerprint(marks, system.params)
-        learns = partial(system.module.train, own=own, hardware=segmentation.hardware)
+        learns = partial(system.module.train, own=own, hardware=segmentation.hardware.alone)
         train = partial(_train_aligner, name, system, list(groups.values()), states, learns)
         promises[name] = ModelPromise(train, own)
     return promises

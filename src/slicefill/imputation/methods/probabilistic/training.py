@@ -48,7 +48,7 @@ def train(parts: Parts, params: Params, run: Run) -> Checkpoint:
         FloatingPointError: If a loss term stops being finite.
     """
     options, own = params.optimisation, training_fingerprint(parts, params)
-    parts = {name: long_enough(cases, params, name) for name, cases in parts.items()}
+    parts = {name: long_enough(parts[name], params, name) for name in ("train", "validation")}
     fabric = launch_fabric(params.hardware)
     ids = find_ids(parts["train"])
     known = {name: KnownVolumes(parts[name], ids, params) for name in ("train", "validation")}

@@ -37,8 +37,8 @@ class OwnSlices:
 
     Attributes:
         slices: Mean 0 and standard deviation 1, `(n, H, W)`: those of all channels.
-        gaps: Along rows and along columns, pixels that lie as far apart as the slices; None where
-            the slices are too small for that.
+        gaps: Rows and columns that lie as far apart as the slices: at least 2, and few enough that
+            3 intervals fit; None where they do not.
         drawn: Numbers of the slices that patches are drawn from.
     """
 
@@ -105,19 +105,20 @@ def learn_from_slices(
 
     Returns:
         The imputer to use, and for the record `steps` and `gain_db`, of rows of held-out slices,
-        and whether the weights that learned are `used`.
+        whether the weights that learned are `used`, and the `gaps` in rows and in columns.
     """
     own = OwnSlices.of(stack)
     if own is None:
-        return imputer, {"steps": 0, "gain_db": None, "used": False}
+        return imputer, {"steps": 0, "gain_db": None, "used": False, "gaps": None}
     known, held_out = own.divided(stack.image.shape[1])
     rng = np.random.default_rng(seed)
     judged = [held_out.draw(rng) for _ in range(_JUDGED)]
     learned = replace(imputer, network=_train(imputer, known, rng))
     before, after = (_mean_square(each, judged) for each in (imputer, learned))
     gain = 10 * float(np.log10(before / after))
-    told = {"steps": _STEPS, "gain_db": round(gain, 4), "used": gain > _LEAST_GAIN}
-    return (learned if told["used"] else imputer), told
+    told = {"steps": _STEPS, "gain_db": round(gain, 4), "gaps": own.gaps}
+    used = gain > _LEAST_GAIN
+    return (learned if used else imputer), {**told, "used": used}
 
 
 def _train(imputer: PlaneImputer, known: OwnSlices, rng: np.random.Generator) -> Any:
