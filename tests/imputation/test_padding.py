@@ -86,7 +86,8 @@ def test_a_constant_channel_does_not_fail_the_others(impute):
     for method in ("pretrained", "linear"):
         imputed = impute(method, case_of(values[:, :, ::2]), count=1)
         alone = impute(method, case_of(values[:, :, ::2, 0]), count=1)
-        assert np.array_equal(imputed.image.stored[..., 0], alone.image.stored)
+        apart = imputed.image.stored[..., 0].astype(int) - alone.image.stored
+        assert np.abs(apart).max() <= 1  # some processors round two channels in another order
         assert (imputed.image.stored[..., 1] == 7).all()
     swapped = impute(
         "pretrained", case_of(values[:, :, ::2, ::-1]), count=1
