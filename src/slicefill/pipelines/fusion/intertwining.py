@@ -52,8 +52,8 @@ def intertwine_networks(
         *[code_fingerprint(f"slicefill.{each}") for each in ("views", "registration", "grids")],
     )
     known, held_out = (list(part.values()) for part in parts)
-    learns = partial(_intertwine, own=own, hardware=segmentation.hardware.alone)
-    train = partial(learns, known, held_out, apart, params, states)
+    one = segmentation.hardware.alone
+    train = partial(_intertwine, known, held_out, apart, params, states, own=own, hardware=one)
     return {INTERTWINED: ModelPromise(train, own)}
 
 

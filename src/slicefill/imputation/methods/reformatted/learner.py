@@ -111,19 +111,30 @@ class PlaneLearner:
     def schedule(self) -> float:
         """Factor on the learning rate: a short rise, then half a cosine to the last step."""
         options = self._params.optimisation
-        warm = min(1.0, (self._step + 1) / (options.warmup_steps + 1))
-        done = self._step / (options.epochs * options.steps_per_epoch)
-        return warm * (_LEAST_RATE + (1 - _LEAST_RATE) * (1 + float(np.cos(np.pi * done))) / 2)
+        steps = options.epochs * options.steps_per_epoch
+        return rate_factor(self._step, steps, options.warmup_steps)
 
     def _train_step(self, batch: PatchBatch) -> dict[str, float]:
         made = self._trained.network(batch.acquired, batch.positions)
         squares = (made.float() - batch.truth).square()
-        loss = (squares + _BLUNT).sqrt().mean()
+        loss = blunt_mean(squares)
         self._trained.update(self._fabric, loss)
         self._mean.update_parameters(cast(torch.nn.Module, self._trained.network.module))
         plain = (linear(batch) - batch.truth).square().mean()
         terms = {"rec": loss, "square": squares.mean(), "linear_square": plain}
         return {f"train/{name}": float(term.detach()) for name, term in terms.items()}
+
+
+def rate_factor(step: int, steps: int, warmup_steps: int) -> float:
+    """Factor on the learning rate: a short rise, then half a cosine to the last step."""
+    warm = min(1.0, (step + 1) / (warmup_steps + 1))
+    fallen = (1 + float(np.cos(np.pi * (step / steps)))) / 2
+    return warm * (_LEAST_RATE + (1 - _LEAST_RATE) * fallen)
+
+
+def blunt_mean(squares: torch.Tensor) -> torch.Tensor:
+    """Mean over squared errors, the loss: large ones count as their roots."""
+    return (squares + _BLUNT).sqrt().mean()
 
 
 def linear(batch: PatchBatch) -> torch.Tensor:

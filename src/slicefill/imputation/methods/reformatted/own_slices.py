@@ -17,15 +17,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from slicefill.imputation.methods.reformatted.infer import PlaneImputer
+from slicefill.imputation.methods.reformatted.learner import blunt_mean, rate_factor
 from slicefill.imputation.methods.reformatted.patches import PatchBatch, cut_batch
 from slicefill.training.optimised_network import OptimisedNetwork, optimise_network
 from slicefill.types import Stack
 
-_STEPS, _WARM, _RATE, _LEAST_RATE, _CLIP, _AVERAGE = 400, 20, 5e-4, 0.02, 2.0, 0.99
+_STEPS, _WARM, _RATE, _CLIP, _AVERAGE = 400, 19, 5e-4, 2.0, 0.99
 _BATCH, _WIDTH, _POSITIONS = 24, 64, 3  # patches; pixels of a row; positions seen in a step
 _FEWEST, _MOST = 3, 7  # intervals of a patch
 _HELD_OUT, _JUDGED = 5, 16  # one slice of so many is held out; batches of these that judge
-_BLUNT = 1e-4  # squared errors below it count as squares, those above as their roots
 _FLAT, _TRIES = 0.05, 8  # a patch that varies less, in deviations of the scan, is drawn again
 _LEAST_GAIN = -0.1  # dB: rows of a few held-out slices tell no less than that
 _TINY = 1e-12
@@ -132,11 +132,8 @@ def _train(imputer: PlaneImputer, known: OwnSlices, rng: np.random.Generator) ->
 
 
 def _step(trained: OptimisedNetwork, imputer: PlaneImputer, batch: PatchBatch, step: int) -> None:
-    fallen = (1 + float(np.cos(np.pi * step / _STEPS))) / 2
-    rate = _RATE * min(1.0, (step + 1) / _WARM) * (_LEAST_RATE + (1 - _LEAST_RATE) * fallen)
-    trained.set_learning_rate(rate)
-    squares = _squares(trained.network, imputer, batch)
-    trained.update(imputer.fabric, (squares + _BLUNT).sqrt().mean())
+    trained.set_learning_rate(_RATE * rate_factor(step, _STEPS, _WARM))
+    trained.update(imputer.fabric, blunt_mean(_squares(trained.network, imputer, batch)))
 
 
 def _squares(network: nn.Module, imputer: PlaneImputer, batch: PatchBatch) -> Tensor:
