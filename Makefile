@@ -31,13 +31,13 @@ $(READY): pyproject.toml constraints.txt
 run: $(READY) ## raw to report on the embedded sample, a few minutes
 	$(BIN)/kedro run
 
-test test-all: export OMP_NUM_THREADS := 1  # a process per core
+test test-servers test-all: export OMP_NUM_THREADS := 1  # a process per core
 
 test: $(READY) ## fast tests
 	$(BIN)/pytest -n logical --dist loadfile
 
 test-servers: $(READY) ## against real servers, browsers and clusters; what is not there is skipped
-	$(BIN)/pytest -m server -rs
+	$(BIN)/pytest -n logical --dist loadfile -m server -rs $$(grep -rl mark.server tests)
 
 test-all: $(READY) ## all tests
 	$(BIN)/pytest -n logical --dist loadfile -m 'slow or not slow'
@@ -69,12 +69,13 @@ docs: $(READY) ## the documentation as a site: open site/index.html
 	@echo '                 with the pipelines: $(BIN)/python -m http.server -d site -b 127.0.0.1 8000'
 
 notebooks: $(READY) ## look at volumes and comparisons in the browser
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[notebooks]'
 	$(BIN)/jupyter lab notebooks
 
 # Resolves anew from pyproject.toml; the local tag of a torch build is dropped (any build will do).
 lock: ## write constraints.txt from the newest versions that fit
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	build/lock/bin/python -m pip install --quiet '.[dev]'
+	build/lock/bin/python -m pip install --quiet '.[dev,notebooks]'
 	{ echo '# Exact versions for `pip install -c`; written by `make lock`, never by hand.'; \
 	  build/lock/bin/python -m pip freeze --all --exclude pip --exclude slicefill \
 	  | sed 's/+[a-z0-9]*$$//'; } > constraints.txt

@@ -73,7 +73,7 @@ def test_every_block_says_where_it_belongs(page):
         assert step.path or step.language in ("sh", "text"), step.text[:80]
 
 
-@pytest.mark.server
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_page_followed_to_the_letter_works(page, project):
     for step in steps(page):

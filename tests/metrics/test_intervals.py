@@ -42,9 +42,8 @@ def fast(params):
     return params.model_copy(update={"bootstrap_samples": 200})
 
 
-@pytest.mark.parametrize(
-    "trainings", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, 5))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("trainings", [2, 3, 5])
 def test_seeds_of_one_method_do_not_differ_in_nine_of_ten_repetitions(trainings, fast):
     """A bootstrap over subjects alone, or a signed-rank test, takes training noise for a gain."""
     rng = np.random.default_rng(trainings)

@@ -183,11 +183,9 @@ def test_of_two_workers_on_postgresql_one_is_killed_and_nothing_is_lost(
     first = start(hang=2, trials=9, **shared)
     wait_for(lambda: (tmp_path / "hanging").exists() or first.poll() is not None)
     other = start(seconds=1.0, trials=9, **shared)
-    study = None
+    study = load(tmp_path, tuning(**shared))  # once: each storage keeps a connection open
 
     def other_is_at_work():
-        nonlocal study
-        study = load(tmp_path, tuning(**shared))
         assert other.poll() is None, other.communicate()[1]
         return len(of_state(study, TrialState.RUNNING)) == 2
 
@@ -196,4 +194,4 @@ def test_of_two_workers_on_postgresql_one_is_killed_and_nothing_is_lost(
     assert kept
     kill_in_mid_trial(first, tmp_path)
     finish(other)
-    check_nothing_is_lost(load(tmp_path, tuning(**shared)), kept, 9)
+    check_nothing_is_lost(study, kept, 9)
