@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,13 +9,14 @@ from slicefill.imputation.methods.classical import impute_classically
 from slicefill.ingestion.checks import BadCase
 from slicefill.metrics.overlap import mean_dice
 from slicefill.params.propagation import PropagationParams
-from slicefill.propagation.deciding import Weights, decide, expected_dice
-from slicefill.propagation.evidence import Evidence
+from slicefill.propagation.deciding import Decision, Weights, decide, expected_dice
+from slicefill.propagation.evidence import Evidence, Interval
 from slicefill.propagation.motion import ChainedMotion
 from slicefill.propagation.propagate import annotate_next, propagate_case, untouched
 from slicefill.types import Stack
 
 PARAMS = PropagationParams()
+FIELDS = ("image", "label")
 
 
 @pytest.fixture(scope="module")
@@ -161,15 +164,40 @@ def test_scores_decide_and_lead():
     one = Evidence((0, 4), (slice(0, 1), slice(0, 2)), field, moved, votes, (1, 1))
     made = decide(one, Weights(followed=0.5, likeness=0.5, matched=0.0))
     assert made.label.tolist() == [[4, 0]]
+    assert made.rival.tolist() == [[0, 4]]
     np.testing.assert_allclose(made.lead, [[0.5, 0]])
     ended = Evidence((0, 4), one.box, field, moved, votes, (2, 0))
     assert decide(ended, Weights(0.5, 0.5, 0.0)).label.tolist() == [[0, 0]]
 
 
 def test_expected_dice_is_that_of_sure_and_unsure_pixels():
-    assert expected_dice(np.array([0, 0]), np.array([1, 1.0])) == 1
-    assert expected_dice(np.array([0, 2]), np.array([1, 0.5])) == pytest.approx(1 / 1.5)
-    assert expected_dice(np.array([0, 2]), np.array([0.5, 1])) == pytest.approx(2 / 2.5)
+    def expect(label, rival, sure):
+        made = Decision(np.array(label), np.array(rival), np.zeros(len(label)))
+        return expected_dice(made, np.array(sure))
+
+    assert expect([0, 0], [1, 1], [1, 1.0]) == 1
+    assert expect([0, 2], [2, 0], [1, 0.5]) == pytest.approx(1 / 1.5)
+    assert expect([0, 2], [2, 0], [0.5, 1]) == pytest.approx(2 / 2.5)
+    assert expect([1, 2], [2, 1], [1, 0.5]) == pytest.approx(2 * 1.5 / 4)  # 2 may be 1, a label
+
+
+def thicker(case, times):
+    """The same voxels, slices farther apart."""
+    affine = case.image.affine @ np.diag([1, 1, times, 1])
+    volumes = {n: getattr(case, n).with_stored(getattr(case, n).stored, affine) for n in FIELDS}
+    return replace(case, **volumes)
+
+
+def test_outlines_stray_most_in_the_middle_and_more_between_thick_slices(ball):
+    """A Brownian bridge: half of the square root of the slices between, in the middle."""
+    assert Interval(3, 7).wander(5) == pytest.approx(1)
+    assert Interval(3, 7).wander(4) == Interval(3, 7).wander(6) < 1
+    sure = [
+        propagate_case(given, PARAMS).maps["confidence"].stored
+        for given in (ball(every=8), thicker(ball(every=8), 4))
+    ]
+    assert (sure[1] <= sure[0]).all()
+    assert (sure[1] < sure[0]).any()
 
 
 def test_the_least_confident_slice_of_every_interval_is_worth_annotating():

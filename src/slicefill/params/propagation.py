@@ -43,8 +43,8 @@ class PropagationParams(Params):
     least_gain: Fraction = Field(
         0.02, description="of their Dice over that of the first weights: below it, those stay"
     )
-    steepness: Positive = Field(
-        0.5, description="confidence is the logistic function of this times the lead, in pixels"
+    wander: Positive = Field(
+        1.9, description="pixels by which outlines stray over a slice as thick as a pixel is wide"
     )
     suggestions: Count = Field(5, description="slices named as worth annotating next, at most")
     label_ends: EndParams = EndParams()

@@ -24,6 +24,14 @@ class Interval(NamedTuple):
         """Where a slice lies, in (0, 1)."""
         return (index - self.before) / (self.after - self.before)
 
+    def wander(self, index: int) -> float:
+        """How far a random walk of unit steps, one a slice, strays between its two known ends.
+
+        The standard deviation of a Brownian bridge.
+        """
+        t = self.position(index)
+        return float(np.sqrt((self.after - self.before) * t * (1 - t)))
+
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedScan:

@@ -63,9 +63,11 @@ def propagate_case(
     scan = AnnotatedScan(seen, label, tuple(known), ChainedMotion(seen[:, 0]))
     choice = choose_weights(scan, params)
     filled, confidence = label.copy(), np.ones(label.shape, np.float32)
-    for index, ids, sure in _propagated(scan, choice, params):
-        filled[index], confidence[index] = ids, sure
-    slices = _slices(filled, confidence, known)
+    expected = {}
+    apart = float(np.mean(stack.apart or 1))
+    for index, ids, sure, dice in _propagated(scan, choice, apart, params):
+        filled[index], confidence[index], expected[index] = ids, sure, dice
+    slices = _slices(len(filled), known, expected)
     record = _record(axis, slices, choice, params) | {"source": dict(case.record)}
     done = case.label.with_stored(slices_back(filled, axis))
     maps = _maps(case, slices, confidence, axis)
@@ -84,32 +86,33 @@ def untouched(before: Case, after: Case) -> bool:
 
 
 def _propagated(
-    scan: AnnotatedScan, choice: Choice, params: PropagationParams
-) -> Iterator[tuple[int, Array, Floats]]:
-    """Yield index, labels and confidence of every slice between annotated ones."""
+    scan: AnnotatedScan, choice: Choice, apart: float, params: PropagationParams
+) -> Iterator[tuple[int, Array, Floats, float]]:
+    """Yield index, labels, confidence and expected Dice of every slice between annotated ones."""
     for interval in map(Interval, scan.annotated, scan.annotated[1:]):
         between = list(range(interval.before + 1, interval.after))
         found = gather(scan, interval, between, params) if between else {}
         for index in between:
             ids = np.zeros(scan.label.shape[1:], scan.label.dtype)
-            sure = np.ones(ids.shape, np.float32)
+            sure, dice = np.ones(ids.shape, np.float32), 1.0
             if index in found:
-                box = found[index].box
-                ids[box], lead = decide(found[index], choice.weights)
-                sure[box] = sureness(lead, params.steepness)
-            yield index, ids, sure
+                box, made = found[index].box, decide(found[index], choice.weights)
+                wander = params.wander * interval.wander(index) * apart**0.5
+                ids[box], sure[box] = made.label, sureness(made.lead, wander)
+                dice = expected_dice(made, sure[box])
+            yield index, ids, sure, dice
 
 
-def _slices(filled: Array, confidence: Floats, known: Sequence[int]) -> list[dict[str, Any]]:
+def _slices(depth: int, known: Sequence[int], expected: dict[int, float]) -> list[dict[str, Any]]:
     """Say of every slice where its labels come from."""
-    slices: list[dict[str, Any]] = [{"index": n, "beyond": True} for n in range(len(filled))]
+    slices: list[dict[str, Any]] = [{"index": n, "beyond": True} for n in range(depth)]
     for index in known:
         slices[index] = {"index": index, "annotated": True}
     for before, after in pairwise(known):
         for index in range(before + 1, after):
-            expected = round(expected_dice(filled[index], confidence[index]), _DIGITS)
             place = {"between": [before, after], "t": Interval(before, after).position(index)}
-            slices[index] = {"index": index, **place, "confidence": expected}
+            dice = round(expected[index], _DIGITS)
+            slices[index] = {"index": index, **place, "confidence": dice}
     return slices
 
 
