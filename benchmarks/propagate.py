@@ -23,6 +23,8 @@ import contours
 import numpy as np
 import pandas as pd
 from real_sets import find_scans, load_design, read_pair, set_options
+from scipy.optimize import minimize_scalar
+from scipy.special import logit
 from scipy.stats import spearmanr
 
 from slicefill.geometry import slices_first, through_plane_axis
@@ -102,6 +104,7 @@ def _measure(
             rows.append(row | {"dice": _score(filled, truth, axis, every)})
             if way == "propagate":
                 assert untouched(sparse, filled)
+                row["wander"] = _wander(filled, truth)
                 slices += [{**row, **one} for one in _slices(filled, truth, axis)]
         print(f"{name} /{every} {case}", flush=True)
 
@@ -155,6 +158,16 @@ def _slices(filled: Case, truth: Case, axis: int) -> list[dict[str, float]]:
     return [one for one in found if not np.isnan(one["true"])]
 
 
+def _wander(filled: Case, truth: Case) -> float:
+    """Fit the parameter `wander` to a scan: labels are then right as often as they say."""
+    sure = filled.maps["confidence"].intensities()
+    unsure = sure < 1
+    right = np.where(filled.label.stored == truth.label.stored, -1, 1)[unsure]
+    odds = right * logit(sure[unsure])
+    best = minimize_scalar(lambda share: np.logaddexp(0, share * odds).mean(), (0.5, 1.5))
+    return PropagationParams().wander / float(best.x)
+
+
 def means(rows: pd.DataFrame) -> pd.DataFrame:
     """Tabulate the mean Dice of every way, with cases, subjects and seconds of the command."""
     keys = ["set", "every"]
@@ -178,14 +191,15 @@ def gains(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def confidence(slices: pd.DataFrame) -> pd.DataFrame:
-    """Tabulate how the expected Dice of slices compares with the true one, mean over scans."""
+    """Tabulate expected and true Dice of slices, and the best `wander`, mean over scans."""
 
     def judge(own: pd.DataFrame) -> pd.Series:
         rank = spearmanr(own["expected"], own["true"]).statistic
         off = own["expected"].mean() - own["true"].mean()
-        return pd.Series({"rank": rank, "expected - true": off})
+        return pd.Series({"rank": rank, "expected - true": off, "wander": own["wander"].iloc[0]})
 
-    each = slices.groupby(["set", "every", "case"])[["expected", "true"]].apply(judge)
+    chosen = ["expected", "true", "wander"]
+    each = slices.groupby(["set", "every", "case"])[chosen].apply(judge)
     return each.groupby(level=["set", "every"]).mean()
 
 
