@@ -11,6 +11,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from filelock import FileLock
 from kedro.config import OmegaConfigLoader
 
 from slicefill.advice import remember_run
@@ -185,9 +186,18 @@ def kedro() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The project after `kedro run --env=tiny`, tracked, and what the run said. Do not change."""
-    folder = _project(tmp_path_factory.mktemp("tiny") / "project")
-    done = _python(folder, "-m", "kedro", "run", "--env=tiny", SLICEFILL_TRACKING="on")
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return folder, done.stdout + done.stderr
+def tiny_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> tuple[Path, str]:
+    """The project after `kedro run --env=tiny`, tracked, and what the run said. Do not change.
+
+    The worker that needs it first makes it for all.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own if worker_id == "master" else own.parent
+    folder, said = shared / "tiny" / "project", shared / "tiny.txt"
+    with FileLock(shared / "tiny.lock"):
+        if not said.exists():
+            _project(folder)
+            done = _python(folder, "-m", "kedro", "run", "--env=tiny", SLICEFILL_TRACKING="on")
+            assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+            said.write_text(done.stdout + done.stderr, "utf-8")
+    return folder, said.read_text("utf-8")
