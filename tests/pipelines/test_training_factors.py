@@ -1,13 +1,16 @@
 """Subjects, steps, share and transforms of a row or a preset reach the engines."""
 
+from contextlib import contextmanager
+
 import pandas as pd
 import pytest
 
 from slicefill.datasets.checkpoints import StateFiles
 from slicefill.params import AugmentationParams, ComparisonParams, SegmentationParams
 from slicefill.pipelines.augmentation.nodes import assemble_scans, list_slices
+from slicefill.pipelines.segmentation import nodes
 from slicefill.pipelines.segmentation.nodes import train_segmenters
-from slicefill.segmentation.engines import unet2d
+from slicefill.segmentation.engines import conresnet, unet2d
 from slicefill.types import Promise
 
 SEEDS = [0, 1, 2, 3, 4, 5]
@@ -109,3 +112,34 @@ def test_rows_that_draw_or_vary_otherwise_do_not_share_a_network(own):
     preset = {"title": "", "engine": "unet2d", "methods": [*methods], "reference": "none"}
     comparison = ComparisonParams(preset="own", presets={"own": preset}, methods=methods)
     assert [comparison.network(name) for name in methods] == ["none", "none", "other"]
+
+
+def test_every_engine_is_tracked_in_the_run_of_its_row(case, configuration, tmp_path, monkeypatch):
+    """Rows that learn from the same and differ by engine; one of them is there twice."""
+    values = configuration("tiny")["parameters"]
+    augmentation = AugmentationParams(**{**values["augmentation"], "through_plane": "auto"})
+    cases = {name: Promise(lambda s=s: case(seed=s), name) for s, name in enumerate(SUBJECTS)}
+    params = SegmentationParams(**{**values["segmentation"], "seeds": [0]})
+    row = {"imputed_by": "none"}
+    methods = {"one": row, "two": {**row, "engine": "conresnet"}, "again": row}
+    preset = {"title": "", "engine": "unet2d", "methods": [*methods], "reference": "one"}
+    comparison = ComparisonParams(preset="own", presets={"own": preset}, methods=methods)
+    scans = assemble_scans(
+        list_slices(cases, {}, SPLITS, augmentation, comparison), cases, {}, augmentation
+    )
+    runs = []
+
+    @contextmanager
+    def child_run(name):
+        runs.append([name])
+        yield
+
+    monkeypatch.setattr(nodes.tracking, "child_run", child_run)
+    monkeypatch.setattr(nodes.tracking, "log_params", lambda told: runs[-1].append(told["engine"]))
+    monkeypatch.setattr(unet2d, "train", lambda *given: {})
+    monkeypatch.setattr(conresnet, "train", lambda *given: {})
+    for promise in train_segmenters(
+        scans, StateFiles(tmp_path / "last"), params, augmentation
+    ).values():
+        promise.make()
+    assert runs == [["one", "unet2d"], ["two", "conresnet"]]

@@ -34,24 +34,27 @@ def train_segmenters(
 ) -> dict[str, ModelPromise]:
     """Promise one network per training and seed, as `method/engine_seed`.
 
-    Methods that learn from the same share the network of the first one (`ScanSet.network`).
+    Methods that learn from the same share the network of the first one (`ScanSet.network`). It is
+    tracked in the run of the first row that it stands in.
     """
     from slicefill.segmentation.engines import find_engine
     from slicefill.segmentation.interface import SegmentationData, Setting
 
     classes = tuple(sorted(params.label_names))
     promises = {}
-    for own in scans.values():
+    for method, own in scans.items():
         varied, trained = _varied(own, augmentation), _trained_as(own, params)
         engine = find_engine(own.engine, params)
         for seed in own.seeds or params.seeds:
             data = SegmentationData(own.drawn(seed), own.validation, classes)
             setting = Setting(trained, varied, seed)
             name = f"{own.network}/{own.engine}_{seed}"
-            promises[name] = ModelPromise(
-                partial(_train, name, engine, data, setting, states),
+            told: dict[str, Any] = {"engine": engine, "data": data, "setting": setting}
+            promise = ModelPromise(
+                partial(_train, name, row=own.row or method, states=states, **told),
                 engine.module.training_fingerprint(data, engine.params, setting),
             )
+            promises.setdefault(name, promise)
     return promises
 
 
@@ -75,12 +78,18 @@ def _trained_as(own: ScanSet, params: SegmentationParams) -> SegmentationParams:
 
 
 def _train(
-    name: str, engine: "System", data: "SegmentationData", setting: "Setting", states: StateFiles
+    name: str,
+    *,
+    row: str,
+    engine: "System",
+    data: "SegmentationData",
+    setting: "Setting",
+    states: StateFiles,
 ) -> Checkpoint:
     from slicefill.training.fit import Run
 
-    method, _, member = name.partition("/")
-    with tracking.child_run(method):
+    member = name.rpartition("/")[2]
+    with tracking.child_run(row):
         shared = setting.params.model_dump(exclude={"engines"})
         own = {"kind": engine.kind, **engine.params.model_dump()}
         tracking.log_params({"engine": engine.name, "segmentation": {**shared, "engine": own}})
