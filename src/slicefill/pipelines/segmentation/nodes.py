@@ -41,7 +41,7 @@ def train_segmenters(
     from slicefill.segmentation.interface import SegmentationData, Setting
 
     classes = tuple(sorted(params.label_names))
-    promises = {}
+    promises: dict[str, ModelPromise] = {}
     for method, own in scans.items():
         varied, trained = _varied(own, augmentation), _trained_as(own, params)
         engine = find_engine(own.engine, params)
