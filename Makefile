@@ -69,7 +69,8 @@ docs: $(READY) ## the documentation as a site: open site/index.html
 	@echo '                 with the pipelines: $(BIN)/python -m http.server -d site -b 127.0.0.1 8000'
 
 notebooks: $(READY) ## look at volumes and comparisons in the browser
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[notebooks]'
+	test -x $(BIN)/jupyter-lab || \
+	  $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[notebooks]'
 	$(BIN)/jupyter lab notebooks
 
 # Resolves anew from pyproject.toml; the local tag of a torch build is dropped (any build will do).

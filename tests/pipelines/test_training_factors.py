@@ -25,12 +25,18 @@ SPLITS = pd.DataFrame(
 
 
 @pytest.fixture
-def given(case, configuration, tmp_path, monkeypatch):
-    """What the engine is given, by seed, for a row and a number of subjects."""
+def study(case, configuration):
+    """Cases of the subjects, and how they are varied and segmented."""
     values = configuration("tiny")["parameters"]
     augmentation = AugmentationParams(**{**values["augmentation"], "through_plane": "auto"})
     cases = {name: Promise(lambda s=s: case(seed=s), name) for s, name in enumerate(SUBJECTS)}
-    params = SegmentationParams(**{**values["segmentation"], "seeds": SEEDS})
+    return cases, augmentation, SegmentationParams(**{**values["segmentation"], "seeds": SEEDS})
+
+
+@pytest.fixture
+def given(study, tmp_path, monkeypatch):
+    """What the engine is given, by seed, for a row and a number of subjects."""
+    cases, augmentation, params = study
 
     def train(subjects=None, **row):
         preset = {"title": "", "engine": "unet2d", "methods": ["mine"], "reference": "mine"}
@@ -114,19 +120,16 @@ def test_rows_that_draw_or_vary_otherwise_do_not_share_a_network(own):
     assert [comparison.network(name) for name in methods] == ["none", "none", "other"]
 
 
-def test_every_engine_is_tracked_in_the_run_of_its_row(case, configuration, tmp_path, monkeypatch):
+def test_every_engine_is_tracked_in_the_run_of_its_row(study, tmp_path, monkeypatch):
     """Rows that learn from the same and differ by engine; one of them is there twice."""
-    values = configuration("tiny")["parameters"]
-    augmentation = AugmentationParams(**{**values["augmentation"], "through_plane": "auto"})
-    cases = {name: Promise(lambda s=s: case(seed=s), name) for s, name in enumerate(SUBJECTS)}
-    params = SegmentationParams(**{**values["segmentation"], "seeds": [0]})
+    cases, augmentation, params = study
+    params = params.model_copy(update={"seeds": [0]})
     row = {"imputed_by": "none"}
     methods = {"one": row, "two": {**row, "engine": "conresnet"}, "again": row}
     preset = {"title": "", "engine": "unet2d", "methods": [*methods], "reference": "one"}
     comparison = ComparisonParams(preset="own", presets={"own": preset}, methods=methods)
-    scans = assemble_scans(
-        list_slices(cases, {}, SPLITS, augmentation, comparison), cases, {}, augmentation
-    )
+    manifest = list_slices(cases, {}, SPLITS, augmentation, comparison)
+    scans = assemble_scans(manifest, cases, {}, augmentation)
     runs = []
 
     @contextmanager
@@ -138,8 +141,7 @@ def test_every_engine_is_tracked_in_the_run_of_its_row(case, configuration, tmp_
     monkeypatch.setattr(nodes.tracking, "log_params", lambda told: runs[-1].append(told["engine"]))
     monkeypatch.setattr(unet2d, "train", lambda *given: {})
     monkeypatch.setattr(conresnet, "train", lambda *given: {})
-    for promise in train_segmenters(
-        scans, StateFiles(tmp_path / "last"), params, augmentation
-    ).values():
+    states = StateFiles(tmp_path / "last")
+    for promise in train_segmenters(scans, states, params, augmentation).values():
         promise.make()
     assert runs == [["one", "unet2d"], ["two", "conresnet"]]

@@ -16,7 +16,6 @@ from slicefill.propagation.propagate import annotate_next, propagate_case, untou
 from slicefill.types import Stack
 
 PARAMS = PropagationParams()
-FIELDS = ("image", "label")
 
 
 @pytest.fixture(scope="module")
@@ -184,8 +183,8 @@ def test_expected_dice_is_that_of_sure_and_unsure_pixels():
 def thicker(case, times):
     """The same voxels, slices farther apart."""
     affine = case.image.affine @ np.diag([1, 1, times, 1])
-    volumes = {n: getattr(case, n).with_stored(getattr(case, n).stored, affine) for n in FIELDS}
-    return replace(case, **volumes)
+    image, label = (each.with_stored(each.stored, affine) for each in (case.image, case.label))
+    return replace(case, image=image, label=label)
 
 
 def test_outlines_stray_most_in_the_middle_and_more_between_thick_slices(ball):

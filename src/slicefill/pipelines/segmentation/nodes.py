@@ -46,15 +46,15 @@ def train_segmenters(
         varied, trained = _varied(own, augmentation), _trained_as(own, params)
         engine = find_engine(own.engine, params)
         for seed in own.seeds or params.seeds:
+            name = f"{own.network}/{own.engine}_{seed}"
+            if name in promises:
+                continue
             data = SegmentationData(own.drawn(seed), own.validation, classes)
             setting = Setting(trained, varied, seed)
-            name = f"{own.network}/{own.engine}_{seed}"
-            told: dict[str, Any] = {"engine": engine, "data": data, "setting": setting}
-            promise = ModelPromise(
-                partial(_train, name, row=own.row or method, states=states, **told),
+            promises[name] = ModelPromise(
+                partial(_train, name, engine, data, setting, states, row=own.row or method),
                 engine.module.training_fingerprint(data, engine.params, setting),
             )
-            promises.setdefault(name, promise)
     return promises
 
 
@@ -79,12 +79,12 @@ def _trained_as(own: ScanSet, params: SegmentationParams) -> SegmentationParams:
 
 def _train(
     name: str,
-    *,
-    row: str,
     engine: "System",
     data: "SegmentationData",
     setting: "Setting",
     states: StateFiles,
+    *,
+    row: str,
 ) -> Checkpoint:
     from slicefill.training.fit import Run
 
