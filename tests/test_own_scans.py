@@ -126,35 +126,26 @@ def test_neither_another_folder_nor_another_count_replaces_what_is_there(scans, 
     assert min(depth for path, depth in depths.items() if "_count1" not in str(path)) > 13
 
 
-def test_a_scan_that_is_dense_already_is_named_and_not_imputed(scans, project, kedro):
-    raw = scans(thick=False)
-    stored = np.asarray(nib.load(raw / "images" / "thick.nii.gz").dataobj)
-    cubes = TURNED @ np.diag([1, 1, 0.75 / 4, 1])
-    nib.save(nib.Nifti1Image(stored, cubes), raw / "images" / "cubes.nii.gz")
-    done = kedro(project, *RUN, "--params=imputation.methods=[linear]", SLICEFILL_RAW=str(raw))
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
-    assert "dense already, not imputed: cubes: slices 0.8 mm apart" in said
-    assert "1 case needs no imputing, its slices are dense already: cubes" in done.stdout
-    made = project / "data" / "07_model_output" / design(project)
-    assert [path.name for path in (made / "imputed" / "linear").iterdir()] == ["thick"]
-    assert list(json.loads((made / "dense_cases.json").read_text())) == ["cubes"]
-
-
-def test_a_scan_that_would_become_too_large_is_refused_and_the_others_go_on(scans, project, kedro):
-    """As by a header that says 0.001 mm: 20 pixels are no reason for thousands of slices."""
+def test_what_is_dense_already_or_would_become_too_large_is_named_and_left_out(
+    scans, project, kedro
+):
+    """Too large as by a header that says 0.001 mm: no reason for thousands of slices."""
     raw = scans(thick=False, thin=False)
-    stored = np.asarray(nib.load(raw / "images" / "thin.nii.gz").dataobj)
-    thin = TURNED @ np.diag([1e-3, 1e-3, 1, 1])
-    nib.save(nib.Nifti1Image(stored, thin), raw / "images" / "thin.nii.gz")
+    stored = np.asarray(nib.load(raw / "images" / "thick.nii.gz").dataobj)
+    for name, pitch in {"cubes": (1, 1, 0.75 / 4, 1), "thin": (1e-3, 1e-3, 1, 1)}.items():
+        given = nib.Nifti1Image(stored, TURNED @ np.diag(pitch))
+        nib.save(given, raw / "images" / f"{name}.nii.gz")
     done = kedro(project, *RUN, "--params=imputation.methods=[linear]", SLICEFILL_RAW=str(raw))
     said = done.stdout + done.stderr
     assert done.returncode == 3, said
+    assert "dense already, not imputed: cubes: slices 0.8 mm apart" in said
+    assert "1 case needs no imputing, its slices are dense already: cubes" in done.stdout
     assert "refused: thin: expected at most 2000 slices and 4 GB of output, found" in said
     assert "1 refused; the log says why" in done.stdout
     assert "failed" not in said
     made = project / "data" / "07_model_output" / design(project)
     assert [path.name for path in (made / "imputed" / "linear").iterdir()] == ["thick"]
+    assert list(json.loads((made / "dense_cases.json").read_text())) == ["cubes"]
     assert list(json.loads((made / "refused_cases.json").read_text())) == ["thin"]
 
 

@@ -105,20 +105,16 @@ def surface_distances(prediction: Array, truth: Array, spacing: Array) -> Surfac
         truth: Bool, same shape.
         spacing: Voxel pitch along the three axes, mm.
     """
-    import torch
-    from monai.metrics.utils import get_edge_surface_distance
+    from scipy.ndimage import binary_erosion
+    from scipy.spatial import KDTree
 
     if not (prediction.any() and truth.any()):
         return SurfaceDistances(_NAN, _NAN, _NAN, _NAN)
     box = _joint_box(prediction, truth)
-    with _monai_quiet():
-        _, distances, _ = get_edge_surface_distance(
-            torch.from_numpy(prediction[box]),
-            torch.from_numpy(truth[box]),
-            spacing=spacing,
-            symmetric=True,
-        )
-    there, back = (np.asarray(one_way, dtype=np.float64) for one_way in distances)
+    found, real = (
+        np.argwhere(mask[box] ^ binary_erosion(mask[box])) * spacing for mask in (prediction, truth)
+    )
+    there, back = KDTree(real).query(found)[0], KDTree(found).query(real)[0]
     pooled = np.concatenate([there, back])
     return SurfaceDistances(
         assd=float(pooled.mean()),

@@ -5,14 +5,11 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 
 from slicefill.geometry import slices_first, step_map
 from slicefill.imputation.dense_grid import DenseGrid, stack_case
 from slicefill.imputation.methods.classical import impute_classically
-from slicefill.imputation.methods.slice_imputation.critics import load_critics
-from slicefill.imputation.methods.slice_imputation.networks import Attention
 from slicefill.metrics import find_metric
 from slicefill.params import EvaluationParams, WindowParams
 from slicefill.reporting.figures import (
@@ -160,6 +157,11 @@ def draw_training(
     models: Mapping[str, Mapping[str, Any]], imputed_cases: Mapping[str, Promise]
 ) -> dict[str, Figure]:
     """Loss curves, and what the attention looks at (paper, Fig. 6)."""
+    import torch
+
+    from slicefill.imputation.methods.slice_imputation.critics import load_critics
+    from slicefill.imputation.methods.slice_imputation.networks import Attention
+
     figures = {}
     learned = {name: own for name, own in models.items() if own["history"]}
     for name, checkpoint in learned.items():
