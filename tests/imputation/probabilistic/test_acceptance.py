@@ -29,7 +29,8 @@ def trained(phantoms, params):
     network = ProbabilisticNetwork(own.network, 3)
     network.load_state_dict(made["weights"])
     fabric = launch_fabric(own.hardware)
-    return own, Sampler(network.eval(), (1, 2, 3), 8, made["spread_scale"], fabric)
+    scale, grain = made["spread_scale"], made["grain"]
+    return own, Sampler(network.eval(), (1, 2, 3), 8, scale, grain, fabric)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 
 from slicefill.imputation.methods.probabilistic.network import ProbabilisticNetwork
 from slicefill.imputation.methods.probabilistic.params import STRIDE, SamplingNetworkParams
+from slicefill.imputation.methods.probabilistic.rest import Grain
 from slicefill.params import ImputationParams
 from slicefill.segmentation.stitching import divide
 from slicefill.training.hardware import launch_fabric
@@ -38,6 +39,7 @@ class Sampler:
         ids: Labels that it imputes.
         samples: How many imputations are drawn.
         scale: By which the spread is multiplied: found on validation cases.
+        grain: Of the errors of validation cases, voxels (`find_grain`).
         fabric: Device and precision.
     """
 
@@ -45,6 +47,7 @@ class Sampler:
     ids: tuple[int, ...]
     samples: int
     scale: float
+    grain: Grain
     fabric: Fabric
 
 
@@ -58,9 +61,8 @@ def load_sampler(
     network = ProbabilisticNetwork(shape, len(ids))
     network.load_state_dict(checkpoint["weights"])
     number = samples or checkpoint["samples"]
-    return Sampler(
-        network.eval().to(fabric.device), ids, number, checkpoint["spread_scale"], fabric
-    )
+    scale, grain = checkpoint["spread_scale"], checkpoint["grain"]
+    return Sampler(network.eval().to(fabric.device), ids, number, scale, grain, fabric)
 
 
 def find_spread(within: Floats, errors: Floats, scale: float) -> Floats:

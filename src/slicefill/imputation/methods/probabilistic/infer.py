@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import ndtr, softmax
 
 from slicefill.imputation.methods.classical import impute_classically
 from slicefill.imputation.methods.probabilistic.drawing import (
@@ -14,10 +14,12 @@ from slicefill.imputation.methods.probabilistic.drawing import (
     find_spread,
 )
 from slicefill.imputation.methods.probabilistic.features import describe_images, describe_labels
+from slicefill.imputation.methods.probabilistic.rest import Grain, draw_fields
 from slicefill.params.imputation import EndParams
 from slicefill.types import Array, Floats, Stack, SyntheticSlices
 
 _GAUSS = float(np.sqrt(2 / np.pi))  # mean absolute value of an error whose variance is 1
+_OUTLINES: Grain = (2.0, 3.0, 3.0)  # of the level at which outlines are drawn, voxels
 
 
 def impute_by_sampling(
@@ -30,9 +32,11 @@ def impute_by_sampling(
 ) -> SyntheticSlices:
     """Impute every interval of a stack several times.
 
-    One draw of the latents holds for the whole volume, and for all channels. `image` is the mean of
-    the samples, `label` the most probable label over them; where labels were not learned from, or
-    the stack has others, they are those of `shape_matched` and the samples have none.
+    One draw of the latents holds for the whole volume, and for all channels. To it, a sample adds
+    what they leave open: a field as rough as errors are, so that samples are as far apart as
+    `spread` says, and outlines that are drawn from the chances of the labels. `image` is the mean
+    of the samples, `label` the most probable label over them; where labels were not learned from,
+    or the stack has others, they are those of `shape_matched` and the samples have none.
 
     Args:
         sampler: The trained network.
@@ -62,7 +66,7 @@ def impute_by_sampling(
             told = describe_labels(stack.label, ids, positions)
         whole = np.concatenate([features, told])
         drawn.add(draw_samples(sampler, whole, noise), features[0], step)
-    return _gather(drawn, linear, stack, ids, sampler.scale)
+    return _gather(drawn, linear, stack, ids, sampler, rng)
 
 
 def _padded_size(stack: Stack, positions: Sequence[float]) -> tuple[int, ...]:
@@ -107,19 +111,27 @@ def _between(dense: Floats, step: int) -> Floats:
 
 
 def _gather(
-    drawn: _Drawn, linear: SyntheticSlices, stack: Stack, ids: Sequence[int], scale: float
+    drawn: _Drawn,
+    linear: SyntheticSlices,
+    stack: Stack,
+    ids: Sequence[int],
+    sampler: Sampler,
+    rng: np.random.Generator,
 ) -> SyntheticSlices:
     departures = np.stack([np.stack(one, axis=2) for one in drawn.departures])
+    image = departures.mean(axis=0)
     within = departures.var(axis=0, ddof=1).mean(axis=2)
-    spread = find_spread(within, np.mean(drawn.errors, axis=0), scale)
+    spread = find_spread(within, np.mean(drawn.errors, axis=0), sampler.scale)
+    _roughen(departures, np.sqrt(np.maximum(np.square(spread) - within, 0)), sampler.grain, rng)
     width = np.diff(stack.window, axis=1)[:, :, None].astype(np.float32)
     samples = [linear.image + width * one for one in departures]
     label: Array | None = linear.label
     labels: list[Array] = []
     if ids and stack.label is not None:
-        label, labels = _elect(drawn.fields, ids, stack.label.dtype)
+        names: Array = np.array([0, *ids]).astype(stack.label.dtype)
+        label, labels = _elect(drawn.fields, names, rng)
     return SyntheticSlices(
-        linear.image + width * departures.mean(axis=0),
+        linear.image + width * image,
         np.clip(1 - _GAUSS * spread, 0, 1),
         label,
         measure="expected_error",
@@ -130,15 +142,35 @@ def _gather(
     )
 
 
+def _roughen(departures: Floats, rest: Floats, grain: Grain, rng: np.random.Generator) -> None:
+    """Add to every sample a field of the standard deviation `rest`; their mean stays.
+
+    Args:
+        departures: `(N, intervals, positions, C, H, W)`; changed.
+        rest: `(intervals, positions, H, W)`.
+        grain: Of a `Sampler`.
+        rng: Draws the fields, which intervals do not share: at acquired slices nothing is open.
+    """
+    for interval, own in enumerate(rest):
+        fields = draw_fields(len(departures), own.shape, grain, rng)
+        departures[:, interval] += (fields * own)[:, :, None]
+
+
 def _elect(
-    fields: Sequence[Floats], ids: Sequence[int], dtype: np.dtype
+    fields: Sequence[Floats], names: Array, rng: np.random.Generator
 ) -> tuple[Array, list[Array]]:
-    """Take the most probable label over all samples, and that of each."""
-    names: Array = np.array([0, *ids]).astype(dtype)
-    total = np.zeros(1, np.float32)
-    labels = []
-    for one in fields:
-        chances = softmax(np.concatenate([np.zeros_like(one[:1]), one]), axis=0)
-        labels.append(names[chances.argmax(axis=0)])
-        total = total + chances
-    return names[total.argmax(axis=0)], labels
+    """Take the most probable label over all samples, and draw one for each from its chances."""
+    number, (intervals, *size) = len(fields), fields[0].shape[1:]
+    label = np.empty((intervals, *size), names.dtype)
+    labels = np.empty((number, *label.shape), names.dtype)
+    for interval in range(intervals):
+        total = np.zeros((len(names), *size), np.float32)
+        levels = ndtr(draw_fields(number, size, _OUTLINES, rng))
+        for sample, level in enumerate(levels):
+            own = fields[sample][:, interval]
+            chances = softmax(np.concatenate([np.zeros_like(own[:1]), own]), axis=0)
+            total += chances
+            below = chances[:-1].cumsum(axis=0) < level
+            labels[sample, interval] = names[below.sum(axis=0)]
+        label[interval] = names[total.argmax(axis=0)]
+    return label, [*labels]

@@ -25,6 +25,7 @@ from slicefill.imputation.methods.probabilistic.losses import (
 )
 from slicefill.imputation.methods.probabilistic.network import ProbabilisticNetwork
 from slicefill.imputation.methods.probabilistic.params import Params
+from slicefill.imputation.methods.probabilistic.rest import Grain, find_grain
 from slicefill.imputation.methods.probabilistic.windows import KnownVolumes, Windows
 from slicefill.training.fit import State
 from slicefill.training.optimised_network import optimise_network
@@ -101,7 +102,7 @@ class SamplingLearner:
 
     def validate(self) -> dict[str, float]:
         """Score the mean of a few samples of held-out cases by PSNR, beside linear."""
-        sampler = Sampler(self._network().eval(), self._ids, 4, 1.0, self._fabric)
+        sampler = self._sampler(4)
         errors = []
         for key in self._held_out()[:_SCORED]:
             known = self._validation.get(*key)
@@ -117,19 +118,25 @@ class SamplingLearner:
         factors = sorted(set(self._params.windows.factors))
         return [(name, factor) for name in self._validation.names for factor in factors]
 
-    def calibrate(self, weights: Mapping[str, Any]) -> float:
-        """Find by what the spread is multiplied so that 90 % of errors lie within 1.645 of it."""
-        network = self._network()
-        network.load_state_dict(weights)
-        sampler = Sampler(network.eval(), self._ids, self._params.samples, 1.0, self._fabric)
-        shares = []
+    def calibrate(self, weights: Mapping[str, Any]) -> tuple[float, Grain]:
+        """Find what fits errors of held-out cases: a scale of the spread, and the grain.
+
+        With the scale, 90 % of errors lie within 1.645 of the spread.
+        """
+        self._network().load_state_dict(weights)
+        sampler = self._sampler(self._params.samples)
+        errors = []
         for key in self._held_out()[:_SCORED]:
             known = self._validation.get(*key)
             made, spread, _ = predict(sampler, known.features, self._params.optimisation.seed)
             where = (known.features[NEAR] > 0) & (known.features[:CANDIDATES].max(axis=0) > 0)
-            shares.append((np.abs(made - known.truth[0]) / (_DEVIATIONS * spread))[where])
-        every = np.concatenate(shares)
-        return float(np.quantile(every, _COVERED)) if every.size else 1.0
+            errors.append(((made - known.truth[0]) / spread, where))
+        every = np.concatenate([np.abs(error[where]) for error, where in errors])
+        scale = float(np.quantile(every, _COVERED)) / _DEVIATIONS if every.size else 1.0
+        return scale, find_grain(errors)
+
+    def _sampler(self, samples: int) -> Sampler:
+        return Sampler(self._network().eval(), self._ids, samples, 1.0, (0, 0, 0), self._fabric)
 
     def _network(self) -> ProbabilisticNetwork:
         wrapped: Any = self._trained.network

@@ -40,7 +40,7 @@ def train(parts: Parts, params: Params, run: Run) -> Checkpoint:
 
     Returns:
         The checkpoint of the last epoch, plain values and tensors: `kind`, `weights`, `network`,
-        `ids`, `samples`, `spread_scale`, `window`, `epoch`, `validation`, `history`,
+        `ids`, `samples`, `spread_scale`, `grain`, `window`, `epoch`, `validation`, `history`,
         `fingerprint`, `version`.
 
     Raises:
@@ -55,13 +55,15 @@ def train(parts: Parts, params: Params, run: Run) -> Checkpoint:
     learner = SamplingLearner(fabric, known["train"], known["validation"], ids, params)
     progress = fit(learner, Schedule(options.epochs, options.epochs, None), run, own)
     best = progress.best  # the last: PSNR would choose samples that do not differ
+    scale, grain = learner.calibrate(best["weights"])
     return {
         "kind": KIND,
         "weights": best["weights"],
         "network": params.network.model_dump(),
         "ids": list(ids),
         "samples": params.samples,
-        "spread_scale": learner.calibrate(best["weights"]),
+        "spread_scale": scale,
+        "grain": grain,
         "window": params.window.model_dump(),
         "epoch": best["epoch"],
         "validation": {"psnr": best["values"]["validation/psnr"]},
