@@ -99,3 +99,25 @@ def test_a_changed_acquired_slice_is_found_and_an_absent_one_is_none(lacking, im
 def test_another_axis_is_refused(lacking, imputation_params, changes):
     with pytest.raises(BadCase, match="leave --orthogonal and --axis out"):
         impute(lacking, imputation_params, count=1, **changes)
+
+
+def test_slices_two_steps_apart_are_refused_also_where_they_would_all_be_acquired_ones(
+    lacking, imputation_params
+):
+    odd = replace(lacking, record={"absent_slices": [1, 3, 5, 7]})
+    with pytest.raises(BadCase, match=r"below 8 mm.* found 8 mm"):
+        impute(odd, imputation_params, count=None, target_spacing=8.0, exact=True)
+
+
+def test_a_grid_of_acquired_slices_alone_imputes_what_is_absent(lacking, imputation_params):
+    made = impute(lacking, imputation_params, count=None, target_spacing=4.0, exact=True)
+    np.testing.assert_allclose(made.image.stored[3, 4], 100 * np.arange(9), atol=1)
+
+
+def test_what_is_too_much_is_counted_across_the_slices_of_the_series(volume, imputation_params):
+    """Slices 1 mm apart of pixels 3 mm wide: `auto` would take rows for slices."""
+    values = np.arange(12 * 10 * 9, dtype=np.int16).reshape(12, 10, 9)
+    lacking = Case(volume(values, np.diag([3.0, 3, 1, 1])), record={"absent_slices": [4]})
+    assert len(impute(lacking, imputation_params, count=1, most_slices=17).record["slices"]) == 17
+    with pytest.raises(BadCase, match=r"found 17 slices 0\.5 mm apart"):
+        impute(lacking, imputation_params, count=1, most_slices=16)

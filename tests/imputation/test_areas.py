@@ -29,6 +29,27 @@ def test_the_area_of_a_ball_is_exact_where_four_slices_show_it():
     np.testing.assert_allclose(found[1:-1], expected[1:-1], rtol=1e-12)
 
 
+def test_the_area_of_a_ball_is_exact_between_slices_at_uneven_steps():
+    """Twice as wide, half as wide: the slopes at the slices are those of the parabola."""
+    z = np.array([-4, -3, -1, 0, 4])
+    found = interpolate_areas(25.0 - z**2, QUARTERS, ENDS, z)
+    expected = 25 - (z[:-1, None] + np.outer(np.diff(z), QUARTERS)) ** 2
+    np.testing.assert_allclose(found[1:-1], expected[1:-1], rtol=1e-12)
+
+
+def test_far_blank_slices_do_not_swell_what_lies_between_near_ones():
+    """100 pixels on slices 8 and 10, none on 0 and 40; evenly, slice 9 would get 125."""
+    found = interpolate_areas(np.array([0.0, 100, 100, 0]), np.array([0.5]), ENDS, [0, 8, 10, 40])
+    assert 100 <= found[1].item() < 101
+
+
+def test_an_end_goes_on_losing_area_per_slice():
+    """From 12 to 6 in one slice, then blank two slices on: 6 pixels last one slice, half-way."""
+    ends = EndParams(cut_off=0.8, latest=0.9)
+    found = interpolate_areas(np.array([12.0, 6, 0]), QUARTERS, ends, [0, 1, 3])
+    np.testing.assert_allclose(found[1], [3, 0, 0], atol=1e-9)
+
+
 def test_no_area_is_negative():
     assert (run(1000, 1, 1, 1000) >= 0).all()  # the cubic is: 1 - 2 · 999 / 16
 

@@ -97,6 +97,31 @@ def test_labels_confidence_and_samples_lie_on_the_exact_grid(case):
             assert (made.label.stored[..., index] == 2).all()
 
 
+def test_a_grid_of_the_acquired_slices_is_the_case(case):
+    source = case(shape=(12, 10, 6))
+    made = fill(source, 4.0)
+    np.testing.assert_array_equal(made.image.stored, source.image.stored)
+    assert not made.maps["synthetic_mask"].stored.any()
+
+
+def test_samples_of_labels_that_only_some_intervals_have_are_left_out(case):
+    """A method that knows the labels of some slices alone: each run of intervals is one call."""
+    rule, calls = params(1.5), []
+
+    def drawn(stack, positions, rng):
+        shape = (len(stack.image) - 1, len(positions), *stack.image.shape[1:])
+        image, label = np.zeros(shape, np.float32), np.zeros((*shape[:2], *shape[3:]), np.uint8)
+        calls.append(len(calls))
+        several = [label] if len(calls) == 1 else []
+        return SyntheticSlices(image, label + 0.0, label, samples=[image], sample_labels=several)
+
+    imputer = replace(classical_imputer("linear", rule), method=drawn)
+    made = impute_case(case(shape=(12, 10, 6)), imputer, rule)
+    assert len(calls) > 1
+    assert "sample_1" in made.maps
+    assert "sample_label_1" not in made.maps
+
+
 def test_two_intervals_or_more_are_refused(case):
     with pytest.raises(BadCase, match=r"below 8 mm.* found 8 mm"):
         fill(case(), 8.0)

@@ -1,12 +1,14 @@
 """Volumes go to arrays, nibabel and SimpleITK images and come back as they were."""
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK
 
 import slicefill
-from slicefill.io.exchange import from_array, from_itk, from_nibabel, to_itk, to_nibabel
+from slicefill.io.exchange import from_array, from_itk, from_nibabel, kind_of, to_itk, to_nibabel
 from slicefill.io.scan_files import WRITTEN, write_scan, written_suffix
 
 TYPES = ["u1", "i2", ">i2", "u2", "i4", "f4", "f8"]
@@ -128,3 +130,12 @@ def test_mgh_images_come_back_as_such(case):
     assert isinstance(out, nib.MGHImage)
     assert out.label is None
     np.testing.assert_array_equal(np.asarray(out.dataobj)[..., ::2], image.stored)
+
+
+def test_what_else_a_method_made_is_handed_back(case):
+    made = case()
+    maps = dict.fromkeys(("synthetic_mask", "confidence", "spread", "sample_1"), made.image)
+    for given in (made.image.stored, to_nibabel(made.image), to_itk(made.image)):
+        packed = kind_of(given).pack(replace(made, maps=maps))
+        assert set(packed.maps) == {"spread", "sample_1"}
+        assert type(packed.maps["spread"]) is type(packed.mask)

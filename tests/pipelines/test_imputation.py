@@ -97,6 +97,18 @@ def test_a_case_that_would_become_too_large_is_refused_before_any_is_imputed(
     assert sort_cases(acquired_case, splits, params(most_slices=10)) == ({}, {})
 
 
+def test_a_series_that_is_dense_but_for_absent_slices_is_not_sorted_out(
+    acquired_case, splits, params, subsampling
+):
+    keep_all = subsampling(factor=1, axis="auto")
+    whole = subsample(acquired_case["b"].make(), keep_all)
+    rule = params(methods=["linear"], count=0)
+    for absent, expected in (([], ["b"]), ([1], [])):
+        told = {**whole.record, "absent_slices": absent}
+        known = {"b": Promise(lambda: whole, "b", lambda told=told: told)}
+        assert list(sort_cases(known, splits, rule)[0]) == expected
+
+
 @pytest.mark.parametrize(
     ("name", "remedy"),
     [

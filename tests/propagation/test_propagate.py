@@ -9,6 +9,7 @@ from slicefill.imputation.methods.classical import impute_classically
 from slicefill.ingestion.checks import BadCase
 from slicefill.metrics.overlap import mean_dice
 from slicefill.params.propagation import PropagationParams
+from slicefill.propagation.annotated import annotated_axis
 from slicefill.propagation.deciding import Decision, Weights, decide, expected_dice
 from slicefill.propagation.evidence import Evidence, Interval
 from slicefill.propagation.motion import ChainedMotion
@@ -220,3 +221,14 @@ def test_in_python_arrays_and_files_give_the_same(ball, filled, tmp_path):
     np.testing.assert_array_equal(np.asarray(api.propagate(*files).dataobj), made)
     with pytest.raises(ValueError, match="annotated, every: expected one of them"):
         api.propagate(given, annotated=[0, 8], every=8)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize(("every", "objects"), [(2, (3, 34)), (8, (3, 34)), (4, (20,))])
+def test_annotated_slices_are_found_beside_a_gap_between_two_objects(volume, axis, every, objects):
+    """Two small objects far apart leave more blank columns than annotation leaves blank slices."""
+    stored = np.zeros((40, 40, 40), np.uint8)
+    for start in objects:
+        stored[start : start + 3, 10:13, 4:29:every] = 1
+    turned = np.moveaxis(stored, 2, axis)
+    assert annotated_axis(volume(np.ascontiguousarray(turned), np.eye(4)), "auto") == axis

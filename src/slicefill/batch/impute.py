@@ -178,8 +178,7 @@ def impute_scan(
 ) -> tuple[Case | None, Row]:
     """Impute one case; None where there is nothing to impute."""
     from slicefill.geometry import through_plane_axis
-    from slicefill.imputation.absent import across_series
-    from slicefill.imputation.grids import why_dense
+    from slicefill.imputation.grids import across_series, why_dense
 
     across = across_series(case) if case.absent else params.through_plane
     axis = through_plane_axis(case.image.affine, across)
@@ -214,6 +213,8 @@ def _to_mind(case: Case, made: Case) -> Iterator[str]:
         depth = case.image.stored.shape[case.ACROSS]
         listed = ", ".join(map(str, case.absent))
         yield f"of {depth} slices, {len(case.absent)} are absent and imputed (from 0: {listed})"
+    if "spread" in made.maps:
+        yield "samples and their spread are not written; kedro run --params variant=probabilistic"
 
 
 def _write(table: Path | None, name: str, made: _Made) -> Row:

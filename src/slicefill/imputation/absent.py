@@ -4,23 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from slicefill.geometry import AxisName, slices_back, slices_first
-from slicefill.imputation.exact_grid import Placing, impute_at
-from slicefill.imputation.grids import exact_places, slices_per_interval
+from slicefill.geometry import slices_back, slices_first
+from slicefill.imputation.exact_grid import Placing, impute_at, refuse_coarse
+from slicefill.imputation.grids import across_series, exact_places, slices_per_interval
 from slicefill.ingestion.checks import BadCase
 from slicefill.params import ImputationParams
 from slicefill.types import Case, Volume
-
-_WORLD_AXES: tuple[AxisName, ...] = ("L", "A", "S")
-
-
-def across_series(case: Case) -> AxisName:
-    """Name the axis across the slices of a series that lacks some: its last array axis."""
-    return _WORLD_AXES[int(nib.io_orientation(case.image.affine)[Case.ACROSS, 0])]
 
 
 def impute_absent(
@@ -43,7 +35,8 @@ def impute_absent(
         its slices, absent ones too, which are none of them.
 
     Raises:
-        BadCase: If slices across another axis, or an orthogonal grid, are asked for.
+        BadCase: If slices across another axis, an orthogonal grid, or slices two steps of the
+            series apart or more are asked for.
     """
     axis, params = Case.ACROSS, _across(case, params)
     kept = [k for k in range(case.image.stored.shape[axis]) if k not in case.absent]
@@ -51,6 +44,7 @@ def impute_absent(
     exact = params.exact and params.target_spacing is not None
     count = 0 if exact else slices_per_interval(case.image.spacing, axis, params)
     target = float(params.target_spacing or 0) if exact else spacing / (count + 1)
+    refuse_coarse(spacing, target)
     wanted = _wanted(kept[-1], count, target / spacing if exact else None)
     places = np.interp(wanted, kept, np.arange(len(kept)))
     made = impute_at(_kept(case, kept), impute, params, places=places, spacing=target)

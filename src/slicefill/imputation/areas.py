@@ -40,7 +40,7 @@ class LabelAreas:
         return cls(tuple(ids.tolist()), np.array(shown, dtype=np.float64), label[0].size)
 
     def interpolate(
-        self, positions: Sequence[float], ends: EndParams
+        self, positions: Sequence[float], ends: EndParams, at: Sequence[int] | None = None
     ) -> dict[int, NDArray[np.int_]]:
         """Estimate how many pixels each id has on every synthetic slice.
 
@@ -51,6 +51,7 @@ class LabelAreas:
         Args:
             positions: N values of t in (0, 1), the same in every interval.
             ends: Where an object ends that one of the neighbours does not show.
+            at: Where the slices lie, D rising numbers; None: evenly spaced.
 
         Returns:
             By id, `(D - 1, N)`, pixels: 0 where neither neighbour shows the id.
@@ -66,7 +67,7 @@ class LabelAreas:
         t = np.asarray(positions, dtype=np.float64)
         labels = self.shown[np.array(self.ids) != 0]
         together, apart = np.split(
-            interpolate_areas(np.vstack([labels.sum(axis=0), labels]), t, ends), [1]
+            interpolate_areas(np.vstack([labels.sum(axis=0), labels]), t, ends, at), [1]
         )
         filled = np.minimum(together[0], self.pixels)
         linear = _line(labels[:, :-1, None], labels[:, 1:, None], t)
@@ -76,7 +77,9 @@ class LabelAreas:
         return {i: (next(areas) if i else rest).astype(int) for i in self.ids}
 
 
-def interpolate_areas(areas: Floats, positions: Array, ends: EndParams) -> Floats:
+def interpolate_areas(
+    areas: Floats, positions: Array, ends: EndParams, at: Sequence[int] | None = None
+) -> Floats:
     """Interpolate areas of labels across every interval of a stack.
 
     Where both neighbours show the label: the cubic through four slices (Catmull-Rom; a line
@@ -89,6 +92,8 @@ def interpolate_areas(areas: Floats, positions: Array, ends: EndParams) -> Float
         areas: On every slice, `(..., D)`.
         positions: N values of t in (0, 1).
         ends: How ends are estimated.
+        at: Where the slices lie, D rising numbers; None: evenly spaced. An area changes from one
+            interval to the next as much per unit, however wide they are.
 
     Returns:
         `(..., D - 1, N)`, at least 0.
@@ -105,7 +110,11 @@ def interpolate_areas(areas: Floats, positions: Array, ends: EndParams) -> Float
     first, last = areas[..., :-1, None], areas[..., 1:, None]
     behind, ahead = np.full((2, *first.shape), np.nan)
     behind[..., 1:, :], ahead[..., :-1, :] = first[..., :-1, :], last[..., 1:, :]
-    made = _cubic(behind, first, last, ahead, positions)
+    width = np.diff(np.arange(areas.shape[-1]) if at is None else np.asarray(at, float))[:, None]
+    before, after = (np.roll(width, step, axis=0) / width for step in (1, -1))  # unused at the ends
+    bent = _as_even(behind, first, last, before), _as_even(ahead, last, first, after)
+    made = _cubic(bent[0], first, last, bent[1], positions)
+    behind, ahead = first + (behind - first) / before, last + (ahead - last) / after
     made = np.where(last == 0, first * _remaining(behind, first, positions, ends), made)
     return np.where(first == 0, last * _remaining(ahead, last, 1 - positions, ends), made)
 
@@ -125,6 +134,19 @@ def raise_to_area(scores: Floats, area: int) -> Floats:
 
 def _line(first: Floats, last: Floats, t: Array) -> Floats:
     return np.asarray((1 - t) * first + t * last)
+
+
+def _as_even(outer: Floats, near: Floats, far: Floats, ratio: Floats) -> Floats:
+    """Value beyond `near` that gives an even cubic the slope at `near` of an uneven one.
+
+    Args:
+        outer: Value beyond `near`, in `ratio` times the distance of `near` and `far`.
+        near: Value where the slope is taken.
+        far: Value on the other side of the interval.
+        ratio: Of the distances; 1 leaves `outer` as it is.
+    """
+    slope = ((near - outer) / ratio + (far - near) * ratio) / (1 + ratio)
+    return np.asarray(far - 2 * slope)
 
 
 def _cubic(before: Floats, first: Floats, last: Floats, after: Floats, t: Array) -> Floats:

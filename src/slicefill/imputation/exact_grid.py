@@ -53,15 +53,28 @@ def impute_exactly(
     """
     axis = through_plane_axis(case.image.affine, params.through_plane)
     spacing, target = float(case.image.spacing[axis]), float(params.target_spacing or 0)
+    refuse_coarse(spacing, target)
+    places = exact_places(case.image.stored.shape[axis], target / spacing)
+    made = impute_at(case, impute, params, places=places, spacing=target)
+    return replace(made, record={**made.record, "exact": True, "count": None})
+
+
+def refuse_coarse(spacing: float, target: float) -> None:
+    """Refuse slices so far apart that acquired ones between them would be left out.
+
+    Args:
+        spacing: Of the acquired slices, mm.
+        target: Of the slices wanted, mm.
+
+    Raises:
+        BadCase: If the slices wanted are two intervals apart or more.
+    """
     if target >= _COARSE * spacing:
         raise BadCase(
             expected=f"an exact spacing below {_COARSE * spacing:.4g} mm, twice that of the slices",
             found=f"{target:g} mm",
             remedy="average slices before, or ask for a smaller spacing",
         )
-    places = exact_places(case.image.stored.shape[axis], target / spacing)
-    made = impute_at(case, impute, params, places=places, spacing=target)
-    return replace(made, record={**made.record, "exact": True, "count": None})
 
 
 def impute_at(
@@ -153,6 +166,8 @@ class _AtPlaces:
         if len(stack.image) != len(self.positions) + 1 or len(positions) != self._most:
             return self.method(stack, positions, rng)  # asked about another stack than the case
         parts = [self._part(stack, *run, rng) for run in self._runs()]
+        if not parts:  # every slice of the grid is an acquired one
+            return self.method(stack, [], rng)
         return _join(parts, (len(self.positions), self._most), self.flipped)
 
     @property
@@ -212,7 +227,7 @@ def _join(parts: Sequence[_Part], shape: tuple[int, int], flipped: bool) -> Synt
     there = [name for name in names if getattr(model, name) is not None]
     whole: dict[str, Any] = {name: laid_out(attrgetter(name)) for name in there}
     for name in ("samples", "sample_labels"):
-        several = range(len(getattr(model, name)))
+        several = range(min(len(getattr(part.made, name)) for part in parts))
         whole[name] = [laid_out(partial(_one_of, name, number)) for number in several]
     return replace(model, **whole, acquired=_join_acquired(parts, shape[0] + 1))
 

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 
+import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from slicefill.geometry import (
+    AxisName,
     adaptive_count,
     nearest_count,
     spacing_count,
@@ -17,6 +19,7 @@ from slicefill.ingestion.checks import BadCase
 from slicefill.params import ImputationParams
 from slicefill.types import Array, Case, Volume
 
+_WORLD_AXES: tuple[AxisName, ...] = ("L", "A", "S")
 _SAME = 1e-3  # of a spacing or an interval: nearer counts as the same
 _ROUNDING = 1e-6  # of a ratio of spacings: headers hold single precision
 _LARGEST_DENOMINATOR = 1000
@@ -114,6 +117,11 @@ def _exact_count(depth: int, step: float) -> int:
     return int(np.floor((depth - 1 + _SAME) / step)) + 1
 
 
+def across_series(case: Case) -> AxisName:
+    """Name the axis across the slices of a series that lacks some: its last array axis."""
+    return _WORLD_AXES[int(nib.io_orientation(case.image.affine)[Case.ACROSS, 0])]
+
+
 def refuse_too_much(case: Case, params: ImputationParams) -> None:
     """Refuse a case whose result would be too large, before any work.
 
@@ -121,6 +129,8 @@ def refuse_too_much(case: Case, params: ImputationParams) -> None:
         BadCase: Says how many slices and bytes it would take, and what allows it.
     """
     image = case.image
+    if case.absent:
+        params = params.model_copy(update={"through_plane": across_series(case)})
     grid = wanted_grid(image, params)
     across = image.stored.shape[grid.axis]
     pixels = int(np.prod(image.stored.shape[:3])) // across

@@ -90,7 +90,10 @@ def load_imputer(
     window = WindowParams.model_validate(checkpoint["window"])
     model = weights_fingerprint(checkpoint["weights"])
     calibrated = [checkpoint["confidence"], params.confidence] if "confidence" in checkpoint else []
-    own = fingerprint(system.name, window, model, *calibrated)
+    drawn = [
+        checkpoint[name] for name in ("samples", "spread_scale", "grain") if name in checkpoint
+    ]
+    own = fingerprint(system.name, window, model, *calibrated, *drawn)
     shipped = checkpoint.get("kind") == PRETRAINED  # also where adaptation kept them
     kind = PRETRAINED if shipped else system.kind
     known = model, checkpoint.get("version"), checkpoint.get("adaptation")

@@ -22,6 +22,7 @@ class ImputedArray(np.ndarray[Any, Any]):
         label: The label map, or None.
         mask: 1 in synthetic slices.
         confidence: [0, 1], acquired slices 1.
+        maps: What else a method made, by name: `spread`, `sample_1`, `sample_label_1`, …
         record: How each slice came about.
         header: NIfTI header: where the voxels lie.
     """
@@ -30,6 +31,7 @@ class ImputedArray(np.ndarray[Any, Any]):
     label: "ImputedArray | None" = None
     mask: "ImputedArray | None" = None
     confidence: "ImputedArray | None" = None
+    maps: Mapping[str, "ImputedArray"] = {}
     record: Mapping[str, Any] = {}
 
 
@@ -44,12 +46,14 @@ class Kind:
     make: Callable[[Volume], Any]
 
     def pack(self, case: Case) -> Any:
-        """Return the image of a case, with `label`, `mask`, `confidence` and `record`."""
+        """Return the image of a case, with `label`, `mask`, `confidence`, `maps` and `record`."""
         image = self.make(case.image)
         image.label = None if case.label is None else self.make(case.label)
         image.mask = self.make(case.maps["synthetic_mask"])
         confidence = case.maps["confidence"]
         image.confidence = self.make(confidence.with_stored(confidence.intensities(), None, (1, 0)))
+        further = case.maps.keys() - {"synthetic_mask", "confidence"}
+        image.maps = {name: self.make(case.maps[name]) for name in sorted(further)}
         image.record = case.record
         return image
 

@@ -16,9 +16,9 @@ def annotated_axis(label: Volume, name: AxisName) -> int:
 
     Args:
         label: `(I, J, K)`; 0 is background.
-        name: The axis; `auto` takes the one along which the smallest share of slices between the
-            first and the last that show a label shows one, and the axis of the largest spacing
-            where no axis has blank slices between them.
+        name: The axis; `auto` takes the one along which most of the slices that show a label lie
+            alone, between two blank ones; of several, that along which the smallest share of slices
+            between the first and the last shows one; else the axis of the largest spacing.
 
     Returns:
         0, 1 or 2.
@@ -26,8 +26,8 @@ def annotated_axis(label: Volume, name: AxisName) -> int:
     usual = through_plane_axis(label.affine, name)
     if name != "auto":
         return usual
-    shares = [_share(labelled_slices(slices_first(label.stored, axis))) for axis in range(3)]
-    return usual if shares[usual] == min(shares) else int(np.argmin(shares))
+    found = [_sparsity(labelled_slices(slices_first(label.stored, axis))) for axis in range(3)]
+    return usual if found[usual] == max(found) else found.index(max(found))
 
 
 def labelled_slices(slices: Array) -> list[int]:
@@ -74,7 +74,8 @@ def annotated_slices(
             expected=f"labels on the annotated slices alone ({_listed(chosen)})",
             found=f"labels on {len(others)} others ({_listed(others)})",
             remedy="name them, too (--annotated, --every), or name none: slices that show a "
-            "label then count as annotated",
+            "label then count as annotated; if the annotated slices lie across another axis, "
+            "name it: --axis",
         )
     return chosen
 
@@ -116,5 +117,10 @@ def _listed(indices: Sequence[int]) -> str:
     return ", ".join(map(str, indices[:_SHOWN])) + more
 
 
-def _share(labelled: Sequence[int]) -> float:
-    return len(labelled) / (labelled[-1] - labelled[0] + 1) if labelled else 1.0
+def _sparsity(labelled: Sequence[int]) -> tuple[float, float]:
+    """Share of labelled slices without a labelled neighbour; share of blank ones among them."""
+    if not labelled:
+        return 0.0, 0.0
+    there = set(labelled)
+    alone = sum(not {index - 1, index + 1} & there for index in labelled)
+    return alone / len(labelled), 1 - len(labelled) / (labelled[-1] - labelled[0] + 1)

@@ -172,7 +172,8 @@ def _areas(
     """Pixels of every label at positions of an interval."""
     between = range(interval.before + 1, interval.after)
     known = [index for index in scan.annotated if index not in between]
-    areas = LabelAreas.count(scan.label[known]).interpolate(positions, params.label_ends)
+    counted = LabelAreas.count(scan.label[known])
+    areas = counted.interpolate(positions, params.label_ends, known)
     row = known.index(interval.before)
     return {label: pixels[row] for label, pixels in areas.items()}
 

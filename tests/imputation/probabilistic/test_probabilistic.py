@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from slicefill.imputation.impute import impute_case
-from slicefill.imputation.imputers import Imputer
+from slicefill.imputation.imputers import Imputer, learned_imputer
 from slicefill.imputation.methods.probabilistic import Params, drawing, load
 from slicefill.imputation.methods.probabilistic.features import (
     CANDIDATES,
@@ -16,6 +16,7 @@ from slicefill.imputation.methods.probabilistic.features import (
     describe_images,
     describe_labels,
 )
+from slicefill.imputation.methods.probabilistic.losses import UNKNOWN, label_error
 from slicefill.imputation.methods.probabilistic.network import ProbabilisticNetwork
 from slicefill.imputation.methods.probabilistic.params import STRIDE
 from slicefill.imputation.methods.probabilistic.training import find_ids, long_enough, train
@@ -210,6 +211,28 @@ def test_windows_show_the_truth_where_slices_are_seen(phantoms, params):
     inside = windows.fields[:, 1] > 0
     assert torch.equal(inside, windows.label == 2)
     assert windows.image.shape == (6, 1, 8, 16, 16)
+
+
+def test_a_case_without_a_label_map_teaches_no_label(make_phantom):
+    slices = np.moveaxis(make_phantom(0).image.stored, 2, 0)
+    known = look(slices, None, (1, 2), 4)
+    assert (known.label == UNKNOWN).all()
+    fields = torch.ones((1, 2, *known.label.shape[1:]), requires_grad=True)
+    between = torch.from_numpy(known.features[NEAR] > 0)[None, None].float()
+    own = label_error(fields, torch.from_numpy(known.label).long(), between)
+    own.backward()
+    assert own.item() == 0
+    assert not fields.grad.any()
+
+
+def test_more_samples_of_the_same_weights_are_another_imputation(checkpoint, params):
+    known = {"window": {"kind": "fixed", "low": 0, "high": 1}, "kind": "probabilistic"}
+    rule = ImputationParams(hardware={"accelerator": "cpu"})
+    marks = {
+        learned_imputer("probabilistic", checkpoint | known | more, rule).fingerprint
+        for more in ({}, {}, {"samples": 4}, {"spread_scale": 1.5}, {"grain": (1, 1, 1)})
+    }
+    assert len(marks) == 4
 
 
 def test_a_volume_of_too_few_slices_is_named():

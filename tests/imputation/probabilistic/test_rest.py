@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from slicefill.imputation.methods.probabilistic.infer import _elect
+from slicefill.imputation.methods.probabilistic.infer import draw_labels, label_chances
 from slicefill.imputation.methods.probabilistic.rest import draw_fields, find_grain
 
 
@@ -39,10 +39,23 @@ def test_white_noise_and_nothing_have_no_grain():
 
 
 def test_labels_are_drawn_as_often_as_their_chances_say():
-    """Softmax of (0, 1, -1): 0.665 and 0.09; the most probable one is the label."""
+    """Softmax of (0, 1, -1): 0.245, 0.665 and 0.090."""
     given = np.empty((2, 1, 1, 90, 90), np.float32)
     given[0], given[1] = 1, -1
-    label, drawn = _elect([given] * 30, np.array([0, 4, 7]), np.random.default_rng(0))
-    assert (label == 4).all()
-    shares = [np.mean(np.stack(drawn) == name) for name in (0, 4, 7)]
-    np.testing.assert_allclose(shares, (0.245, 0.665, 0.090), atol=0.01)
+    acquired = np.tile(np.array([4, 7]), (2, 90, 45))
+    chances = label_chances(given, acquired, (4, 7))
+    drawn = np.stack([draw_labels(chances, np.random.default_rng(seed)) for seed in range(30)])
+    shares = [np.mean(drawn == index) for index in range(3)]
+    np.testing.assert_allclose(shares, (0.245, 0.665, 0.090), atol=0.015)
+
+
+def test_labels_that_no_slice_beside_shows_and_slight_chances_are_not_drawn():
+    given = np.full((2, 2, 1, 2, 2), 1.0, np.float32)
+    given[0, ..., 0] = -8  # far outside of label 4
+    acquired = np.zeros((3, 2, 2), int)
+    acquired[:2], acquired[2, 0, 0] = 4, 7
+    chances = label_chances(given, acquired, (4, 7))
+    assert not chances[1, 1:2, :, :, 0].any()
+    assert not chances[2, 0].any()
+    assert (chances[2, 1] > 0).all()
+    np.testing.assert_allclose(chances.sum(axis=0), 1, rtol=1e-6)

@@ -26,7 +26,7 @@ def sort_cases(
     dense, refused = {}, {}
     for case, promise in choose_cases(acquired_cases, splits, params.cases).items():
         outline = _outline(promise)
-        if reason := why_dense(outline.image, params):
+        if not outline.absent and (reason := why_dense(outline.image, params)):
             dense[case] = reason
             logger.info("dense already, not imputed: %s: %s", case, reason)
             continue
@@ -49,4 +49,5 @@ def _outline(promise: Promise) -> Case:
     for name, voxels in record["voxels"].items():
         blank = np.broadcast_to(np.zeros((), voxels["dtype"]), voxels["shape"])  # of no memory
         volumes[name] = new_volume(blank, affine)
-    return Case(volumes["image"], volumes.get("label"))
+    absent = {key: record[key] for key in ("absent_slices",) if key in record}
+    return Case(volumes["image"], volumes.get("label"), record=absent)

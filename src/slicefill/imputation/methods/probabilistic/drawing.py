@@ -1,4 +1,4 @@
-"""Completions of a volume, tile by tile, from one draw of the latents each."""
+"""A completion of a volume, tile by tile, from one draw of the latents."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -76,28 +76,24 @@ def find_spread(within: Floats, errors: Floats, scale: float) -> Floats:
     return np.asarray(scale * np.sqrt(within + _LAPLACE * errors), np.float32)
 
 
-def draw_samples(
-    sampler: Sampler, features: Floats, noise: Sequence[Sequence[Floats]]
-) -> Iterator[Sample]:
-    """Complete a volume once for each draw of the noise.
+def draw_sample(sampler: Sampler, features: Floats, noise: Sequence[Floats]) -> Sample:
+    """Complete a volume once.
 
     Args:
         sampler: The trained network.
         features: `(F, S, H, W)`.
-        noise: Per sample and level, as of `draw_noise`.
+        noise: Of every level, as of `draw_noise`.
     """
     size = features.shape[1:]
     margin = [(0, -n % stride) for n, stride in zip(size, STRIDE, strict=True)]
     padded = np.pad(features, [(0, 0), *margin], mode="edge")
-    made = [_empty(sampler, padded.shape[1:]) for _ in noise]
+    made = _empty(sampler, padded.shape[1:])
     for tile in _tiles(padded.shape[1:]):
-        for sample, part in zip(made, _complete(sampler, padded, noise, tile), strict=True):
-            for whole, own in zip(sample, part, strict=True):
-                (a, b, c), (d, e, f) = tile.kept, tile.inside
-                whole[..., a, b, c] = own[..., d, e, f]
+        (a, b, c), (d, e, f) = tile.kept, tile.inside
+        for whole, own in zip(made, _complete(sampler, padded, noise, tile), strict=True):
+            whole[..., a, b, c] = own[..., d, e, f]
     slices, rows, columns = size
-    for sample in made:
-        yield Sample(*(part[..., :slices, :rows, :columns] for part in sample))
+    return Sample(*(part[..., :slices, :rows, :columns] for part in made))
 
 
 def draw_noise(
@@ -133,20 +129,15 @@ def _tiles(size: Sequence[int]) -> Iterator[_Tile]:
 
 @torch.no_grad()
 def _complete(
-    sampler: Sampler, features: Floats, noise: Sequence[Sequence[Floats]], tile: _Tile
-) -> Iterator[list[Floats]]:
-    """Complete a tile once for each draw."""
+    sampler: Sampler, features: Floats, noise: Sequence[Floats], tile: _Tile
+) -> list[Floats]:
     network, device = sampler.network, sampler.fabric.device
     given = torch.from_numpy(np.ascontiguousarray(features[:, *tile.seen]))[None].to(device)
+    parts = [torch.from_numpy(_part(level, features, tile))[None].to(device) for level in noise]
     with sampler.fabric.autocast():
-        seen = network.sees(given)
-        for one in noise:
-            parts = [
-                torch.from_numpy(_part(level, features, tile))[None].to(device) for level in one
-            ]
-            found, _ = network.complete(given, seen, parts)
-            image, fields, error = (part[0].float().cpu().numpy() for part in found)
-            yield [image[0], fields, error[0]]
+        found, _ = network(given, parts)
+    image, fields, error = (part[0].float().cpu().numpy() for part in found)
+    return [image[0], fields, error[0]]
 
 
 def _part(noise: Floats, features: Floats, tile: _Tile) -> Floats:

@@ -1,8 +1,9 @@
 """Samples of the slices that lie between acquired ones, and how far they are apart."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr, softmax
 
 from slicefill.imputation.methods.classical import impute_classically
@@ -10,15 +11,17 @@ from slicefill.imputation.methods.probabilistic.drawing import (
     Sample,
     Sampler,
     draw_noise,
-    draw_samples,
+    draw_sample,
     find_spread,
 )
 from slicefill.imputation.methods.probabilistic.features import describe_images, describe_labels
-from slicefill.imputation.methods.probabilistic.rest import Grain, draw_fields
+from slicefill.imputation.methods.probabilistic.rest import Grain, draw_field, draw_fields
 from slicefill.params.imputation import EndParams
 from slicefill.types import Array, Floats, Stack, SyntheticSlices
 
 _GAUSS = float(np.sqrt(2 / np.pi))  # mean absolute value of an error whose variance is 1
+_NO_LABEL = -1.0  # as `describe_labels` says of the background far away
+_SLIGHT = 0.01  # chance of a label that counts as none: far from outlines each keeps a little
 _OUTLINES: Grain = (2.0, 3.0, 3.0)  # of the level at which outlines are drawn, voxels
 
 
@@ -55,30 +58,20 @@ def impute_by_sampling(
     linear = impute_classically("shape_matched", stack, positions, ends)
     if not positions:
         return linear
-    ids = sampler.ids if _are_known(stack.label, sampler.ids) else ()
-    noise = list(_noise(sampler, _padded_size(stack, positions), rng))
-    step, drawn = len(positions) + 1, _Drawn(sampler.samples)
+    known = sampler.ids if _are_known(stack.label, sampler.ids) else ()
+    seeds = rng.integers(2**63, size=sampler.samples)
+    drawn = _Drawn(stack, positions, known, sampler.samples)
     for channel in range(channels):
-        shown = stack.normalised()[:, channel]
-        features = describe_images(shown, positions)
-        told = np.zeros((len(sampler.ids), *features.shape[1:]), np.float32)
-        if ids and stack.label is not None:
-            told = describe_labels(stack.label, ids, positions)
+        features = describe_images(stack.normalised()[:, channel], positions)
+        told = np.full((len(sampler.ids), *features.shape[1:]), _NO_LABEL, np.float32)
+        if known and stack.label is not None:
+            told = describe_labels(stack.label, known, positions)
         whole = np.concatenate([features, told])
-        drawn.add(draw_samples(sampler, whole, noise), features[0], step)
-    return _gather(drawn, linear, stack, ids, sampler, rng)
-
-
-def _padded_size(stack: Stack, positions: Sequence[float]) -> tuple[int, ...]:
-    depth = len(stack.image)
-    return (depth + (depth - 1) * len(positions), *stack.image.shape[2:])
-
-
-def _noise(
-    sampler: Sampler, size: Sequence[int], rng: np.random.Generator
-) -> Iterator[list[Floats]]:
-    for _ in range(sampler.samples):
-        yield draw_noise(sampler.network, size, rng)
+        for number, seed in enumerate(seeds):  # one by one: a completion takes much memory
+            own = np.random.default_rng(seed)
+            noise = draw_noise(sampler.network, features.shape[1:], own)
+            drawn.add(number, draw_sample(sampler, whole, noise), features[0], own)
+    return _gather(drawn, linear, stack, sampler, rng)
 
 
 def _are_known(label: Array | None, ids: Sequence[int]) -> bool:
@@ -88,19 +81,32 @@ def _are_known(label: Array | None, ids: Sequence[int]) -> bool:
 class _Drawn:
     """Samples of all channels on synthetic slices, as departures from linear interpolation."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(
+        self, stack: Stack, positions: Sequence[float], ids: Sequence[int], count: int
+    ) -> None:
+        self._step, self._ids, self._acquired = len(positions) + 1, ids, stack.label
         self.departures: list[list[Floats]] = [[] for _ in range(count)]
-        self.fields: list[Floats] = []
         self.errors: list[Floats] = []
+        self.labels: list[Array] = []
+        self._chances: Floats = np.zeros(1, np.float32)
 
-    def add(self, samples: Iterator[Sample], linear: Floats, step: int) -> None:
-        """Add the samples of a channel; fields are those of the first."""
-        first = not self.fields
-        for departures, sample in zip(self.departures, samples, strict=True):
-            departures.append(_between(sample.image - linear, step))
-            self.errors.append(_between(np.square(sample.error), step))
-            if first:
-                self.fields.append(_between(sample.fields, step))
+    def add(self, number: int, sample: Sample, linear: Floats, rng: np.random.Generator) -> None:
+        """Add a sample of a channel; labels are those of the first."""
+        self.departures[number].append(_between(sample.image - linear, self._step))
+        self.errors.append(_between(np.square(sample.error), self._step))
+        if self._ids and self._acquired is not None and len(self.departures[number]) == 1:
+            chances = label_chances(_between(sample.fields, self._step), self._acquired, self._ids)
+            self._chances = self._chances + chances
+            self.labels.append(self._named(draw_labels(chances, rng)))
+
+    @property
+    def label(self) -> Array | None:
+        """The most probable label over all samples; None where none were drawn."""
+        return self._named(self._chances.argmax(axis=0)) if self.labels else None
+
+    def _named(self, indices: Array) -> Array:
+        assert self._acquired is not None
+        return np.array([0, *self._ids])[indices].astype(self._acquired.dtype)
 
 
 def _between(dense: Floats, step: int) -> Floats:
@@ -114,7 +120,6 @@ def _gather(
     drawn: _Drawn,
     linear: SyntheticSlices,
     stack: Stack,
-    ids: Sequence[int],
     sampler: Sampler,
     rng: np.random.Generator,
 ) -> SyntheticSlices:
@@ -125,19 +130,14 @@ def _gather(
     _roughen(departures, np.sqrt(np.maximum(np.square(spread) - within, 0)), sampler.grain, rng)
     width = np.diff(stack.window, axis=1)[:, :, None].astype(np.float32)
     samples = [linear.image + width * one for one in departures]
-    label: Array | None = linear.label
-    labels: list[Array] = []
-    if ids and stack.label is not None:
-        names: Array = np.array([0, *ids]).astype(stack.label.dtype)
-        label, labels = _elect(drawn.fields, names, rng)
     return SyntheticSlices(
         linear.image + width * image,
         np.clip(1 - _GAUSS * spread, 0, 1),
-        label,
+        linear.label if drawn.label is None else drawn.label,
         measure="expected_error",
         error=_GAUSS * spread,
         samples=samples,
-        sample_labels=labels,
+        sample_labels=drawn.labels,
         spread=spread,
     )
 
@@ -156,21 +156,33 @@ def _roughen(departures: Floats, rest: Floats, grain: Grain, rng: np.random.Gene
         departures[:, interval] += (fields * own)[:, :, None]
 
 
-def _elect(
-    fields: Sequence[Floats], names: Array, rng: np.random.Generator
-) -> tuple[Array, list[Array]]:
-    """Take the most probable label over all samples, and draw one for each from its chances."""
-    number, (intervals, *size) = len(fields), fields[0].shape[1:]
-    label = np.empty((intervals, *size), names.dtype)
-    labels = np.empty((number, *label.shape), names.dtype)
-    for interval in range(intervals):
-        total = np.zeros((len(names), *size), np.float32)
-        levels = ndtr(draw_fields(number, size, _OUTLINES, rng))
-        for sample, level in enumerate(levels):
-            own = fields[sample][:, interval]
-            chances = softmax(np.concatenate([np.zeros_like(own[:1]), own]), axis=0)
-            total += chances
-            below = chances[:-1].cumsum(axis=0) < level
-            labels[sample, interval] = names[below.sum(axis=0)]
-        label[interval] = names[total.argmax(axis=0)]
-    return label, [*labels]
+def label_chances(fields: Floats, acquired: Array, ids: Sequence[int]) -> Floats:
+    """Find the chances of labels that a slice beside shows; slight ones are none.
+
+    Args:
+        fields: Distances to outlines, `(K, intervals, positions, H, W)`.
+        acquired: Label ids of the acquired slices, `(D, H, W)`.
+        ids: K of them; all that `acquired` holds but 0.
+
+    Returns:
+        `(1 + K, intervals, positions, H, W)`, the background first; they sum to 1.
+    """
+    chances: Floats = softmax(np.concatenate([np.zeros_like(fields[:1]), fields]), axis=0)
+    chances[chances < _SLIGHT] = 0
+    for number, identity in enumerate(ids, start=1):
+        there = (acquired == identity).any(axis=(1, 2))
+        chances[number, ~(there[:-1] | there[1:])] = 0
+    total = chances.sum(axis=0)
+    chances[0, total == 0] = 1
+    return np.asarray(chances / np.where(total == 0, 1, total), np.float32)
+
+
+def draw_labels(chances: Floats, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Draw one of the labels at every voxel, along smooth outlines; return their indices.
+
+    Args:
+        chances: Of `label_chances`.
+        rng: Draws the levels at which outlines lie, which intervals do not share.
+    """
+    levels = [ndtr(draw_field(size.shape, _OUTLINES, rng)) for size in chances[0]]
+    return np.asarray((chances[:-1].cumsum(axis=0) < np.stack(levels)).sum(axis=0))

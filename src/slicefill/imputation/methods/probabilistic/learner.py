@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from slicefill.imputation.methods.probabilistic.drawing import (
     Sampler,
     draw_noise,
-    draw_samples,
+    draw_sample,
     find_spread,
 )
 from slicefill.imputation.methods.probabilistic.features import CANDIDATES, NEAR
@@ -161,7 +161,7 @@ def predict(sampler: Sampler, features: Floats, seed: int) -> tuple[Floats, Floa
     rng = np.random.default_rng(seed)
     size = features.shape[1:]
     noise = [draw_noise(sampler.network, size, rng) for _ in range(sampler.samples)]
-    drawn = [*draw_samples(sampler, features, noise)]
+    drawn = [draw_sample(sampler, features, one) for one in noise]
     images = np.stack([one.image for one in drawn])
     within = images.var(axis=0, ddof=1)
     errors = np.mean([np.square(one.error) for one in drawn], axis=0)

@@ -7,6 +7,9 @@ from torch import Tensor
 from slicefill.imputation.methods.probabilistic.network import Completion, Latents
 from slicefill.imputation.methods.probabilistic.params import SamplingLossParams
 
+UNKNOWN = -1
+"""Index of a voxel whose label is not known."""
+
 
 def pyramid_error(made: Tensor, truth: Tensor, near: Tensor, params: SamplingLossParams) -> Tensor:
     """Weighted mean absolute difference of the in-plane Laplacian pyramids.
@@ -41,11 +44,11 @@ def label_error(fields: Tensor, label: Tensor, between: Tensor) -> Tensor:
 
     Args:
         fields: Distances to outlines, `(B, labels, S, H, W)`; the background's is 0.
-        label: Indices, 0 the background, `(B, S, H, W)`.
+        label: Indices, 0 the background, `UNKNOWN` where nothing is known, `(B, S, H, W)`.
         between: 1 on synthetic slices, else 0, `(B, 1, S, H, W)`.
     """
     logits = torch.cat([torch.zeros_like(fields[:, :1]), fields], 1)
-    surprise = F.cross_entropy(logits, label, reduction="none")
+    surprise = F.cross_entropy(logits, label, reduction="none", ignore_index=UNKNOWN)
     return (surprise * between[:, 0]).sum() / between.sum().clamp(min=1)
 
 

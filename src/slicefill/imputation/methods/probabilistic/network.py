@@ -108,16 +108,7 @@ class ProbabilisticNetwork(nn.Module):
             The completion, and what every level drew, finest first.
         """
         known = None if truth is None else self.knows(torch.cat([features, truth], 1))
-        return self.complete(features, self.sees(features), noise, known)
-
-    def complete(
-        self,
-        features: Tensor,
-        seen: list[Tensor],
-        noise: Sequence[Tensor],
-        known: list[Tensor] | None = None,
-    ) -> tuple[Completion, list[Latents]]:
-        """Complete volumes of which `sees` has seen the features, and `knows` the truth, too."""
+        seen = self.sees(features)
         drawn: list[Latents] = []
         state = seen[-1]
         for level in range(len(STRIDES), 0, -1):

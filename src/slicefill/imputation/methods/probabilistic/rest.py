@@ -15,27 +15,29 @@ Grain = tuple[float, float, float]
 _GRAINS = np.arange(0.1, 4.1, 0.1)
 
 
-def draw_fields(count: int, size: Sequence[int], grain: Grain, rng: np.random.Generator) -> Floats:
-    """Draw smooth random fields, at every voxel of mean 0 and variance 1, that sum to 0.
+def draw_field(size: Sequence[int], grain: Grain, rng: np.random.Generator) -> Floats:
+    """Draw a smooth random field, at every voxel of mean 0 and variance 1.
 
     Args:
-        count: Of fields, at least 2.
         size: Slices, rows and columns.
         grain: Standard deviation of the Gaussian that smooths white noise, voxels along each axis.
-        rng: Two generators in the same state give the same fields.
+        rng: Two generators in the same state give the same field.
 
     Returns:
-        `(count, S, H, W)`.
+        `(S, H, W)`.
     """
     beyond = int(np.ceil(3 * grain[0]))  # so that the first slice does not know the last one
     shape = (size[0] + 2 * beyond, *size[1:])
     impulse = np.zeros(shape, np.float32)
     impulse[0, 0, 0] = 1
     unit = np.sqrt(np.square(gaussian_filter(impulse, grain, mode="wrap")).sum())
-    fields = np.empty((count, *size), np.float32)
-    for field in fields:
-        white = rng.standard_normal(shape, np.float32)
-        field[:] = gaussian_filter(white, grain, mode="wrap")[beyond : beyond + size[0]] / unit
+    smooth = gaussian_filter(rng.standard_normal(shape, np.float32), grain, mode="wrap")
+    return np.asarray(smooth[beyond : beyond + size[0]] / unit)
+
+
+def draw_fields(count: int, size: Sequence[int], grain: Grain, rng: np.random.Generator) -> Floats:
+    """Draw fields as `draw_field` does, two or more, that sum to 0: `(count, S, H, W)`."""
+    fields = np.stack([draw_field(size, grain, rng) for _ in range(count)])
     centred: Floats = (fields - fields.mean(axis=0)) * np.float32(np.sqrt(count / (count - 1)))
     return centred
 

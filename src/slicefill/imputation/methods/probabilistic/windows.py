@@ -11,6 +11,7 @@ from torch import Tensor
 from slicefill.geometry import through_plane_axis
 from slicefill.imputation.dense_grid import stack_case
 from slicefill.imputation.methods.probabilistic.features import describe_images, describe_labels
+from slicefill.imputation.methods.probabilistic.losses import UNKNOWN
 from slicefill.imputation.methods.probabilistic.params import Params
 from slicefill.training.cache import BoundedCache
 from slicefill.types import Array, Floats, Promise
@@ -24,7 +25,7 @@ class Windows:
         features: `(B, F, S, h, w)`.
         image: The truth, in [0, 1], `(B, 1, S, h, w)`.
         fields: Distances to the true outlines, shares of `DEEP`, `(B, labels, S, h, w)`.
-        label: Indices of true labels, `(B, S, h, w)`.
+        label: Indices of true labels, `UNKNOWN` for cases without, `(B, S, h, w)`.
     """
 
     features: Tensor
@@ -106,7 +107,7 @@ def look(
 
     Args:
         slices: In [0, 1], `(S, H, W)`.
-        label: Ids, same shape; None: background.
+        label: Ids, same shape; None: not known, nothing is learned from it.
         ids: Labels that are imputed.
         factor: Of so many slices one is seen.
         first: The first of them.
@@ -124,11 +125,12 @@ def look(
         raise ValueError(msg)
     box = slice(first, first + count * factor + 1)
     slices, positions = slices[box], [n / factor for n in range(1, factor)]
-    label = np.zeros(slices.shape, np.int16) if label is None else np.asarray(label[box])
+    known = label is not None
+    label = np.asarray(label[box]) if label is not None else np.zeros(slices.shape, np.int16)
     parts = [describe_images(slices[::factor], positions)]
     if ids:
         parts.append(describe_labels(label[::factor], ids, positions))
-    indices = np.zeros(label.shape, np.int16)
+    indices = np.full(label.shape, 0 if known else UNKNOWN, np.int16)
     for number, identity in enumerate(ids, start=1):
         indices[label == identity] = number
     truth = [slices[None], *([describe_labels(label, ids, [])] if ids else [])]
