@@ -18,7 +18,7 @@ network: {widths: [4, 4, 6, 8], latents: [1, 2, 2], residual: 0.5}
 windows: {factors: [2, 4], size: [8, 16, 16], batch: 2, cache_gb: 1.0}
 loss:
   {image: 30, label: 1, error: 0.1, divergence: 1, levels: 3, coarse: 1.5, strictness: 2,
-  warm_up: 0.3}
+  prior: 0.5, warm_up: 0.3}
 optimisation: {learning_rate: 1.0e-3, gradient_clip: 2.0, epochs: 2, steps_per_epoch: 3, seed: 0}
 through_plane: S
 window: {kind: fixed, low: 0, high: 1}

@@ -85,7 +85,8 @@ class SamplingLearner:
         ]
         image = windows.image.to(device)
         with self._fabric.autocast():
-            found, drawn = self._trained.network(given, noise, windows.truth.to(device))
+            truth = None if rng.random() < weights.prior else windows.truth.to(device)
+            found, drawn = self._trained.network(given, noise, truth)
         near = given[:, NEAR, None]
         between = (near > 0).float()
         rising = min(1.0, done / weights.warm_up) if weights.warm_up else 1.0

@@ -63,6 +63,10 @@ class SamplingLossParams(BaseParams):
     strictness: Annotated[float, Field(ge=1)] = Field(
         description="weight beside an acquired slice, as a multiple of that half-way between two"
     )
+    prior: Fraction = Field(
+        description="share of the steps whose latents are the prior's, as where nothing is known; "
+        "without them the posterior tells what the prior cannot (Sohn et al., 2015, the hybrid)"
+    )
     warm_up: Fraction = Field(
         description="share of the steps over which the divergence gets its weight"
     )
