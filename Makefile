@@ -21,12 +21,11 @@ help: ## list the targets
 setup: $(READY) ## create .venv with the locked versions
 
 # Made anew when the dependencies change. The stamp comes last, so that an installation that
-# broke off is not taken for a good one. pip would compile on one core.
+# broke off is not taken for a good one.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("expected Python 3.11 or newer, got " + sys.version.split()[0] + "; name one: make PYTHON=python3.11 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
-	-@$(BIN)/python -m compileall -qq -j 0 .venv/lib
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 run: $(READY) ## raw to report on the embedded sample, a few minutes
