@@ -98,6 +98,7 @@ def test_scans_are_imputed_at_once_and_a_broken_one_stops_no_other(scans, projec
     assert "2 of 2 cases ok" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_neither_another_folder_nor_another_count_replaces_what_is_there(scans, project, kedro):
     """Two scans of one name; then the first once more, with one slice per interval."""
     first = scans(brain=False)

@@ -112,6 +112,7 @@ def test_kedro_has_no_complaint(compared):
         assert complaint not in compared[1]
 
 
+@pytest.mark.slow
 def test_a_method_that_is_added_is_all_that_runs_and_one_that_fails_leaves_the_others(
     compared, tmp_path, kedro
 ):
