@@ -139,6 +139,7 @@ def test_nothing_is_measured_twice(measure, bench, monkeypatch):
     assert len(second) == 2 * len(first)
 
 
+@pytest.mark.slow
 def test_other_parameters_are_other_scores(measure, bench, monkeypatch):
     first, told = measure(methods=["linear"])
     load = bench.load_design

@@ -161,6 +161,7 @@ def test_a_second_run_makes_no_case_and_no_epoch_again(rerun, kedro):
     assert ages(rerun / "data") == before
 
 
+@pytest.mark.slow
 def test_a_second_run_scores_nothing_anew_and_is_not_tracked(rerun, kedro):
     def scored():
         folder = rerun / "data" / "08_reporting" / "tiny" / "S_x4" / "evaluated"
@@ -206,6 +207,7 @@ def test_a_run_that_is_ended_from_outside_is_closed_as_killed(rerun):
     assert newest.info.status == "KILLED"
 
 
+@pytest.mark.slow
 def test_only_missing_outputs_runs_what_is_missing(rerun, kedro):
     """Two of six methods are gone: those are imputed, nothing is trained."""
     imputed = rerun / "data" / "07_model_output" / "tiny" / "S_x4" / "imputed"

@@ -63,6 +63,7 @@ def test_seeds_of_one_method_do_not_differ_in_nine_of_ten_repetitions(trainings,
     assert quiet["signed ranks"] < 0.7 * REPETITIONS
 
 
+@pytest.mark.slow
 def test_a_gain_beyond_the_noise_of_training_is_found(fast):
     rng = np.random.default_rng(0)
     found = [compared(trained(rng, 5, gain=0.015), fast)["p"] < 0.05 for _ in range(15)]

@@ -120,6 +120,7 @@ def check_nothing_is_lost(study, kept, trials):
     assert not of_state(study, TrialState.RUNNING)
 
 
+@pytest.mark.slow
 def test_a_journal_keeps_finished_trials_and_the_killed_one_is_tried_again(start, tmp_path, tuning):
     kill_in_mid_trial(start(hang=3, trials=5), tmp_path)
     kept = of_state(load(tmp_path, tuning()), TrialState.COMPLETE)
