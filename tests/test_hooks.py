@@ -388,6 +388,7 @@ def test_shortcuts_and_other_parameters_of_every_section_pass(check, configurati
     sections = {name: {"x": 1} for name, values in parameters.items() if isinstance(values, dict)}
     assert len(sections) > 10
     check(shortcuts | sections, env)
+    check(None, env)
 
 
 def test_the_summary_comes_last_also_where_the_run_ends_with_a_code(catalog, capsys):

@@ -150,7 +150,6 @@ def test_what_is_dense_already_or_would_become_too_large_is_named_and_left_out(
     assert list(json.loads((made / "refused_cases.json").read_text())) == ["thin"]
 
 
-@pytest.mark.slow
 def test_scans_that_are_all_dense_already_end_well(scans, project, kedro):
     raw = scans(cubes=True)
     for kind in ("images", "labels"):

@@ -49,5 +49,4 @@ def _outline(promise: Promise) -> Case:
     for name, voxels in record["voxels"].items():
         blank = np.broadcast_to(np.zeros((), voxels["dtype"]), voxels["shape"])  # of no memory
         volumes[name] = new_volume(blank, affine)
-    absent = {key: record[key] for key in ("absent_slices",) if key in record}
-    return Case(volumes["image"], volumes.get("label"), record=absent)
+    return Case(volumes["image"], volumes.get("label"), record=record)

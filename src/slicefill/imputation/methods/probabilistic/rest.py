@@ -5,6 +5,7 @@ a sample of that likelihood, too: without it, completions differ by the latents 
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
@@ -28,11 +29,16 @@ def draw_field(size: Sequence[int], grain: Grain, rng: np.random.Generator) -> F
     """
     beyond = int(np.ceil(3 * grain[0]))  # so that the first slice does not know the last one
     shape = (size[0] + 2 * beyond, *size[1:])
+    smooth = gaussian_filter(rng.standard_normal(shape, np.float32), grain, mode="wrap")
+    return np.asarray(smooth[beyond : beyond + size[0]] / _deviation(shape, grain))
+
+
+@cache
+def _deviation(shape: tuple[int, ...], grain: Grain) -> np.float32:
+    """Standard deviation of white noise of a shape after smoothing; the same for many fields."""
     impulse = np.zeros(shape, np.float32)
     impulse[0, 0, 0] = 1
-    unit = np.sqrt(np.square(gaussian_filter(impulse, grain, mode="wrap")).sum())
-    smooth = gaussian_filter(rng.standard_normal(shape, np.float32), grain, mode="wrap")
-    return np.asarray(smooth[beyond : beyond + size[0]] / unit)
+    return np.sqrt(np.square(gaussian_filter(impulse, grain, mode="wrap")).sum())
 
 
 def draw_fields(count: int, size: Sequence[int], grain: Grain, rng: np.random.Generator) -> Floats:
@@ -48,7 +54,7 @@ def find_grain(errors: Sequence[tuple[Floats, np.ndarray]]) -> Grain:
     Args:
         errors: Divided by their expected size, and which of them count, `(S, H, W)` each.
     """
-    along = []
+    along, correlations = [], [_correlation(one) for one in _GRAINS]
     for axis in range(3):
         products = squares = 0.0
         for error, counts in errors:
@@ -58,7 +64,7 @@ def find_grain(errors: Sequence[tuple[Floats, np.ndarray]]) -> Grain:
             products += float(here @ there)
             squares += float(here @ here + there @ there) / 2
         alike = products / squares if squares else 0.0
-        along.append(float(np.interp(alike, [_correlation(one) for one in _GRAINS], _GRAINS)))
+        along.append(float(np.interp(alike, correlations, _GRAINS)))
     return along[0], along[1], along[2]
 
 

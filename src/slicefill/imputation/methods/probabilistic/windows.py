@@ -125,12 +125,12 @@ def look(
         raise ValueError(msg)
     box = slice(first, first + count * factor + 1)
     slices, positions = slices[box], [n / factor for n in range(1, factor)]
-    known = label is not None
-    label = np.asarray(label[box]) if label is not None else np.zeros(slices.shape, np.int16)
+    background = UNKNOWN if label is None else 0
+    label = np.zeros(slices.shape, np.int16) if label is None else np.asarray(label[box])
     parts = [describe_images(slices[::factor], positions)]
     if ids:
         parts.append(describe_labels(label[::factor], ids, positions))
-    indices = np.full(label.shape, 0 if known else UNKNOWN, np.int16)
+    indices = np.full(label.shape, background, np.int16)
     for number, identity in enumerate(ids, start=1):
         indices[label == identity] = number
     truth = [slices[None], *([describe_labels(label, ids, [])] if ids else [])]
