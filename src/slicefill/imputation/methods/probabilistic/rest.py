@@ -34,11 +34,11 @@ def draw_field(size: Sequence[int], grain: Grain, rng: np.random.Generator) -> F
 
 
 @cache
-def _deviation(shape: tuple[int, ...], grain: Grain) -> np.float32:
+def _deviation(shape: tuple[int, ...], grain: Grain) -> float:
     """Standard deviation of white noise of a shape after smoothing; the same for many fields."""
     impulse = np.zeros(shape, np.float32)
     impulse[0, 0, 0] = 1
-    return np.sqrt(np.square(gaussian_filter(impulse, grain, mode="wrap")).sum())
+    return float(np.sqrt(np.square(gaussian_filter(impulse, grain, mode="wrap")).sum()))
 
 
 def draw_fields(count: int, size: Sequence[int], grain: Grain, rng: np.random.Generator) -> Floats:
