@@ -140,8 +140,9 @@ def test_the_workers_of_a_scheduler_do_the_work_and_one_that_is_lost_is_replaced
 
     items = {"a": 1, "once": tmp_path / "flag", "always": None, "unsent": lambda: 0}
     items["unread"] = Unreadable()
+    settings = {"allowed-failures": 1, "worker-saturation": 1.0}  # 1.0: else a neighbour is suspect
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        dask.config.set({f"distributed.scheduler.{key}": value for key, value in settings.items()}),
         LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
     ):
         elsewhere = by("dask", scheduler=cluster.scheduler_address)
