@@ -61,7 +61,7 @@ def main() -> None:
         rows = [_measure(scans[each], design, checkpoint) for each in scored]
         table = pd.DataFrame(rows)
         table.to_csv(options.out / f"{name}.csv", index=False)
-        print(f"{design}, n = {len(rows)}, scale {checkpoint['spread_scale']:.2f}")
+        print(f"{design}, n = {len(rows)}, powers {np.round(checkpoint['spread_powers'], 2)}")
         print(table.agg(["mean", "std"]).T.round(3).to_markdown())
 
 

@@ -91,7 +91,7 @@ def load_imputer(
     model = weights_fingerprint(checkpoint["weights"])
     calibrated = [checkpoint["confidence"], params.confidence] if "confidence" in checkpoint else []
     drawn = [
-        checkpoint[name] for name in ("samples", "spread_scale", "grain") if name in checkpoint
+        checkpoint[name] for name in ("samples", "spread_powers", "grain") if name in checkpoint
     ]
     own = fingerprint(system.name, window, model, *calibrated, *drawn)
     shipped = checkpoint.get("kind") == PRETRAINED  # also where adaptation kept them

@@ -29,8 +29,8 @@ def trained(phantoms, params):
     network = ProbabilisticNetwork(own.network, 3)
     network.load_state_dict(made["weights"])
     fabric = launch_fabric(own.hardware)
-    scale, grain = made["spread_scale"], made["grain"]
-    return own, Sampler(network.eval(), (1, 2, 3), 8, scale, grain, fabric)
+    powers, grain = made["spread_powers"], made["grain"]
+    return own, Sampler(network.eval(), (1, 2, 3), 8, powers, grain, fabric)
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def checkpoint(params):
         "network": own.network.model_dump(),
         "ids": [1, 2, 3],
         "samples": 3,
-        "spread_scale": 2.0,
+        "spread_powers": (0.6, 0.3, 0.1, 0.7),
         "grain": (0.5, 0.7, 0.7),
     }
 
@@ -230,7 +230,7 @@ def test_more_samples_of_the_same_weights_are_another_imputation(checkpoint, par
     rule = ImputationParams(hardware={"accelerator": "cpu"})
     marks = {
         learned_imputer("probabilistic", checkpoint | known | more, rule).fingerprint
-        for more in ({}, {}, {"samples": 4}, {"spread_scale": 1.5}, {"grain": (1, 1, 1)})
+        for more in ({}, {}, {"samples": 4}, {"spread_powers": (1, 0, 0, 0)}, {"grain": (1, 1, 1)})
     }
     assert len(marks) == 4
 
@@ -267,7 +267,7 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(phantoms, params
     for name, weights in whole["weights"].items():
         assert torch.equal(weights, resumed["weights"][name])
     assert whole["ids"] == [1, 2, 3]
-    assert whole["spread_scale"] == resumed["spread_scale"] > 0
+    assert whole["spread_powers"] == resumed["spread_powers"] != [1.0, 0.0, 0.0, 0.0]
 
 
 def test_many_labels_are_left_to_the_rule(make_phantom, caplog):

@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 from slicefill.imputation.methods.probabilistic.network import ProbabilisticNetwork
 from slicefill.imputation.methods.probabilistic.params import STRIDE, SamplingNetworkParams
 from slicefill.imputation.methods.probabilistic.rest import Grain
+from slicefill.imputation.methods.probabilistic.spread import SpreadPowers
 from slicefill.params import ImputationParams
 from slicefill.segmentation.stitching import divide
 from slicefill.training.hardware import launch_fabric
@@ -19,7 +20,6 @@ from slicefill.types import Checkpoint, Floats
 
 _TILE = (64, 160, 160)  # voxels that are completed at once; multiples of STRIDE
 _OVERLAP = 0.3
-_LAPLACE = 2.0  # variance of an error whose mean absolute value is 1
 
 
 class Sample(NamedTuple):
@@ -38,7 +38,7 @@ class Sampler:
         network: In evaluation mode, on the device of `fabric`.
         ids: Labels that it imputes.
         samples: How many imputations are drawn.
-        scale: By which the spread is multiplied: found on validation cases.
+        powers: Of the spread: fitted on validation cases (`fit_spread`).
         grain: Of the errors of validation cases, voxels (`find_grain`).
         fabric: Device and precision.
     """
@@ -46,7 +46,7 @@ class Sampler:
     network: ProbabilisticNetwork
     ids: tuple[int, ...]
     samples: int
-    scale: float
+    powers: SpreadPowers
     grain: Grain
     fabric: Fabric
 
@@ -61,19 +61,8 @@ def load_sampler(
     network = ProbabilisticNetwork(shape, len(ids))
     network.load_state_dict(checkpoint["weights"])
     number = samples or checkpoint["samples"]
-    scale, grain = checkpoint["spread_scale"], checkpoint["grain"]
-    return Sampler(network.eval().to(fabric.device), ids, number, scale, grain, fabric)
-
-
-def find_spread(within: Floats, errors: Floats, scale: float) -> Floats:
-    """Return the standard deviation of what a voxel may be: apart from each other, and beyond.
-
-    Args:
-        within: Variance of the samples.
-        errors: Mean of the squares of the absolute errors that they expect, Laplacian.
-        scale: Of a `Sampler`.
-    """
-    return np.asarray(scale * np.sqrt(within + _LAPLACE * errors), np.float32)
+    powers, grain = checkpoint["spread_powers"], checkpoint["grain"]
+    return Sampler(network.eval().to(fabric.device), ids, number, powers, grain, fabric)
 
 
 def draw_sample(sampler: Sampler, features: Floats, noise: Sequence[Floats]) -> Sample:

@@ -12,10 +12,15 @@ from slicefill.imputation.methods.probabilistic.drawing import (
     Sampler,
     draw_noise,
     draw_sample,
-    find_spread,
 )
 from slicefill.imputation.methods.probabilistic.features import describe_images, describe_labels
 from slicefill.imputation.methods.probabilistic.rest import Grain, draw_field, draw_fields
+from slicefill.imputation.methods.probabilistic.spread import (
+    Expected,
+    expected_deviation,
+    find_clues,
+    find_spread,
+)
 from slicefill.params.imputation import EndParams
 from slicefill.types import Array, Floats, Stack, SyntheticSlices
 
@@ -63,6 +68,7 @@ def impute_by_sampling(
     drawn = _Drawn(stack, positions, known, sampler.samples)
     for channel in range(channels):
         features = describe_images(stack.normalised()[:, channel], positions)
+        drawn.look(features)
         told = np.full((len(sampler.ids), *features.shape[1:]), _NO_LABEL, np.float32)
         if known and stack.label is not None:
             told = describe_labels(stack.label, known, positions)
@@ -87,8 +93,13 @@ class _Drawn:
         self._step, self._ids, self._acquired = len(positions) + 1, ids, stack.label
         self.departures: list[list[Floats]] = [[] for _ in range(count)]
         self.errors: list[Floats] = []
+        self.clues: list[Floats] = []
         self.labels: list[Array] = []
         self._chances: Floats = np.zeros(1, np.float32)
+
+    def look(self, features: Floats) -> None:
+        """See a channel, before its samples are added."""
+        self.clues.append(_between(find_clues(features), self._step))
 
     def add(self, number: int, sample: Sample, linear: Floats, rng: np.random.Generator) -> None:
         """Add a sample of a channel; labels are those of the first."""
@@ -126,7 +137,8 @@ def _gather(
     departures = np.stack([np.stack(one, axis=2) for one in drawn.departures])
     image = departures.mean(axis=0)
     within = departures.var(axis=0, ddof=1).mean(axis=2)
-    spread = find_spread(within, np.mean(drawn.errors, axis=0), sampler.scale)
+    deviation = expected_deviation(within, np.mean(drawn.errors, axis=0))
+    spread = find_spread(Expected(deviation, np.mean(drawn.clues, axis=0)), sampler.powers)
     _roughen(departures, np.sqrt(np.maximum(np.square(spread) - within, 0)), sampler.grain, rng)
     width = np.diff(stack.window, axis=1)[:, :, None].astype(np.float32)
     samples = [linear.image + width * one for one in departures]

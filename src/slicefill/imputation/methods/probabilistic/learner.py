@@ -14,7 +14,6 @@ from slicefill.imputation.methods.probabilistic.drawing import (
     Sampler,
     draw_noise,
     draw_sample,
-    find_spread,
 )
 from slicefill.imputation.methods.probabilistic.features import CANDIDATES, NEAR
 from slicefill.imputation.methods.probabilistic.losses import (
@@ -26,13 +25,21 @@ from slicefill.imputation.methods.probabilistic.losses import (
 from slicefill.imputation.methods.probabilistic.network import ProbabilisticNetwork
 from slicefill.imputation.methods.probabilistic.params import Params
 from slicefill.imputation.methods.probabilistic.rest import Grain, find_grain
+from slicefill.imputation.methods.probabilistic.spread import (
+    AS_EXPECTED,
+    Expected,
+    SpreadPowers,
+    expected_deviation,
+    find_clues,
+    find_spread,
+    fit_spread,
+)
 from slicefill.imputation.methods.probabilistic.windows import KnownVolumes, Windows
 from slicefill.training.fit import State
 from slicefill.training.optimised_network import optimise_network
 from slicefill.types import Floats
 
 _LEAST = 1e-6  # mean squared error counted for a perfect case: 60 dB
-_COVERED, _DEVIATIONS = 0.9, 1.645  # of a normal distribution
 _SCORED = 8  # most held-out cases that are validated after every epoch
 
 
@@ -119,25 +126,25 @@ class SamplingLearner:
         factors = sorted(set(self._params.windows.factors))
         return [(name, factor) for name in self._validation.names for factor in factors]
 
-    def calibrate(self, weights: Mapping[str, Any]) -> tuple[float, Grain]:
-        """Find what fits errors of held-out cases: a scale of the spread, and the grain.
-
-        With the scale, 90 % of errors lie within 1.645 of the spread.
-        """
+    def calibrate(self, weights: Mapping[str, Any]) -> tuple[SpreadPowers, Grain]:
+        """Find what fits errors of held-out cases: powers of the spread, and the grain."""
         self._network().load_state_dict(weights)
         sampler = self._sampler(self._params.samples)
-        errors = []
+        seen = []
         for key in self._held_out()[:_SCORED]:
             known = self._validation.get(*key)
-            made, spread, _ = predict(sampler, known.features, self._params.optimisation.seed)
+            made, deviation, _ = predict(sampler, known.features, self._params.optimisation.seed)
             where = (known.features[NEAR] > 0) & (known.features[:CANDIDATES].max(axis=0) > 0)
-            errors.append(((made - known.truth[0]) / spread, where))
-        every = np.concatenate([np.abs(error[where]) for error, where in errors])
-        scale = float(np.quantile(every, _COVERED)) / _DEVIATIONS if every.size else 1.0
-        return scale, find_grain(errors)
+            expected = Expected(deviation, find_clues(known.features))
+            seen.append((expected, made - known.truth[0], where))
+        powers = fit_spread(seen)
+        shares = [(error / find_spread(expected, powers), where) for expected, error, where in seen]
+        return powers, find_grain(shares)
 
     def _sampler(self, samples: int) -> Sampler:
-        return Sampler(self._network().eval(), self._ids, samples, 1.0, (0, 0, 0), self._fabric)
+        return Sampler(
+            self._network().eval(), self._ids, samples, AS_EXPECTED, (0, 0, 0), self._fabric
+        )
 
     def _network(self) -> ProbabilisticNetwork:
         wrapped: Any = self._trained.network
@@ -166,4 +173,5 @@ def predict(sampler: Sampler, features: Floats, seed: int) -> tuple[Floats, Floa
     images = np.stack([one.image for one in drawn])
     within = images.var(axis=0, ddof=1)
     errors = np.mean([np.square(one.error) for one in drawn], axis=0)
-    return images.mean(axis=0), find_spread(within, errors, sampler.scale), np.sqrt(within)
+    expected = Expected(expected_deviation(within, errors), find_clues(features))
+    return images.mean(axis=0), find_spread(expected, sampler.powers), np.sqrt(within)

@@ -31,7 +31,7 @@ def training_fingerprint(parts: Parts, params: Params) -> str:
 
 
 def train(parts: Parts, params: Params, run: Run) -> Checkpoint:
-    """Train on one device, and find the scale of the spread on the validation cases.
+    """Train on one device, and fit the spread on the validation cases.
 
     Args:
         parts: Cases whose every slice is known, `train` and `validation`.
@@ -40,7 +40,7 @@ def train(parts: Parts, params: Params, run: Run) -> Checkpoint:
 
     Returns:
         The checkpoint of the last epoch, plain values and tensors: `kind`, `weights`, `network`,
-        `ids`, `samples`, `spread_scale`, `grain`, `window`, `epoch`, `validation`, `history`,
+        `ids`, `samples`, `spread_powers`, `grain`, `window`, `epoch`, `validation`, `history`,
         `fingerprint`, `version`.
 
     Raises:
@@ -55,14 +55,14 @@ def train(parts: Parts, params: Params, run: Run) -> Checkpoint:
     learner = SamplingLearner(fabric, known["train"], known["validation"], ids, params)
     progress = fit(learner, Schedule(options.epochs, options.epochs, None), run, own)
     best = progress.best  # the last: PSNR would choose samples that do not differ
-    scale, grain = learner.calibrate(best["weights"])
+    powers, grain = learner.calibrate(best["weights"])
     return {
         "kind": KIND,
         "weights": best["weights"],
         "network": params.network.model_dump(),
         "ids": list(ids),
         "samples": params.samples,
-        "spread_scale": scale,
+        "spread_powers": list(powers),
         "grain": grain,
         "window": params.window.model_dump(),
         "epoch": best["epoch"],
