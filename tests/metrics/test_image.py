@@ -73,6 +73,19 @@ def test_slices_do_not_influence_each_other(pair):
     np.testing.assert_allclose(both[:1], ssim_map(prediction[:1], truth[:1], 255), atol=1e-6)
 
 
+def test_where_zero_lies_changes_no_score(pair):
+    """Tissue of CT lies around 0 HU, where the luminance term of SSIM would see no brightness."""
+    prediction, truth = (one[:1].astype(np.float32) for one in pair)
+    masks = {"": everywhere(truth)}
+
+    def similarity(zero):
+        moved = prediction + zero, truth + zero
+        return ImagePair(*moved, np.array([True]), float(moved[1].min()), 255.0, masks).similarity
+
+    for zero in (-1000, -100, 32768):
+        np.testing.assert_allclose(similarity(zero), similarity(0), atol=2e-4)
+
+
 def test_bias_has_the_sign_of_the_prediction(pair):
     _, truth = pair
     assert bias(truth + 3, truth, everywhere(truth)) == pytest.approx(3)

@@ -6,8 +6,8 @@ import pytest
 import surface_distance
 from scipy.ndimage import gaussian_filter
 
+from slicefill.metrics.pairing import merit
 from slicefill.metrics.segmentation import score_segmentation
-from slicefill.metrics.statistics import merit
 from slicefill.params import ScoringParams
 
 SPACING = np.array([5.0, 1.0, 1.0])

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from slicefill.metrics.pairing import merit
 from slicefill.metrics.statistics import (
     LEAST_TESTED,
     average_seeds,
     compare_methods,
-    merit,
     seed_spread,
     summarise_scores,
 )
@@ -90,6 +90,17 @@ def test_the_reference_is_the_best_reference_method(params):
     result = compare_methods(scores, REFERENCES, params)
     assert set(result["reference"]) == {"nearest"}  # cubic is no reference method here
     assert set(result["method"]) == {"linear", "cubic"}
+
+
+def test_the_best_reference_is_that_of_the_cases_that_all_of_them_have(params):
+    """Linear is better than cubic by 1 dB wherever both are; cubic lacks the hard cases."""
+    linear = np.repeat([30.0, 20.0], (8, 4)) + normal(0, 0, 12) / 10
+    cubic = np.where(np.arange(12) < 8, linear - 1, np.nan)
+    result = compare_methods(
+        frame(linear=linear, cubic=cubic, ours=linear - 0.5), ["cubic", "linear"], params
+    )
+    assert set(result["reference"]) == {"linear"}
+    assert result.set_index("method").loc["ours", "difference"] == pytest.approx(-0.5)
 
 
 @pytest.mark.parametrize(
@@ -228,9 +239,27 @@ def test_seeds_are_no_further_pairs_in_a_comparison(params):
     assert averaged["p"] == pytest.approx(stats.wilcoxon(better, base).pvalue)
 
 
+def test_methods_that_share_their_networks_are_paired_by_training(params):
+    """Each subject and network gains .01; networks differ by three times that."""
+    rng = np.random.default_rng(0)
+    base = rng.normal(0.7, 0.1, 30) + rng.normal(0, 0.03, (5, 1))
+    scores = seeded(linear=base, ours=base + 0.01)
+    apart = compare_methods(scores, REFERENCES, params).iloc[0]
+    assert apart["p"] > 0.05
+    shared = scores.assign(network=[f"none/unet2d_{seed}" for seed in scores["seed"]])
+    row = compare_methods(shared, REFERENCES, params).iloc[0]
+    assert (row["trainings"], row["noise"]) == (5, "subjects and trainings")
+    np.testing.assert_allclose(row[["difference", "ci_low", "ci_high"]].astype(float), 0.01)
+    own = shared["method"] + shared["network"]
+    pd.testing.assert_series_equal(
+        compare_methods(scores.assign(network=own), REFERENCES, params).iloc[0], apart
+    )
+
+
 def test_what_names_a_training_is_no_metric(params):
     scores = seeded(ours=[[0.2, 0.6], [0.4, 0.8]], linear=[[0.5, 0.7], [0.5, 0.7]])
     named = scores.assign(engine="unet2d", prediction="ours_seed0/c0")
+    named["network"] = named["method"]
     pd.testing.assert_frame_equal(average_seeds(named), average_seeds(scores))
     pd.testing.assert_frame_equal(summarise_scores(named, params), summarise_scores(scores, params))
     said = [compare_methods(given, REFERENCES, params) for given in (named, scores)]

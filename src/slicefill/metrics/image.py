@@ -39,8 +39,8 @@ class ImagePair:
 
     @cached_property
     def similarity(self) -> Floats:
-        """`ssim_map` of the pair: it takes long, and several regions need it."""
-        return ssim_map(self.prediction, self.truth, self.data_range)
+        """`ssim_map` of the pair, whose lowest value counts as 0; several regions need it."""
+        return ssim_map(self.prediction - self.low, self.truth - self.low, self.data_range)
 
 
 def psnr(prediction: Array, truth: Array, mask: Array, data_range: float) -> float:
@@ -73,7 +73,8 @@ def ssim_map(prediction: Array, truth: Array, data_range: float) -> Floats:
     covariance; the slice is mirrored at its border.
 
     Args:
-        prediction: `(D, H, W)`, H and W at least 11.
+        prediction: `(D, H, W)`, H and W at least 11, the lowest value at 0: a constant added to
+            both changes the result.
         truth: Same shape and unit.
         data_range: As in `psnr`.
     """

@@ -39,8 +39,9 @@ class Estimate:
 def estimate_crossed(runs: Sequence[Runs], params: StatisticsParams) -> Estimate:
     """Estimate the mean of a method, or the mean difference of two.
 
-    Subjects are drawn for all tables alike (they are paired), trainings of each method apart (no
-    training of one belongs to one of the other). Of n subjects or trainings n - 1 are drawn with
+    Subjects are drawn for all tables alike (they are paired), trainings of each table apart: no
+    training of one method belongs to one of the other. Of methods that share their networks, give
+    one table of differences. Of n subjects or trainings n - 1 are drawn with
     replacement, so that the variance of a mean is not too small for small n (Rao and Wu, 1988).
     The standard error of the replicates is taken with Student's t, whose degrees of freedom follow
     from the parts of the variance (Satterthwaite): with two or three trainings the percentiles of

@@ -1,14 +1,15 @@
 """Statistics of methods from scores per case; the units are the subject and the training.
 
 Scores have the columns `case`, `subject`, `method` and one column per metric; where what is scored
-was trained, also `seed`, of the training (and perhaps `engine` and `prediction`). A value that is
-nan or infinite could not be measured: it is left out and counted.
+was trained, also `seed`, of the training, and perhaps `engine`, `network` (methods with the same
+one share that training) and `prediction`. A value that is nan or infinite could not be measured: it
+is left out and counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from slicefill.metrics.intervals import (
     interval_over_subjects,
     signed_rank_p,
 )
+from slicefill.metrics.pairing import find_pairs, finite
 from slicefill.params import StatisticsParams
 
 if TYPE_CHECKING:
@@ -35,25 +37,7 @@ COMPARISON = ["metric", "method", "reference", "n", "trainings", "difference", "
 COMPARISON += ["noise", "p", "p_holm", "harmed"]
 """Columns of `compare_methods`."""
 _KEYS = ["case", "subject", "method"]
-_RUN = ["seed", "engine", "prediction"]  # which training a row comes from
-
-
-def merit(metric: str, values: pd.Series) -> pd.Series:
-    """Turn a metric into one of which more is better: itself, or minus its distance to the ideal.
-
-    Args:
-        metric: A column of the scores.
-        values: Its values.
-
-    Raises:
-        ValueError: If there is no such metric.
-
-    Example:
-        >>> import pandas as pd
-        >>> merit("gradient_ratio", pd.Series([0.75, 1.5])).tolist()
-        [-0.25, -0.5]
-    """
-    return find_metric(metric).merit(values)
+_RUN = ["seed", "engine", "network", "prediction"]  # which training a row comes from
 
 
 def average_seeds(scores: pd.DataFrame) -> pd.DataFrame:
@@ -109,7 +93,7 @@ def summarise_scores(scores: pd.DataFrame, params: StatisticsParams) -> pd.DataF
     rows = []
     for method, own in scores.groupby("method", sort=False):
         for metric in measured(scores.columns):
-            values = _finite(own[metric])
+            values = finite(own[metric])
             runs = _by_run(own.assign(value=values)).dropna(how="all")
             subjects = runs.mean().dropna().to_numpy()
             low, high, noise = _summary_interval(runs.dropna(axis="columns", how="all"), params)
@@ -136,13 +120,15 @@ def compare_methods(
     """Test every method against the best reference method, metric by metric.
 
     Metrics are turned so that more is better (`merit`), row by row; the reference is the one
-    of `references` with the best mean over subjects. Both sides are paired by
-    case and averaged by subject. Not tested are the columns that count copied
+    of `references` with the best mean over subjects, of the cases that all of them have. Both sides
+    are paired by case and averaged by subject. Not tested are the columns that count copied
     slices, metrics that say so, and a signed metric where its magnitude was measured.
 
     Trained methods have a `seed`. Another training of the same method has other scores, so that a
     difference counts only if it is larger than that noise, too: interval and p are those of the
-    crossed bootstrap (`intervals.estimate_crossed`) over subjects and trainings. With one
+    crossed bootstrap (`intervals.estimate_crossed`) over subjects and trainings. Where both share
+    the network of every seed (column `network`), its noise is in both and they are paired by
+    training, too; else trainings are drawn apart. With one
     training of a method its noise is unknown: the interval is that over subjects, and there is no
     p, which would tell two networks apart and say nothing about methods. Where nothing was trained
     (no `seed`), p is that of Wilcoxon's signed-rank test over subjects, two-sided. Holm corrects
@@ -164,11 +150,11 @@ def compare_methods(
 
     columns = measured(scores.columns)
     rows = [
-        _compared(*sides, params, trained="seed" in scores)
-        | {"metric": metric, "method": method, "reference": reference}
+        _compared(pair.merits, params, "seed" in scores)
+        | {"metric": metric, "method": pair.method, "reference": pair.reference}
         for metric in columns
         if _is_tested(metric, columns)
-        for method, reference, sides in _paired(scores, metric, references)
+        for pair in find_pairs(scores, metric, references)
     ]
     comparison = pd.DataFrame(rows, columns=[name for name in COMPARISON if name != "p_holm"])
     holm = correct_by_holm(comparison["p"].to_numpy(dtype=float))
@@ -204,10 +190,6 @@ def _is_tested(column: str, columns: list[str]) -> bool:
     return find_metric(column).tested and counted and _magnitude(column) not in columns
 
 
-def _finite(values: pd.Series) -> pd.Series:
-    return values.astype(float).replace([np.inf, -np.inf], np.nan)
-
-
 def _by_run(rows: pd.DataFrame) -> pd.DataFrame:
     """Mean of the column `value` over a subject's cases: a row per training, a column per subject.
 
@@ -225,45 +207,17 @@ def _summary_interval(runs: pd.DataFrame, params: StatisticsParams) -> tuple[flo
     return *interval_over_subjects(runs.mean().to_numpy(), params), SUBJECTS
 
 
-def _paired(
-    scores: pd.DataFrame, metric: str, references: list[str]
-) -> Iterator[tuple[str, str, tuple[pd.DataFrame, pd.DataFrame]]]:
-    """Yield method, reference and the merits of both: a row per case, a column per training."""
-    oriented = scores.assign(
-        merit=merit(metric, _finite(scores[metric])), run=scores.get("seed", 0)
-    )
-    by_case = oriented.pivot(index=["subject", "case"], columns=["method", "run"], values="merit")
-    methods = [str(name) for name in scores["method"].unique()]
-    present = [name for name in references if name in methods]
-    if not present:
-        msg = (
-            f"none of the reference methods {references} was scored, only {methods}: "
-            "run one of them or name one of these"
-        )
-        raise ValueError(msg)
-    sides = {name: cast("pd.DataFrame", by_case[name]) for name in methods}
-    means = {
-        name: float(sides[name].mean(axis=1).groupby("subject").mean().mean()) for name in present
-    }
-    if all(np.isnan(mean) for mean in means.values()):
-        return
-    best = max(present, key=lambda name: np.nan_to_num(means[name], nan=-np.inf))
-    for method in methods:
-        if method != best:
-            yield method, best, (sides[method], sides[best])
-
-
 def _compared(
-    own: pd.DataFrame, reference: pd.DataFrame, params: StatisticsParams, *, trained: bool
+    merits: list[pd.DataFrame], params: StatisticsParams, trained: bool
 ) -> dict[str, Any]:
-    """Compare merits, a row per case and a column per training."""
-    gains = (own.mean(axis=1) - reference.mean(axis=1)).dropna()
+    """Compare the merits of a `Pair`."""
+    means = [table.mean(axis=1) for table in merits]
+    gains = (means[0] if len(means) == 1 else means[0] - means[1]).dropna()
     subjects = gains.groupby("subject").mean().to_numpy()
-    sides = [side.loc[gains.index].dropna(axis="columns", how="all") for side in (own, reference)]
-    trainings = min(side.shape[1] for side in sides)
+    trainings = min(table.shape[1] for table in merits)
     low, high, p, noise = np.nan, np.nan, np.nan, SUBJECTS
     if len(subjects) >= LEAST_TESTED and trained and trainings > 1:
-        runs = [side.groupby("subject").mean().T.to_numpy() for side in sides]
+        runs = [table.groupby("subject").mean().T.to_numpy() for table in merits]
         found = estimate_crossed(runs, params)
         low, high, p, noise = found.low, found.high, found.p, SUBJECTS_AND_TRAININGS
     elif len(subjects) >= LEAST_TESTED:

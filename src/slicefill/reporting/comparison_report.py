@@ -63,7 +63,8 @@ def compare_means(
         comparison: The rows and their references.
         columns: What is tested; None: the means over classes.
     """
-    keys = ["case", "subject", "method", "seed", *(columns or compared_columns(scores))]
+    known = scores.columns.intersection(["case", "subject", "method", "seed", "network"])
+    keys = [*known, *(columns or compared_columns(scores))]
     run, tables = set(scores["method"]), [pd.DataFrame()]
     for reference, rows in comparison.references.items():
         if reference in run and not run.isdisjoint(rows):

@@ -7,7 +7,8 @@ import pandas as pd
 
 from slicefill.metrics import REAL, find_metric, metric_label
 from slicefill.metrics.intervals import SUBJECTS, SUBJECTS_AND_TRAININGS
-from slicefill.metrics.statistics import LEAST_TESTED, merit
+from slicefill.metrics.pairing import merit
+from slicefill.metrics.statistics import LEAST_TESTED
 from slicefill.reporting.report import ReportTable
 
 _SLICES = 5  # listed of each method

@@ -70,8 +70,8 @@ def predict_cases(
     Predictions lie on the grid of the imputed case, to which every method comes in its own way.
 
     Returns:
-        The promises, and an index of them: `prediction`, `method`, `engine`, `seed`, `case`,
-        `subject`.
+        The promises, and an index of them: `prediction`, `method`, `engine`, `seed`, `network`
+        (of this seed: rows that share it share the training), `case`, `subject`.
     """
     subject = dict(zip(splits["case"], splits["subject"], strict=True))
     promises: dict[str, Lazy[Prediction]] = {}
@@ -89,8 +89,9 @@ def predict_cases(
             for case, promise in _promise(read, own, way, params, acquired_cases).items():
                 name = f"{method}/{member}/{case}"
                 promises[name] = promise
-                rows.append((name, row, own.engine, seed, case, subject[case]))
-    columns = ["prediction", "method", "engine", "seed", "case", "subject"]
+                network = f"{own.network}/{member}"
+                rows.append((name, row, own.engine, seed, network, case, subject[case]))
+    columns = ["prediction", "method", "engine", "seed", "network", "case", "subject"]
     return promises, pd.DataFrame(rows, columns=columns)
 
 

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from slicefill.metrics import metric_label
-from slicefill.metrics.statistics import merit
+from slicefill.metrics.pairing import merit
 from slicefill.reporting.figures.grid import COLOURS, GREY, open_frame, styled
 
 _MOST_COLUMNS = 4
@@ -27,7 +27,7 @@ def paired_plots(
 
     Args:
         scores: One row per case and method, columns `case`, `method` and the metric.
-        metric: Column of the scores whose better direction `slicefill.metrics.statistics.merit`
+        metric: Column of the scores whose better direction `slicefill.metrics.pairing.merit`
             knows.
         reference: The method along the x axis.
         methods: The methods along the y axis, one panel each.

@@ -1,0 +1,108 @@
+"""Which methods are compared by a metric: case by case, and by training where they share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import numpy as np
+
+from slicefill.metrics import find_metric
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Pair(NamedTuple):
+    """A method and its reference.
+
+    Attributes:
+        method: Its name.
+        reference: Its name.
+        merits: Of both, a row per case that both have, a column per training. Where they share the
+            network of every seed, their differences alone: its noise is in both.
+    """
+
+    method: str
+    reference: str
+    merits: list[pd.DataFrame]
+
+
+def merit(metric: str, values: pd.Series) -> pd.Series:
+    """Turn a metric into one of which more is better: itself, or minus its distance to the ideal.
+
+    Args:
+        metric: A column of the scores.
+        values: Its values.
+
+    Raises:
+        ValueError: If there is no such metric.
+
+    Example:
+        >>> import pandas as pd
+        >>> merit("gradient_ratio", pd.Series([0.75, 1.5])).tolist()
+        [-0.25, -0.5]
+    """
+    return find_metric(metric).merit(values)
+
+
+def finite(values: pd.Series) -> pd.Series:
+    """Turn what is infinite into nan: it could not be measured."""
+    return values.astype(float).replace([np.inf, -np.inf], np.nan)
+
+
+def find_pairs(scores: pd.DataFrame, metric: str, references: list[str]) -> Iterator[Pair]:
+    """Find what every method is compared with by a metric: the best reference.
+
+    The best one has the largest mean of `merit` over subjects, of the cases that all references
+    have, if there are any.
+
+    Args:
+        scores: One row per case and method, and seed if methods were trained.
+        metric: A column of the scores.
+        references: Methods; those that were not scored are passed over.
+
+    Raises:
+        ValueError: If no reference was scored.
+    """
+    import pandas as pd
+
+    oriented = scores.assign(merit=merit(metric, finite(scores[metric])), run=scores.get("seed", 0))
+    by_case = oriented.pivot(index=["subject", "case"], columns=["method", "run"], values="merit")
+    methods = [str(name) for name in scores["method"].unique()]
+    present = [name for name in references if name in methods]
+    if not present:
+        msg = (
+            f"none of the reference methods {references} was scored, only {methods}: "
+            "run one of them or name one of these"
+        )
+        raise ValueError(msg)
+    sides = {name: cast("pd.DataFrame", by_case[name]) for name in methods}
+    merits = pd.DataFrame({name: sides[name].mean(axis=1) for name in present})
+    of_all = merits.dropna()
+    means = (merits if of_all.empty else of_all).groupby("subject").mean().mean()
+    if means.isna().all():
+        return
+    best = str(means.idxmax())
+    for method in methods:
+        if method != best:
+            shared = _share(scores, method, best)
+            yield Pair(method, best, _tables(sides[method], sides[best], shared=shared))
+
+
+def _share(scores: pd.DataFrame, *methods: str) -> bool:
+    """Tell whether two methods have the same network wherever both have a training of a seed."""
+    if "network" not in scores:
+        return False
+    networks = [
+        scores[scores["method"] == name].groupby("seed")["network"].first() for name in methods
+    ]
+    seeds = networks[0].index.intersection(networks[1].index)
+    return len(seeds) > 0 and networks[0][seeds].equals(networks[1][seeds])
+
+
+def _tables(own: pd.DataFrame, reference: pd.DataFrame, *, shared: bool) -> list[pd.DataFrame]:
+    """Return merits of both where both have one, or their differences if trainings are shared."""
+    both = own.notna().any(axis=1) & reference.notna().any(axis=1)
+    tables = [own - reference] if shared else [own, reference]
+    return [table[both].dropna(axis="columns", how="all") for table in tables]
