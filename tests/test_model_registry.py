@@ -172,6 +172,17 @@ def test_the_served_model_is_the_one_of_the_pipeline(checkpoints, configuration,
     np.testing.assert_allclose(np.moveaxis(imputed, 2, 0)[1::2], expected, rtol=1e-5)
 
 
+def test_a_model_of_a_run_with_an_exact_spacing_answers(saved, configuration, volume):
+    config = configuration("tiny")["parameters"]["imputation"]
+    exact = {**config, "count": None, "target_spacing": 1.5, "exact": True}
+    fill = array_imputer("x", saved / "imputation" / "artifacts" / "checkpoint.pt", exact)
+    assert fill(volume, (1.0, 1.0, 4.0), 2, 3).shape == (*volume.shape[:2], 4 * volume.shape[2] - 3)
+    spoiled = volume.copy()
+    spoiled[3, 3, 1] = np.nan
+    with pytest.raises(ValueError, match="expected finite voxels"):
+        fill(spoiled, (1.0, 1.0, 4.0), 2, 3)
+
+
 @pytest.mark.parametrize(
     ("params", "shape"),
     [

@@ -10,6 +10,7 @@ import numpy as np
 from slicefill.geometry import AxisName
 from slicefill.imputation.impute import impute_case
 from slicefill.imputation.imputers import learned_imputer, load_named
+from slicefill.ingestion.reading import checked_case
 from slicefill.io.checkpoints import read_checkpoint
 from slicefill.io.exchange import from_array
 from slicefill.params import (
@@ -21,6 +22,7 @@ from slicefill.params import (
     ScanParams,
     SegmentationParams,
 )
+from slicefill.params.ingestion import own_scans
 from slicefill.plugins import find_kind
 from slicefill.types import Array, Case, Checkpoint, Floats, Prediction, Volume
 
@@ -51,8 +53,8 @@ def array_imputer(name: str, path: str | Path, params: dict[str, Any]) -> Callab
 
     def impute(volume: Floats, spacing: Sequence[float], axis: int = -1, count: int = -1) -> Floats:
         case = _case(volume, spacing)
-        wanted = {"count": "nearest" if count < 0 else count, "target_spacing": None}
-        own = base.model_copy(update={**wanted, "through_plane": axis_name(axis)})
+        own = base.counted("nearest" if count < 0 else count)
+        own = own.model_copy(update={"through_plane": axis_name(axis)})
         imputed = impute_case(case, imputer, own)
         if imputed.record["count"] == 0:
             msg = (
@@ -173,4 +175,4 @@ def _case(volume: Floats, spacing: Sequence[float]) -> Case:
     if len(spacing) != 3 or min(spacing) <= 0:
         msg = f"spacing: expected three numbers above 0 (mm), got {list(spacing)}"
         raise ValueError(msg)
-    return Case(from_array(volume, spacing))
+    return checked_case(from_array(volume, spacing), None, own_scans())

@@ -116,6 +116,14 @@ def test_a_slice_full_of_labels_leaves_no_background():
     assert areas[0][0] == 0
 
 
+def test_no_label_grows_beyond_the_slice():
+    """Where labels fill the slice, a cubic may rise above its pixels, and the correction after it."""
+    shown = [[345, 0, 4079, 0], [3751, 4092, 17, 53], [0, 4, 0, 4043]]
+    label = np.stack([np.repeat((1, 2, 3), areas) for areas in np.transpose(shown)])
+    areas = LabelAreas.count(label[:, None]).interpolate([0.25, 0.5, 0.75], ENDS)
+    assert max(area.max() for area in areas.values()) == 4096
+
+
 @given(
     scores=arrays(np.float32, (3, 4), elements=st.integers(-50, 50), unique=True),
     area=st.integers(0, 12),

@@ -308,6 +308,16 @@ def test_a_cubic_does_not_ring_beside_metal():
     assert (mixed.image >= lowest - 1e-3).all()
 
 
+def test_a_scan_whose_middle_is_background_tells_nothing_and_keeps_its_confidence(impute):
+    """As a sagittal scan of two knees."""
+    values = blobs(1.0)
+    values[..., 10:31] = 0
+    made = impute("pretrained", values)
+    assert made.record["choice"]["tried"] == 0
+    assert made.record["choice"]["error_scale"] == 1
+    assert 3000 < made.maps["confidence"].stored[..., 1::2].mean() < 10_000
+
+
 def test_what_has_no_body_or_no_error_is_the_networks():
     empty = replace(stack_of(blobs(1.0, 9)), window=np.array([[2000.0, 3000.0]]))
     assert choose(empty, lambda s: impute_classically("linear", s, [0.5])) == Choice()

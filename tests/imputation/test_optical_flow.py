@@ -97,6 +97,12 @@ def test_a_method_keeps_what_is_constant_and_has_labels_matched_by_shape(name, i
 
 
 @pytest.mark.parametrize("name", METHODS)
+def test_a_method_that_is_asked_for_no_slice_makes_none(name, imputation_params):
+    stack = Stack(np.zeros((4, 1, 20, 20), np.float32), np.array([[0.0, 1.0]]))
+    assert impute(name, stack, [], imputation_params()).image.shape == (3, 0, 1, 20, 20)
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_further_channels_follow_the_motion_of_the_first(name, imputation_params):
     first = texture()
     slices = np.stack([first, moved(first, 4, 0)])

@@ -105,6 +105,14 @@ def test_two_slices_stay_as_they_were():
     np.testing.assert_array_equal(finished(two).image, linear(two, (0.25, 0.5, 0.75), None).image)
 
 
+def test_where_nothing_lies_between_slices_nothing_is_gained():
+    method, told = sharp.finish(
+        sharp.Params(base=ENTRY["base"]), stack_of(scan()), linear, np.random.default_rng(0)
+    )
+    assert not method(stack_of(scan()), (), np.random.default_rng(0)).image.size
+    assert told["gain"] == [0]
+
+
 def test_channels_are_sharpened_apart():
     volume = scan()
     other = scan(seed=1, smooth=(1, 3, 3))

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 from pandas import DataFrame
 
 from slicefill import tracking
@@ -188,10 +187,10 @@ def test_a_reporter_that_logs_nothing_can_be_pickled_too(untracked):
     assert pickle.loads(pickle.dumps(tracking.reporter()))({"loss": 1.0}, 1) is None
 
 
-def test_a_name_that_mlflow_refuses_is_an_error_and_not_changed(start):
-    start()
-    with pytest.raises(MlflowException, match=r"loss\*"):
-        tracking.log_metrics({"loss*": 1.0})
+def test_characters_that_mlflow_refuses_are_replaced_as_in_names_of_labels(start):
+    run, client = start()
+    tracking.log_metrics({"detail/dice_edema (T2)/left+right": 0.5})
+    assert client.get_run(run).data.metrics == {"detail/dice_edema _T2_/left_right": 0.5}
 
 
 def test_a_file_that_is_not_there_is_an_error(start, tmp_path):

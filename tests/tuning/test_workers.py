@@ -18,6 +18,8 @@ from optuna.trial import TrialState
 
 from slicefill.params import TuningParams
 from slicefill.tuning.study import make_storage
+from slicefill.tuning.trial import WORKER as NAME_OF_WORKER
+from slicefill.tuning.trial import retry_lost
 
 ROOT = Path(__file__).parents[2]
 # A worker whose trainings only take time; from the call `hang` on it waits to be killed.
@@ -127,6 +129,19 @@ def test_a_journal_keeps_finished_trials_and_the_killed_one_is_tried_again(start
     assert len(kept) == 2
     finish(start(trials=5))
     check_nothing_is_lost(load(tmp_path, tuning()), kept, 5)
+
+
+def test_a_trial_that_is_tried_again_is_not_taken_for_lost_by_the_next_worker():
+    """Between its start and the name that its new worker writes into it, another one looks."""
+    study = optuna.create_study()
+    lost = study.ask()
+    lost.set_user_attr(NAME_OF_WORKER, f"{socket.gethostname()}:{2**22}:1")  # no such process
+    retry_lost(study, 3)
+    again = study.ask()
+    assert again.number != lost.number
+    retry_lost(study, 3)
+    study.tell(again, 1.0)
+    assert [each.state for each in study.trials] == [TrialState.FAIL, TrialState.COMPLETE]
 
 
 def test_the_password_of_a_database_is_never_shown(tuning):

@@ -72,7 +72,8 @@ class LabelAreas:
         filled = np.minimum(together[0], self.pixels)
         linear = _line(labels[:, :-1, None], labels[:, 1:, None], t)
         share = linear / np.maximum(linear.sum(axis=0), 1)
-        areas = iter(np.rint(np.maximum(apart + (filled - apart.sum(axis=0)) * share, 0)))
+        shared = apart + (filled - apart.sum(axis=0)) * share
+        areas = iter(np.rint(np.clip(shared, 0, self.pixels)))  # rising, it may rise too far
         rest = self.pixels - np.rint(filled)
         return {i: (next(areas) if i else rest).astype(int) for i in self.ids}
 

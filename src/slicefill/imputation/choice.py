@@ -167,6 +167,8 @@ def choose(stack: Stack, predict: Predict, planes: Planes | None = None) -> Choi
     if found is None:
         return Choice()
     trial, tried = try_all(stack, predict, planes), tried_slices(len(stack.image))
+    if not trial.network.size:  # only background there, as between two knees
+        return Choice(dis=_FLOW)
     from_cubic, from_dis = trial.network - trial.cubic, trial.network - trial.dis
     best, there = (_best_share(trial.network, away) for away in (from_cubic, from_dis))
     kept = (1 - best) * _trust(found)

@@ -100,11 +100,10 @@ def impute_at(
     """
     axis = through_plane_axis(case.image.affine, params.through_plane)
     grid = _Places(places, case.image.stored.shape[axis])
-    counted = {"exact": False, "target_spacing": None, "count": grid.most}
     flipped = Turn.of(case.image.affine, axis).flips[0]
     placing = partial(_AtPlaces, positions=grid.positions, flipped=flipped)
-    made = impute(case, params.model_copy(update=counted), placing)
-    asked = {name: getattr(params, name) for name in counted}
+    made = impute(case, params.counted(grid.most), placing)
+    asked = {name: getattr(params, name) for name in ("exact", "target_spacing", "count")}
     picked = _pick(made, case, grid, axis, spacing)
     parameters = {**made.record["parameters"], **asked}
     return replace(picked, record={**picked.record, "parameters": parameters})

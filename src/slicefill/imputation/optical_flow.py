@@ -103,6 +103,8 @@ def impute_along(flow: Flow, stack: Stack, positions: Sequence[float]) -> Floats
         `(D - 1, N, C, H, W)`, intensities.
     """
     made = np.empty((len(stack.image) - 1, len(positions), *stack.image.shape[1:]), np.float32)
+    if not positions:
+        return made
     for interval, slices in enumerate(each_along(flow, stack, positions)):
         made[interval] = slices
     return made

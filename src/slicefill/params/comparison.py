@@ -106,11 +106,10 @@ class ComparedMethod(Params):
     def rule(self, params: ImputationParams) -> ImputationParams:
         """Return the imputation parameters with what the method sets of its own."""
         changes: dict[str, Any] = {"restore_acquired": self.restore_acquired}
-        if self.count is not None:
-            changes |= {"count": self.count, "target_spacing": None}
         if self.label_field is not None:
             changes["label_field"] = self.label_field
-        return params.model_copy(update=changes)
+        own = params if self.count is None else params.counted(self.count)
+        return own.model_copy(update=changes)
 
 
 class Preset(Params):

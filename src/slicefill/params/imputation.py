@@ -160,6 +160,11 @@ class ImputationParams(Params):
         others |= {"most_slices", "most_gb"}
         return self.model_dump(exclude=others)
 
+    def counted(self, count: int | str) -> Self:
+        """Return the same rule with a given `count` of synthetic slices in each interval."""
+        grid = {"count": count, "target_spacing": None, "exact": False}
+        return self.model_copy(update=grid)
+
     @model_validator(mode="after")
     def _one_rule(self) -> Self:
         if (self.count is None) == (self.target_spacing is None):

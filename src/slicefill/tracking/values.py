@@ -1,5 +1,6 @@
 """Parameters, metrics and files of a run."""
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _LONGEST = 500  # characters of a parameter that MLflow stores
 _MOST = 100  # parameters in one call
+_REFUSED = re.compile(r"[^\w\-./: ]")  # characters in names of metrics, as in `edema (T2)`
 
 
 def log_params(params: Mapping[str, Any]) -> None:
@@ -41,8 +43,7 @@ def reporter(prefix: str = "") -> Callable[[Mapping[str, float], int], None]:
     Whoever asks for one is about to make something: from now on the run is tracked.
 
     Args:
-        prefix: Put before every name as it is. MLflow refuses names with other characters than
-            letters, digits, `_`, `-`, `.`, `/`, `:` and space.
+        prefix: Put before every name.
     """
     made()
     run = current_run()
@@ -51,7 +52,10 @@ def reporter(prefix: str = "") -> Callable[[Mapping[str, float], int], None]:
 
 def _log_step(run: TrackedRun, prefix: str, metrics: Mapping[str, float], step: int) -> None:
     now = int(time.time() * 1000)
-    named = [(f"{prefix}{name}", float(value), now, step) for name, value in metrics.items()]
+    named = [
+        (_REFUSED.sub("_", f"{prefix}{name}"), float(value), now, step)
+        for name, value in metrics.items()
+    ]
     run.send("metrics", metrics=named)
 
 

@@ -80,7 +80,7 @@ def measure_labels(checkpoint: Checkpoint, fold: Fold, scorer: TrialScorer) -> d
     Raises:
         ValueError: If there is no such case.
     """
-    rule = scorer.imputation.model_copy(update={"count": 1, "target_spacing": None})
+    rule = scorer.imputation.counted(1)
     imputer = learned_imputer(_METHOD, checkpoint, rule)
     scores = [_score_labels(promise, imputer, rule, scorer) for promise in fold.held_out.values()]
     measured = np.array([row for row in scores if row is not None], dtype=float).reshape(-1, 2)

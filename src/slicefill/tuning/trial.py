@@ -4,6 +4,7 @@ import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -183,7 +184,9 @@ def retry_lost(study: optuna.Study, retries: int) -> None:
         except (ValueError, UpdateFinishedTrialError):
             continue  # another worker was faster
         logger.warning("trial %d: its worker died; it is tried again", trial.number)
-        retry(study, study.trials[trial.number])
+        lost = deepcopy(study.trials[trial.number])
+        lost.user_attrs.pop(WORKER, None)  # else the worker that takes it up looks dead at first
+        retry(study, lost)
 
 
 def _is_gone(trial: FrozenTrial) -> bool:

@@ -115,6 +115,16 @@ def test_kinds_of_group_weigh_the_same_however_many_there_are(discs, params, mod
         assert scores[name] == pytest.approx(np.mean(kinds))
 
 
+@pytest.mark.parametrize("rows", [3, 5])
+def test_views_too_small_for_the_window_of_ssim_are_scored(make_case, params, model, rows):
+    """In-plane views of a scan of three slices, twice as far apart as pixels, have five rows."""
+    ramp = np.linspace(0, 1, 16, dtype=np.float32)
+    values = np.broadcast_to(ramp, (5, rows, 16)).copy()
+    cache = ViewCache({"a": Promise(lambda: make_case(values), "a")}, "auto", params())
+    scores = validate(model, cache, [Group("a", "through_plane", 0, 1)])
+    assert scores["validation/ssim"] == pytest.approx(1, abs=1e-5)
+
+
 def test_training_mode_is_restored(discs, params, model):
     validate(model.train(), *held_out(discs, params))
     assert model.training

@@ -81,6 +81,8 @@ def finish(
         stack: Stack, positions: Sequence[float], rng: np.random.Generator
     ) -> SyntheticSlices:
         made = method(stack, positions, rng)
+        if not positions:
+            return made
         image, gain = sharpen(made.image, stack, most, params.sigma)
         told["gain"] = list(map(max, _rounded(gain), told["gain"]))
         return replace(made, image=image)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torchmetrics.functional.image import (
     peak_signal_noise_ratio,
     structural_similarity_index_measure,
@@ -97,6 +98,7 @@ def validation_groups(
     return draw_groups(summaries, fixed, params.optimisation.validation_groups, rng)
 
 
+_LEAST_SSIM = 6  # pixels: half of its window, 5, is mirrored at the border
 _MOST = 60.0  # dB counted for a perfect slice, whose PSNR is infinite
 
 
@@ -136,7 +138,13 @@ def score_groups(
         kind = kind_of(group.view)
         psnr = peak_signal_noise_ratio(made, real, data_range=1.0)
         values[f"psnr/{kind}"].append(min(float(psnr), _MOST))
-        ssim = structural_similarity_index_measure(made, real, data_range=1.0)
+        ssim = structural_similarity_index_measure(_large(made), _large(real), data_range=1.0)
         values[f"ssim/{kind}"].append(float(ssim))  # type: ignore[arg-type]  # a tuple only on request
     network.train()
     return dict(values)
+
+
+def _large(slices: Tensor) -> Tensor:
+    """Repeat the last rows and columns of `(N, C, H, W)` up to what SSIM can be measured on."""
+    rows, columns = (max(_LEAST_SSIM - size, 0) for size in slices.shape[-2:])
+    return F.pad(slices, (0, columns, 0, rows), mode="replicate")
