@@ -181,6 +181,25 @@ def test_two_scans_never_write_the_same_output(bids, tmp_path, capsys):
     assert "expected outputs of its own for every scan" in capsys.readouterr().err
 
 
+def test_a_label_map_of_another_suffix_is_not_replaced(bids, tmp_path, capsys):
+    other = bids / "sub-01/anat/sub-01_FLAIR.nii.gz"
+    nib.save(nib.load(bids / "sub-01/anat/sub-01_T2w.nii.gz"), other)
+    label = bids / "derivatives/manual/sub-01/anat/sub-01_T2w_dseg.nii.gz"
+    nib.save(nib.load(label), label.with_name("sub-01_FLAIR_dseg.nii.gz"))
+    out, only = tmp_path / "out", ["--participant-label", "01"]
+    assert run(bids, out, *only) == 0
+    made = {path: path.read_bytes() for path in out.rglob("*.nii.gz")}
+    assert run(bids, out, *only, "--suffix", "FLAIR") == 3
+    assert "each to a folder of its own" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.rglob("*.nii.gz")} == made
+    assert run(bids, out, *only) == 0
+
+
+def test_hidden_files_of_other_systems_are_no_scans(bids, tmp_path, capsys):
+    (bids / "sub-01/anat/._sub-01_T2w.nii.gz").write_bytes(b"Mac OS X")
+    assert run(bids, tmp_path / "out") == 0
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

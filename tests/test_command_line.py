@@ -332,6 +332,11 @@ def test_a_rehearsal_writes_nothing(scans, capsys):
     before = sorted(path.name for path in scans.iterdir())
     assert main(["impute", "thick.nii.gz", "--dry-run", "--count", "1", "--method", "cubic"]) == 0
     assert "5 → 9 slices, 0.0 MB before compression, about " in capsys.readouterr().out
+    (scans / "thick.nii.gz").write_bytes(b"\x1f\x8b")
+    assert main(["impute", "thick.nii.gz", "--dry-run", "--quiet"]) == 3
+    said = capsys.readouterr()
+    assert "thick: refused: " in said.err  # what went wrong is told all the same
+    assert said.out == ""
     assert sorted(path.name for path in scans.iterdir()) == before
 
 
@@ -340,6 +345,11 @@ def test_info_says_what_a_scan_is_and_what_would_happen(scans, capsys):
     said = capsys.readouterr().out
     assert "16 × 15 × 5" in said
     assert "5 → 33 slices, 7 in every interval, 1 × 1 × 1 mm" in said
+    thin = np.diag([0.001, 0.001, 5, 1])
+    many = nib.Nifti1Image(np.arange(2000, dtype=np.int16).reshape(10, 10, 20), thin)
+    nib.save(many, scans / "many.nii.gz")
+    assert main(["info", "many.nii.gz"]) == 3
+    assert "would be     refused: " in capsys.readouterr().out
     (scans / "thick.nii.gz").write_bytes(b"\x1f\x8b")
     assert main(["info", "thick.nii.gz"]) == 3
     assert "refused" in capsys.readouterr().out
@@ -368,6 +378,7 @@ def test_info_says_what_a_scan_is_and_what_would_happen(scans, capsys):
         (["thick.nii.gz", "--method", "thick.pt"], "thick.pt"),
         (["thick.nii.gz", "--method", "cubic", "--adapt", "5min"], "leave --method out"),
         (["thick.nii.gz", "--method", "cubic", "--quality", "best"], "got the method cubic"),
+        (["thick.nii.gz", "--spacing", "2", "--exact", "--dicom"], "leave --exact or --dicom out"),
     ],
 )
 def test_wrong_usage_of_impute_says_why(scans, capsys, arguments, message):

@@ -232,6 +232,7 @@ def verify(imputed: Any, source: Any, *, voxel_spacing: Sequence[float] | None =
     """
     from slicefill.batch.pairs import read_files
     from slicefill.imputation.verification import verify_imputed_case, with_grid
+    from slicefill.views.canvas import reference_part
 
     original = open_scan(source, None, voxel_spacing, own_scans("impute"))[0]
     on_disk = isinstance(imputed, str | Path)
@@ -240,7 +241,8 @@ def verify(imputed: Any, source: Any, *, voxel_spacing: Sequence[float] | None =
         output = replace(output, record=record)
     if output.label is None or original.label is None:
         original, output = replace(original, label=None), replace(output, label=None)
-    return verify_imputed_case(with_grid(output, original), original)
+    own = reference_part(output, original)  # of views that were fused on the field of all
+    return verify_imputed_case(with_grid(own, original), original)
 
 
 def evaluate(

@@ -113,6 +113,12 @@ def test_what_is_no_network_is_said(case, tmp_path, capsys, monkeypatch, name, c
     assert message in capsys.readouterr().err
 
 
+def test_a_label_map_beside_the_scan_plays_no_part(case, model, tmp_path):
+    write_scan(case(shape=(20, 24, 5)).image, tmp_path / "scan.nii.gz")
+    write_scan(case(shape=(8, 8, 5)).label, tmp_path / "scan_seg.nii.gz")
+    assert main(["segment", str(tmp_path / "scan.nii.gz"), "--model", str(model)]) == 0
+
+
 def test_a_checkpoint_of_another_kind_is_refused(tmp_path):
     write_checkpoint({"kind": "slice_imputation"}, tmp_path / "other.pt")
     with pytest.raises(ValueError, match="expected a segmentation network"):

@@ -20,6 +20,7 @@ from slicefill.ingestion.layouts.bids import find_labels, match_label
 from slicefill.io.bids_derivatives import (
     IMPUTED,
     Derivative,
+    other_source,
     write_derivative,
     written_fingerprint,
 )
@@ -79,13 +80,20 @@ def impute_scans(
 
 
 def _claim(derivative: Derivative, taken: set[Path]) -> None:
-    """Refuse a scan whose outputs would replace those of another."""
+    """Refuse a scan whose outputs would replace those of another, also of an earlier call."""
     targets = {derivative.image_path, *([derivative.label_path] if derivative.label else [])}
     if taken & targets:
         raise BadCase(
             expected="outputs of its own for every scan",
             found=f"another scan whose output is {min(taken & targets).name}",
             remedy="impute one suffix at a time, each to a folder of its own, or remove a copy",
+            file=derivative.image,
+        )
+    if other := other_source(derivative):
+        raise BadCase(
+            expected=f"a new {derivative.label_path.name}, or one of this scan",
+            found=f"that of {other}",
+            remedy="impute one suffix at a time, each to a folder of its own",
             file=derivative.image,
         )
     taken |= targets

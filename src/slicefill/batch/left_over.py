@@ -55,9 +55,14 @@ def table_row(row: Row, known: Mapping[str, Row]) -> Row:
         return row
     if row.reason.endswith(REMEDY):
         return before
-    # What failed may have been written in part.
-    own = "" if row.status == "failed" else before.fingerprint
+    # What failed, or was begun and not ended, may have been written in part.
+    own = "" if "failed" in (row.status, before.status) else _whole(before)
     return replace(row, output=before.output, fingerprint=own)
+
+
+def _whole(row: Row) -> str:
+    """Return the fingerprint of a row; "" where the call was killed while it wrote."""
+    return "" if row.status == "begun" else row.fingerprint
 
 
 def rows_beside(plan: Plan, known: Mapping[str, Row]) -> dict[str, Row]:
@@ -74,7 +79,8 @@ def rows_beside(plan: Plan, known: Mapping[str, Row]) -> dict[str, Row]:
     for case, row in known.items():
         if case not in plan.tasks and case not in rows and row.output and _belongs(row, plan):
             reason = f"the last call did not find {row.input}"
-            rows[case] = replace(row, status="left over", reason=reason)
+            own = _whole(row)
+            rows[case] = replace(row, status="left over", reason=reason, fingerprint=own)
     return rows
 
 

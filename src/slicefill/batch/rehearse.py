@@ -17,8 +17,13 @@ from slicefill.types import Case, Volume
 _SLICES = 5  # so many are imputed to measure how long all take
 
 
-def rehearse_scans(plan: Plan, order: Order, say: Callable[[str], None]) -> Mapping[str, Row]:
+def rehearse_scans(plan: Plan, order: Order, say: Callable[[Row, str], None]) -> Mapping[str, Row]:
     """Say of every scan what would be done; the time is that of its middle slices, scaled.
+
+    Args:
+        plan: Scans, and where their outputs would go.
+        order: How they would be imputed.
+        say: Called with the row and the text on every scan.
 
     Returns:
         The rows; `imputed` means that it would be.
@@ -31,11 +36,11 @@ def rehearse_scans(plan: Plan, order: Order, say: Callable[[str], None]) -> Mapp
         row, _ = find_made(task, own, known, overwrite=order.overwrite)
         rows[name] = row or _rehearse(task, imputer, order, say)
         if row is not None:
-            say(f"{name}: {'there already' if row.status == 'kept' else row.reason}")
+            say(row, f"{name}: {'there already' if row.status == 'kept' else row.reason}")
     return rows
 
 
-def _rehearse(task: Task, imputer: Imputer, order: Order, say: Callable[[str], None]) -> Row:
+def _rehearse(task: Task, imputer: Imputer, order: Order, say: Callable[[Row, str], None]) -> Row:
     from slicefill.ingestion.checks import ONE_SLICE, BadCase, OneSlice, printable
 
     row = Row(task.raw.id, "refused", *task.inputs)
@@ -48,12 +53,13 @@ def _rehearse(task: Task, imputer: Imputer, order: Order, say: Callable[[str], N
     except Exception as error:  # as in a call that writes: the others go on
         row = replace(row, status="failed", reason=printable(f"{type(error).__name__}: {error}"))
     if row.status != "imputed":
-        say(f"{row.case}: {row.status}: {row.reason}")
+        say(row, f"{row.case}: {row.status}: {row.reason}")
         return row
     say(
+        row,
         f"{row.case}: {row.spacing_in} → {row.spacing_out} mm, {row.slices_in} → {row.slices_out} "
         f"slices, {megabytes:.1f} MB before compression, about {row.seconds:.1f} s → "
-        f"{task.outputs['image']}"
+        f"{task.outputs['image']}",
     )
     return row
 

@@ -1,6 +1,7 @@
 """Segments scans, one file out for one file in."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def _segment(
     from slicefill.io.scan_files import write_scan
     from slicefill.params.ingestion import own_scans
 
-    made = predict(read_raw_case(raw, own_scans()))
+    made = predict(read_raw_case(replace(raw, label=None), own_scans()))
     if confidence and made.confidence is not None:
         write_scan(made.confidence, name_confidence(path))
     write_scan(made.label, path)  # last: where it is, all is

@@ -127,7 +127,8 @@ def _images(bids: Path, arguments: argparse.Namespace) -> list[Path]:
     folders = {name for path in found for name in path.relative_to(bids).parts[:-2]}
     _refuse_unknown("--participant-label", arguments.participant_label, "sub-", folders)
     _refuse_unknown("--session-label", arguments.session_label, "ses-", folders)
-    chosen = [path for path in sorted(found) if _is_chosen(path, arguments)]
+    shown = sorted(path for path in found if not path.name.startswith("."))  # of macOS: ._sub-01
+    chosen = [path for path in shown if _is_chosen(path, arguments)]
     images = [path for path in chosen if _suffix(path) in arguments.suffix]
     if not images:
         wanted = f"sub-*/[ses-*/]anat/*_{{{','.join(arguments.suffix)}}}.nii[.gz]"

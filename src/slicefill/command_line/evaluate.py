@@ -47,6 +47,8 @@ def _csv(text: str) -> Path:
 
 def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     try:
+        if arguments.csv is not None:
+            _refuse_foreign(arguments.csv)
         scores, failed = _score(arguments)
         if arguments.csv is not None:
             _write_csv(scores, arguments.csv)
@@ -111,12 +113,15 @@ def _means(scores: dict[str, dict[str, float]]) -> dict[str, float]:
     return means
 
 
-def _write_csv(scores: dict[str, dict[str, float]], path: Path) -> None:
-    import csv
-
+def _refuse_foreign(path: Path) -> None:
     if path.exists() and not path.read_bytes().startswith((b"scan,", b"scan\r")):
         msg = f"{path}: expected a new file, or a table of such scores, got another; name another"
         raise UsageError(msg)
+
+
+def _write_csv(scores: dict[str, dict[str, float]], path: Path) -> None:
+    import csv
+
     columns = list(dict.fromkeys(column for own in scores.values() for column in own))
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as stream:

@@ -1,6 +1,7 @@
 """`slicefill fuse`: several thick views of one subject in, one isotropic scan out."""
 
 import argparse
+import logging
 import sys
 from functools import partial
 from pathlib import Path
@@ -106,6 +107,9 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     from slicefill.batch.fuse import fuse_files
     from slicefill.ingestion.checks import BadCase
 
+    logging.basicConfig(
+        level=logging.INFO if arguments.verbose else logging.ERROR, format="%(message)s"
+    )
     try:
         fused = fuse_files(
             arguments.views,

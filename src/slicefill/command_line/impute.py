@@ -97,6 +97,8 @@ def add_impute(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     if arguments.adapt is not None and arguments.method != "pretrained":
         parser.error("--adapt: the shipped weights learn; leave --method out")
+    if arguments.exact and arguments.dicom:
+        parser.error("--dicom: a series holds every acquired slice; leave --exact or --dicom out")
     if arguments.quiet:
         os.environ["TQDM_DISABLE"] = "1"
     logging.basicConfig(
@@ -162,8 +164,6 @@ def _order(arguments: argparse.Namespace, plan: "Plan") -> "Order":
 
 
 def _work(arguments: argparse.Namespace, plan: "Plan") -> Mapping[str, "Row"]:
-    from tqdm import tqdm
-
     from slicefill.batch.impute import impute_scans
     from slicefill.batch.left_over import remove_unfinished_outputs
     from slicefill.params import SERIAL, ExecutorParams
@@ -178,9 +178,7 @@ def _work(arguments: argparse.Namespace, plan: "Plan") -> Mapping[str, "Row"]:
         _say(arguments, f"removed {unfinished} unfinished output(s) of a call that was killed")
 
     def report(row: "Row") -> None:
-        wrong = row.status in ("refused", "failed")
-        if wrong or not arguments.quiet:
-            tqdm.write(_line(row), file=sys.stderr if wrong else sys.stdout)
+        _tell(arguments, row, _line(row))
 
     return impute_scans(plan, _order(arguments, plan), executor, report)
 
@@ -188,7 +186,16 @@ def _work(arguments: argparse.Namespace, plan: "Plan") -> Mapping[str, "Row"]:
 def _rehearse(arguments: argparse.Namespace, plan: "Plan") -> Mapping[str, "Row"]:
     from slicefill.batch.rehearse import rehearse_scans
 
-    return rehearse_scans(plan, _order(arguments, plan), partial(_say, arguments))
+    return rehearse_scans(plan, _order(arguments, plan), partial(_tell, arguments))
+
+
+def _tell(arguments: argparse.Namespace, row: "Row", text: str) -> None:
+    """Print a line on a scan: what went wrong on standard error, and also where all is quiet."""
+    from tqdm import tqdm
+
+    wrong = row.status in ("refused", "failed")
+    if wrong or not arguments.quiet:
+        tqdm.write(text, file=sys.stderr if wrong else sys.stdout)
 
 
 def _say(arguments: argparse.Namespace, text: str) -> None:

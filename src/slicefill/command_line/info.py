@@ -54,8 +54,10 @@ def _describe(raw: "RawCase") -> bool:
 
     print(raw.id)
     try:
-        for name, value in describe_scan(raw).items():
+        described = describe_scan(raw)
+        for name, value in described.items():
             print(f"  {name:<12} {value}")
+        return not described["would be"].startswith("refused")
     except OneSlice:
         print(f"  left aside   {ONE_SLICE}")
     except BadCase as error:

@@ -63,6 +63,14 @@ def written_fingerprint(derivative: Derivative) -> str | None:
     return made
 
 
+def other_source(derivative: Derivative) -> str | None:
+    """Return the scan whose label map is where that of this one would go; None if there is none."""
+    if derivative.label is None or not derivative.label_path.exists():
+        return None
+    sources = _read_json(sidecar(derivative.label_path)).get("Sources", [])
+    return None if not sources or derivative.uri(derivative.image) in sources else sources[-1]
+
+
 def write_derivative(derivative: Derivative, imputed: Case, fingerprint: str) -> None:
     """Write an imputed scan and its label map, each with a sidecar.
 
