@@ -5,6 +5,7 @@ from textwrap import dedent
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 
 from slicefill import audits
@@ -40,9 +41,9 @@ def test_volume_bias_counts_acquired_slices_alone(given):
     assert table["audit"].tolist() == ["bias", "bias"]
     assert table["label"].tolist() == [1, 2]
     assert table["volume_bias"].tolist() == [-0.25, pytest.approx(np.nan, nan_ok=True)]
-    assert table["marked"].tolist() == [True, False]
+    assert table["marked"].tolist() == [True, True]  # label 2 is an invention
     wide = run_audits({"bias": {"kind": "volume_bias", "tolerance": 0.25}}, *given)
-    assert not wide["marked"].any()
+    assert wide["marked"].tolist() == [False, True]
 
 
 def test_volume_bias_of_a_prediction_that_is_finer_in_the_plane_is_the_same(given):
@@ -73,7 +74,7 @@ def test_predictions_of_imputed_and_of_true_slices_are_compared_where_both_lie(g
     oracle = Prediction(volume(real), record=found.record)
     coarse = Prediction(found.label.with_stored(found.label.stored, np.diag([1, 1, 2, 1])),
                         record=found.record)  # fmt: skip
-    networks = {"linear/unet2d_0": found, "n1/unet2d_0": coarse, "oracle/unet2d_0": oracle}
+    networks = {"linear/unet2d_0": found, "n1/unet2d_0": coarse, "true_slices/unet2d_0": oracle}
     lazy = {name: {"a": Lazy(lambda one=one: one, name)} for name, one in networks.items()}
     table = run_audits({"same": {"kind": "paired_consistency"}}, cases, lazy)
     assert set(table["network"]) == {"linear/unet2d_0"}
@@ -109,7 +110,7 @@ def test_an_audit_is_a_file_and_an_entry(given, tmp_path, monkeypatch):
         run_audits({"x": {"kind": "other"}}, *given)
 
 
-def test_paired_consistency_compares_with_the_oracle_of_the_same_engine_and_seed(given):
+def test_paired_consistency_compares_with_the_oracle_of_the_same_engine_and_seed(given, caplog):
     """Three of four voxels agree in label 1: 2 · 3 / (3 + 4) on the slice of both."""
     cases, predictions = given
     real = np.zeros((2, 2, 1))
@@ -117,11 +118,17 @@ def test_paired_consistency_compares_with_the_oracle_of_the_same_engine_and_seed
     record = {"label_names": {"0": "background", "1": "one", "2": "two"}}
     oracle = {"a": Lazy(lambda: Prediction(volume(real), record=record), "o")}
     entry = {"paired": {"kind": "paired_consistency"}}
-    table = run_audits(entry, cases, {**predictions, "oracle/unet2d_0": oracle})
+    table = run_audits(entry, cases, {**predictions, "true_slices/unet2d_0": oracle})
     assert table["network"].tolist() == ["linear/unet2d_0"] * 2
     assert table["agreement"].tolist() == [6 / 7, pytest.approx(np.nan, nan_ok=True)]
-    other = run_audits(entry, cases, {**predictions, "oracle/unet2d_1": oracle})
-    assert other.empty
+    assert not caplog.text
+    named = {"paired": {"kind": "paired_consistency", "reference": "true_image"}}
+    again = run_audits(named, cases, {**predictions, "true_image/unet2d_0": oracle})
+    pd.testing.assert_frame_equal(again, table)
+    for other in ("true_slices/unet2d_1", "true_image/unet2d_0"):
+        caplog.clear()
+        assert run_audits(entry, cases, {**predictions, other: oracle}).empty
+        assert f"got linear/unet2d_0, {other}: set `reference`" in caplog.text
 
 
 def test_lesions_are_traced_over_thresholds_of_the_probability():

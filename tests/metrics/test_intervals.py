@@ -127,6 +127,17 @@ def test_methods_without_any_noise(params):
     assert found.low == found.high == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize("subjects", [2, 3, 5])
+def test_intervals_of_few_subjects_hold_the_mean_as_often_as_they_say(subjects, fast):
+    """A bootstrap of two holds it in half of the repetitions."""
+    values = np.random.default_rng(subjects).normal(size=(200, subjects))
+    intervals = np.array([interval_over_subjects(each, fast) for each in values])
+    held = (intervals[:, 0] <= 0) & (intervals[:, 1] >= 0)
+    assert held.mean() >= 0.92
+    reach = stats.t.ppf(0.975, subjects - 1) * values[0].std(ddof=1) / np.sqrt(subjects)
+    assert intervals[0] == pytest.approx([values[0].mean() - reach, values[0].mean() + reach])
+
+
 @pytest.mark.parametrize("shape", [(1, 6), (3, 1)])
 def test_tables_too_small_for_an_interval_are_refused(shape, params):
     with pytest.raises(ValueError, match=r"two trainings and two subjects .* got \(3, 6\), \("):

@@ -61,6 +61,34 @@ def test_what_cannot_be_matched_is_refused_with_what_to_do(truth, case):
             score_against_truth(Case(found), Case(real))
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_synthetic_background_that_is_that_of_the_truth_is_synthetic(case, first):
+    """Zero in the first 13 of 33 slices; ×4, the first acquired slice at 0 or 1; one is absent."""
+    dense = case(shape=(16, 16, 33))
+    real = dense.image.stored + 1
+    real[..., :13] = 0
+    synthetic = np.arange(33) % 4 != first
+    synthetic[16 + first] = True
+    made = np.where((real > 0) & synthetic, real + 1, real)
+    imputed, truth = (Case(dense.image.with_stored(stored)) for stored in (made, real))
+    slices = match_slices(imputed, truth)
+    assert slices.axis == 2
+    np.testing.assert_array_equal(slices.synthetic, synthetic)
+    assert score_against_truth(imputed, truth)["slices"] == synthetic.sum()
+
+
+def test_a_lattice_is_told_by_two_acquired_slices_or_more(case):
+    """With one, or unevenly many, a slice that is that of the truth counts as acquired."""
+    dense = case(shape=(8, 8, 9))
+    real = dense.image.stored + 1
+    real[..., :3] = 0
+    for acquired in ([4], [4, 6, 7]):
+        expected = ~np.isin(np.arange(9), [0, 1, 2, *acquired])
+        made = Case(dense.image.with_stored(real + expected))
+        slices = match_slices(made, Case(dense.image.with_stored(real)))
+        np.testing.assert_array_equal(slices.synthetic, expected)
+
+
 def test_a_border_of_background_is_taken_for_no_acquired_slice(truth):
     stored = truth.image.stored.copy() + 1
     stored[:6] = stored[-6:] = stored[:, :6] = stored[:, -6:] = 0

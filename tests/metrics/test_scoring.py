@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from slicefill.metrics.real_channels import body_mask
+from slicefill.metrics.real_channels import body_mask, real_channels
 from slicefill.metrics.scoring import Correspondence, score_imputed_case
 from slicefill.types import Case, Volume
 
@@ -115,6 +115,19 @@ def test_padding_is_neither_body_nor_range(params, value):
     assert np.array_equal(body, whole & ~mask)
     lost = np.where(mask, np.int16(0), spoiled)  # where nothing was scanned, nothing is scored
     assert score_imputed_case(case(lost), truth, every(), params) == pytest.approx(scores)
+
+
+def test_however_wide_padding_is_the_range_is_that_of_what_was_scanned(params):
+    """Few bright voxels: a percentile over padding, too, would miss them."""
+    scanned = np.random.default_rng(0).uniform(-1000, 300, (DEPTH, 24, 20))
+    scanned[:, 10:13, 10:13] = np.linspace(500, 3000, 9).reshape(3, 3)
+    padded = np.pad(scanned, ((0, 0), (40, 40), (40, 40)), constant_values=-3024)
+    (bare,), (wide,) = (
+        real_channels(case(each), 0, params.body_quantile) for each in (scanned, padded)
+    )
+    assert wide.outside.mean() > 0.9
+    assert (wide.low, wide.data_range) == pytest.approx((bare.low, bare.data_range))
+    assert wide.body.sum() == bare.body.sum()
 
 
 def test_a_background_of_zero_is_no_padding(params):

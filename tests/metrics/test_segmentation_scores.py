@@ -132,6 +132,21 @@ def test_both_empty_is_left_out_or_right():
         assert (found["both_empty"], found["prediction_empty"], found["truth_empty"]) == (1, 0, 0)
 
 
+@pytest.mark.parametrize("policy", ["drop", "perfect"])
+def test_a_class_is_empty_for_overlap_and_volume_where_judged_slices_lack_it(policy):
+    """Tumour: on the first slice alone, which is not judged; found there 3 mm beside."""
+    truth, prediction = np.zeros(SHAPE, int), np.zeros(SHAPE, int)
+    truth[:, 3, 3:5] = prediction[:, 3, 3:5] = 1
+    truth[0, 10, 10] = prediction[0, 10, 13] = 4
+    removed = np.arange(len(truth)) > 0
+    scores = score_segmentation(prediction, truth, SPACING, params(both_empty=policy), removed)
+    found = [scores[f"{metric}_tumour"] for metric in ("dice", "ravd", "ravd_abs")]
+    expected = [1, 0, 0] if policy == "perfect" else [np.nan] * 3
+    assert found == pytest.approx(expected, nan_ok=True)
+    assert (scores["assd_tumour"], scores["dice_tumour_all_slices"]) == (3, 0)
+    assert [scores[f"{side}_empty"] for side in ("both", "prediction", "truth")] == [1, 0, 0]
+
+
 @pytest.mark.parametrize(("policy", "distance"), [("drop", np.nan), ("diagonal", DIAGONAL)])
 @pytest.mark.parametrize("missed", [True, False])
 def test_one_empty_is_no_overlap_and_a_distance_as_the_policy_says(policy, distance, missed):

@@ -12,7 +12,6 @@ import pandas as pd
 from pydantic import Field
 
 from slicefill.metrics.overlap import dice
-from slicefill.params import ORACLE
 from slicefill.params.base import Params as BaseParams
 from slicefill.types import Case, Lazy, Prediction
 
@@ -24,7 +23,7 @@ logger = logging.getLogger(__name__)
 class Params(BaseParams):
     """What is compared with."""
 
-    reference: str = Field(ORACLE, description="method whose predictions are those of real slices")
+    reference: str = Field("true_slices", description="row whose images are the true ones")
 
 
 def audit(
@@ -36,8 +35,9 @@ def audit(
 
     Returns:
         `network`, `case`, `label` (id) and `agreement`: Dice on the slices that both have; nan
-        where neither shows the label. None of a network without a reference of its engine and seed;
-        one whose slices lie elsewhere is named.
+        where neither shows the label. None of a network without a reference of its engine and seed
+        (if there is none at all, a warning names the rows there are); one whose slices lie
+        elsewhere is named.
     """
     rows = []
     for network, of_cases in predictions.items():
@@ -47,6 +47,13 @@ def audit(
             if name not in cases or name not in reference:
                 continue
             rows += _compare(network, name, of_cases[name].make(), reference[name].make())
+    if not rows:
+        logger.warning(
+            "paired_consistency: no row is compared: expected predictions of the row %s by the "
+            "engine and seed of another, got %s: set `reference` to a row that is imputed_by "
+            "oracle, and put it among the methods of the preset",
+            params.reference, ", ".join(predictions) or "none",
+        )  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS).astype({"agreement": np.float64})
 
 

@@ -28,7 +28,8 @@ def audit(
 
     Returns:
         `network`, `case`, `label` (id), `volume_bias` ((predicted - true) / true voxels; nan where
-        the case does not show the label) and `marked` (beyond the tolerance).
+        the case does not show the label) and `marked` (beyond the tolerance, or predicted in a case
+        that does not show it).
     """
     rows = []
     for network, of_cases in predictions.items():
@@ -38,6 +39,7 @@ def audit(
                 true = int((truth == identity).sum())
                 predicted = int((kept == identity).sum())
                 bias = (predicted - true) / true if true else float("nan")
-                rows.append((network, name, identity, bias, bool(abs(bias) > params.tolerance)))
+                marked = abs(predicted - true) > params.tolerance * true
+                rows.append((network, name, identity, bias, marked))
     columns = ["network", "case", "label", "volume_bias", "marked"]
     return pd.DataFrame(rows, columns=columns).astype({"volume_bias": np.float64})

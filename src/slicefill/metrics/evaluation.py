@@ -45,8 +45,8 @@ class ImputedCase:
         truth: What it was subsampled from; None where that is not there.
         scored: Whether it is compared with the truth.
         drawn: Whether there are figures of it.
-        learned_from: Of a case of training that is not imputed: the world axis, `S`, `A` or `L`,
-            across the slices of the others, so that metrics per set know its real slices.
+        learned_from: Of a case of training, imputed or not: the world axis, `S`, `A` or `L`,
+            across imputed slices, so that metrics per set know its real ones.
     """
 
     imputed: Mapping[str, Promise]

@@ -15,6 +15,8 @@ from slicefill.params import StatisticsParams
 SUBJECTS = "subjects"
 SUBJECTS_AND_TRAININGS = "subjects and trainings"
 """What an interval contains the noise of."""
+LEAST_RESAMPLED = 6
+"""Fewest subjects whose mean gets a bootstrap interval: of fewer it would be far too narrow."""
 Runs = NDArray[np.float64]
 """Scores of trainings on subjects, `(trainings, subjects)`; nan where there is none."""
 
@@ -116,9 +118,9 @@ def _degrees_of_freedom(runs: Sequence[Runs], gains: NDArray[np.float64]) -> flo
 def interval_over_subjects(
     values: NDArray[np.float64], params: StatisticsParams
 ) -> tuple[float, float]:
-    """Bootstrap confidence interval of a mean over subjects (bias-corrected and accelerated).
+    """Confidence interval of a mean over subjects: bootstrap, bias-corrected and accelerated.
 
-    nan for fewer than two.
+    For fewer than `LEAST_RESAMPLED` it is that of Student's t; nan for fewer than two.
     """
     if len(values) < 2:
         return np.nan, np.nan
@@ -126,6 +128,9 @@ def interval_over_subjects(
         return float(values[0]), float(values[0])
     from scipy import stats
 
+    if len(values) < LEAST_RESAMPLED:
+        student = stats.ttest_1samp(values, 0).confidence_interval(params.confidence_level)
+        return float(student.low), float(student.high)
     interval = stats.bootstrap(
         (values,),
         np.mean,

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slicefill.geometry import slices_first
+from slicefill.metrics.real_channels import Indices
 from slicefill.metrics.scoring import Correspondence, score_imputed_case
 from slicefill.params import ScoreParams
 from slicefill.types import Array, Case
@@ -38,10 +39,12 @@ def score_against_truth(
 
 
 def match_slices(imputed: Case, truth: Case) -> Correspondence:
-    """Find the axis across slices, and which slices are synthetic: those unlike the truth's.
+    """Find the axis across slices, and which slices are synthetic.
 
     Acquired slices are in an imputed volume to the bit, so the axis is the one along which some
-    slices agree with the truth and others do not.
+    slices agree with the truth and others do not. Those others are synthetic. A slice of background
+    agrees however it was made: it is synthetic off the coarsest even lattice through the acquired
+    slices that show more than background.
 
     Raises:
         ValueError: If the grids differ, or no slice is synthetic, or none is acquired.
@@ -52,7 +55,6 @@ def match_slices(imputed: Case, truth: Case) -> Correspondence:
     box = tuple(slice(size) for size in common)
     differs = found[box] != real[box]
     synthetic = [_any_across(differs, axis) for axis in range(3)]
-    # A slice of background agrees however it was made.
     acquired = [
         ~synthetic[axis] & _any_across(real[box] != real[box].min(), axis) for axis in range(3)
     ]
@@ -67,7 +69,14 @@ def match_slices(imputed: Case, truth: Case) -> Correspondence:
         raise ValueError(msg)
     axis = max(mixed, key=lambda one: np.count_nonzero(acquired[one]))
     indices = np.arange(common[axis])
-    return Correspondence(axis, indices, indices, synthetic[axis])
+    between = _off_lattice(indices, np.flatnonzero(acquired[axis]))
+    return Correspondence(axis, indices, indices, synthetic[axis] | between)
+
+
+def _off_lattice(indices: Indices, acquired: Indices) -> NDArray[np.bool_]:
+    """Where indices lie off the coarsest even lattice through those given; nowhere for just one."""
+    step = max(1, int(np.gcd.reduce(np.diff(acquired))))
+    return np.asarray((indices - acquired[0]) % step > 0)
 
 
 def _any_across(differs: Array, axis: int) -> NDArray[np.bool_]:

@@ -70,7 +70,7 @@ def _real_channel(volume: Array, quantile: float) -> RealChannel:
     outside = np.asarray(is_padding(volume, values), bool)
     shown = np.where(outside, volume[~outside].min(), volume) if values else volume
     low = float(shown.min())
-    data_range = float(np.percentile(shown, 99.9)) - low
+    data_range = float(np.percentile(volume[~outside], 99.9)) - low
     if data_range <= 0:
         msg = f"the truth is {low:g} almost everywhere: it has no scale to score against"
         raise ValueError(msg)

@@ -1,6 +1,6 @@
 """Score predicted labels of one case against the true ones."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +10,8 @@ from slicefill.metrics.overlap import MaskPair
 from slicefill.params import ScoringParams
 from slicefill.types import Array
 
-_ON_SLICES = ("dice", "ravd")  # overlap and volume: measured on slices, not on surfaces
+_ON_SLICES = ("dice", "ravd", "ravd_abs")  # overlap and volume: not measured on surfaces
+_ON_ALL_TOO = ("dice", "ravd")  # of these: also measured on slices that are not judged
 _Masks = Mapping[str, tuple[Array, Array]]
 
 
@@ -23,10 +24,11 @@ def score_segmentation(
 ) -> dict[str, float]:
     """Score every class of one case, in 3D.
 
-    A class that truth and prediction both lack is nan throughout (`both_empty: drop`) or right
-    (`perfect`). One that only one of them has is Dice and NSD 0; its distances are nan
-    (`one_empty: drop`) or the diagonal of the image in mm (`diagonal`); its RAVD is -1 where the
-    prediction is empty and nan, as it is undefined, where the truth is.
+    A class that truth and prediction both lack is nan (`both_empty: drop`) or right (`perfect`).
+    One that only one of them has is Dice and NSD 0; its distances are nan (`one_empty: drop`) or
+    the diagonal of the image in mm (`diagonal`); its RAVD is -1 where the prediction is empty and
+    nan, as it is undefined, where the truth is. For overlap and volume what lies on judged slices
+    decides, for surfaces what lies on any.
 
     Args:
         prediction: Label ids, `(D, H, W)`.
@@ -41,8 +43,8 @@ def score_segmentation(
         `<metric>_<class>`, and `<metric>_mean` over the classes that have a value. Where not all
         slices are judged, also overlap and volume on all of them, as
         `<metric>_<class>_all_slices`. `ml_<class>` and `ml_truth_<class>`: volumes. `both_empty`,
-        `prediction_empty`, `truth_empty`: in how many classes that was so (the latter two: in that
-        one alone).
+        `prediction_empty`, `truth_empty`: in how many classes that was so on the judged slices (the
+        latter two: in that one alone).
 
     Raises:
         ValueError: If the shapes differ or are not three-dimensional.
@@ -66,9 +68,9 @@ def score_segmentation(
     scores = _columns({name: _measure(pair, params) for name, pair in pairs.items()})
     if not judged.all():
         whole = {name: replace(pair, judged=everywhere) for name, pair in pairs.items()}
-        rows = {name: _measure(pair, params, _ON_SLICES) for name, pair in whole.items()}
+        rows = {name: _measure(pair, params, _ON_ALL_TOO) for name, pair in whole.items()}
         scores |= {f"{column}{ALL_SLICES}": value for column, value in _columns(rows).items()}
-    return scores | _volumes(masks, spacing) | _count_empty(masks)
+    return scores | _volumes(masks, spacing) | _count_empty(pairs.values())
 
 
 def _columns(rows: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
@@ -90,14 +92,22 @@ def _measure(
     """Measure one class by all metrics of predictions that are asked for, or by some."""
     asked = list_prediction_metrics(params.metrics)
     metrics = [each for each in asked if names is None or each.name in names]
-    there = bool(pair.prediction.any()), bool(pair.truth.any())
-    if not any(there) and params.both_empty == "perfect":
-        return {metric.name: float(metric.ideal) for metric in metrics}
     scores = {metric.name: metric.compute(pair) for metric in metrics}
+    there, judged = _there(pair.prediction, pair.truth), _there(*pair.slices)
+    if params.both_empty == "perfect":
+        scores |= {
+            metric.name: float(metric.ideal)
+            for metric in metrics
+            if not any(judged if metric.name in _ON_SLICES else there)
+        }
     if any(there) and not all(there) and params.one_empty == "diagonal":
         diagonal = float(np.linalg.norm(pair.truth.shape * pair.spacing))
         scores |= {metric.name: diagonal for metric in metrics if metric.unit == "mm"}
     return scores
+
+
+def _there(prediction: Array, truth: Array) -> tuple[bool, bool]:
+    return bool(prediction.any()), bool(truth.any())
 
 
 def _volumes(masks: _Masks, spacing: Array) -> dict[str, float]:
@@ -109,8 +119,8 @@ def _volumes(masks: _Masks, spacing: Array) -> dict[str, float]:
     return volumes
 
 
-def _count_empty(masks: _Masks) -> dict[str, float]:
-    there = [(bool(found.any()), bool(real.any())) for found, real in masks.values()]
+def _count_empty(pairs: Iterable[MaskPair]) -> dict[str, float]:
+    there = [_there(*pair.slices) for pair in pairs]
     return {
         "both_empty": float(there.count((False, False))),
         "prediction_empty": float(there.count((False, True))),

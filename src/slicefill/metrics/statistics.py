@@ -74,7 +74,7 @@ def seed_spread(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise_scores(scores: pd.DataFrame, params: StatisticsParams) -> pd.DataFrame:
-    """Mean, spread and bootstrap interval of every metric of every method.
+    """Mean, spread and interval of every metric of every method.
 
     A subject's cases are averaged first, training by training, then the trainings.
 
@@ -85,8 +85,9 @@ def summarise_scores(scores: pd.DataFrame, params: StatisticsParams) -> pd.DataF
     Returns:
         Columns `method`, `metric`, `n` (subjects), `trainings` (with a value), `dropped` (rows
         without a value), `mean`, `sd` (over subjects), `ci_low`, `ci_high` (of the mean; nan for
-        fewer than two subjects), `noise` (what the interval contains: `subjects`, BCa, or, with two
-        trainings or more, `subjects and trainings`, the crossed bootstrap).
+        fewer than two subjects), `noise` (what the interval contains: `subjects`, by BCa, or by
+        Student's t below `LEAST_RESAMPLED` of them; or, with two trainings or more, `subjects and
+        trainings`, the crossed bootstrap).
     """
     import pandas as pd
 

@@ -27,17 +27,26 @@ def summarise_audit(table: pd.DataFrame) -> pd.DataFrame:
         table: `case`, `subject`, `source`, `name`, `strength`, `label` and `BIASES`.
 
     Returns:
-        `source`, `name`, `strength`, `label`, `n` (subjects) and `BIASES`.
+        `source`, `name`, `strength`, `label`, `n` (subjects with a value) and `BIASES`.
     """
     if table.empty:
         return pd.DataFrame(columns=[*_KEYS, "n", *BIASES])
     means = table.groupby([*_KEYS, "subject"], sort=False, dropna=False)[[*BIASES]].mean()
-    over = means.groupby(_KEYS, sort=False, dropna=False)
-    per_label = over.mean().assign(n=over.size()).reset_index()
-    grouped = per_label.groupby(_KEYS[:3], sort=False, dropna=False)
-    mean = grouped[["n", *BIASES]].mean().reset_index().assign(label="mean")
-    both = pd.concat([per_label, mean], ignore_index=True)
-    return both[[*_KEYS, "n", *BIASES]].astype({"n": int})
+    means = means.reset_index()
+    means["known"] = means["subject"].where(means["dice"].notna())  # where it is nan, all are
+    per_label = _mean(means, _KEYS).assign(n=_subjects(means, _KEYS)).reset_index()
+    mean = _mean(per_label, _KEYS[:3]).assign(n=_subjects(means, _KEYS[:3])).reset_index()
+    both = pd.concat([per_label, mean.assign(label="mean")], ignore_index=True)
+    return both[[*_KEYS, "n", *BIASES]]
+
+
+def _mean(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    return table.groupby(keys, sort=False, dropna=False)[[*BIASES]].mean()
+
+
+def _subjects(means: pd.DataFrame, keys: list[str]) -> pd.Series:
+    """Count the subjects with a value of any label."""
+    return means.groupby(keys, sort=False, dropna=False)["known"].nunique()
 
 
 def compose_audit(

@@ -1,6 +1,7 @@
 """Nodes of the evaluation: score, summarise, draw, report."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ def evaluate_cases(
     """Promise scores and figures of every case, from one reading of its volumes."""
     items = _by_case(imputed_cases, cases, splits, params.figure_cases)
     if params.metrics:
-        items |= _learned_from(imputed_cases, cases, splits)
+        items |= _learned_from(items, cases, splits)
     code = [code_fingerprint(f"slicefill.{package}") for package in ("metrics", "reporting")]
     drawn = [*params.figure_methods, params.label_baseline]
     rule = [params.body_quantile, params.label_names, drawn, params.metrics, *code]
@@ -110,22 +111,21 @@ def _by_case(
 
 
 def _learned_from(
-    imputed_cases: Mapping[str, Promise], cases: Mapping[str, Promise], splits: pd.DataFrame
+    items: Mapping[str, "ImputedCase"], cases: Mapping[str, Promise], splits: pd.DataFrame
 ) -> dict[str, "ImputedCase"]:
-    """Cases of training that no method imputed, for the metrics that look for copied slices."""
+    """Cases of training, imputed or not, for the metrics that look for copied slices."""
     from slicefill.geometry import world_axis
     from slicefill.metrics.evaluation import ImputedCase
 
-    imputed = {name.rpartition("/")[2] for name in imputed_cases}
-    first = next((read_record(one) for one in imputed_cases.values()), None)
+    imputed = (promise for item in items.values() for promise in item.imputed.values())
+    first = next((read_record(promise) for promise in imputed), None)
     if first is None or "affine" not in first["source"]:
         return {}
     across = world_axis(np.asarray(first["source"]["affine"]), first["axis"])
     seen = [case for case in splits.query("split != 'test'")["case"] if case in cases]
+    known = {case: ImputedCase({}, cases[case], scored=False, drawn=False) for case in seen}
     return {
-        case: ImputedCase({}, cases[case], scored=False, drawn=False, learned_from=across)
-        for case in seen
-        if case not in imputed
+        case: replace(items.get(case, item), learned_from=across) for case, item in known.items()
     }
 
 
