@@ -32,8 +32,8 @@ def organ(shape, seed=0, channels=2):
     return {"image": torch.from_numpy(image), "truth": torch.from_numpy(truth)}
 
 
-def apply(patch, seed=0, **changes):
-    (transform,) = make_all([ENTRY | changes])
+def apply(patch, seed=0, classes=(0, 1, 2, 5), **changes):
+    (transform,) = make_all([ENTRY | changes], classes)
     transform.set_random_state(seed)
     return transform(patch)
 
@@ -111,10 +111,50 @@ def test_where_there_is_no_host_and_no_lesion_nothing_changes():
 
 def test_half_of_the_patches_lose_their_lesions_where_that_is_asked_for():
     ill = apply(organ((40, 48)), 3)
-    (transform,) = make_all([ENTRY | {"erase": 0.5}])
+    (transform,) = make_all([ENTRY | {"erase": 0.5}], (0, 1, 2))
     transform.set_random_state(0)
     left = [bool((transform(ill)["truth"][0] == 2).any()) for _ in range(60)]
     assert 18 < sum(left) < 42
+
+
+@pytest.mark.parametrize("erased", [0.0, 1.0])
+def test_classes_are_given_by_their_ids_and_patches_hold_their_indices(erased):
+    usual = apply(organ((40, 48)), contrast=[0.3, 0.3])
+    expected = apply(usual, erase=erased)
+    by_id = apply(usual, erase=erased, classes=(0, 4, 9), lesion=9, hosts=[4])
+    assert torch.equal(by_id["truth"], expected["truth"])
+    assert torch.equal(by_id["image"], expected["image"])
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("lesion", 3), ("hosts", [1, 3]), ("lesion", 0)])
+def test_ids_that_are_no_class_are_refused(name, wrong):
+    classes, hosts = ((0, 1, 2), [1]) if wrong else ((1, 2, 4), [2])
+    changes = {"hosts": hosts, name: wrong or 1}  # 1 is the background of the latter
+    with pytest.raises(ValueError, match=rf"{name}: expected ids among .*segmentation.label_names"):
+        apply(organ((40, 48)), classes=classes, **changes)
+
+
+def striped(erased):
+    """A bright lesion through all slices, of which every other one is unlabelled."""
+    rows, columns = np.indices((40, 40)) - 20
+    shown = np.broadcast_to(rows**2 + columns**2 < 36, (9, 40, 40))
+    noise = np.random.default_rng(0).normal(0, 0.02, shown.shape)
+    image = np.where(shown & erased, 0.7, 0.3) + noise
+    truth = np.stack([shown & erased, np.ones(shown.shape)])
+    truth[:, 1::2] = 0
+    arrays = {"image": image[None], "truth": truth}
+    return {name: torch.from_numpy(one.astype(np.float32)) for name, one in arrays.items()}
+
+
+def test_unlabelled_voxels_are_no_host():
+    ids = {"classes": (0, 1), "lesion": 1, "hosts": [0]}
+    ill = striped(True)
+    lesion_voxels = ill["truth"][0] == 1
+    healed = apply(ill, erase=1.0, **ids)
+    assert float(healed["image"][0][lesion_voxels].mean()) == pytest.approx(0.3, abs=0.02)
+    for seed in range(5):
+        made = apply(striped(False), seed, thickness=1.0, **ids)["truth"]
+        assert (made[1][made[0] == 1] > 0).all()
 
 
 @pytest.mark.parametrize("wrong", [{"radius": [6, 3]}, {"hosts": [1, 2]}, {"contrast": [1, 0]}])

@@ -26,8 +26,8 @@ def make_scan(lesions=True):
     return Scan(image[:, None], label, weight, np.ones(SHAPE[0], bool), SPACING, 0)
 
 
-def make_sampler(scans, patch=(1, 1, 1), share=0.5, **changes):
-    drawing = Drawing(patch, share, None, (0, 7), 1.0)
+def make_sampler(scans, patch=(1, 1, 1), share=0.5, classes=(0, 7), **changes):
+    drawing = Drawing(patch, share, None, classes, 1.0)
     params = LesionSampling(**{"distance": 8.0, "negatives": 20} | changes)
     promises = {name: Lazy(lambda scan=scan: scan, name) for name, scan in scans.items()}
     return LesionSampler(promises, drawing, params)
@@ -47,6 +47,17 @@ def test_as_many_patches_show_a_lesion_as_asked_for(share, hard, expected):
         assert int(batch.label.flatten(1).any(1).sum()) == expected
 
 
+def test_shares_hold_on_average_where_a_batch_is_small():
+    sampler = make_sampler({"a": make_scan()}, share=0.33, hard_fraction=0.5, negatives=3)
+    rng = np.random.default_rng(0)
+    drawn = [sampler.draw(2, rng) for _ in range(600)]
+    lesions = np.array([int(one.label.flatten(1).any(1).sum()) for one in drawn])
+    hard = [bool(v > 0.9) for one in drawn for v in one.image.flatten()]
+    assert set(lesions) == {0, 1}  # of 0.66
+    assert lesions.mean() / 2 == pytest.approx(0.33, abs=0.03)
+    assert np.mean(hard) == pytest.approx(0.67 * 0.5, abs=0.04)
+
+
 def test_hard_patches_are_centred_on_bright_voxels():
     sampler = make_sampler({"a": make_scan()}, share=0.0, hard_fraction=0.75, negatives=3)
     image = sampler.draw(12, np.random.default_rng(0)).image.flatten()
@@ -63,6 +74,32 @@ def test_no_two_centres_are_nearer_than_the_distance(hard):
     assert min(apart) >= 8
     assert not source.label[tuple(chosen.T)].any()
     assert len(found.hard) <= 20
+
+
+def test_edges_between_thick_slices_are_steep_by_the_millimetre():
+    """A slope of 0.03 per mm across 5 mm slices, and an edge of 0.09 per mm in the plane."""
+    scan = make_scan(lesions=False)
+    fading = np.clip(1 - np.arange(SHAPE[2]) / 20, 0, 1)
+    scan.image[:] = 0.15 * np.minimum(np.arange(SHAPE[0]), 4)[:, None, None, None] * fading
+    scan.image[..., 30:] += 0.18
+    thick = Scan(scan.image, scan.label, scan.weight, scan.acquired, np.array([5.0, 1, 1]), 0)
+    steepest = centres(thick, hard="gradient", negatives=5)[1].hard
+    assert set(steepest[:, 2]) <= {29, 30}
+
+
+def test_a_lesion_in_an_organ_is_drawn_as_often_as_the_organ():
+    """Fragments of the organ do not crowd it out either."""
+    scan = make_scan()
+    scan.label[:] = 0
+    scan.label[ORGAN] = scan.label[::4, 2, ::4] = 3
+    inner = (slice(10, 12), slice(24, 26), slice(24, 26))
+    scan.label[inner] = 7
+    found = centres(scan, classes=(0, 3, 7))[1]
+    assert [len(of_class) for of_class in found.lesions] == [41, 1]
+    assert len(found.lesions[1][0]) == scan.label[inner].size
+    rng = np.random.default_rng(0)
+    drawn = np.array([found.draw("lesion", rng) for _ in range(400)])
+    assert 150 < np.count_nonzero(scan.label[tuple(drawn.T)] == 7) < 250
 
 
 def test_lesions_are_drawn_alike_whatever_their_size():

@@ -252,6 +252,29 @@ def test_factor_1_is_the_native_prediction_and_factors_multiply(params):
     np.testing.assert_array_equal(on_lattice(lambda x: x[:, 0], image, (1, 1, 1)), image[:, 0])
 
 
+@pytest.mark.parametrize("border", ["inside", "extend"])
+def test_mirror_images_are_averaged_where_they_lie_on_each_other(border):
+    """Of a pointwise network they are all the same; around an extended grid they are refused."""
+    ramp = np.broadcast_to(np.linspace(0, 1, 5), (3, 1, 4, 5)).astype(np.float32)
+    scan = make_fine_scan(ramp, 1)
+    finer = {"kind": "subvoxel_shift", "columns": 2, "interpolation": "linear", "border": border}
+    mirrored = {"kind": "mirrored", "axes": ["columns"]}
+
+    def pointwise(given):
+        return np.stack([1 - given.image[:, 0], given.image[:, 0]])
+
+    expected = wrap_all(pointwise, [finer])(scan)
+    np.testing.assert_allclose(wrap_all(pointwise, [mirrored, finer])(scan), expected, atol=1e-6)
+    other_axis = [finer, {**mirrored, "axes": ["rows"]}]
+    np.testing.assert_allclose(wrap_all(pointwise, other_axis)(scan), expected, atol=1e-6)
+    if border == "inside":
+        around = wrap_all(pointwise, [finer, mirrored])(scan)
+        np.testing.assert_allclose(around, expected, atol=1e-6)
+    else:
+        with pytest.raises(ValueError, match=r"wrappers\[1\]: .*put mirrored first"):
+            wrap_all(pointwise, [finer, mirrored])
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -26,19 +26,20 @@ class Centres:
     """Where the patches of a scan may be centred, voxels `(n, 3)`.
 
     Attributes:
-        lesions: Of every lesion its voxels.
+        lesions: Of every class that shows, of every connected part its voxels.
         hard: Off objects, on the hardest voxels.
         usual: Off objects, on voxels of usual intensity.
     """
 
-    lesions: list[Array]
+    lesions: list[list[Array]]
     hard: Array
     usual: Array
 
     def draw(self, kind: Kind, rng: np.random.Generator) -> Array | None:
         """Draw a centre, `(3,)`; None where the scan has none of this kind."""
         if kind == "lesion":
-            of_one = self.lesions[rng.integers(len(self.lesions))] if self.lesions else ()
+            of_class = self.lesions[rng.integers(len(self.lesions))] if self.lesions else ()
+            of_one = of_class[rng.integers(len(of_class))] if of_class else ()
         else:
             of_one = self.hard if kind == "hard" else self.usual
         return of_one[rng.integers(len(of_one))] if len(of_one) else None
@@ -47,9 +48,11 @@ class Centres:
 class LesionSampler(Sampler):
     """Patches in fixed shares: on lesions, on hard voxels, on usual ones.
 
-    Of a batch of B, `round(foreground_fraction · B)` patches are centred on lesions, and of the
-    others `round(hard_fraction · ...)` on hard voxels: exactly so many, in random order. Where no
-    scan has centres of a kind, patches of that kind lie anywhere.
+    Of a batch of B, `foreground_fraction · B` patches are centred on lesions, and of the others the
+    share `hard_fraction` on hard voxels, in random order. Where such a number is not whole, chance
+    decides between the two beside it, so that it holds on average. A lesion is a connected part of
+    one class; the classes that show are drawn alike, and so are the parts of each. Where no scan
+    has centres of a kind, patches of that kind lie anywhere.
     """
 
     def __init__(
@@ -62,8 +65,8 @@ class LesionSampler(Sampler):
     def _cuts(self, count: int, rng: np.random.Generator, labelled: bool) -> list[Cut]:
         if not labelled:
             return super()._cuts(count, rng, labelled)
-        lesions = round(self._drawing.foreground_fraction * count)
-        hard = round(self._params.hard_fraction * (count - lesions))
+        lesions = _whole(self._drawing.foreground_fraction * count, rng)
+        hard = _whole(self._params.hard_fraction * (count - lesions), rng)
         kinds: list[Kind] = [*["lesion"] * lesions, *["hard"] * hard]  # type: ignore[list-item]
         kinds.extend(["usual"] * (count - len(kinds)))
         return [self._cut_kind(kinds[i], rng) for i in rng.permutation(count)]
@@ -84,6 +87,11 @@ class LesionSampler(Sampler):
         return self._centres[name]
 
 
+def _whole(exact: float, rng: np.random.Generator) -> int:
+    """Round down or up at random, so that the mean is exact."""
+    return int(exact) + int(rng.random() < exact % 1)
+
+
 def find_centres(source: Source, pool: Pool, params: LesionSampling) -> Centres:
     """Find where the patches of a scan may be centred; the same whenever it is asked.
 
@@ -96,24 +104,27 @@ def find_centres(source: Source, pool: Pool, params: LesionSampling) -> Centres:
 
     allowed = np.zeros(source.label.shape, bool)
     allowed[pool.slices] = source.weight[pool.slices] > 0
-    shown = (source.label > 0) & allowed
-    lesions = label(shown, connectivity=3)  # type: ignore[no-untyped-call]
-    order = np.argwhere(lesions)
-    numbers = lesions[tuple(order.T)]
-    of_lesions = [order[numbers == number] for number in np.unique(numbers)]
+    shown = np.where(allowed, source.label, 0)
+    parts = label(shown, connectivity=3)  # type: ignore[no-untyped-call]
+    order = np.argwhere(shown)
+    classes, numbers = shown[tuple(order.T)], parts[tuple(order.T)]
+    lesions = [
+        [order[numbers == number] for number in np.unique(numbers[classes == one])]
+        for one in np.unique(classes)
+    ]
     free = allowed & (source.label == 0)
-    hard = _apart(_by_hardness(source.image, free, params), source, params)
+    hard = _apart(_by_hardness(source, free, params), source, params)
     usual = _apart(_usual(source.image, free, params), source, params, hard)
-    return Centres(of_lesions, hard, usual)
+    return Centres(lesions, hard, usual)
 
 
-def _by_hardness(image: Floats, free: Array, params: LesionSampling) -> NDArray[np.int64]:
-    """Flat indices of free voxels, the hardest first."""
+def _by_hardness(source: Source, free: Array, params: LesionSampling) -> NDArray[np.int64]:
+    """Flat indices of free voxels, the hardest first; an edge by its steepness per mm."""
+    hardness = source.image[0]
     if params.hard == "gradient":
-        steps = [np.gradient(image[0], axis=axis) for axis in range(3) if image.shape[1 + axis] > 1]
+        axes = [axis for axis in range(3) if hardness.shape[axis] > 1]
+        steps = [np.gradient(hardness, source.spacing[axis], axis=axis) for axis in axes]
         hardness = np.sqrt(np.sum(np.square(steps), axis=0))
-    else:
-        hardness = image[0]
     places = np.flatnonzero(free)
     return places[np.argsort(-hardness.ravel()[places], kind="stable")]
 

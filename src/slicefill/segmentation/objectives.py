@@ -112,7 +112,7 @@ class Drawer:
         fabric: Fabric,
     ) -> None:
         self._sampler, self._fabric = sampler, fabric
-        self._entries, self._transforms = transforms, make_all(transforms)
+        self._entries, self._transforms = transforms, make_all(transforms, sampler.classes)
 
     def of(self, sampler: Sampler) -> "Drawer":
         """Return what draws other patches in the same way."""

@@ -61,6 +61,11 @@ class Sampler:
         self._cache = BoundedCache(self._load, lambda held: held.nbytes, drawing.cache_gb)
         self._drawn_from = sorted(scans)
 
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """Ids in label maps, background first, whose indices patches hold."""
+        return self._drawing.classes
+
     @cached_property
     def channels(self) -> int:
         """Image channels of the first case; a case with others is refused when it is read."""

@@ -24,6 +24,9 @@ _ROUNDNESS = 1.5  # voxels: of the Gaussian that orders voxels from the surface 
 def warp(label: Array, spacing: Array, sigma: float, rng: np.random.Generator) -> Array:
     """Move a label along a cubic spline of 3 control points per axis; unbiased.
 
+    Beyond its border the label goes on as at the border: one that touches it keeps its volume on
+    average.
+
     Args:
         label: Ids, `(…, H, W)`, two or three axes; each is displaced.
         spacing: mm, one per axis.
@@ -36,7 +39,7 @@ def warp(label: Array, spacing: Array, sigma: float, rng: np.random.Generator) -
     moved = np.indices(label.shape, dtype=np.float64)
     for axis, pitch in enumerate(spacing):
         moved[axis] += spline_field(rng.normal(0, sigma / pitch, nodes), label.shape)
-    warped: Array = map_coordinates(label, moved, order=0, mode="constant", cval=0)
+    warped: Array = map_coordinates(label, moved, order=0, mode="nearest")
     return warped
 
 

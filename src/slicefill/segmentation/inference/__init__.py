@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel
 
-from slicefill.plugins import find_system
+from slicefill.plugins import System, find_system
 
 if TYPE_CHECKING:  # brings torch
     from slicefill.segmentation.interface import Predictor
@@ -36,10 +36,12 @@ def wrap_all(predictor: "Predictor", entries: Sequence[dict[str, Any]]) -> "Pred
     """Wrap a predictor by every entry, the first one innermost.
 
     Raises:
-        ValueError: If there is no such kind, or an entry does not fit its `Params`.
+        ValueError: If there is no such kind, an entry does not fit its `Params`, or mirror images
+            would be averaged on a grid that extends beyond the scan at one end.
     """
-    for number, entry in enumerate(entries):
-        system = find_system(FOLDER, f"segmentation.inference.wrappers[{number}]", entry)
+    systems = _systems(entries)
+    _check_mirrors(systems)
+    for system in systems:
         predictor = system.module.wrap(predictor, system.params)
     return predictor
 
@@ -47,8 +49,30 @@ def wrap_all(predictor: "Predictor", entries: Sequence[dict[str, Any]]) -> "Pred
 def refinement(entries: Sequence[dict[str, Any]]) -> tuple[int, int, int]:
     """Say how many times finer predictions are than scans, by all wrappers together."""
     finer = (1, 1, 1)
-    for number, entry in enumerate(entries):
-        system = find_system(FOLDER, f"segmentation.inference.wrappers[{number}]", entry)
+    for system in _systems(entries):
         own = system.module.refine(system.params) if system.has("refine") else (1, 1, 1)
         finer = (finer[0] * own[0], finer[1] * own[1], finer[2] * own[2])
     return finer
+
+
+def _systems(entries: Sequence[dict[str, Any]]) -> list[System]:
+    return [
+        find_system(FOLDER, f"segmentation.inference.wrappers[{number}]", entry)
+        for number, entry in enumerate(entries)
+    ]
+
+
+def _check_mirrors(systems: Sequence[System]) -> None:
+    """Refuse `mirrored` around an extended finer grid: its mirror image lies elsewhere."""
+    extended: set[str] = set()
+    for number, system in enumerate(systems):
+        if system.kind == "subvoxel_shift" and system.params.border == "extend":
+            axes = ("slices", "rows", "columns")
+            extended |= {axis for axis in axes if getattr(system.params, axis) > 1}
+        if system.kind == "mirrored" and extended.intersection(system.params.axes):
+            msg = (
+                f"segmentation.inference.wrappers[{number}]: expected mirrored before "
+                "subvoxel_shift with border: extend, got it after: mirror images of a grid that "
+                "extends at one end do not lie on each other; put mirrored first in the list"
+            )
+            raise ValueError(msg)

@@ -18,7 +18,7 @@ FOLDER = __name__
 
 
 class TransformFile(Protocol):
-    """What a file in this folder defines."""
+    """What a file in this folder defines; `indexed` where its entry names classes."""
 
     Params: type[BaseModel]
 
@@ -26,18 +26,30 @@ class TransformFile(Protocol):
         """Build the random transform of one patch.
 
         The patch is a dict of tensors: `image`, `(C, …, h, w)`, intensities in [0, 1], and `truth`,
-        `(2, …, h, w)`, label and loss weight. All randomness comes from the transform's `R`.
+        `(2, …, h, w)`, class index and loss weight. All randomness comes from the transform's `R`.
         """
 
+    def indexed(self, params: Any, classes: Sequence[int]) -> Any:
+        """Return the params with class indices in place of ids in label maps."""
 
-def make_all(entries: Sequence[dict[str, Any]]) -> list["RandomizableTransform"]:
+
+def make_all(
+    entries: Sequence[dict[str, Any]], classes: Sequence[int] = ()
+) -> list["RandomizableTransform"]:
     """Build the transforms of the entries, in their order.
 
+    Args:
+        entries: As in `conf/`.
+        classes: Ids in label maps, background first, for entries that name classes.
+
     Raises:
-        ValueError: If there is no such kind, or an entry does not fit its `Params`.
+        ValueError: If there is no such kind, an entry does not fit its `Params`, or it names a
+            class that there is not.
     """
-    systems = [
-        find_system(FOLDER, f"augmentation.transforms[{number}]", entry)
-        for number, entry in enumerate(entries)
-    ]
-    return [system.module.make(system.params) for system in systems]
+    made = []
+    for number, entry in enumerate(entries):
+        system = find_system(FOLDER, f"augmentation.transforms[{number}]", entry)
+        indexed = system.has("indexed")
+        params = system.module.indexed(system.params, classes) if indexed else system.params
+        made.append(system.module.make(params))
+    return made

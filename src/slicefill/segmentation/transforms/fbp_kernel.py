@@ -1,16 +1,16 @@
-"""CT reconstructed with another kernel: filtered back-projection with an altered ramp (FBPAug).
+"""CT as if reconstructed with another kernel: back-projection with an altered ramp (FBPAug).
 
 Saparov et al. (2021). For scans in HU whose slices are the plane of acquisition; elsewhere it is a
 mere radial filter of frequencies.
 """
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from slicefill.params.base import Count, Fraction
+from slicefill.params.base import Fraction
 from slicefill.params.base import Params as BaseParams
 from slicefill.types import Array
 
@@ -22,10 +22,9 @@ _SHARPEST, _SMOOTHEST = 20.0, -0.5  # beyond them, a low exponent changes the sc
 
 
 class Params(BaseParams):
-    """How often, and how finely."""
+    """How often."""
 
     probability: Fraction = Field(description="that a patch gets another kernel")
-    angles: Count = Field(description="projections of half a turn")
 
 
 def make(params: Params) -> "RandomizableTransform":
@@ -43,10 +42,8 @@ def make(params: Params) -> "RandomizableTransform":
                 return data
             gain, power = draw_kernel(self.R)
             image = data["image"].numpy()
-            slices = image.reshape(-1, *image.shape[-2:])
-            changed = [change_kernel(one, gain, power, params.angles) for one in slices]
-            shaped = np.stack(changed).reshape(image.shape).astype(image.dtype)
-            return {**data, "image": torch.from_numpy(shaped)}
+            changed = change_kernel(image, gain, power).astype(image.dtype)
+            return {**data, "image": torch.from_numpy(changed)}
 
     return FbpKernel(params.probability)
 
@@ -64,38 +61,23 @@ def draw_kernel(rng: np.random.RandomState) -> tuple[float, float]:
     return gain, max(power, 0.3) if gain < _SMOOTHEST else power
 
 
-def change_kernel(image: Array, gain: float, power: float, angles: int) -> NDArray[np.float64]:
-    """Reconstruct a slice with the ramp |w| (1 + a |w|^b), w from 0 to 1 at Nyquist.
+def change_kernel(images: Array, gain: float, power: float) -> NDArray[np.float64]:
+    """Show slices as reconstructed with the ramp |w| (1 + a |w|^b), w from 0 to 1 at Nyquist.
 
-    What the altered part of the ramp adds is back-projected onto the slice itself, so that a = 0
-    changes nothing; beyond its border the slice is mirrored.
+    Filtered back-projection with the plain ramp returns the slice, and a filter of its projections
+    is the same filter of the slice along every direction (projection-slice theorem). So the slice
+    is multiplied by 1 + a |w|^b where w is the radial frequency; in the corners of the spectrum,
+    beyond Nyquist, w is 1. The cosine transform mirrors slices beyond their border.
 
     Args:
-        image: `(h, w)`, any unit: an offset does not matter.
-        gain: a; above 0 sharpens.
+        images: `(…, h, w)`, any unit: an offset does not matter.
+        gain: a; above 0 sharpens, 0 changes nothing.
         power: b, above 0.
-        angles: Projections of half a turn.
     """
-    from skimage import transform
+    from scipy.fft import dctn, idctn
 
-    radon, iradon = cast(Any, transform.radon), cast(Any, transform.iradon)  # untyped library
-    size = int(np.ceil(np.hypot(*image.shape))) + 2
-    before = [(size - n) // 2 for n in image.shape]
-    pads = [(b, size - n - b) for b, n in zip(before, image.shape, strict=True)]
-    whole = np.pad(image.astype(np.float64), pads, mode="symmetric")
-    turns = np.linspace(0, 180, angles, endpoint=False)
-    projected = radon(_in_circle(whole - whole.mean()), turns, circle=True)
-    length = 2 ** int(np.ceil(np.log2(2 * size)))
-    ramp = 2 * np.abs(np.fft.fftfreq(length))[:, None]
-    added = np.fft.ifft(np.fft.fft(projected, length, axis=0) * ramp * gain * ramp**power, axis=0)
-    change = iradon(added.real[:size], turns, filter_name=None, circle=True)
-    box = tuple(slice(b, b + n) for b, n in zip(before, image.shape, strict=True))
-    result: NDArray[np.float64] = image + change[box]
-    return result
-
-
-def _in_circle(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Set what lies outside the inscribed circle to 0, as the projection expects."""
-    middle = image.shape[0] // 2
-    rows, columns = np.indices(image.shape) - middle
-    return np.where(rows**2 + columns**2 <= middle**2, image, 0)
+    rows, columns = (np.arange(n) / n for n in images.shape[-2:])
+    radius = np.minimum(np.hypot(rows[:, None], columns), 1)
+    spectrum = dctn(images.astype(np.float64), axes=(-2, -1)) * (1 + gain * radius**power)
+    changed: NDArray[np.float64] = idctn(spectrum, axes=(-2, -1))
+    return changed

@@ -5,6 +5,7 @@ irregular ellipsoid lightens or darkens what is there and keeps its texture; wha
 a smooth continuation of its surroundings with their texture. For labels with a class of lesions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,10 +59,29 @@ class Params(BaseParams):
 
 @dataclass(frozen=True)
 class Patch:
-    """One patch as arrays: image `(C, …, h, w)` and label ids `(…, h, w)`."""
+    """One patch as arrays: image `(C, …, h, w)`; class indices and whether known, `(…, h, w)`."""
 
     image: Floats
     label: Array
+    known: Mask
+
+
+def indexed(params: Params, classes: Sequence[int]) -> Params:
+    """Put class indices, which patches hold, in place of class ids (`TransformFile`).
+
+    Raises:
+        ValueError: If an id is no class, or the lesion is the background.
+    """
+    allowed = {"lesion": list(classes[1:]), "hosts": list(classes)}
+    for name, given in (("lesion", [params.lesion]), ("hosts", params.hosts)):
+        if not set(given) <= set(allowed[name]):
+            msg = (
+                f"augmentation.transforms (kind lesion): {name}: expected ids among "
+                f"{allowed[name]}, got {given}; segmentation.label_names has the ids of the classes"
+            )
+            raise ValueError(msg)
+    hosts = [classes.index(host) for host in params.hosts]
+    return params.model_copy(update={"lesion": classes.index(params.lesion), "hosts": hosts})
 
 
 def make(params: Params) -> "RandomizableTransform":
@@ -74,7 +94,8 @@ def make(params: Params) -> "RandomizableTransform":
             self.randomize(None)
             if not self._do_transform:
                 return data
-            patch = Patch(data["image"].numpy(), data["truth"][0].numpy())
+            label, weight = data["truth"].numpy()
+            patch = Patch(data["image"].numpy(), label, weight > 0)
             erases = self.R.random_sample() < params.erase
             changed = (erase if erases else inject)(patch, params, self.R)
             truth = data["truth"].clone()
@@ -88,14 +109,14 @@ def inject(patch: Patch, params: Params, rng: np.random.RandomState) -> Patch:
     """Put one lesion into a host; label and image change in the same voxels.
 
     Args:
-        patch: Image and label.
-        params: Size, contrast, where.
+        patch: Image and label; of unknown voxels none is a host.
+        params: Size, contrast, where; classes by their indices.
         rng: Source of place, shape and contrast.
 
     Returns:
         The patch; without a host, as it was. No intensity leaves the range of the channel.
     """
-    room = np.isin(patch.label, params.hosts)
+    room = np.isin(patch.label, params.hosts) & patch.known
     if not room.any():
         return patch
     places = np.argwhere(room)
@@ -107,15 +128,16 @@ def inject(patch: Patch, params: Params, rng: np.random.RandomState) -> Patch:
         change = np.float32(rng.uniform(*params.contrast)) * weight
         channel[...] = np.clip(channel + change, channel.min(), channel.max())
     changed = (image != patch.image).any(0)
-    return Patch(image, np.where(changed, params.lesion, patch.label).astype(patch.label.dtype))
+    label = np.where(changed, params.lesion, patch.label).astype(patch.label.dtype)
+    return Patch(image, label, patch.known)
 
 
 def erase(patch: Patch, params: Params, rng: np.random.RandomState) -> Patch:
     """Replace every lesion by what surrounds it, in image and label.
 
     Args:
-        patch: Image and label.
-        params: Which class a lesion is, and which its hosts are.
+        patch: Image and label; unknown voxels may be lesion, and are no host.
+        params: Which class a lesion is, and which its hosts are, by their indices.
         rng: Source of the texture.
 
     Returns:
@@ -124,7 +146,7 @@ def erase(patch: Patch, params: Params, rng: np.random.RandomState) -> Patch:
     lesion = patch.label == params.lesion
     sigma = _sigma(patch.label.ndim, params)
     reach = ndimage.gaussian_filter(lesion.astype(np.float32), sigma) > 1e-3
-    around = reach & np.isin(patch.label, params.hosts)
+    around = reach & np.isin(patch.label, params.hosts) & patch.known
     if not (lesion.any() and around.any()):
         return patch
     image = patch.image.copy()
@@ -132,9 +154,9 @@ def erase(patch: Patch, params: Params, rng: np.random.RandomState) -> Patch:
         smooth = _smoothed(channel, around, sigma)
         filled = smooth[lesion] + rng.choice((channel - smooth)[around], lesion.sum())
         channel[lesion] = np.clip(filled, channel.min(), channel.max())
-    ids, counts = np.unique(patch.label[around], return_counts=True)
-    host = ids[counts.argmax()]
-    return Patch(image, np.where(lesion, host, patch.label).astype(patch.label.dtype))
+    hosts, counts = np.unique(patch.label[around], return_counts=True)
+    label = np.where(lesion, hosts[counts.argmax()], patch.label).astype(patch.label.dtype)
+    return Patch(image, label, patch.known)
 
 
 def _depth(
