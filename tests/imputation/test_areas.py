@@ -117,7 +117,7 @@ def test_a_slice_full_of_labels_leaves_no_background():
 
 
 def test_no_label_grows_beyond_the_slice():
-    """Where labels fill the slice, a cubic may rise above its pixels, and the correction after it."""
+    """Where labels fill the slice, a cubic may rise above its pixels, as the correction may."""
     shown = [[345, 0, 4079, 0], [3751, 4092, 17, 53], [0, 4, 0, 4043]]
     label = np.stack([np.repeat((1, 2, 3), areas) for areas in np.transpose(shown)])
     areas = LabelAreas.count(label[:, None]).interpolate([0.25, 0.5, 0.75], ENDS)
