@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ def view(labels, place=None, slice_mm=8.0):
     place = np.zeros(ids.shape[1:]) if place is None else np.reshape(place, ids.shape[1:])
     place = place.astype(np.float32)
     shares = (~np.isnan(place))[None].astype(np.float32)
-    return Sampled(place, 5, slice_mm, 1.0, ids, shares)
+    return Sampled(place, np.arange(5.0), slice_mm, 1.0, ids, shares)
 
 
 def fused(views, **entry):
@@ -20,9 +22,10 @@ def fused(views, **entry):
     return label.ravel().tolist(), weight.ravel()
 
 
-def near(place, slice_mm=8.0, sigma=None):
-    placed = Placed(np.array(place, np.float32).reshape(-1, 1, 1), 5, slice_mm, 1.0)
-    return nearness(placed, sigma).ravel()
+def near(place, slice_mm=8.0, sigma=None, acquired=(0.0, 1, 2, 3, 4)):
+    places = np.array(place, np.float32).reshape(-1, 1, 1)
+    shares, most = nearness([Placed(places, np.array(acquired), slice_mm, 1.0)], sigma)
+    return (shares * most).ravel()
 
 
 def test_most_views_win_and_the_earliest_of_tied_ones():
@@ -49,6 +52,25 @@ def test_the_weight_between_slices_is_that_of_the_paper():
     np.testing.assert_allclose(near([1.3, 2.7]), near([2.7, 1.3]))  # mirrored
     assert near([np.nan, 4.5])[0] == 0
     assert near([4.5])[0] == pytest.approx(mid / 2)  # beyond the last slice there is one
+
+
+def test_a_slice_that_a_series_lacks_is_not_near():
+    lacking = near([2.0, 1.0, 1.3], acquired=(0.0, 1, 3, 4))
+    np.testing.assert_allclose(lacking[0], np.exp(-(8**2) / 2 / 2.5**2), rtol=1e-5)
+    np.testing.assert_allclose(lacking[1:], near([1.0, 0.7]), rtol=1e-5)
+    gap = replace(view([1], [2.0]), acquired=np.array([0.0, 1, 3, 4]))
+    other = view([2], [1.6])
+    for kind in ("gaussian", "nearest"):
+        assert fused([gap, other], kind=kind)[0] == [2]
+        assert fused([gap], kind=kind)[0] == [1]
+
+
+def test_a_narrow_gaussian_leaves_no_voxel_without_a_label():
+    labels, places = [3, 2, 1], [1.5, 2.45, 3.4]
+    for sigma in (0.03, 1e-3):
+        assert fused([view(labels, places)], kind="gaussian", sigma=sigma)[0] == labels
+        near, far = view([1], [1.45]), view([2], [1.5])
+        assert fused([far, near], kind="gaussian", sigma=sigma)[0] == [1]
 
 
 @pytest.mark.parametrize("sigma", [None, 0.125, 0.5])

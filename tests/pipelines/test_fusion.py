@@ -155,6 +155,17 @@ def test_a_second_run_makes_nothing_again_and_another_rule_only_its_row(study, c
     assert made == remade
 
 
+def test_tables_hold_what_this_run_asks_for_alone(study, cases, params):
+    """Not the rows and groups of an earlier run, whose results lie in the same folders."""
+    study.run(cases)
+    fewer = {"alone": params.methods["alone"], "header": params.methods["header"]}
+    study.params = params.model_copy(update={"methods": fewer})
+    (scores, errors, _, text), _ = study.run({"a": cases["a"]})
+    assert set(scores["method"] + scores["case"]) == {"alonea", "headera"}
+    assert set(errors["registration"] + errors["case"]) == {"headera"}
+    assert "truth" not in text
+
+
 def test_another_reference_is_another_registration_and_another_fusion(study, cases):
     """The first view is the reference: the order of views counts."""
     study.run(cases)
@@ -282,3 +293,6 @@ def test_without_its_network_a_registration_has_no_rows_and_others_go_on(study, 
     own = learning, study.imputation, study.parameters
     fused = fuse_groups(views, groups, found, {}, *own)
     assert set(fused) == {"alone/a", "alone/b", "header/a", "header/b"}
+    exact = study.imputation.model_copy(update={"exact": True})
+    with pytest.raises(ValueError, match=r"imputation\.exact: expected false"):
+        fuse_groups(views, groups, found, {}, learning, exact, study.parameters)

@@ -66,6 +66,39 @@ def test_label_maps_that_show_nothing_on_the_grid_fuse_to_one_without_labels(vie
     assert len(fused.record["fusion"]["labels"]["fused"]) == 2
 
 
+def test_views_are_counted_and_believed_where_they_show_no_label_too(views):
+    labelled = slicefill.fuse(views, **KNOWN).maps
+    images = slicefill.fuse([replace(view, label=None) for view in views], **KNOWN).maps
+    alone = slicefill.fuse([replace(views[0], label=None)], **KNOWN).maps
+    np.testing.assert_array_equal(labelled["views"].stored, images["views"].stored)
+    assert labelled["views"].stored.min() > 0
+    assert labelled["confidence"].stored.min() > 0
+    assert (alone["views"].stored == 1).all()
+
+
+def test_a_slice_that_the_reference_lacks_is_fused_not_kept(views):
+    kept, lost = np.r_[0:5, 6:12], 5
+    volumes = [volume.with_stored(volume.stored.copy()) for volume in _volumes(views[0])]
+    for volume in volumes:
+        volume.stored[..., lost] = 0
+    lacking = Case(*volumes, {}, {**views[0].record, "absent_slices": [lost]})
+    fused, whole = (slicefill.fuse([first, *views[1:]], **KNOWN) for first in (lacking, views[0]))
+    imputed = slicefill.impute(lacking, method="nearest", device="cpu")
+    for made, alone, truth in zip(*map(_volumes, (fused, imputed, views[0])), strict=True):
+        np.testing.assert_array_equal(made.stored[ACQUIRED][..., kept], truth.stored[..., kept])
+        assert (made.stored[..., 4 * lost] != alone.stored[..., 4 * lost]).any()
+    truth = views[0].label.stored[..., lost]
+    there = [each.label.stored[..., 4 * lost] for each in (fused, imputed)]
+    assert alike(there[0], truth) > alike(there[1], truth) + 0.05
+    assert fused.maps["confidence"].stored[..., 4 * lost].max() < 10_000
+    far = np.s_[..., : 4 * (lost - 2)]  # beyond the reach of the gap
+    np.testing.assert_array_equal(fused.label.stored[far], whole.label.stored[far])
+
+
+def _volumes(case):
+    return case.image, case.label
+
+
 def test_the_order_of_the_others_and_of_stored_axes_changes_nothing(views):
     first, second, third = views
     plain = slicefill.fuse(views, **KNOWN).label.stored
@@ -107,7 +140,7 @@ def _shift(voxels, axis=0):
 def test_a_whole_voxel_matrix_is_a_roll(views):
     label, step = views[0].label, np.eye(4)
     step[0, 3] = 3.0
-    moved = AlignedView("moved", views[0], 2, 1, step)
+    moved = AlignedView("moved", views[0], 2, 1, range(12), step)
     box = (slice(5, 20), slice(0, 48), slice(2, 9))
     sampled = sample(moved, label.affine, box)
     assert len(sampled.ids) == 1
@@ -179,6 +212,10 @@ def test_wrong_words_say_what_is_expected(views):
         slicefill.fuse(views, [None])
     with pytest.raises(ValueError, match="expected a label map, with whole numbers"):
         slicefill.fuse([Case(view.image) for view in views], given="masks")
+    with pytest.raises(
+        ValueError, match=r"imputation\.exact: expected false where views are fused"
+    ):
+        slicefill.fuse(views, spacing=1.5, exact=True)
 
 
 def _smaller(view):
@@ -194,6 +231,7 @@ def test_verify_finds_the_reference_in_a_union(views, tmp_path, capsys):
     small = _smaller(views[0])
     union = slicefill.fuse([small, *views[1:]], **KNOWN, field="union")
     assert verify_imputed_case(reference_part(union, small), small) == []
+    assert slicefill.verify(union, small) == []
     paths = [str(tmp_path / f"{name}.nii.gz") for name in ("union", "small")]
     slicefill.write(union.image, paths[0])
     slicefill.write(small.image, paths[1])
@@ -230,8 +268,9 @@ def test_a_union_covers_what_any_view_does_on_the_voxels_of_the_reference(views)
 
 
 def test_a_union_with_a_view_far_off_is_refused(views):
-    aligned = [AlignedView(str(n), view, 2, 1, np.eye(4)) for n, view in enumerate(views[:2])]
-    far = AlignedView("far", views[1], 2, 1, np.diag([1.0, 1, 1, 1]) + _shift(5000) - np.eye(4))
+    own = 2, 1, range(12)
+    aligned = [AlignedView(str(n), view, *own, np.eye(4)) for n, view in enumerate(views[:2])]
+    far = AlignedView("far", views[1], *own, _shift(5000))
     assert lay_canvas(aligned, "union").case.image.stored.size >= views[0].image.stored.size
     with pytest.raises(ValueError, match="leave out the view that lies far off"):
         lay_canvas([aligned[0], far], "union")
@@ -243,7 +282,8 @@ def test_intensities_are_compared_in_the_region_that_is_registered(views):
     first = replace(views[0], image=views[0].image.with_stored(around))
     brighter = np.where(outside, 900.0, around).astype(np.float32)
     second = replace(views[0], image=views[0].image.with_stored(brighter))
-    same = [AlignedView(str(n), v, 2, 1, np.eye(4)) for n, v in enumerate([first, second])]
+    own = 2, 1, range(12), np.eye(4)
+    same = [AlignedView(str(n), view, *own) for n, view in enumerate([first, second])]
     canvas = lay_canvas(same, "reference")
     scales = {
         region: fuse_images(canvas, same, {"1": True}, None, region)[1]["factor_and_offset"]["1"]

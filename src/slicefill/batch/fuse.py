@@ -1,11 +1,13 @@
 """Fuses the files of several views of one subject."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from slicefill.batch.tasks import real
 from slicefill.ingestion.checks import about
+from slicefill.ingestion.companions import source_files
 from slicefill.ingestion.voxels import check_varies
 from slicefill.io.case_folder import encode_record
 from slicefill.io.scan_files import check_suffix, write_scan
@@ -30,7 +32,8 @@ def fuse_files(
 
     Args:
         views: Files or DICOM folders; the first is the reference.
-        labels: Their label maps; None: those beside them.
+        labels: Their label maps, None for a view without one, whatever lies beside it; or None:
+            those beside the views.
         outputs: Path by what it holds: `out` (the label map if there are labels, else the image),
             and any of `image`, `confidence`, `views`, `record`.
         overwrite: Whether outputs are replaced.
@@ -50,11 +53,13 @@ def fuse_files(
     read = {}
     for n, (view, label) in enumerate(zip(views, named, strict=True), 1):
         raw, case = read_found(view, label, own_scans())
-        _refuse_inputs([raw.label] if raw.label else [], outputs)
+        labelled = source_files(raw.label) if raw.label else ()
+        _refuse_inputs([*source_files(raw.image), *labelled], outputs)
         if n == 1:
             with about(raw.id, raw.place):
                 check_varies(case.image)
-        read[f"view {n} {view.name}"] = case
+        excluded = labels is not None and label is None
+        read[f"view {n} {view.name}"] = replace(case, label=None) if excluded else case
     cases, masks = masks_as_labels(read, given)
     if "image" in outputs and masks:
         msg = "--image: expected images, got label maps alone"

@@ -28,28 +28,42 @@ def fuse(views: Sequence[Sampled], params: Params) -> tuple[Array, Floats]:
     Reference:
         SuperMask, eq. (3), with weights that sum to 1 over the views: Σ P_i M_i / Σ P_i.
     """
-    weights = [nearness(view, params.sigma)[None] * view.shares for view in views]
-    return heaviest(np.concatenate([view.ids for view in views]), np.concatenate(weights))
+    weights, most = nearness(views, params.sigma)
+    shares = [weight[None] * view.shares for weight, view in zip(weights, views, strict=True)]
+    label, total = heaviest(np.concatenate([view.ids for view in views]), np.concatenate(shares))
+    return label, total * most
 
 
-def nearness(view: Placed, sigma: float | None) -> Floats:
-    """Weight P of a view by the distance to its acquired slices, `(I, J, K)`.
+def nearness(views: Sequence[Placed], sigma: float | None) -> tuple[Floats, Floats]:
+    """Weights P of views by the distance to their acquired slices.
 
-    The sum over the slices within d / 2 + a pixel of exp(-distance² / 2 σ²); 0 where the view does
-    not cover. Beyond the outer slices there is one slice.
+    The sum over the slices within d / 2 + a pixel, and the nearest one in any case, of
+    exp(-distance² / 2 σ²). Beyond the outer slices there is one slice.
 
     Args:
-        view: With slices d apart.
+        views: With slices d apart.
         sigma: Share of d; None: (d / 2 + pixel) / 2, as published.
+
+    Returns:
+        P as a share of the greatest P at a voxel, `(V, I, J, K)`, 0 where a view does not cover;
+        and that greatest P, `(I, J, K)`, which may be as small as 0 between slices if σ is narrow:
+        the shares still say which view is near.
     """
+    logarithms = np.stack([_log_nearness(view, sigma) for view in views])
+    most = logarithms.max(axis=0)
+    shares = np.exp(logarithms - np.where(np.isinf(most), 0, most))
+    return shares, np.exp(most)
+
+
+def _log_nearness(view: Placed, sigma: float | None) -> Floats:
+    """Logarithm of P, `(I, J, K)`; -inf where the view does not cover."""
     reach = view.slice_mm / 2 + view.pixel_mm
     width = reach / 2 if sigma is None else sigma * view.slice_mm
-    place = np.nan_to_num(view.place, nan=-np.inf)
-    total = np.zeros(place.shape, np.float32)
-    below = np.clip(np.floor(np.where(view.covered, place, 0)), 0, view.slices - 1)
-    further = int(reach / view.slice_mm)  # slices beyond the two neighbours
-    for step in range(-further, further + 2):
-        distance = np.abs(place - below - step) * view.slice_mm
-        counts = (distance <= reach) & (below + step >= 0) & (below + step < view.slices)
-        total += np.where(counts, np.exp(-(distance**2) / (2 * width**2)), 0).astype(np.float32)
-    return total
+    nearest, last = view.nearest, len(view.acquired) - 1
+    total = np.where(view.covered, -((view.apart(nearest) / width) ** 2) / 2, 0)
+    further = int(reach / view.slice_mm) + 1  # slices on either side of the nearest one
+    for number in (nearest + step for step in range(-further, further + 1) if step):
+        distance = view.apart(np.clip(number, 0, last))
+        counts = (distance <= reach) & (number >= 0) & (number <= last)
+        total = np.logaddexp(total, np.where(counts, -((distance / width) ** 2) / 2, -np.inf))
+    return np.where(view.covered, total, -np.inf).astype(np.float32)

@@ -19,10 +19,7 @@ def fuse(views: Sequence[Sampled], params: Params) -> tuple[Array, Floats]:
 
     Of views that are as near, the earliest one.
     """
-    apart = []
-    for view in views:
-        slices = np.clip(np.rint(view.place), 0, view.slices - 1)
-        apart.append(np.abs(view.place - slices) * view.slice_mm)
+    apart = [view.apart(view.nearest) for view in views]
     distance = np.nan_to_num(np.stack(apart), nan=np.inf)
     chosen = distance.argmin(axis=0)
     weights = [view.shares * (chosen == number) for number, view in enumerate(views)]

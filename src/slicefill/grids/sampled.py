@@ -1,6 +1,6 @@
 """Views sampled on the grid of the result: label ids with their shares, and how far slices are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -22,9 +22,11 @@ class AlignedView:
 
     Attributes:
         name: For messages.
-        case: Image, and label or none; every `step`-th slice is acquired.
+        case: Image, and label or none.
         axis: Its array axis across slices.
-        step: Slices of `case` per interval between acquired ones.
+        step: Slices of `case` per step of the series.
+        acquired: Indices of its acquired slices in `case`, in order: every `step`-th one, but for
+            those that the series lacks.
         matrix: From the world of the reference to that of the view, `(4, 4)`, mm.
     """
 
@@ -32,11 +34,12 @@ class AlignedView:
     case: Case
     axis: int
     step: int
+    acquired: Sequence[int]
     matrix: NDArray[np.float64]
 
     @property
     def slice_mm(self) -> float:
-        """Distance of acquired slices."""
+        """Distance of slices, where the series lacks none."""
         return float(self.case.image.spacing[self.axis]) * self.step
 
     @property
@@ -55,16 +58,16 @@ class Placed:
     """Where voxels of the grid of the result lie among the acquired slices of a view.
 
     Attributes:
-        place: In acquired slices from the first one on, `(I, J, K)`; nan where the view does not
-            cover the voxel. It covers what lies in its field, half a slice beyond its outer slices
-            included.
-        slices: Acquired slices.
-        slice_mm: Their distance.
+        place: In steps of the series from the first slice on, `(I, J, K)`; nan where the view does
+            not cover the voxel. It covers what lies in its field, half a slice beyond its outer
+            slices included.
+        acquired: Places of the acquired slices, `(n,)`: whole numbers, in order.
+        slice_mm: A step.
         pixel_mm: Pitch within them.
     """
 
     place: Floats
-    slices: int
+    acquired: Floats
     slice_mm: float
     pixel_mm: float
 
@@ -72,6 +75,15 @@ class Placed:
     def covered(self) -> NDArray[np.bool_]:
         """Where the view tells something, `(I, J, K)`."""
         return ~np.isnan(self.place)
+
+    @property
+    def nearest(self) -> Array:
+        """Number of the nearest acquired slice, `(I, J, K)`; any where the view does not cover."""
+        return np.searchsorted((self.acquired[:-1] + self.acquired[1:]) / 2, self.place)
+
+    def apart(self, number: Array) -> Floats:
+        """Distance of voxels to acquired slices, mm, by number; nan where it does not cover."""
+        return np.asarray(np.abs(self.place - self.acquired[number]) * self.slice_mm)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +127,13 @@ def sample(view: AlignedView, affine: Array, box: Box) -> Sampled:
     return Sampled(**vars(placed), ids=ids, shares=shares * placed.covered)
 
 
+def sample_nothing(view: AlignedView, affine: Array, box: Box) -> Sampled:
+    """Sample a view as if it had label 0 everywhere: what it covers; as `sample`."""
+    placed = _placed(view, affine, box)[1]
+    ids = np.zeros((1, *placed.place.shape), np.uint8)
+    return Sampled(**vars(placed), ids=ids, shares=placed.covered[None].astype(np.float32))
+
+
 def sample_image(view: AlignedView, affine: Array, box: Box) -> SampledImage:
     """Sample the intensities of a view on a box of a grid; as `sample`."""
     from scipy.ndimage import map_coordinates
@@ -152,9 +171,9 @@ def _placed(view: AlignedView, affine: Array, box: Box) -> tuple[NDArray[np.floa
     for axis, size in enumerate(view.case.image.stored.shape[:3]):
         beyond = 0.5 * (view.step if axis == view.axis else 1)
         covered &= (places[axis] >= -beyond) & (places[axis] <= size - 1 + beyond)
-    slices = (view.case.image.stored.shape[view.axis] - 1) // view.step + 1
     place = np.where(covered, places[view.axis] / view.step, np.nan).astype(np.float32)
-    return places, Placed(place, slices, view.slice_mm, view.pixel_mm)
+    acquired = (np.asarray(view.acquired) / view.step).astype(np.float32)
+    return places, Placed(place, acquired, view.slice_mm, view.pixel_mm)
 
 
 def _around(stored: Array, places: Array) -> tuple[Array, Floats]:

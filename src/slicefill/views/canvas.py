@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Literal
+from typing import Any, Literal
 
 import nibabel as nib
 import numpy as np
@@ -38,8 +38,8 @@ class Canvas:
             made: On the grid, changed in place.
             given: On the grid of the reference.
         """
-        every = [slice(None)] * 3
-        every[self.reference.axis] = slice(None, None, self.reference.step)
+        every: list[Any] = [slice(None)] * 3
+        every[self.reference.axis] = list(self.reference.acquired)
         made[self.inner][tuple(every)] = given[tuple(every)]
 
 

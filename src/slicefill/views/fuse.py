@@ -11,7 +11,7 @@ from slicefill.types import Case
 from slicefill.views.canvas import lay_canvas
 from slicefill.views.fused_image import fuse_images
 from slicefill.views.fused_label import fuse_labels
-from slicefill.views.gathering import Gathered, gather_views, register_views
+from slicefill.views.gathering import Gathered, gather_views, refuse_exact, register_views
 
 
 def fuse_views(
@@ -36,8 +36,10 @@ def fuse_views(
         As `fuse_gathered`.
 
     Raises:
-        ValueError: If there is no view, or a view that stays cannot be imputed.
+        ValueError: If there is no view, a view that stays cannot be imputed, or the grid asked for
+            is `exact`.
     """
+    refuse_exact(imputation)
     registered = register_views(views, params.registration)
     gathered = gather_views(views, registered, imputer, imputation, params)
     return fuse_gathered(gathered, params, images=images)

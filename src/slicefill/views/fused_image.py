@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from slicefill.fusion import find_fusion
 from slicefill.fusion.gaussian import nearness
 from slicefill.grids.cubic import find_body
 from slicefill.grids.sampled import AlignedView, Box, sample_image, slabs, whole
 from slicefill.imputation.dense_grid import to_dtype
 from slicefill.types import Array, Case
 from slicefill.views.canvas import Canvas
-from slicefill.views.maps import with_confidence
+from slicefill.views.maps import cover, with_confidence
 
 
 def fuse_images(
@@ -47,7 +48,8 @@ def fuse_images(
     scales = {view.name: _scale(views[0], view, region) for view in chosen[1:]}
     told = {"fused": [view.name for view in chosen], "factor_and_offset": scales}
     if len(chosen) == 1:
-        return case, told
+        weight, count = cover(case, chosen, find_fusion({"kind": "gaussian", "sigma": sigma}))
+        return with_confidence(case, canvas, weight, count, acquired=True), told
     stored = case.image.stored.copy()
     weight, count = np.zeros(stored.shape, np.float32), np.zeros(stored.shape, np.uint8)
     slope, intercept = case.image.slope_intercept
@@ -71,16 +73,14 @@ def _mean(
     sigma: float | None,
 ) -> tuple[Array, Array, Array]:
     """Weighted mean of the intensities, the sum of the weights, and how many views cover."""
+    sampled = [sample_image(view, affine, part) for view in views]
+    near, most = nearness(sampled, sigma)
     total: Array = np.zeros(1)
-    weights: Array = np.zeros(1)
-    count: Array = np.zeros(1)
-    for view in views:
-        sampled = sample_image(view, affine, part)
+    for view, weight, seen in zip(views, near, sampled, strict=True):
         factor, offset = scales.get(view.name, (1.0, 0.0))
-        near = nearness(sampled, sigma)
-        total = total + near * np.nan_to_num(sampled.values * factor + offset)
-        weights, count = weights + near, count + sampled.covered
-    return total / np.maximum(weights, np.finfo(np.float32).tiny), weights, count
+        total = total + weight * np.nan_to_num(seen.values * factor + offset)
+    weights, count = near.sum(axis=0), np.sum([seen.covered for seen in sampled], axis=0)
+    return total / np.maximum(weights, np.finfo(np.float32).tiny), weights * most, count
 
 
 def _scale(reference: AlignedView, view: AlignedView, region: str) -> tuple[float, float]:

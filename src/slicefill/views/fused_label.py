@@ -13,7 +13,7 @@ from slicefill.grids.sampled import AlignedView, Box, sample, slabs
 from slicefill.params.fusion import FusionParams
 from slicefill.types import Array, Case
 from slicefill.views.canvas import Canvas
-from slicefill.views.maps import with_confidence
+from slicefill.views.maps import cover, with_confidence
 
 
 def fuse_labels(
@@ -36,14 +36,13 @@ def fuse_labels(
     shape = case.image.stored.shape[:3]
     kind = np.result_type(*[view.case.label.stored.dtype for view in labelled if view.case.label])
     label = np.zeros(shape, kind)
-    weight, count = np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
     box = _box(labelled, case.image.affine, shape)
     system = find_fusion(params.rule)
+    weight, count = cover(case, labelled, system)
     parts: Iterable[Box] = [box] if getattr(system.module, "WHOLE", False) else slabs(box)
     for part in parts if label[box].size else ():  # no label may lie on the grid
         sampled = [sample(view, case.image.affine, part) for view in labelled]
         label[part], weight[part] = fuse(sampled, system)
-        count[part] = sum(view.covered.astype(np.uint8) for view in sampled)
     given = views[0].case.label if params.keep_given else None
     if given is not None:
         canvas.keep_acquired(label, given.stored)

@@ -7,11 +7,11 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from slicefill.geometry import through_plane_axis
 from slicefill.grids.cubic import find_body, first_channel
 from slicefill.grids.sampled import AlignedView
 from slicefill.imputation.impute import impute_case
 from slicefill.imputation.imputers import Imputer
+from slicefill.imputation.trace import acquired_places
 from slicefill.params import ImputationParams
 from slicefill.params.fusion import FusionParams
 from slicefill.registration import displacement_error
@@ -162,7 +162,6 @@ def impute_view(
     Raises:
         ValueError: If it cannot be imputed, or it has a label that the method cannot impute.
     """
-    axis = through_plane_axis(view.image.affine, imputation.through_plane)
     imputed = impute_case(view, imputer, imputation)
     if view.label is not None and imputed.label is None:
         msg = (
@@ -170,7 +169,24 @@ def impute_view(
             "pretrained or nearest"
         )
         raise ValueError(msg)
-    return AlignedView(name, imputed, axis, int(imputed.record["count"]) + 1, matrix)
+    told = imputed.record
+    acquired = sorted(acquired_places(told["slices"]))
+    return AlignedView(name, imputed, told["axis"], told["count"] + 1, acquired, matrix)
+
+
+def refuse_exact(imputation: ImputationParams) -> None:
+    """Refuse grids on which acquired slices need not fall: fused views keep those of the first.
+
+    Raises:
+        ValueError: If the grid asked for is such a one.
+    """
+    if imputation.exact:
+        msg = (
+            "imputation.exact: expected false where views are fused, as the result keeps the "
+            "acquired slices of the first view, got true: leave exact out; of a spacing, the "
+            "nearest that keeps them is taken"
+        )
+        raise ValueError(msg)
 
 
 def _unbelievable(found: Alignment, params: FusionParams) -> str:

@@ -20,6 +20,10 @@ def group_scans(manifest: "pd.DataFrame", splits: "pd.DataFrame") -> "pd.DataFra
     Returns:
         `COLUMNS`: the group, the case, its subject and the plane of its slices, the reference
         first, which is an axial view if there is one. Cases that are alone are left out.
+
+    Raises:
+        ValueError: If a group holds scans of several subjects; but for cases each of which is its
+            own subject, because no pattern says whose scans they are.
     """
     import pandas as pd
 
@@ -35,8 +39,21 @@ def group_scans(manifest: "pd.DataFrame", splits: "pd.DataFrame") -> "pd.DataFra
     ]
     table = pd.DataFrame(rows, columns=COLUMNS)
     table = table[table.groupby("group")["view"].transform("size") > 1]
+    _refuse_strangers(table)
     rank = table["plane"].map(_ORDER.index)
     return table.assign(rank=rank).sort_values(["group", "rank", "view"])[COLUMNS]
+
+
+def _refuse_strangers(table: "pd.DataFrame") -> None:
+    for group, own in table.groupby("group"):
+        subjects = sorted(set(own["subject"]))
+        if len(subjects) > 1 and (own["subject"] != own["view"]).any():
+            msg = (
+                f"manifest.csv, column views: expected scans of one subject in {group}, got those "
+                f"of {', '.join(subjects)}: correct ingestion.views_pattern, which says what views "
+                "of one object share, or ingestion.subject_pattern, and ingest again"
+            )
+            raise ValueError(msg)
 
 
 def _plane(orientation: str, axis: int) -> str:

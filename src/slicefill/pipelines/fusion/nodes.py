@@ -80,7 +80,14 @@ def fuse_groups(
     imputation: ImputationParams,
     parameters: dict[str, Any],
 ) -> dict[str, Promise]:
-    """Promise the fused case of every group in every way, as `method/group`."""
+    """Promise the fused case of every group in every way, as `method/group`.
+
+    Raises:
+        ValueError: If the grid asked for is `exact`.
+    """
+    from slicefill.views.gathering import refuse_exact
+
+    refuse_exact(imputation)
     promises = {}
     for name, method in params.methods.items():
         imputer = find_imputer(method.imputed_by, imputation, parameters)

@@ -1,6 +1,8 @@
 """Nodes that score fused cases, lay the scores out in tables, and draw them."""
 
+from collections.abc import Iterable, Mapping
 from functools import partial
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -50,7 +52,7 @@ def tabulate_fusion(
     view_groups: pd.DataFrame,
     params: FusedViewsParams,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, str]:
-    """Lay out scores and registrations.
+    """Lay out scores and registrations of this run; what lies there of earlier ones is left out.
 
     Returns:
         A row per way and group of views; a row per registered view; mean, spread and interval of
@@ -64,13 +66,22 @@ def tabulate_fusion(
     )
 
     subjects = dict(zip(view_groups["group"], view_groups["subject"], strict=True))
-    scores = score_table({k: v.make() for k, v in scored_fusions.items()}, subjects)
-    errors = registration_table({k: v.make() for k, v in registrations.items()}, subjects)
+    used = {params.registered_by(each) for each in params.methods.values() if each.views != 1}
+    scores = score_table(_asked_for(scored_fusions, params.methods, subjects), subjects)
+    errors = registration_table(_asked_for(registrations, used, subjects), subjects)
     summary = summarise_fusion(scores, params)
     means = summary[summary["metric"].str.endswith("_mean")].dropna(subset="mean")
     names = "fusion/" + means["metric"] + "/" + means["method"]
     tracking.log_metrics(dict(zip(names, means["mean"], strict=True)))
     return scores, errors, summary, fusion_markdown(summary, errors, params)
+
+
+def _asked_for(
+    found: Mapping[str, Lazy[Finding]], ways: Iterable[str], groups: Iterable[str]
+) -> dict[str, Finding]:
+    """Read what was found by some ways of some groups, as `way/group`."""
+    asked = {f"{way}/{group}" for way, group in product(ways, groups)}
+    return {name: lazy.make() for name, lazy in found.items() if name in asked}
 
 
 def draw_fusion(
