@@ -195,6 +195,15 @@ def test_a_label_map_of_another_suffix_is_not_replaced(bids, tmp_path, capsys):
     assert run(bids, out, *only) == 0
 
 
+def test_our_own_label_maps_are_no_label_maps_of_the_scans(bids, capsys):
+    out = bids / "derivatives" / "slicefill"
+    assert run(bids, out) == 0
+    from slicefill.command_line import main as slicefill
+
+    assert slicefill(["impute", str(bids), str(bids.parent / "made"), "--dry-run"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_hidden_files_of_other_systems_are_no_scans(bids, tmp_path, capsys):
     (bids / "sub-01/anat/._sub-01_T2w.nii.gz").write_bytes(b"Mac OS X")
     assert run(bids, tmp_path / "out") == 0

@@ -77,14 +77,26 @@ class Volume:
             for name in ("slice_start", "slice_end", "slice_code", "slice_duration"):
                 header[name] = 0  # they describe the acquisition of other slices
             sform, sform_code = header.get_sform(coded=True)
-            qform, qform_code = header.get_qform(coded=True)
-            rigid = qform if qform_code else self.affine  # code 0 still carries the pixdims
-            header.set_qform(rigid @ index_map, int(qform_code), strip_shears=True)
+            qform, qform_code = coded_qform(header)
+            rigid = self.affine if qform is None else qform  # code 0 still carries the pixdims
+            header.set_qform(rigid @ index_map, qform_code, strip_shears=True)
             if sform_code:
                 header.set_sform(sform @ index_map, int(sform_code))
             elif not qform_code:  # without a code the world would hang on the shape
                 header.set_sform(self.affine @ index_map, code=2)
         return Volume(stored, header)
+
+
+def coded_qform(header: nib.Nifti1Header) -> tuple[NDArray[np.float64] | None, int]:
+    """Return a header's qform and its code; None and 0 where it is not coded or cannot be read.
+
+    Three numbers of a quaternion that were rounded to a few decimals may be too long for one.
+    """
+    try:
+        qform, code = header.get_qform(coded=True)
+    except ValueError:
+        return None, 0
+    return qform, int(code)
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,6 +40,10 @@ def scans(case, tmp_path):
     return folder
 
 
+def ignore(row, text):
+    """Stand in where nothing is to be said."""
+
+
 def run(source, out, order=LINEAR, further=()):
     told = []
     with find_scans(source) as found:
@@ -254,7 +258,7 @@ def test_a_rehearsal_names_a_link_to_nothing_as_a_call_does(scans, tmp_path):
     (scans / "images" / "gone.nii.gz").symlink_to(tmp_path / "nowhere.nii.gz")
     with find_scans(scans) as found:
         plan = make_plan(scans, tmp_path / "out", found.cases, [])
-        rows = rehearse_scans(plan, LINEAR, lambda _: None)
+        rows = rehearse_scans(plan, LINEAR, ignore)
     assert rows["gone"].status == "refused"
     assert "a link to nothing" in rows["gone"].reason
     assert "a link to nothing" in run(scans, tmp_path / "out")["gone"].reason
@@ -267,7 +271,7 @@ def test_a_rehearsal_of_a_dense_series_that_lacks_slices_imputes_those(tmp_path,
     raw = RawCase("series", (tmp_path / "1.dcm",), None)
     plan = make_plan(tmp_path, tmp_path / "out", [raw], [])
     order = replace(LINEAR, params=imputation_params(), fill_missing=True)
-    rows = rehearse_scans(plan, order, lambda _: None)
+    rows = rehearse_scans(plan, order, ignore)
     assert (rows["series"].status, rows["series"].slices_out) == ("imputed", 9)
 
 
@@ -291,7 +295,7 @@ def test_a_rehearsal_calls_failed_what_a_call_would(tmp_path, monkeypatch):
 
     monkeypatch.setattr("slicefill.batch.rehearse.read_scan", broken)
     plan = make_plan(tmp_path, tmp_path / "out", [RawCase("a", tmp_path / "a.nii", None)], [])
-    row = rehearse_scans(plan, LINEAR, lambda _: None)["a"]
+    row = rehearse_scans(plan, LINEAR, ignore)["a"]
     assert (row.status, row.reason) == ("failed", "RuntimeError: no luck")
 
 
@@ -316,6 +320,56 @@ def test_a_single_file_is_known_again_by_the_record_beside_it(case, tmp_path):
         assert statuses == ["imputed", second]
     other = Order(LINEAR.load, imputation_params(count=1))
     assert run(scan, tmp_path / "out1.nii.gz", other)["scan"].status == "refused"
+
+
+def test_a_single_file_that_was_not_written_whole_is_not_taken_for_made(
+    case, tmp_path, monkeypatch
+):
+    """Killed while it replaced what an earlier call made: the record would say all is there."""
+    from slicefill.io import scan_files
+
+    scan, out = tmp_path / "scan.nii.gz", tmp_path / "out.nii.gz"
+    write_volume(case().image, scan)
+    run(scan, out, further=["record"])
+    other = Order(LINEAR.load, imputation_params(count=1), overwrite=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(scan_files, "write_scan", lambda *_: 1 / 0)
+        assert run(scan, out, other, further=["record"])["scan"].status == "failed"
+    again = run(scan, out, replace(other, overwrite=False), further=["record"])["scan"]
+    assert again.status == "refused"
+    assert run(scan, out, other, further=["record"])["scan"].status == "imputed"
+
+
+def test_what_was_begun_and_then_not_found_is_made_again(scans, tmp_path, monkeypatch):
+    from slicefill.io import scan_files
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_):
+        raise Killed
+
+    out, two = tmp_path / "out", scans / "images" / "two.nii.gz"
+    run(scans, out)
+    other = Order(LINEAR.load, imputation_params(count=1), overwrite=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(scan_files, "write_scan", die)
+        with pytest.raises(Killed):
+            run(two, out, other)
+    two.rename(tmp_path / "two.nii.gz")
+    run(scans, out, other)
+    (tmp_path / "two.nii.gz").rename(two)
+    assert run(scans, out, other)["two"].status == "imputed"
+    assert verify(out / "two_isotropic.nii.gz", two) == []
+
+
+def test_files_of_an_earlier_call_beside_the_output_are_named(case, tmp_path):
+    """Without a record nobody knows whose they are: they stay, and are no longer of the image."""
+    scan, out = tmp_path / "scan.nii.gz", tmp_path / "out.nii.gz"
+    write_volume(case().image, scan)
+    run(scan, out, further=["mask"])
+    row = run(scan, out, Order(LINEAR.load, imputation_params(count=1), overwrite=True))["scan"]
+    assert row.reason == "out_mask.nii.gz beside it: not of this call"
 
 
 def test_what_a_dead_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path):

@@ -21,7 +21,7 @@ from pydicom.uid import (
 )
 
 from slicefill.ingestion.checks import BadCase
-from slicefill.ingestion.layouts import find_cases
+from slicefill.ingestion.layouts import find_cases, find_scans
 from slicefill.ingestion.reading import read_raw_case
 
 FLAT = np.eye(3)
@@ -108,6 +108,25 @@ def test_phases_whose_times_differ_from_slice_to_slice_go_by_their_order(sort, s
     assert images["scan-phase02"].stored[0, 0].tolist() == [10, 11, 12, 13]
 
 
+@pytest.mark.parametrize("of_slice_alone", [False, True], ids=["jitter", "ties"])
+def test_times_that_do_not_tell_volumes_apart_do_not_divide_them(sort, stack, of_slice_alone):
+    """As of gated diffusion: the heart's jitter, or the delay of a slice in every direction."""
+    jitter = np.random.default_rng(0).permutation(12)
+    slices = []
+    for volume in range(3):
+        for k, each in enumerate(stack(AcquisitionNumber=volume + 1)):
+            each.InstanceNumber = 4 * volume + k + 1
+            each.TriggerTime = 450.0 + (k if of_slice_alone else jitter[4 * volume + k])
+            each.PixelData = np.full(30, volume, "<i2").tobytes()
+            slices.append(each)
+    _, images = sort([slices[k] for k in np.random.default_rng(1).permutation(12)])
+    assert {name: np.unique(image.stored).tolist() for name, image in images.items()} == {
+        "scan-volume01": [0],
+        "scan-volume02": [1],
+        "scan-volume03": [2],
+    }
+
+
 def test_a_series_is_one_case_whatever_folders_it_lies_in(tmp_path, sort, stack):
     slices = stack()
     sort(slices[:2], "p/part1")
@@ -163,6 +182,40 @@ def test_a_second_copy_of_a_slice_is_left_aside(tmp_path, sort, stack):
     found, images = sort([], "empty")
     assert images["scan"].stored.shape == (6, 5, 4)
     assert len(named(found)) == 1
+
+
+def test_slices_to_which_anonymising_gave_one_uid_are_no_copies(sort, stack):
+    found, images = sort(stack(SOPInstanceUID="1.2.3"))
+    assert found.left_aside == []
+    assert images["scan"].stored.shape == (6, 5, 4)
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "StudyInstanceUID"])
+def test_series_of_two_patients_or_studies_with_one_uid_are_told_apart(sort, stack, keyword):
+    slices = [each for value in ("1.2", "1.3") for each in stack(**{keyword: value})]
+    _, images = sort(slices)
+    assert {name: image.stored.shape for name, image in images.items()} == {
+        "scan-1": (6, 5, 4),
+        "scan-2": (6, 5, 4),
+    }
+
+
+@pytest.mark.parametrize("name", ["IMG{}.img", "IM{}.raw", "IM{}.txt", "version{}"])
+def test_dicom_is_told_by_its_mark_whatever_it_is_called(
+    tmp_path, sort, stack, write_series, params, name
+):
+    def save(folder, slices):
+        for number, path in enumerate(sorted(write_series(folder, slices).iterdir())):
+            path.rename(folder / name.format(number))
+
+    found, images = sort(stack(), save=save)
+    assert found.left_aside == []
+    assert images["scan"].stored.shape == (6, 5, 4)
+    first = tmp_path / "raw/scan" / name.format(0)
+    with find_scans(first, params(layout="auto")) as of_file:
+        assert len(of_file.cases[0].image) == 4
+    with pytest.raises(FileNotFoundError, match="a scan where the layout folder does not look"):
+        find_cases(tmp_path / "raw", params(layout="folder"))
 
 
 def test_a_damaged_file_is_refused_by_its_name_and_others_go_on(tmp_path, sort, stack):

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import lzma
 import shutil
+import struct
 import subprocess
 
 import nibabel as nib
@@ -153,6 +154,15 @@ def test_frames_of_freesurfer_are_channels(tmp_path, read):
     stored = np.stack([STORED, STORED + 1], axis=-1)
     nib.save(nib.MGHImage(stored, AFFINE), tmp_path / "scan.mgz")
     np.testing.assert_array_equal(read(tmp_path / "scan.mgz", channel=1).image.stored, STORED + 1)
+
+
+@pytest.mark.parametrize("pitch", [0.0, np.nan])
+def test_a_freesurfer_header_without_spacing_is_refused(tmp_path, read, pitch):
+    content = bytearray(nib.MGHImage(STORED, AFFINE).to_bytes())
+    struct.pack_into(">3f", content, 30, pitch, 1, 1)  # delta
+    (tmp_path / "scan.mgh").write_bytes(content)
+    with pytest.raises(BadCase, match="an affine that maps voxels to positions in mm"):
+        read(tmp_path / "scan.mgh")
 
 
 def test_a_name_of_another_encoding_is_read_by_itk(tmp_path, read):

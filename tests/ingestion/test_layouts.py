@@ -3,6 +3,7 @@ import pickle
 import re
 import unicodedata
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,6 +83,19 @@ def test_msd_lists_its_training_cases(tmp_path, found):
     }
 
 
+@pytest.mark.parametrize("layout", ["msd", "auto"])
+def test_the_list_of_nnunet_names_no_channels(tmp_path, found, layout):
+    touch(tmp_path, "imagesTr/a_0000.nii.gz", "imagesTr/b_0000.nii.gz", "imagesTr/b_0001.nii.gz")
+    entries = [{"image": f"./imagesTr/{name}.nii.gz", "label": "l.nii.gz"} for name in "abc"]
+    (tmp_path / "dataset.json").write_text(json.dumps({"training": entries}))
+    cases, _ = found(layout)
+    assert {name: image for name, (image, _) in cases.items()} == {
+        "a": "imagesTr/a_0000.nii.gz",
+        "b": "imagesTr/b_0000.nii.gz",
+        "c": "imagesTr/c.nii.gz",
+    }
+
+
 @pytest.mark.parametrize(
     "path", ["../out/x.nii", "/etc/x.nii", "in/../../x.nii", "in/../in/x.nii", "link/x.nii"]
 )
@@ -103,6 +117,21 @@ def test_msd_refuses_absolute_paths_even_inside_the_folder(tmp_path, found):
     (tmp_path / "dataset.json").write_text(json.dumps(index))
     cases, bad = found("msd")
     assert (cases, [fault.case for fault in bad]) == ({}, ["x"])
+
+
+LISTED = '{"training": [{"image": ["a.nii", "b.nii"], "label": "l.nii"}]}'
+
+
+@pytest.mark.parametrize("layout", ["msd", "auto"])
+def test_several_images_in_an_entry_are_refused_with_what_helps(tmp_path, params, layout):
+    touch(tmp_path, "a.nii", "b.nii")
+    (tmp_path / "dataset.json").write_text(LISTED)
+    told = (
+        r"dataset\.json: expected .*, a path each, got .*image \['a.nii', 'b.nii'\] .*layout=tree"
+    )
+    with pytest.raises(ValueError, match=told):
+        find_cases(tmp_path, params(layout=layout))
+    assert len(find_cases(tmp_path, params(layout="tree")).cases) == 2
 
 
 @pytest.mark.parametrize("text", ["{", "{}", '{"training": ["a.nii"]}', '{"training": [{}]}', "[]"])
@@ -151,6 +180,35 @@ def test_bids_prefers_the_plainest_label_and_refuses_a_tie(tmp_path, found):
     cases, bad = found("bids")
     assert cases == {}
     assert (bad[0].case, bad[0].expected) == ("sub-1_T2w", "one label map per image")
+
+
+def test_bids_takes_no_label_of_another_space_or_grid(write, found):
+    """As fMRIPrep names them: on the grid of T1w, and one in a template's space."""
+    elsewhere = np.diag([1.0, 1, 4, 1]) + np.outer([3, 0, 0, 0], [0, 0, 0, 1])
+    write("sub-1/anat/sub-1_T1w.nii")
+    write("sub-1/anat/sub-1_T2w.nii", affine=elsewhere)
+    write("sub-2/anat/sub-2_T1w.nii")
+    write("derivatives/sub-1_dseg.nii")
+    write("derivatives/sub-1_space-MNI_dseg.nii", affine=elsewhere)
+    write("derivatives/sub-2_space-T1w_dseg.nii")
+    write("derivatives/sub-2_space-MNI_T1w_dseg.nii")
+    assert found("auto") == (
+        {
+            "sub-1_T1w": ("sub-1/anat/sub-1_T1w.nii", "derivatives/sub-1_dseg.nii"),
+            "sub-1_T2w": ("sub-1/anat/sub-1_T2w.nii", None),
+            "sub-2_T1w": ("sub-2/anat/sub-2_T1w.nii", "derivatives/sub-2_space-T1w_dseg.nii"),
+        },
+        [],
+    )
+
+
+def test_a_label_that_names_its_image_is_taken_whatever_its_grid(write, found, read, tmp_path):
+    image = write("sub-1/anat/sub-1_T1w.nii")
+    label = write("derivatives/sub-1_T1w_dseg.nii", affine=np.eye(4))
+    label_name = label.relative_to(tmp_path).as_posix()
+    assert found("auto")[0]["sub-1_T1w"][1] == label_name
+    with pytest.raises(BadCase, match="a label map on the grid of the image"):
+        read(image, label)
 
 
 def test_dicom_takes_every_folder_with_dicom_files(tmp_path, found, slice_of, write_series):

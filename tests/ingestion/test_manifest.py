@@ -11,6 +11,7 @@ from slicefill.ingestion.manifest import (
     REPORT_COLUMNS,
     check_cases,
 )
+from slicefill.ingestion.reading import read_raw_case
 from slicefill.ingestion.subjects import subject_of
 
 
@@ -62,6 +63,21 @@ def test_a_bad_case_is_reported_and_the_others_go_on(folder, params):
     assert list(report.columns) == REPORT_COLUMNS
     assert report.loc[0, ["case", "file"]].tolist() == ["b", "images/b.nii.gz"]
     with pytest.raises(BadCase, match=r"b: b\.nii\.gz"):
+        check_cases(folder, params(strict=True))
+
+
+def test_a_case_that_fails_in_an_unforeseen_way_is_reported_too(folder, params, monkeypatch):
+    def fail_on_b(raw, settings):
+        if raw.id == "b":
+            raise KeyError("odd")
+        return read_raw_case(raw, settings)
+
+    monkeypatch.setattr("slicefill.ingestion.manifest.read_raw_case", fail_on_b)
+    manifest, report = check_cases(folder, params())
+    assert list(manifest["case"]) == ["a"]
+    told = report.loc[0, ["case", "file", "found", "outcome"]].tolist()
+    assert told == ["b", "images/b.nii.gz", "KeyError: 'odd'", "refused"]
+    with pytest.raises(KeyError):
         check_cases(folder, params(strict=True))
 
 

@@ -10,6 +10,7 @@ import SimpleITK
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import slicefill
 from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.nifti import read_nifti
 from slicefill.ingestion.voxels import check_varies
@@ -256,6 +257,28 @@ def test_sform_and_qform_that_disagree_are_refused(write, read):
 def test_a_qform_that_is_not_finite_is_refused(write, read):
     with pytest.raises(BadCase, match="sform and qform"):
         read(patch(write("scan.nii"), 256, "f", np.nan))  # quatern_b
+
+
+QUATERN, HALF_A_TURN = 256, (0.708, 0.708, 0.0)  # rounded: its squares sum to 1.0025
+
+
+def test_a_quaternion_that_is_too_long_counts_for_nothing_beside_an_sform(write, read):
+    case = read(patch(write("scan.nii"), QUATERN, "3f", *HALF_A_TURN))
+    np.testing.assert_array_equal(case.image.affine, SUBSAMPLED)
+    denser = slicefill.impute(case, method="linear", count=1).image
+    np.testing.assert_array_equal(denser.spacing, (1, 1, 2))
+    assert denser.header.get_qform(coded=True)[1] == 0
+
+
+def test_a_quaternion_that_is_too_long_and_alone_is_refused_and_read_once_itk_wrote_it(
+    write, read, tmp_path
+):
+    path = patch(write("scan.nii", codes=(0, 1)), QUATERN, "3f", *HALF_A_TURN)
+    with pytest.raises(BadCase, match=r"is 1 at most, or an sform, found 1\.002528; .*SimpleITK"):
+        read(path)
+    SimpleITK.WriteImage(SimpleITK.ReadImage(path), tmp_path / "again.nii")
+    expected = [[0, 1, 0], [1, 0, 0], [0, 0, -4]]
+    np.testing.assert_allclose(read(tmp_path / "again.nii").image.affine[:3, :3], expected)
 
 
 def test_a_corner_within_the_tolerance_is_accepted(write, read):

@@ -6,8 +6,11 @@ import numpy as np
 import pydicom
 import pytest
 
+from slicefill import api
+from slicefill.command_line import main
 from slicefill.ingestion.checks import BadCase
 from slicefill.io.dicom_seg import write_seg
+from slicefill.io.scan_files import write_scan
 
 highdicom = pytest.importorskip("highdicom", reason="the extra `dicom` is not installed")
 
@@ -78,6 +81,25 @@ def test_an_empty_label_map_needs_names(labelled, tmp_path):
     seg = highdicom.seg.segread(tmp_path / "label.dcm")
     assert seg.segment_numbers == [1]
     assert not seg.pixel_array.any()
+
+
+def test_a_label_map_without_labels_is_written_but_not_as_a_segmentation(series, tmp_path, capsys):
+    folder = series()[0].parent
+    scan = api.read(folder).image
+    label = tmp_path / "label.nii.gz"
+    write_scan(
+        scan.with_stored(np.zeros(scan.stored.shape, np.uint8), slope_intercept=(1, 0)), label
+    )
+    options = ["--label", str(label), "--method", "linear", "--count", "1", "--dicom"]
+    out = tmp_path / "out"
+    out.mkdir()
+    for told in ("no DICOM SEG is written: the label map has no labels", "there already"):
+        assert main(["impute", str(folder), str(out), *options]) == 0
+        assert told in capsys.readouterr().out
+    stem = "source_isotropic"
+    endings = (".nii.gz", "_label.nii.gz", "_dicom")
+    written = {path.name for path in out.iterdir()} - {"slicefill.csv"}
+    assert written == {f"{stem}{ending}" for ending in endings}
 
 
 def test_a_label_map_on_another_grid_is_refused(labelled, tmp_path):

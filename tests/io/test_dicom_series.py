@@ -6,9 +6,10 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
-from pydicom.uid import RLELossless, generate_uid
+from pydicom.uid import JPEGLosslessSV1, RLELossless, generate_uid
 
 from slicefill import api
+from slicefill.command_line import main
 from slicefill.ingestion.checks import BadCase
 from slicefill.io.dicom_series import write_series
 
@@ -164,6 +165,71 @@ def test_a_compressed_series_becomes_one_that_is_not(series, tmp_path):
     for source, ours in zip(plain, derived[::2], strict=True):
         assert ours.PixelData == source.PixelData
         assert not ours.file_meta.TransferSyntaxUID.is_compressed
+
+
+def _without_preamble(path):
+    data = pydicom.dcmread(path)
+    del data.file_meta, data.preamble
+    implicit = int(path.stem) % 2 == 0
+    pydicom.dcmwrite(
+        path, data, implicit_vr=implicit, little_endian=True, enforce_file_format=False
+    )
+
+
+def _in_jpeg_lossless(path):
+    """ITK has an encoder, and pydicom has no decoder."""
+    data = pydicom.dcmread(path)
+    writer = SimpleITK.ImageFileWriter()
+    writer.SetUseCompression(True)
+    writer.SetCompressor("JPEG")
+    writer.SetFileName(str(path))
+    writer.Execute(SimpleITK.GetImageFromArray(data.pixel_array[None]))
+    packed = pydicom.dcmread(path)
+    assert packed.file_meta.TransferSyntaxUID == JPEGLosslessSV1
+    packed.update({each.tag: each for each in data if each.keyword != "PixelData"})
+    packed.save_as(path)
+
+
+@pytest.mark.parametrize("change", [_without_preamble, _in_jpeg_lossless])
+def test_what_can_be_read_can_be_derived_from(series, tmp_path, change):
+    sources = series(dtype="<u2")
+    plain = [each.pixel_array for each in by_position(sources)]
+    for path in sources:
+        change(path)
+    imputed = api.impute(api.read(sources[0].parent), method="linear", count=1)
+    derived = by_position(write_series(imputed, sources, tmp_path / "derived"))
+    for before, after in zip(plain, derived[::2], strict=True):
+        np.testing.assert_array_equal(after.pixel_array, before)
+        assert after.DerivationDescription == "acquired slice, numbers unchanged"
+
+
+def _slopes_of_their_own(slices):
+    for k, each in enumerate(slices):
+        each.RescaleSlope = 1 + k
+
+
+def _table(slices):
+    table = pydicom.Dataset()
+    table.LUTDescriptor, table.ModalityLUTType = [4096, 0, 16], "US"
+    table.add_new("LUTData", "OW", np.arange(4096)[::-1].astype("<u2").tobytes())
+    for each in slices:
+        each.ModalityLUTSequence = [table]
+
+
+@pytest.mark.parametrize(
+    ("change", "found"), [(_slopes_of_their_own, "4 pairs of them"), (_table, "a table")]
+)
+def test_intensities_that_stored_numbers_cannot_hold_are_refused_before_imputing(
+    series, capsys, change, found
+):
+    folder = series(dtype="<u2", change=change)[0].parent
+    options = ["impute", str(folder), "--method", "linear", "--count", "1"]
+    assert main([*options, "--dicom"]) == 3
+    said = capsys.readouterr()
+    assert f"found {found}" in said.out + said.err
+    assert "leave out --dicom" in said.out + said.err
+    assert list(folder.parent.iterdir()) == [folder]
+    assert main(options) == 0
 
 
 def test_a_tilted_gantry_keeps_its_positions(derive):

@@ -8,6 +8,7 @@ import pytest
 import SimpleITK
 
 import slicefill
+from slicefill.ingestion.checks import BadCase
 from slicefill.io.exchange import from_array, from_itk, from_nibabel, kind_of, to_itk, to_nibabel
 from slicefill.io.scan_files import WRITTEN, write_scan, written_suffix
 
@@ -34,6 +35,31 @@ def test_channels_survive(case):
     image = case(shape=(5, 6, 4, 3)).image
     same(from_itk(to_itk(image)), image)
     same(from_nibabel(to_nibabel(image)), image)
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".nrrd"])
+def test_a_series_of_time_points_stays_one(tmp_path, suffix):
+    stored = np.random.default_rng(0).integers(0, 99, (3, 4, 5, 6)).astype(np.int16)
+    image = SimpleITK.GetImageFromArray(stored, isVector=False)
+    image.SetSpacing((1, 1, 4, 2.5))
+    image.SetOrigin((1, 2, 3, 0.5))
+    SimpleITK.WriteImage(image, tmp_path / f"a{suffix}")
+    case = slicefill.read(tmp_path / f"a{suffix}")
+    write_scan(slicefill.impute(case, method="linear", count=1).image, tmp_path / f"b{suffix}")
+    of_file = SimpleITK.ReadImage(tmp_path / f"b{suffix}")
+    for denser in (of_file, slicefill.impute(image, method="linear", count=1)):
+        assert denser.GetSize() == (6, 5, 7, 3)
+        assert denser.GetNumberOfComponentsPerPixel() == 1
+        assert denser.GetSpacing() == (1, 1, 2, 2.5)
+        assert denser.GetOrigin() == image.GetOrigin()
+        np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(denser)[:, ::2], stored)
+
+
+def test_a_series_whose_header_says_no_distance_in_time_is_written(case):
+    image = case(shape=(5, 6, 4, 3)).image
+    image.header.set_xyzt_units("mm", "sec")
+    image.header["pixdim"][4] = 0
+    assert to_itk(image).GetSpacing()[3] == 1
 
 
 def test_itk_sees_the_voxels_where_nibabel_sees_them(case):
@@ -122,6 +148,22 @@ def test_what_comes_out_is_of_the_kind_that_went_in(case, tmp_path):
         np.testing.assert_allclose(volume(out.confidence).stored, np.asarray(array.confidence))
         assert out.record["count"] == 2
         assert slicefill.verify(out, made) == []
+
+
+def test_images_that_a_caller_holds_are_checked_as_files_are():
+    stored, affine = np.arange(120, dtype=np.int16).reshape(6, 5, 4), np.diag([1.0, 1, 4, 1])
+    sound = nib.Nifti1Image(stored, affine)
+    metres, moved = nib.Nifti1Image(stored, affine), nib.Nifti1Image(stored, affine)
+    metres.header.set_xyzt_units("meter")
+    moved.set_sform(affine, 1)
+    moved.set_qform(affine + np.outer([30, 0, 0, 0], [0, 0, 0, 1]), 1)
+    for bad, told in ((metres, "a header in mm, found meter"), (moved, "corners 30 mm apart")):
+        with pytest.raises(BadCase, match=f"scan: .*{told}"):
+            slicefill.impute(bad, method="linear", count=1)
+        with pytest.raises(BadCase, match=f"label: .*{told}"):
+            slicefill.impute(sound, bad, method="linear", count=1)
+    with pytest.raises(BadCase, match="a volume of three axes, found shape 8x9"):
+        slicefill.impute(SimpleITK.Image([8, 9], SimpleITK.sitkInt16), method="linear", count=1)
 
 
 def test_mgh_images_come_back_as_such(case):

@@ -18,7 +18,6 @@ from slicefill.ingestion.checks import ONE_SLICE, BadCase, OneSlice
 from slicefill.ingestion.found import RawCase
 from slicefill.ingestion.layouts.bids import find_labels, match_label
 from slicefill.io.bids_derivatives import (
-    IMPUTED,
     Derivative,
     other_source,
     write_derivative,
@@ -58,11 +57,7 @@ def impute_scans(
     Yields:
         What came of each scan, in their order. A scan that cannot be imputed is refused.
     """
-    labels = [
-        path
-        for path in find_labels(bids)
-        if IMPUTED not in path.name and not path.is_relative_to(out)
-    ]
+    labels = [path for path in find_labels(bids) if not path.is_relative_to(out)]
     taken: set[Path] = set()
     for image in images:
         try:

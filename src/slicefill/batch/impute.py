@@ -17,6 +17,7 @@ from slicefill.batch.one_scan import (
     rule_fingerprint,
     scan_fingerprint,
 )
+from slicefill.batch.outputs import check_outputs, has_labels, write_outputs
 from slicefill.batch.table import Row, append_row, tell_spacing
 from slicefill.batch.tasks import TABLE, Plan, Task
 from slicefill.execution.each import prepared, run_each
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from slicefill.imputation.imputers import Imputer
 
 Report = Callable[[Row], None]
+NO_SEG = "no DICOM SEG is written: the label map has no labels"
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,9 @@ def find_made(
     name, before = task.raw.id, known.get(task.raw.id)
     if before is not None and before.fingerprint == own:
         whole = before.output and before.status in ("imputed", "refused", "left over")
-        complete = whole and all(path.exists() for path in task.outputs.values())
+        absent = {"seg"} if NO_SEG in before.reason else set()
+        needed = [path for what, path in task.outputs.items() if what not in absent]
+        complete = whole and all(path.exists() for path in needed)
         minded = before.reason if before.status == "imputed" else ""
         return (replace(before, status="kept", reason=minded) if complete else None), []
     there = [path for path in task.outputs.values() if path.exists()]
@@ -164,12 +168,15 @@ def _make(
         case = read_scan(task.raw, order.params, fill_missing=order.fill_missing)
         if settled is not None:
             return _Made(task, None, settled)
+        check_outputs(task)
         read = replace(row, fingerprint=own, output=task.outputs["image"].name)
         made, told = impute_scan(case, prepared(imputer), order.params, read)
     except OneSlice:
         return _Made(task, None, replace(row, status="left aside", reason=ONE_SLICE))
     except BadCase as error:
         return _Made(task, None, replace(row, status="refused", reason=error.told))
+    if made is not None and "seg" in task.outputs and not has_labels(made):
+        told = replace(told, reason="; ".join(filter(None, [told.reason, NO_SEG])))
     return _Made(task, made, replace(told, seconds=time.monotonic() - began), stale)
 
 
@@ -218,41 +225,25 @@ def _to_mind(case: Case, made: Case) -> Iterator[str]:
 
 
 def _write(table: Path | None, name: str, made: _Made) -> Row:
-    """Write what was made of a scan, the image last: where it is, all is."""
-    from slicefill.io.case_folder import encode_record
-    from slicefill.io.scan_files import write_scan
-    from slicefill.io.storage import replace_file
-
+    """Write what was made of a scan, and remove what an earlier call made of it otherwise."""
     task, case, row = made.task, made.case, made.row
     if case is None:
         return row
     began = time.monotonic()
-    maps = {"mask": "synthetic_mask", "confidence": "confidence"}
-    volumes = {what: case.maps[stem] for what, stem in maps.items()}
-    volumes |= {"image": case.image} | ({} if case.label is None else {"label": case.label})
     if table is not None:  # a call that is killed now knows its own files
         append_row(table, replace(row, status="begun"))
     for path in made.stale:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for what, path in reversed(list(task.outputs.items())):
-        if what == "record":
-            replace_file(path, encode_record({**case.record, "fingerprint": row.fingerprint}))
-        elif what == "dicom":
-            _write_dicom(case, task, path)
-        elif what in volumes:
-            write_scan(volumes[what], path)
-    return replace(row, seconds=round(row.seconds + time.monotonic() - began, 2))
+    write_outputs(case, task, row.fingerprint)
+    seconds = round(row.seconds + time.monotonic() - began, 2)
+    return replace(_said_of_others(task, row), seconds=seconds)
 
 
-def _write_dicom(case: Case, task: Task, folder: Path) -> None:
-    """Write a derived series, and the label map as DICOM SEG."""
-    from slicefill.ingestion.companions import source_files
-    from slicefill.io.dicom_seg import write_seg
-    from slicefill.io.dicom_series import write_series
-
-    series = write_series(case, source_files(task.raw.image), folder)
-    if case.label is not None:
-        write_seg(case.label, series, task.outputs["seg"])
+def _said_of_others(task: Task, row: Row) -> Row:
+    """Name files beside an image that may be taken for its own, but are not of this call."""
+    others = [path.name for path in task.others if path.exists() and path != task.record]
+    told = [f"{', '.join(others)} beside it: not of this call"] if others else []
+    return replace(row, reason="; ".join(filter(None, [row.reason, *told])))
 
 
 def _failed(task: Task, failure: Any) -> Row:

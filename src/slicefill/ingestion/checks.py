@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slicefill.geometry import AxisName, placing_error, through_plane_axis
-from slicefill.types import Array, Volume
+from slicefill.types import Array, Volume, coded_qform
 
 ONE_SLICE = "one slice: nothing lies between slices"
 """Why a case is left aside."""
@@ -38,6 +38,13 @@ def check_spacing(spacing: Array) -> None:
         )
 
 
+def check_header(header: nib.Nifti1Header) -> None:
+    """Refuse a header whose spacing, unit or qform cannot be used."""
+    check_spacing(header["pixdim"][1:4])
+    check_unit(header)
+    check_rotation(header)
+
+
 def check_unit(header: nib.Nifti1Header) -> None:
     """Refuse lengths in metres or microns: everything here reads the affine as mm."""
     unit = header.get_xyzt_units()[0]
@@ -61,12 +68,26 @@ def check_affine(affine: Array) -> None:
     raise BadCase(
         expected="an affine that maps voxels to positions in mm",
         found=problem,
-        remedy="correct sform and qform or export the scan again",
+        remedy="correct the header (of NIfTI: sform and qform) or export the scan again",
     )
+
+
+def check_rotation(header: nib.Nifti1Header) -> None:
+    """Refuse a header that has only a qform to say where the voxels lie, and one that is none."""
+    if header["qform_code"] and not header["sform_code"] and coded_qform(header)[0] is None:
+        squares = sum(float(header[f"quatern_{name}"]) ** 2 for name in "bcd")
+        raise BadCase(
+            expected="a qform whose quatern_b² + quatern_c² + quatern_d² is 1 at most, or an sform",
+            found=f"{squares:.7g}",
+            remedy="write the file again by SimpleITK (ReadImage, WriteImage), which takes the "
+            "nearest rotation, or export it again",
+        )
 
 
 def check_forms(header: nib.Nifti1Header, shape: tuple[int, ...], tolerance: float) -> None:
     """Refuse an sform and a qform, both valid, that place the volume differently.
+
+    A qform that cannot be read says nothing beside an sform.
 
     Args:
         header: Of the volume.
@@ -75,8 +96,8 @@ def check_forms(header: nib.Nifti1Header, shape: tuple[int, ...], tolerance: flo
             what float32 cannot tell apart comes on top.
     """
     sform, sform_code = header.get_sform(coded=True)
-    qform, qform_code = header.get_qform(coded=True)
-    if not (sform_code and qform_code):
+    qform, _ = coded_qform(header)
+    if not sform_code or qform is None:
         return
     distance = corner_distance(sform, qform, shape)
     allowed = _allowed(sform, shape, tolerance) + _turning_error(header, sform, shape)
@@ -101,6 +122,12 @@ def _turning_error(header: nib.Nifti1Header, affine: Array, shape: tuple[int, ..
     eps = float(np.finfo(np.float32).eps)
     angle = 2 * min(float(np.sqrt(3 * eps)), 3 * eps / max(real, eps))
     return angle * float(np.linalg.norm(nib.affines.voxel_sizes(affine) * shape[:3]))
+
+
+def check_place(volume: Volume, tolerance: float) -> None:
+    """Refuse a volume of which the header does not say one place; `tolerance` of `check_forms`."""
+    check_affine(volume.affine)
+    check_forms(volume.header, volume.stored.shape, tolerance)
 
 
 def check_slices(volume: Volume, name: AxisName) -> None:
@@ -230,7 +257,7 @@ def printable(name: str) -> str:
 
 
 @contextmanager
-def about(case: str, file: Path) -> Iterator[None]:
+def about(case: str, file: Path | None = None) -> Iterator[None]:
     """Write the case and the file into a `BadCase` that does not name them yet."""
     try:
         yield

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from slicefill.ingestion import checks
 from slicefill.ingestion.checks import BadCase, OneSlice, about, reading
 from slicefill.ingestion.dicom_frames import Frame, read_frames
 from slicefill.ingestion.dicom_gaps import spread
@@ -74,7 +73,6 @@ def read_series(files: Sequence[Path], params: IngestionParams) -> tuple[Volume,
     affine[:3, 1] = axes[1] * frames[0].spacing[0]
     affine[:3, 2] = step
     affine[:3, 3] = frames[0].position
-    checks.check_affine(affine)
     stored, scale = _stack(frames)
     if count > 1:
         stored = stored.reshape(*stored.shape[:2], -1, count)

@@ -53,17 +53,28 @@ class Frame:
     file: Path
 
 
+def read_dataset(path: Path, **options: Any) -> pydicom.Dataset:
+    """Read a DICOM file, with or without preamble; it says how it is encoded.
+
+    Args:
+        path: The file.
+        options: Of `pydicom.dcmread`.
+    """
+    data = pydicom.dcmread(path, force=True, **options)
+    if "TransferSyntaxUID" not in data.file_meta:  # a file without preamble
+        is_implicit, _ = data.original_encoding
+        plain = ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
+        data.file_meta.TransferSyntaxUID = plain
+    return data
+
+
 def read_frames(path: Path) -> list[Frame]:
     """Read the slices in a file.
 
     Raises:
         BadCase: If an element that places a slice is missing, or the pixels cannot be decoded.
     """
-    data = pydicom.dcmread(path, force=True)
-    if "TransferSyntaxUID" not in data.file_meta:  # a file without preamble
-        is_implicit, _ = data.original_encoding
-        plain = ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
-        data.file_meta.TransferSyntaxUID = plain
+    data = read_dataset(path)
     photometric = _photometric(data)
     samples = int(data.get("SamplesPerPixel") or 1)
     if samples > 1 or not photometric.startswith("MONOCHROME"):
@@ -79,7 +90,7 @@ def read_frames(path: Path) -> list[Frame]:
             found=f"{count} frames without",
             remedy="convert with dcm2niix, or export single frames",
         )
-    stored = np.reshape(_stored(data), (count, int(data.Rows), int(data.Columns)))
+    stored = stored_pixels(data)
     return [_frame(data, index, stored[index], path) for index in range(count)]
 
 
@@ -145,8 +156,12 @@ def _places(data: pydicom.Dataset, index: int, group: str) -> Iterator[Any]:
     yield data
 
 
-def _stored(data: pydicom.Dataset) -> Array:
-    """Decode the pixels, and keep of each number the bits that are stored."""
+def stored_pixels(data: pydicom.Dataset) -> Array:
+    """Decode the pixels, `(frames, rows, columns)`, and keep the bits of each that are stored.
+
+    Raises:
+        BadCase: If they are compressed in a way that nothing here can decode.
+    """
     try:
         stored = data.pixel_array
     except Exception:
@@ -157,7 +172,7 @@ def _stored(data: pydicom.Dataset) -> Array:
     if stored.dtype.kind in "iu" and 0 < used < width:
         unused = stored.dtype.type(width - used)
         stored = (stored << unused) >> unused  # of signed numbers, the sign spreads
-    return np.asarray(stored)
+    return np.reshape(stored, (-1, int(data.Rows), int(data.Columns)))
 
 
 def _decode_by_itk(data: pydicom.Dataset) -> Array:

@@ -14,7 +14,7 @@ from slicefill.ingestion.raw_files import foreign_kind
 
 _TAGS: list[Any] = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber",
-    "InstanceNumber", "Modality", "ImageType", "Rows", "Columns", "SamplesPerPixel",
+    "PatientID", "InstanceNumber", "Modality", "ImageType", "Rows", "Columns", "SamplesPerPixel",
     "NumberOfFrames", "ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing",
     "EchoTime", "EchoNumbers", "DiffusionBValue", "TemporalPositionIdentifier", "TriggerTime",
     "NominalPercentageOfCardiacPhase", "AcquisitionNumber",
@@ -82,7 +82,7 @@ def read_header(path: Path) -> Header | None:
     Raises:
         BadCase: If it is DICOM, and damaged.
     """
-    if foreign_kind(path) or not path.is_file():
+    if not path.is_file() or foreign_kind(path):
         return None
     with _opened(path) as stream:
         begin = stream.read(132)

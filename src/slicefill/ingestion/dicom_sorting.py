@@ -13,6 +13,8 @@ from slicefill.ingestion.found import Found, LeftAside, RawCase
 from slicefill.ingestion.raw_files import foreign_kind
 from slicefill.ingestion.suffixes import DICOM
 
+_OF_A_COPY = ("SOPInstanceUID", "ImagePositionPatient", "InstanceNumber")
+
 
 def sort_dicom(files: Iterable[Path], folder: Path) -> Found:
     """Sort the DICOM files among these into cases; others are not mentioned.
@@ -72,8 +74,11 @@ def _damaged(unread: Iterable[Path], series: Iterable[list[Header]], folder: Pat
 
 
 def _series_key(header: Header) -> tuple[str, ...]:
+    """Tell series apart by their patient and study, too: series of phantoms may share one UID."""
     uid = header.text("SeriesInstanceUID")
-    return (uid,) if uid else ("", str(header.path.parent))
+    if not uid:
+        return "", str(header.path.parent)
+    return uid, header.text("StudyInstanceUID"), header.text("PatientID")
 
 
 def _study(header: Header) -> str | None:
@@ -83,15 +88,16 @@ def _study(header: Header) -> str | None:
 
 
 def _without_copies(headers: list[Header], found: Found) -> list[Header]:
-    seen: set[str] = set()
+    """Leave copies aside: a UID alone tells none, where anonymising gave all slices one."""
+    seen: set[tuple[str, ...]] = set()
     kept = []
     for each in headers:
-        uid = each.text("SOPInstanceUID")
-        if uid and uid in seen:
+        own = tuple(map(each.text, _OF_A_COPY))
+        if own[0] and own in seen:
             found.left_aside.append(LeftAside(each.path, "a second copy of a DICOM slice"))
         else:
             kept.append(each)
-        seen.add(uid)
+        seen.add(own)
     return kept
 
 
@@ -100,12 +106,12 @@ def _names(groups: list[list[Header]], folder: Path) -> list[str]:
     keys = [(_place(headers, folder), _number(headers)) for headers in groups]
     in_place = Counter(place for place, _ in keys)
     same_number = Counter(keys)
-    uids: dict[str, list[str]] = {}
+    series: dict[str, list[tuple[str, ...]]] = {}
     for (place, _), headers in zip(keys, groups, strict=True):
-        uids.setdefault(place, []).append(headers[0].text("SeriesInstanceUID"))
+        series.setdefault(place, []).append(_series_key(headers[0]))
     names = []
     for (place, number), headers in zip(keys, groups, strict=True):
-        rank = sorted(uids[place]).index(headers[0].text("SeriesInstanceUID")) + 1
+        rank = sorted(series[place]).index(_series_key(headers[0])) + 1
         alone = bool(number) and same_number[place, number] == 1
         ending = f"-series{number}" if alone else f"-{rank}"
         names.append(place if in_place[place] == 1 else f"{place}{ending}")

@@ -1,7 +1,8 @@
 """Volumes within a DICOM series: orientations, acquisitions, echoes, b-values, phases."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,8 @@ def split_series(slices: Sequence[Header]) -> list[Part]:
 
     A series in which no position repeats is one volume, whatever its elements say. Where
     positions repeat, it is divided by echo, b-value, kind of image and time, as far as needed;
-    then by the order of the trigger times, and of the instance numbers, at every position.
+    then by the order of the trigger times, or else of the acquisition and instance numbers, at
+    every position.
     """
     return [
         part
@@ -126,29 +128,34 @@ def _without_common(names: list[str]) -> dict[str, str]:
 
 
 def _by_order(name: str, slices: list[Header], places: list[int]) -> list[Part]:
-    """Take the n-th slice of every position as volume n, if all positions have as many."""
+    """Take the n-th slice of every position as volume n, if all positions have as many.
+
+    The slices of one position must differ in what orders them. Times must also agree between
+    positions on what is earlier: those of a heartbeat do, those that jitter do not.
+    """
     counts = set(Counter(places).values())
     if len(counts) > 1 or len(set(places)) < 2:
         return [(name, slices)]
     for word, keywords in _ORDERS:
         order = [tuple(each.number(key) or 0.0 for key in keywords) for each in slices]
-        if len(set(order)) > 1:
-            ranks = _ranks(places, order)
+        ranks = _ranks(places, order)
+        parts = [[k for k, own in enumerate(ranks) if own == rank] for rank in range(max(counts))]
+        spans = [sorted(order[k] for k in part) for part in parts]
+        apart = all(one[-1] < other[0] for one, other in pairwise(spans))
+        distinct = len(set(zip(places, order, strict=True))) == len(slices)
+        if distinct and (apart or word != "phase"):
             return [
-                (
-                    _join(name, f"{word}{rank + 1:02d}"),
-                    [each for each, own in zip(slices, ranks, strict=True) if own == rank],
-                )
-                for rank in range(counts.pop())
+                (_join(name, f"{word}{rank:02d}"), [slices[k] for k in part])
+                for rank, part in enumerate(parts, start=1)
             ]
     return [(name, slices)]
 
 
-def _ranks(places: list[int], order: Sequence[Hashable]) -> list[int]:
+def _ranks(places: list[int], order: list[tuple[float, ...]]) -> list[int]:
     """Rank of every slice among those at its position."""
     ranks = [0] * len(places)
     seen: Counter[int] = Counter()
-    for index in sorted(range(len(places)), key=lambda i: order[i]):  # type: ignore[arg-type, return-value]
+    for index in sorted(range(len(places)), key=lambda i: order[i]):
         ranks[index] = seen[places[index]]
         seen[places[index]] += 1
     return ranks

@@ -22,6 +22,8 @@ from slicefill.ingestion.voxels import check_voxel_type
 from slicefill.types import Array, Volume
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+TIME = 3
+"""The axis of time points, of images that are no vectors."""
 _GIPL_HEADER = 256  # bytes
 _MILLIMETRES = ("mm", "millimeter", "millimetre", "millimeters", "", "none", "???")
 _READERS = {
@@ -44,12 +46,29 @@ def read_itk(path: Path) -> Volume:
         if reader != "GiplImageIO":
             _check_voxels(plain, reader)
         image = SimpleITK.ReadImage(str(plain), imageIO=reader)
-        stored = channels_last(image)
         if reader == "GiplImageIO":
-            check_length(plain.stat().st_size, _GIPL_HEADER + stored.nbytes)
+            voxels = SimpleITK.GetArrayViewFromImage(image).nbytes
+            check_length(plain.stat().st_size, _GIPL_HEADER + voxels)
+    return volume_of(image)
+
+
+def volume_of(image: Any) -> Volume:
+    """Wrap an image; its geometry goes from ITK's LPS to RAS.
+
+    A fourth axis is time, whose spacing is kept: in seconds, as ITK has it where it writes NIfTI.
+
+    Raises:
+        BadCase: If it is no volume of real numbers.
+    """
+    stored = _channels_last(image)
     check_voxel_type(stored.dtype)
     checks.check_shape(stored.shape)
-    return new_volume(stored, affine_of(image))
+    volume = new_volume(stored, _affine_of(image))
+    if image.GetDimension() > TIME:
+        volume.header.set_xyzt_units("mm", "sec")
+        volume.header["pixdim"][1 + TIME] = image.GetSpacing()[TIME]
+        volume.header["toffset"] = image.GetOrigin()[TIME]
+    return volume
 
 
 def _check_voxels(path: Path, reader: str) -> None:
@@ -105,7 +124,7 @@ def _plain(path: Path, suffix: str) -> Iterator[Path]:
         yield plain
 
 
-def channels_last(image: Any) -> Array:
+def _channels_last(image: Any) -> Array:
     """Voxels as `(I, J, K)` or `(I, J, K, C)`; ITK hands out `(K, J, I)` or `(K, J, I, C)`."""
     array = SimpleITK.GetArrayFromImage(image)
     if image.GetNumberOfComponentsPerPixel() > 1:
@@ -113,7 +132,7 @@ def channels_last(image: Any) -> Array:
     return array.T
 
 
-def affine_of(image: Any) -> NDArray[np.float64]:
+def _affine_of(image: Any) -> NDArray[np.float64]:
     """Voxel to world of an image, `(4, 4)`, mm; from ITK's LPS to RAS."""
     dimension = image.GetDimension()
     direction = np.reshape(image.GetDirection(), (dimension, dimension))[:3, :3]

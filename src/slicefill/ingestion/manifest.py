@@ -88,6 +88,10 @@ def _sort(
                 flat.append((LeftAside(raw.place, ONE_SLICE), fault))
             else:
                 faults.append(fault)
+        except Exception as error:  # one bad case must not stop the others
+            if params.strict:
+                raise
+            faults.append(_fault(_unforeseen(raw, error), folder))
     if not rows:
         faults += [fault for _, fault in flat]
     return rows, faults, [aside for aside, _ in flat] if rows else []
@@ -157,6 +161,16 @@ def _label_volumes(label: Volume | None, names: dict[int, str]) -> dict[str, flo
         for number, name in names.items()
         if number != 0
     }
+
+
+def _unforeseen(raw: RawCase, error: Exception) -> BadCase:
+    return BadCase(
+        expected="a case that can be read and checked",
+        found=f"{type(error).__name__}: {error}",
+        remedy="export it again or leave it out; ingestion.strict=true shows where this arose",
+        case=raw.id,
+        file=raw.place,
+    )
 
 
 def _fault(error: BadCase, folder: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def read_mgh(path: Path) -> Volume:
     """Read a volume; its affine, mm and RAS, goes into a NIfTI header.
 
     Raises:
-        BadCase: If the file is damaged.
+        BadCase: If the file is damaged or its header describes no volume.
     """
     with reading("MGH file"):
         length = uncompressed_length(path)

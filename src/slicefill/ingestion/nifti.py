@@ -46,6 +46,17 @@ def read_nifti(path: Path) -> Volume:
         return Volume(stored, header)
 
 
+def read_outline(path: Path) -> Volume:
+    """Read a header alone: the grid of the first three axes, with zeros that take no memory.
+
+    Raises:
+        BadCase: If the header describes no volume.
+        ValueError: If there is none.
+    """
+    header = _single_file_header(_read_header(path))
+    return Volume(np.broadcast_to(np.uint8(0), header.get_data_shape()[:3]), header)
+
+
 def new_volume(
     stored: Array, affine: Array, slope_intercept: tuple[float, float] = (1.0, 0.0)
 ) -> Volume:
@@ -55,7 +66,11 @@ def new_volume(
         stored: Stored numbers, `(I, J, K)` or `(I, J, K, C)`.
         affine: Voxel to world, `(4, 4)`, mm, RAS+.
         slope_intercept: From stored numbers to intensities.
+
+    Raises:
+        BadCase: If the affine does not span space.
     """
+    checks.check_affine(affine)
     header = nib.Nifti1Header()
     header.set_data_shape(stored.shape)
     header.set_data_dtype(stored.dtype)
@@ -86,8 +101,7 @@ def _read_header(path: Path) -> Any:
     raw = kind.from_fileobj(BytesIO(begin), check=False)
     check_voxel_type(raw.get_data_dtype())
     checks.check_shape(raw.get_data_shape())
-    checks.check_spacing(raw["pixdim"][1:4])
-    checks.check_unit(raw)
+    checks.check_header(raw)
     return raw
 
 

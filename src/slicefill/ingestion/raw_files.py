@@ -65,16 +65,27 @@ def volumes(files: Iterable[Path]) -> list[Path]:
     return [path for path in files if suffix_of(path) and not is_hidden(path)]
 
 
+def is_dicom(path: Path) -> bool:
+    """Whether a file has the mark of DICOM, whatever it is called."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
 def foreign_kind(path: Path) -> str:
-    """Say what a file is that its name tells to be no scan; "" for others."""
+    """Say what a file is that its name tells to be no scan; "" for others and for DICOM."""
     name = path.name.lower()
     if is_hidden(path):
         return "a hidden file"
     if name.startswith("dicomdir"):
         return "a list of DICOM files (DICOMDIR): give its folder; the files themselves are read"
     if name in _SYSTEM or (name.startswith(_TEXTS) and not suffix_of(path)):
-        return "a file of the system or about the data"
-    return next((kind for kind, ends in _KINDS.items() if name.endswith(ends)), "")
+        kind = "a file of the system or about the data"
+    else:
+        kind = next((kind for kind, ends in _KINDS.items() if name.endswith(ends)), "")
+    return "" if kind and is_dicom(path) else kind
 
 
 def reason_to_leave(path: Path, layout: str) -> str:
@@ -84,12 +95,12 @@ def reason_to_leave(path: Path, layout: str) -> str:
         return kind
     if is_hidden(path):
         return "a hidden file"
-    if path.name.lower().endswith(DICOM):
-        return f"no DICOM file by its content, or where the layout {layout} does not look"
-    if suffix_of(path):
+    if suffix_of(path) or is_dicom(path):
         return (
             f"a scan where the layout {layout} does not look; "
             "ingestion.layout=tree reads the whole folder"
         )
+    if path.name.lower().endswith(DICOM):
+        return f"no DICOM file by its content, or where the layout {layout} does not look"
     end = path.suffix or "none"
     return f"suffix {end}: not one of {' '.join(VOLUMES)}, and no DICOM file by its content"

@@ -62,7 +62,12 @@ def checked_case(image: Volume, label: Volume | None, params: IngestionParams) -
     Raises:
         BadCase: If any check fails; says what to do.
     """
-    checks.check_affine(image.affine)
+    for name, volume in (("scan", image), ("label", label)):
+        if volume is not None:
+            with about(name):
+                checks.check_shape(volume.stored.shape)
+                checks.check_header(volume.header)
+                checks.check_place(volume, params.affine_tolerance)
     image = choose_channel(image, params.channel)
     check_voxel_type(image.stored.dtype)
     image = _finite(image, params)
@@ -152,8 +157,7 @@ def _read_image(image: Image, params: IngestionParams) -> tuple[Volume, list[int
         image = series_files(image)
     with _on_disk(image) as local:
         volume, absent = _read_files(local, params)
-    checks.check_affine(volume.affine)
-    checks.check_forms(volume.header, volume.stored.shape, params.affine_tolerance)
+    checks.check_place(volume, params.affine_tolerance)
     return volume, absent
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slicefill import __version__
+from slicefill.ingestion.layouts.bids import IMPUTED
 from slicefill.io.case_folder import write_volume
 from slicefill.io.storage import replace_file
 from slicefill.types import Case
@@ -16,7 +17,6 @@ _BIDS_VERSION = "1.11.0"
 _SOURCE = "raw"  # what BIDS URIs call the data set that was imputed
 _OURS = "Slicefill"
 _DESCRIPTION = "dataset_description.json"
-IMPUTED = "_desc-imputed_"
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pydicom
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 from pydicom.valuerep import DSfloat
 
 from slicefill.ingestion.checks import BadCase
+from slicefill.ingestion.dicom_frames import read_dataset, stored_pixels
+from slicefill.ingestion.dicom_headers import Header
 from slicefill.io.dicom_slice import (
     acquired_slice,
     complete,
@@ -24,6 +25,7 @@ from slicefill.io.storage import replace_folder
 from slicefill.types import Array, Case
 
 _ACROSS = 2  # the array axis across the slices of a series
+_NO_DICOM = "leave out --dicom: other formats hold what was imputed"
 _LONGEST = 64  # characters of a DICOM description
 _SERIES_STEP = 1000  # SeriesNumber of what is derived, above that of its source
 
@@ -50,10 +52,11 @@ def write_series(imputed: Case, sources: Sequence[Path], folder: Path) -> list[P
 
     Raises:
         BadCase: If the case was not imputed from this series, was imputed along another axis
-            than across its slices, or `folder` holds the sources.
+            than across its slices, `folder` holds the sources, or they are as `check_sources` says.
     """
     _refuse_overwriting(sources, folder)
     slices = read_in_order(sources)
+    _check_one_scale(slices, sources)
     grid = _check_grid(imputed, slices, folder)
     stored = imputed.image.stored
     series = _series(slices, grid, str(imputed.record.get("method", "")))
@@ -68,6 +71,16 @@ def write_series(imputed: Case, sources: Sequence[Path], folder: Path) -> list[P
     return [folder / name for name in make]
 
 
+def check_sources(sources: Sequence[Path]) -> None:
+    """Refuse files that no series can be derived from; only headers are read.
+
+    Raises:
+        BadCase: If they are not single slices of one series, or their stored numbers do not mean
+            the same in every slice.
+    """
+    _check_one_scale(read_in_order(sources, stop_before_pixels=True), sources)
+
+
 def read_in_order(files: Sequence[Path], **options: Any) -> list[Dataset]:
     """Read the files of one series, in the order of their positions as `read_series` has it.
 
@@ -78,18 +91,41 @@ def read_in_order(files: Sequence[Path], **options: Any) -> list[Dataset]:
     Raises:
         BadCase: If they are not single slices of one series.
     """
-    slices = [pydicom.dcmread(path, **options) for path in files]
+    slices = [read_dataset(path, **options) for path in files]
     series = {each.get("SeriesInstanceUID") for each in slices}
-    if len(series) != 1 or any(int(each.get("NumberOfFrames") or 1) > 1 for each in slices):
+    if len(series) != 1 or any(_holds_frames(each) for each in slices):
         raise BadCase(
             expected="files of one series, a slice in each",
             found=f"{len(files)} files of {len(series)} series, or several slices in one",
-            remedy="give the files of the series that was imputed",
+            remedy=f"give the files of the series that was imputed; of many frames, {_NO_DICOM}",
             file=files[0].parent if files else None,
         )
     across = normal(slices[0])
     places = [np.asarray(each.ImagePositionPatient, dtype=float) @ across for each in slices]
     return [slices[index] for index in np.argsort(places, kind="stable")]
+
+
+def _holds_frames(slice_: Dataset) -> bool:
+    several = int(slice_.get("NumberOfFrames") or 1) > 1
+    return several or "PerFrameFunctionalGroupsSequence" in slice_
+
+
+def _check_one_scale(slices: Sequence[Dataset], sources: Sequence[Path]) -> None:
+    """Refuse slices whose numbers were changed to intensities when they were read."""
+    headers = [Header(Path(), each) for each in slices]
+    scales = {(each.number("RescaleSlope"), each.number("RescaleIntercept")) for each in headers}
+    if any("ModalityLUTSequence" in each for each in slices):
+        found = "a table (ModalityLUTSequence)"
+    elif len(scales) > 1:
+        found = f"{len(scales)} pairs of them"
+    else:
+        return
+    raise BadCase(
+        expected="one slope and intercept for all slices, to store new ones by",
+        found=found,
+        remedy=_NO_DICOM,
+        file=sources[0].parent,
+    )
 
 
 def _refuse_overwriting(sources: Sequence[Path], folder: Path) -> None:
@@ -120,7 +156,7 @@ def _check_grid(imputed: Case, slices: Sequence[Dataset], folder: Path) -> "_Gri
     same = stored.shape == expected
     if same and imputed.record.get("acquired_slices") != "replaced":
         pairs = zip(grid.acquired, slices, strict=True)
-        same = all(_same(stored[..., index].T, source.pixel_array) for index, source in pairs)
+        same = all(_same(stored[..., index].T, stored_pixels(source)[0]) for index, source in pairs)
     if not same:
         raise BadCase(
             expected=f"a case of shape {expected}, every acquired slice as in the source files",
@@ -188,7 +224,7 @@ def _slice_file(
     index, t = place
     source = slices[index]
     if t == 0:
-        same = _same(pixels, source.pixel_array)
+        same = _same(pixels, stored_pixels(source)[0])
         made = acquired_slice(source, replaced=not same)
         return complete(made, pixels if same else fit_bits(pixels, source), series, number)
     made = synthetic_slice(source, slices[index + 1], t)

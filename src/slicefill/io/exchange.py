@@ -14,6 +14,8 @@ import numpy as np
 from slicefill.io.case_folder import encode_volume
 from slicefill.types import Array, Case, Volume
 
+_TIME_UNITS = ("sec", "msec", "usec")
+
 
 class ImputedArray(np.ndarray[Any, Any]):
     """An imputed volume as an array, with what belongs to it.
@@ -172,23 +174,25 @@ def to_nibabel(volume: Volume) -> Any:
 
 
 def from_itk(image: Any) -> Volume:
-    """Wrap a SimpleITK image; its geometry goes from ITK's LPS to RAS."""
-    from slicefill.ingestion.itk import affine_of, channels_last
-    from slicefill.ingestion.nifti import new_volume
+    """Wrap a SimpleITK image; its geometry goes from ITK's LPS to RAS.
 
-    stored = channels_last(image)
-    return new_volume(stored, affine_of(image))
+    Raises:
+        BadCase: If it is no volume of real numbers.
+    """
+    from slicefill.ingestion.itk import volume_of
+
+    return volume_of(image)
 
 
 def to_itk(volume: Volume) -> Any:
     """Return a SimpleITK image of the same numbers in the same world, in LPS.
 
+    Of four axes, the last is time where the header has a unit of time, else it holds components.
+
     Raises:
         ValueError: If the volume has a slope or an intercept, which ITK has no place for.
     """
     import SimpleITK
-
-    from slicefill.ingestion.itk import LPS_TO_RAS
 
     if volume.slope_intercept != (1.0, 0.0):
         msg = (
@@ -197,12 +201,26 @@ def to_itk(volume: Volume) -> Any:
         )
         raise ValueError(msg)
     channels = volume.stored.ndim == 4
-    stored = volume.stored.transpose(2, 1, 0, 3) if channels else volume.stored.T
+    times = channels and volume.header.get_xyzt_units()[1] in _TIME_UNITS
+    stored = volume.stored.T if times or not channels else volume.stored.transpose(2, 1, 0, 3)
     native = np.ascontiguousarray(stored, stored.dtype.newbyteorder("="))
-    image: Any = SimpleITK.GetImageFromArray(native, isVector=channels)
+    image: Any = SimpleITK.GetImageFromArray(native, isVector=channels and not times)
+    _put_in_place(image, volume)
+    return image
+
+
+def _put_in_place(image: Any, volume: Volume) -> None:
+    """Say to a SimpleITK image where it lies, and when, if its fourth axis is time."""
+    from slicefill.ingestion.itk import LPS_TO_RAS, TIME
+
     affine = LPS_TO_RAS @ volume.affine
     spacing = nib.affines.voxel_sizes(affine)
-    image.SetSpacing(spacing.tolist())
-    image.SetOrigin(affine[:3, 3].tolist())
-    image.SetDirection((affine[:3, :3] / spacing).ravel().tolist())
-    return image
+    dimension = image.GetDimension()
+    direction = np.eye(dimension)
+    direction[:3, :3] = affine[:3, :3] / spacing
+    step = float(volume.header["pixdim"][1 + TIME])
+    pitches = [*spacing.tolist(), step if step > 0 else 1.0]  # ITK takes no spacing of 0
+    origin = [*affine[:3, 3].tolist(), float(volume.header["toffset"])]
+    image.SetSpacing(pitches[:dimension])
+    image.SetOrigin(origin[:dimension])
+    image.SetDirection(direction.ravel().tolist())

@@ -17,7 +17,7 @@ def find(folder: Path, params: IngestionParams) -> Found:
     """Take the first layout that fits; one of which there is nothing does not fit."""
     found = Found()
     if (folder / "dataset_description.json").exists() or any(folder.glob("sub-*/")):
-        found = bids.find_images(folder, None, _DATATYPES)
+        found = bids.find_images(folder, None, _DATATYPES, params.affine_tolerance)
     elif _lists_training(folder / msd.INDEX):
         found = msd.find(folder, params)
     elif any((folder / place).is_dir() for place in plain.IMAGES):

@@ -1,29 +1,43 @@
 """A BIDS data set: images of one suffix in sub-*/, label maps in derivatives/."""
 
+import logging
 from pathlib import Path
 
-from slicefill.ingestion.checks import BadCase
+from slicefill.ingestion.checks import BadCase, check_same_grid
 from slicefill.ingestion.found import Found, LeftAside, RawCase
+from slicefill.ingestion.nifti import read_outline
 from slicefill.ingestion.raw_files import list_files, volumes
 from slicefill.ingestion.suffixes import stem_of, suffix_of
 from slicefill.params import IngestionParams
 
+logger = logging.getLogger(__name__)
 EXPECTED = "sub-*/[ses-*/]anat/*_<bids_suffix>.nii[.gz]"
+IMPUTED = "_desc-imputed_"
+"""In the names of what `slicefill-bids` writes: its label maps are of imputed scans."""
 _SUFFIXES = (".nii.gz", ".nii")  # those of BIDS
 _LABELS = ("dseg", "seg", "mask")  # in the order in which they are taken
+_OWN_SPACES = ("individual", "scanner", "orig")  # where a participant's own scans lie
 _MAPS = ("probseg", "roi", "defacemask", *_LABELS)  # no scans, though they are volumes
 
 
 def find(folder: Path, params: IngestionParams) -> Found:
     """Take the images of `params.bids_suffix` in anat/."""
-    return find_images(folder, params.bids_suffix, ("anat",))
+    return find_images(folder, params.bids_suffix, ("anat",), params.affine_tolerance)
 
 
-def find_images(folder: Path, suffix: str | None, datatypes: tuple[str, ...]) -> Found:
+def find_images(
+    folder: Path, suffix: str | None, datatypes: tuple[str, ...], tolerance: float
+) -> Found:
     """Take the images of one BIDS suffix (None: of any) in folders of these data types.
 
     Label maps are those under derivatives/ and those beside the images. A scan in a format that
     BIDS does not know is taken where no NIfTI file has its name.
+
+    Args:
+        folder: The data set.
+        suffix: Such as T2w.
+        datatypes: Such as anat.
+        tolerance: As of `match_label`.
     """
     there = [
         path
@@ -39,7 +53,7 @@ def find_images(folder: Path, suffix: str | None, datatypes: tuple[str, ...]) ->
     found = Found()
     for image in images:
         try:
-            label = match_label(image, labels)
+            label = match_label(image, labels, tolerance)
             found.cases.append(RawCase(stem_of(image), image, label, _views(image)))
         except BadCase as error:
             error.case = stem_of(image)
@@ -49,25 +63,32 @@ def find_images(folder: Path, suffix: str | None, datatypes: tuple[str, ...]) ->
 
 
 def find_labels(folder: Path) -> list[Path]:
-    """List the files under `derivatives/` whose suffix is dseg, seg or mask (or seg-…)."""
+    """List label maps under `derivatives/` (suffix dseg, seg or mask, or seg-…); ours are none."""
     place = folder / "derivatives"
     files = volumes(list_files(place)[0]) if place.is_dir() else []
     return [
         path
         for path in files
         if path.name.startswith("sub-")
+        and IMPUTED not in path.name
         and suffix_of(path) in _SUFFIXES
         and _rank(path) < len(_LABELS)
     ]
 
 
-def match_label(image: Path, labels: list[Path]) -> Path | None:
+def match_label(image: Path, labels: list[Path], tolerance: float = 0.1) -> Path | None:
     """Choose the label map of an image.
 
     Subject and session must be the same; other entities (`run-1`) may not contradict the
-    image's; a modality in the label's name (`sub-1_T2w_seg-manual`) must be the image's. Of
-    several, dseg goes before seg before mask, then the one with the fewest entities that the
-    image lacks (`space-…`, `desc-…`).
+    image's; a modality in the label's name (`sub-1_T2w_seg-manual`) must be the image's. One in
+    another space (`space-MNI…`) is never taken, and one that names no modality only if its header
+    has the image's grid. Of several, dseg goes before seg before mask, then the one with the
+    fewest entities that the image lacks (`desc-…`).
+
+    Args:
+        image: The image.
+        labels: The label maps of the data set.
+        tolerance: Of grids, as `IngestionParams.affine_tolerance`.
 
     Raises:
         BadCase: If two are equally good.
@@ -78,8 +99,13 @@ def match_label(image: Path, labels: list[Path]) -> Path | None:
         theirs, names = _entities(label)
         same = all(ours.get(key) == theirs.get(key) for key in ("sub", "ses"))
         consistent = all(theirs[key] == value for key, value in ours.items() if key in theirs)
-        if same and consistent and names[:-1] in ([], modality):
+        near = theirs.get("space") in (None, ours.get("space"), modality[-1], *_OWN_SPACES)
+        if not (same and consistent and near and names[:-1] in ([], modality)):
+            continue
+        if names[:-1] == modality or _has_grid(label, image, tolerance):
             ranked.append(((_rank(label), len(theirs.keys() - ours.keys())), label))
+        else:
+            logger.info("%s lies on another grid than %s: not its label", label.name, image.name)
     best = [label for score, label in ranked if score == min(ranked)[0]]
     if len(best) > 1:
         raise BadCase(
@@ -89,6 +115,19 @@ def match_label(image: Path, labels: list[Path]) -> Path | None:
             file=image,
         )
     return best[0] if best else None
+
+
+def _has_grid(label: Path, image: Path, tolerance: float) -> bool:
+    """Whether a label map has the grid of an image, by their headers."""
+    try:
+        outlines = read_outline(image), read_outline(label)
+    except Exception:  # who reads the whole file says what is wrong with it
+        return True
+    try:
+        check_same_grid(*outlines, tolerance)
+    except BadCase:
+        return False
+    return True
 
 
 def _views(image: Path) -> str:
@@ -116,7 +155,7 @@ def _others(folder: Path, found: Found, labels: list[Path], suffix: str | None) 
 
     def reason(path: Path) -> str:
         if path in labels:
-            return "a label map that no image takes"
+            return "a label map of which no image has both the name and the grid"
         if _key(path) in names:
             return "a copy in another format of a file that is used"
         return f"BIDS, but not one of the {wanted}"

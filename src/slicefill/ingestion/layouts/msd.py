@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.found import Found, LeftAside, RawCase
 from slicefill.ingestion.raw_files import list_files, volumes
-from slicefill.ingestion.suffixes import stem_of
+from slicefill.ingestion.suffixes import stem_of, suffix_of
 from slicefill.params import IngestionParams
 
 EXPECTED = "dataset.json with a list `training`"
@@ -16,6 +17,8 @@ INDEX = "dataset.json"
 def find(folder: Path, params: IngestionParams) -> Found:
     """Take the cases of the list `training`.
 
+    nnU-Net lists its cases without the channel that their files name, and the first is taken.
+
     Raises:
         ValueError: If dataset.json is not of this form.
     """
@@ -23,13 +26,16 @@ def find(folder: Path, params: IngestionParams) -> Found:
     if not index.exists():
         return Found()
     try:
-        entries = [(entry["image"], entry.get("label")) for entry in _training(index)]
+        entries = [_paths(entry) for entry in json.loads(index.read_text())["training"]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        msg = f"{index}: expected JSON with training: [{{image: …, label: …}}], got {error!r}"
+        msg = (
+            f"{index}: expected JSON with training: [{{image: …, label: …}}], a path each, got "
+            f"{error!r}; correct it, or set ingestion.layout=tree to go by the files alone"
+        )
         raise ValueError(msg) from error
     found = Found()
-    for image, label in entries:
-        name = stem_of(PurePosixPath(image))
+    for listed, label in entries:
+        name, image = stem_of(PurePosixPath(listed)), _of_nnunet(folder, listed)
         if all(_inside(folder, path) for path in (image, label) if path):
             found.cases.append(RawCase(name, folder / image, folder / label if label else None))
         else:
@@ -43,9 +49,20 @@ def find(folder: Path, params: IngestionParams) -> Found:
     return found
 
 
-def _training(index: Path) -> list[dict[str, str]]:
-    entries: list[dict[str, str]] = json.loads(index.read_text())["training"]
-    return entries
+def _paths(entry: dict[str, Any]) -> tuple[str, str | None]:
+    """Return the paths of image and label map that an entry gives."""
+    image, label = entry["image"], entry.get("label")
+    if not (isinstance(image, str) and isinstance(label, str | None)):
+        msg = f"image {image!r} and label {label!r}"
+        raise TypeError(msg)
+    return image, label
+
+
+def _of_nnunet(folder: Path, image: str) -> str:
+    """Return the first channel's file of an image that is not there, if that is."""
+    suffix = suffix_of(PurePosixPath(image))
+    first = f"{image.removesuffix(suffix)}_0000{suffix}"
+    return first if (folder / first).exists() and not (folder / image).exists() else image
 
 
 def _inside(folder: Path, path: str) -> bool:
