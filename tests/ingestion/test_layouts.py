@@ -325,6 +325,11 @@ def test_a_label_in_a_tree_that_fits_no_image_or_several_is_refused(tmp_path, fo
     ]
 
 
+def test_labels_that_were_propagated_beside_a_scan_are_not_its_label_map(tmp_path, found):
+    touch(tmp_path, "a.nii.gz", "a_seg.nii.gz", "a_propagated_label.nii.gz", "b.nii.gz")
+    assert found("auto") == ({"a": ("a.nii.gz", "a_seg.nii.gz"), "b": ("b.nii.gz", None)}, [])
+
+
 def test_auto_takes_bids_with_images_of_every_suffix(tmp_path, found):
     touch(tmp_path, "dataset_description.json", "sub-1/anat/sub-1_T1w.nii.gz")
     touch(tmp_path, "sub-1/anat/._sub-1_T1w.nii.gz", "sub-1/ct/sub-1_ct.nii.gz")

@@ -8,11 +8,10 @@ from typing import Any
 from slicefill.batch.loop import make_each
 from slicefill.batch.segment import name_confidence
 from slicefill.batch.tasks import name_outputs
+from slicefill.ingestion.label_names import PROPAGATED
 from slicefill.ingestion.layouts import RawCase
 from slicefill.io.scan_files import beside
 from slicefill.types import Case
-
-_ENDING = "_propagated_label"
 
 
 def name_propagated(source: Path, out: Path | None, cases: Sequence[RawCase]) -> dict[str, Path]:
@@ -22,7 +21,7 @@ def name_propagated(source: Path, out: Path | None, cases: Sequence[RawCase]) ->
         ValueError: If many scans would go into one file, its format is not written, or an output
             would replace an input.
     """
-    return name_outputs(source, out, cases, _ENDING)
+    return name_outputs(source, out, cases, PROPAGATED)
 
 
 def name_record(label: Path) -> Path:

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass, field
 
+PROPAGATED = "_propagated_label"
+"""How `slicefill propagate` names what it writes beside a scan."""
 _KINDS = ("dseg", "seg", "segmentation", "labels", "label", "labelmap", "gt", "mask")
 _MARK = re.compile(rf"(?:^|[._-])(?P<kind>[a-z]{{0,2}}(?:{'|'.join(_KINDS)}))(?=[._-]|$)", re.I)
 _PLACES = {
@@ -45,6 +47,9 @@ def pair_names(names: list[str]) -> Pairs:
     marked = [name for name in names if _is_marked(name, known)]
     images = known - set(marked)
     for name in sorted(marked):
+        if name.endswith(PROPAGATED) and name.removesuffix(PROPAGATED) in images:
+            pairs.others[name] = "labels that `slicefill propagate` wrote: name them to use them"
+            continue
         owners, rank = _owners(name, images)
         if len(owners) == 1:
             candidates.setdefault(owners[0], []).append((rank, name))
