@@ -113,7 +113,10 @@ def _holds_frames(slice_: Dataset) -> bool:
 def _check_one_scale(slices: Sequence[Dataset], sources: Sequence[Path]) -> None:
     """Refuse slices whose numbers were changed to intensities when they were read."""
     headers = [Header(Path(), each) for each in slices]
-    scales = {(each.number("RescaleSlope"), each.number("RescaleIntercept")) for each in headers}
+    scales = {
+        (each.number("RescaleSlope") or 1.0, each.number("RescaleIntercept") or 0.0)
+        for each in headers
+    }
     if any("ModalityLUTSequence" in each for each in slices):
         found = "a table (ModalityLUTSequence)"
     elif len(scales) > 1:
