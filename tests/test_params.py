@@ -14,6 +14,7 @@ import slicefill.pipelines
 from slicefill import params as models
 from slicefill.imputation.methods import find_method
 from slicefill.params.fused_views import FusedViewsParams
+from slicefill.params.imputation import imputation_params
 from slicefill.plugins import check_entries, check_names
 from slicefill.simulation.subsampling import AnisotropizationParams
 
@@ -226,6 +227,15 @@ def test_a_negative_weight_is_refused(values):
     path = f"synthesis.weights.{values['synthesis']['preset']}.rec"
     with pytest.raises(ValueError, match="greater than or equal to 0"):
         build(changed(values, path, -1), path)
+
+
+def test_a_count_of_slices_replaces_an_exact_spacing():
+    """Where code asks for a count: comparisons, tuning, served models, exact grids."""
+    exact = imputation_params(spacing=1.5, exact=True)
+    row = models.ComparedMethod(title="", imputed_by="linear", count=1)
+    for own in (exact.counted(1), row.rule(exact)):
+        assert (own.count, own.target_spacing, own.exact) == (1, None, False)
+        models.ImputationParams.model_validate(own.model_dump())
 
 
 @pytest.mark.parametrize("name", MODELS)

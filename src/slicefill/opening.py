@@ -18,9 +18,15 @@ def read_one(image: str | Path, label: str | Path | None, params: IngestionParam
 
 
 def read_found(
-    image: str | Path, label: str | Path | None, params: IngestionParams
+    image: str | Path, label: str | Path | None, params: IngestionParams, *, labelled: bool = True
 ) -> tuple[RawCase, Case]:
     """Read the only scan at a path, and its label map; return also where they were found.
+
+    Args:
+        image: A file or a folder.
+        label: Its label map; None: the one that lies beside it, if there is one.
+        params: How files are read, and what is checked.
+        labelled: Whether label maps are read at all.
 
     Raises:
         BadCase: If a file is damaged, odd, or does not fit the other; says what to do.
@@ -29,7 +35,8 @@ def read_found(
     """
     from slicefill.batch.find import find_scans
 
-    with find_scans(Path(image), None if label is None else Path(label)) as found:
+    place = None if label is None else Path(label)
+    with find_scans(Path(image), place, labelled=labelled) as found:
         for error in found.refused:
             raise error
         if len(found.cases) != 1:

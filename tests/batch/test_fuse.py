@@ -29,6 +29,14 @@ def test_a_label_map_that_is_ruled_out_is_not_taken_from_beside_the_scan(folder,
         assert fused.record["fusion"]["labels"]["without_label"] == without
 
 
+def test_a_label_map_that_is_ruled_out_is_not_even_read(folder, case, tmp_path):
+    label = shutil.copy(folder / "scan_seg.nii.gz", tmp_path / "seg.nii.gz")
+    slicefill.write(case("f4", shape=(5, 5, 3)).label, folder / "scan_seg.nii.gz")
+    views, out = [folder / "scan.nii.gz", folder], {"out": tmp_path / "out.nii.gz"}
+    fused = fuse_files(views, [label, None], out, **WAYS)
+    assert fused.record["fusion"]["labels"]["without_label"] == ["view 2 folder"]
+
+
 def test_maps_are_written_where_a_single_image_is_left(folder, tmp_path):
     names = ("out", "confidence", "views")
     outputs = {name: tmp_path / f"{name}.nii.gz" for name in names}

@@ -299,6 +299,22 @@ def test_a_rehearsal_calls_failed_what_a_call_would(tmp_path, monkeypatch):
     assert (row.status, row.reason) == ("failed", "RuntimeError: no luck")
 
 
+def test_a_rehearsal_refuses_what_could_not_be_written(scans, monkeypatch):
+    from slicefill.ingestion.checks import BadCase
+
+    def refuse(task):
+        raise BadCase(expected="one slope", found="several", remedy="leave out --dicom")
+
+    monkeypatch.setattr("slicefill.batch.rehearse.check_outputs", refuse)
+    with find_scans(scans / "images" / "one.nii.gz") as found:
+        plan = make_plan(scans / "images" / "one.nii.gz", None, found.cases, [])
+        row = rehearse_scans(plan, LINEAR, ignore)["one"]
+    assert (row.status, row.reason) == (
+        "refused",
+        "expected one slope, found several; leave out --dicom",
+    )
+
+
 def test_a_scan_of_one_slice_is_left_aside_and_a_constant_one_refused(case, tmp_path):
     whole = case().image
     write_volume(whole, tmp_path / "scans" / "whole.nii.gz")

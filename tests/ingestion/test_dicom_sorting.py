@@ -1,6 +1,7 @@
 """DICOM is sorted by what the files say; pixels and places are those of the truth."""
 
 import shutil
+from copy import deepcopy
 
 import numpy as np
 import pydicom
@@ -108,6 +109,24 @@ def test_phases_whose_times_differ_from_slice_to_slice_go_by_their_order(sort, s
     assert images["scan-phase02"].stored[0, 0].tolist() == [10, 11, 12, 13]
 
 
+def test_phases_are_told_by_times_though_a_heartbeat_is_not_always_as_long(sort, stack):
+    """Late phases of a short beat are earlier than early ones of a long beat; numbers run back."""
+    slices = []
+    for k, each in enumerate(stack()):
+        for phase in range(20):
+            own = deepcopy(each)
+            own.TriggerTime = phase * (800, 930, 850, 1000)[k] / 20
+            own.InstanceNumber = 20 * k + (20 - phase if k % 2 else phase + 1)
+            own.SOPInstanceUID = pydicom.uid.generate_uid()
+            own.PixelData = np.full(30, phase, "<i2").tobytes()
+            slices.append(own)
+    _, images = sort(slices)
+    assert len(images) == 20
+    assert {name: np.unique(image.stored).tolist() for name, image in images.items()} == {
+        f"scan-phase{phase + 1:02d}": [phase] for phase in range(20)
+    }
+
+
 @pytest.mark.parametrize("of_slice_alone", [False, True], ids=["jitter", "ties"])
 def test_times_that_do_not_tell_volumes_apart_do_not_divide_them(sort, stack, of_slice_alone):
     """As of gated diffusion: the heart's jitter, or the delay of a slice in every direction."""
@@ -187,6 +206,26 @@ def test_a_second_copy_of_a_slice_is_left_aside(tmp_path, sort, stack):
 def test_slices_to_which_anonymising_gave_one_uid_are_no_copies(sort, stack):
     found, images = sort(stack(SOPInstanceUID="1.2.3"))
     assert found.left_aside == []
+    assert images["scan"].stored.shape == (6, 5, 4)
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "StudyInstanceUID"])
+def test_slices_that_do_not_say_whose_they_are_belong_to_the_others(sort, stack, keyword):
+    slices = stack(**{keyword: "1.2"})
+    del slices[1][keyword]
+    setattr(slices[2], keyword, "")
+    found, images = sort(slices)
+    assert found.refused == []
+    assert {name: image.stored.shape for name, image in images.items()} == {"scan": (6, 5, 4)}
+
+
+def test_a_copy_is_one_however_its_position_is_written(sort, stack):
+    slices = stack()
+    copies = deepcopy(slices[:2])
+    copies[0].ImagePositionPatient = [f"{value:.4f}" for value in slices[0].ImagePositionPatient]
+    copies[1].InstanceNumber = None
+    found, images = sort([*slices, *copies])
+    assert [each.reason for each in found.left_aside] == ["a second copy of a DICOM slice"] * 2
     assert images["scan"].stored.shape == (6, 5, 4)
 
 

@@ -184,19 +184,24 @@ def test_bids_prefers_the_plainest_label_and_refuses_a_tie(tmp_path, found):
 
 def test_bids_takes_no_label_of_another_space_or_grid(write, found):
     """As fMRIPrep names them: on the grid of T1w, and one in a template's space."""
-    elsewhere = np.diag([1.0, 1, 4, 1]) + np.outer([3, 0, 0, 0], [0, 0, 0, 1])
+    elsewhere, far = (
+        np.diag([1.0, 1, 4, 1]) + np.outer([by, 0, 0, 0], [0, 0, 0, 1]) for by in (3, 9)
+    )
     write("sub-1/anat/sub-1_T1w.nii")
     write("sub-1/anat/sub-1_T2w.nii", affine=elsewhere)
     write("sub-2/anat/sub-2_T1w.nii")
     write("derivatives/sub-1_dseg.nii")
-    write("derivatives/sub-1_space-MNI_dseg.nii", affine=elsewhere)
+    write("derivatives/sub-1_space-MNI_dseg.nii", affine=far)
+    write("sub-3/anat/sub-3_T2w.nii")
+    write("derivatives/sub-3_space-native_dseg.nii")
     write("derivatives/sub-2_space-T1w_dseg.nii")
-    write("derivatives/sub-2_space-MNI_T1w_dseg.nii")
+    write("derivatives/sub-2_space-MNI_T1w_dseg.nii", affine=far)
     assert found("auto") == (
         {
             "sub-1_T1w": ("sub-1/anat/sub-1_T1w.nii", "derivatives/sub-1_dseg.nii"),
             "sub-1_T2w": ("sub-1/anat/sub-1_T2w.nii", None),
             "sub-2_T1w": ("sub-2/anat/sub-2_T1w.nii", "derivatives/sub-2_space-T1w_dseg.nii"),
+            "sub-3_T2w": ("sub-3/anat/sub-3_T2w.nii", "derivatives/sub-3_space-native_dseg.nii"),
         },
         [],
     )

@@ -96,9 +96,8 @@ def test_the_best_reference_is_that_of_the_cases_that_all_of_them_have(params):
     """Linear is better than cubic by 1 dB wherever both are; cubic lacks the hard cases."""
     linear = np.repeat([30.0, 20.0], (8, 4)) + normal(0, 0, 12) / 10
     cubic = np.where(np.arange(12) < 8, linear - 1, np.nan)
-    result = compare_methods(
-        frame(linear=linear, cubic=cubic, ours=linear - 0.5), ["cubic", "linear"], params
-    )
+    scores = frame(linear=linear, cubic=cubic, nearest=np.full(12, np.nan), ours=linear - 0.5)
+    result = compare_methods(scores, ["cubic", "nearest", "linear"], params)
     assert set(result["reference"]) == {"linear"}
     assert result.set_index("method").loc["ours", "difference"] == pytest.approx(-0.5)
 

@@ -1,7 +1,6 @@
 """Fuses the files of several views of one subject."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +51,14 @@ def fuse_files(
     _check(inputs, outputs, overwrite)
     read = {}
     for n, (view, label) in enumerate(zip(views, named, strict=True), 1):
-        raw, case = read_found(view, label, own_scans())
+        excluded = labels is not None and label is None
+        raw, case = read_found(view, label, own_scans(), labelled=not excluded)
         labelled = source_files(raw.label) if raw.label else ()
         _refuse_inputs([*source_files(raw.image), *labelled], outputs)
         if n == 1:
             with about(raw.id, raw.place):
                 check_varies(case.image)
-        excluded = labels is not None and label is None
-        read[f"view {n} {view.name}"] = replace(case, label=None) if excluded else case
+        read[f"view {n} {view.name}"] = case
     cases, masks = masks_as_labels(read, given)
     if "image" in outputs and masks:
         msg = "--image: expected images, got label maps alone"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from slicefill.batch.impute import Order, find_made, impute_scan
 from slicefill.batch.left_over import known_rows
 from slicefill.batch.one_scan import read_scan, rule_fingerprint, scan_fingerprint
+from slicefill.batch.outputs import check_outputs
 from slicefill.batch.table import Row
 from slicefill.batch.tasks import Plan, Task
 from slicefill.geometry import slices_back, slices_first, through_plane_axis
@@ -67,6 +68,7 @@ def _rehearse(task: Task, imputer: Imputer, order: Order, say: Callable[[Row, st
 def _try(task: Task, imputer: Imputer, order: Order, row: Row) -> tuple[Row, float]:
     """Impute a few slices of a scan, or all of one that lacks some; the row and MB of the whole."""
     case = read_scan(task.raw, order.params, fill_missing=order.fill_missing)
+    check_outputs(task)
     axis = through_plane_axis(case.image.affine, order.params.through_plane)
     few = case
     if not case.absent:

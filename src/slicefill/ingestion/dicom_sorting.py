@@ -3,8 +3,9 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.dicom_headers import Header, read_header, why_no_slice
@@ -13,7 +14,8 @@ from slicefill.ingestion.found import Found, LeftAside, RawCase
 from slicefill.ingestion.raw_files import foreign_kind
 from slicefill.ingestion.suffixes import DICOM
 
-_OF_A_COPY = ("SOPInstanceUID", "ImagePositionPatient", "InstanceNumber")
+_Key = tuple[str, ...]  # of a series
+_WHOSE = ("StudyInstanceUID", "PatientID")
 
 
 def sort_dicom(files: Iterable[Path], folder: Path) -> Found:
@@ -24,7 +26,7 @@ def sort_dicom(files: Iterable[Path], folder: Path) -> Found:
     """
     found = Found()
     unread: list[Path] = []
-    series: dict[tuple[str, ...], list[Header]] = {}
+    slices: list[Header] = []
     for path in files:
         header = _read(path, folder, found)
         if header is None:
@@ -34,12 +36,13 @@ def sort_dicom(files: Iterable[Path], folder: Path) -> Found:
         if reason:
             found.left_aside.append(LeftAside(path, reason))
         else:
-            series.setdefault(_series_key(header), []).append(header)
+            slices.append(header)
+    series = _series(slices)
     refused = {error.file for error in found.refused}
     unread = [path for path in unread if path not in refused]
     found.refused += _damaged(unread, series.values(), folder)
-    groups = [_without_copies(headers, found) for headers in series.values()]
-    for name, headers in zip(_names(groups, folder), groups, strict=True):
+    groups = {key: _without_copies(headers, found) for key, headers in series.items()}
+    for name, headers in zip(_names(groups, folder), groups.values(), strict=True):
         for part, slices in _parts(headers, found):
             files_of_case = tuple(each.path for each in slices)
             own = f"{name}-{part}" if part else name
@@ -73,12 +76,30 @@ def _damaged(unread: Iterable[Path], series: Iterable[list[Header]], folder: Pat
     ]
 
 
-def _series_key(header: Header) -> tuple[str, ...]:
-    """Tell series apart by their patient and study, too: series of phantoms may share one UID."""
-    uid = header.text("SeriesInstanceUID")
-    if not uid:
-        return "", str(header.path.parent)
-    return uid, header.text("StudyInstanceUID"), header.text("PatientID")
+def _series(slices: Iterable[Header]) -> dict[_Key, list[Header]]:
+    """Sort slices into series: by their UID, and by study and patient where these differ.
+
+    Anonymising may give the scans of several patients one UID. A slice that lacks the study or the
+    patient belongs to those of the others, where these agree.
+    """
+    by_uid: dict[str, list[Header]] = {}
+    for each in slices:
+        uid = each.text("SeriesInstanceUID") or f"in {each.path.parent}"
+        by_uid.setdefault(uid, []).append(each)
+    series: dict[_Key, list[Header]] = {}
+    for uid, headers in by_uid.items():
+        told = [tuple(map(each.text, _WHOSE)) for each in headers]
+        alone = [_only(values) for values in zip(*told, strict=True)]
+        for each, own in zip(headers, told, strict=True):
+            whose = tuple(value or known for value, known in zip(own, alone, strict=True))
+            series.setdefault((uid, *whose), []).append(each)
+    return series
+
+
+def _only(values: Iterable[str]) -> str:
+    """The only value besides ""; "" where there is none, or several."""
+    there = {*values} - {""}
+    return there.pop() if len(there) == 1 else ""
 
 
 def _study(header: Header) -> str | None:
@@ -89,10 +110,12 @@ def _study(header: Header) -> str | None:
 
 def _without_copies(headers: list[Header], found: Found) -> list[Header]:
     """Leave copies aside: a UID alone tells none, where anonymising gave all slices one."""
-    seen: set[tuple[str, ...]] = set()
+    seen: set[tuple[str, Any]] = set()
     kept = []
     for each in headers:
-        own = tuple(map(each.text, _OF_A_COPY))
+        place = each.numbers("ImagePositionPatient", 3)
+        at = each.text("InstanceNumber") if place is None else tuple(place.round(3))
+        own = each.text("SOPInstanceUID"), at
         if own[0] and own in seen:
             found.left_aside.append(LeftAside(each.path, "a second copy of a DICOM slice"))
         else:
@@ -101,17 +124,17 @@ def _without_copies(headers: list[Header], found: Found) -> list[Header]:
     return kept
 
 
-def _names(groups: list[list[Header]], folder: Path) -> list[str]:
+def _names(groups: Mapping[_Key, list[Header]], folder: Path) -> list[str]:
     """Name every series after its folder, with its number where there are several in it."""
-    keys = [(_place(headers, folder), _number(headers)) for headers in groups]
+    keys = [(_place(headers, folder), _number(headers)) for headers in groups.values()]
     in_place = Counter(place for place, _ in keys)
     same_number = Counter(keys)
-    series: dict[str, list[tuple[str, ...]]] = {}
-    for (place, _), headers in zip(keys, groups, strict=True):
-        series.setdefault(place, []).append(_series_key(headers[0]))
+    series: dict[str, list[_Key]] = {}
+    for (place, _), own in zip(keys, groups, strict=True):
+        series.setdefault(place, []).append(own)
     names = []
-    for (place, number), headers in zip(keys, groups, strict=True):
-        rank = sorted(series[place]).index(_series_key(headers[0])) + 1
+    for (place, number), own in zip(keys, groups, strict=True):
+        rank = sorted(series[place]).index(own) + 1
         alone = bool(number) and same_number[place, number] == 1
         ending = f"-series{number}" if alone else f"-{rank}"
         names.append(place if in_place[place] == 1 else f"{place}{ending}")

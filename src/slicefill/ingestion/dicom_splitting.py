@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from slicefill.ingestion.dicom_acquisitions import by_acquisition
 from slicefill.ingestion.dicom_headers import Header
 
 _SAME_ORIENTATION = 0.05  # largest difference of a direction cosine
+_FEW = 3  # so many times may rise evenly by chance
 _SAME_POSITION = 0.01  # of a pixel, across the slices
 Part = tuple[str, list[Header]]
 """What a volume is called within its series ("" if it is alone), and its slices."""
@@ -130,8 +130,9 @@ def _without_common(names: list[str]) -> dict[str, str]:
 def _by_order(name: str, slices: list[Header], places: list[int]) -> list[Part]:
     """Take the n-th slice of every position as volume n, if all positions have as many.
 
-    The slices of one position must differ in what orders them. Times must also agree between
-    positions on what is earlier: those of a heartbeat do, those that jitter do not.
+    The slices of one position must differ in what orders them. Times must be those of phases, too:
+    all of one are before all of the next, or they rise in even steps, as those of a heartbeat do,
+    however long it is at a position. Times that jitter do neither.
     """
     counts = set(Counter(places).values())
     if len(counts) > 1 or len(set(places)) < 2:
@@ -140,15 +141,24 @@ def _by_order(name: str, slices: list[Header], places: list[int]) -> list[Part]:
         order = [tuple(each.number(key) or 0.0 for key in keywords) for each in slices]
         ranks = _ranks(places, order)
         parts = [[k for k, own in enumerate(ranks) if own == rank] for rank in range(max(counts))]
-        spans = [sorted(order[k] for k in part) for part in parts]
-        apart = all(one[-1] < other[0] for one, other in pairwise(spans))
         distinct = len(set(zip(places, order, strict=True))) == len(slices)
-        if distinct and (apart or word != "phase"):
+        if distinct and (word != "phase" or _are_phases(places, [time for time, *_ in order])):
             return [
                 (_join(name, f"{word}{rank:02d}"), [slices[k] for k in part])
                 for rank, part in enumerate(parts, start=1)
             ]
     return [(name, slices)]
+
+
+def _are_phases(places: list[int], times: list[float]) -> bool:
+    """Tell whether times order the slices of every position in the same way."""
+    own: dict[int, list[float]] = {}
+    for place, time in sorted(zip(places, times, strict=True)):
+        own.setdefault(place, []).append(time)
+    phases = np.array([*own.values()])  # (positions, phases), rising
+    steps = np.diff(phases, axis=1)
+    apart = (phases[:, :-1].max(axis=0) < phases[:, 1:].min(axis=0)).all()
+    return bool(apart or (phases.shape[1] > _FEW and steps.max() < 2 * steps.min()))
 
 
 def _ranks(places: list[int], order: list[tuple[float, ...]]) -> list[int]:

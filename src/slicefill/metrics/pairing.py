@@ -79,7 +79,7 @@ def find_pairs(scores: pd.DataFrame, metric: str, references: list[str]) -> Iter
         raise ValueError(msg)
     sides = {name: cast("pd.DataFrame", by_case[name]) for name in methods}
     merits = pd.DataFrame({name: sides[name].mean(axis=1) for name in present})
-    of_all = merits.dropna()
+    of_all = merits.dropna(axis="columns", how="all").dropna()
     means = (merits if of_all.empty else of_all).groupby("subject").mean().mean()
     if means.isna().all():
         return

@@ -65,7 +65,7 @@ def compose_report(
     known = not summary.empty
     return ReportContent(
         title=f"Slicefill: {parameters['experiment']}",
-        headline=_headline(summary, parameters),
+        headline=_headline(summary, comparisons, parameters),
         settings=_settings(parameters, _imputed_by(tables)),
         figures=cases,
         tables=_main_tables(summary, comparisons, parameters) if known else suspects,
@@ -163,24 +163,28 @@ def _refusals(refused: pd.DataFrame) -> list[ReportTable]:
     return [] if refused.empty else [ReportTable("Refused raw cases.", refused)]
 
 
-def _headline(summary: pd.DataFrame, parameters: Mapping[str, Any]) -> str:
+def _headline(
+    summary: pd.DataFrame, comparisons: pd.DataFrame, parameters: Mapping[str, Any]
+) -> str:
     if summary.empty:
         return "Intervals imputed; there is no truth to score against."
     means = summary.pivot(index="method", columns="metric", values="mean")
     learned = (parameters["variant"], ADAPTED, PRETRAINED)
     variant = next((name for name in learned if name in means.index), None)
-    known = [m for m in parameters["evaluation"]["reference_methods"] if m in means.index]
-    if variant is None or not known:
+    if variant is None:
         return "PSNR on synthetic slices: " + ", ".join(
             f"{method} {value:.2f} dB" for method, value in means["psnr_body"].items()
         )
     psnr = {str(method): float(value) for method, value in means["psnr_body"].items()}
-    best = str(means.loc[known, "psnr_body"].idxmax())
     count = summary.query("metric == 'psnr_body' and method == @variant")["n"].item()
+    tested = comparisons.query("metric == 'psnr_body' and method == @variant")
+    gains = zip(tested["difference"], tested["reference"].astype(str), strict=True)
+    against = "".join(
+        f"{gain:+.2f} dB against the best classical method ({best}); " for gain, best in gains
+    )
     return (
         f"{variant}: {psnr[variant]:.2f} dB on synthetic slices inside the body, "
-        f"{psnr[variant] - psnr[best]:+.2f} dB against the best classical method ({best}); "
-        f"{count} subject(s)."
+        f"{against}{count} subject(s)."
     )
 
 

@@ -16,7 +16,6 @@ IMPUTED = "_desc-imputed_"
 """In the names of what `slicefill-bids` writes: its label maps are of imputed scans."""
 _SUFFIXES = (".nii.gz", ".nii")  # those of BIDS
 _LABELS = ("dseg", "seg", "mask")  # in the order in which they are taken
-_OWN_SPACES = ("individual", "scanner", "orig")  # where a participant's own scans lie
 _MAPS = ("probseg", "roi", "defacemask", *_LABELS)  # no scans, though they are volumes
 
 
@@ -80,9 +79,9 @@ def match_label(image: Path, labels: list[Path], tolerance: float = 0.1) -> Path
     """Choose the label map of an image.
 
     Subject and session must be the same; other entities (`run-1`) may not contradict the
-    image's; a modality in the label's name (`sub-1_T2w_seg-manual`) must be the image's. One in
-    another space (`space-MNI…`) is never taken, and one that names no modality only if its header
-    has the image's grid. Of several, dseg goes before seg before mask, then the one with the
+    image's; a modality in the label's name (`sub-1_T2w_seg-manual`) must be the image's. One that
+    names no modality, or another space (`space-MNI…`), is taken only if its header has the image's
+    grid. Of several, dseg goes before seg before mask, then the one with the
     fewest entities that the image lacks (`desc-…`).
 
     Args:
@@ -99,10 +98,10 @@ def match_label(image: Path, labels: list[Path], tolerance: float = 0.1) -> Path
         theirs, names = _entities(label)
         same = all(ours.get(key) == theirs.get(key) for key in ("sub", "ses"))
         consistent = all(theirs[key] == value for key, value in ours.items() if key in theirs)
-        near = theirs.get("space") in (None, ours.get("space"), modality[-1], *_OWN_SPACES)
-        if not (same and consistent and near and names[:-1] in ([], modality)):
+        if not (same and consistent and names[:-1] in ([], modality)):
             continue
-        if names[:-1] == modality or _has_grid(label, image, tolerance):
+        near = theirs.get("space") in (None, ours.get("space"), modality[-1])
+        if (near and names[:-1] == modality) or _has_grid(label, image, tolerance):
             ranked.append(((_rank(label), len(theirs.keys() - ours.keys())), label))
         else:
             logger.info("%s lies on another grid than %s: not its label", label.name, image.name)

@@ -27,7 +27,7 @@ def training_fingerprint(parts: Parts, params: Params) -> str:
         {case: promise.fingerprint for case, promise in parts[name].items()}
         for name in ("train", "validation")
     ]
-    return fingerprint(KIND, params, *cases)
+    return fingerprint(KIND, "spread_powers", params, *cases)  # what a checkpoint of it holds
 
 
 def train(parts: Parts, params: Params, run: Run) -> Checkpoint:
