@@ -90,7 +90,7 @@ class Volume:
 def coded_qform(header: nib.Nifti1Header) -> tuple[NDArray[np.float64] | None, int]:
     """Return a header's qform and its code; None and 0 where it is not coded or cannot be read.
 
-    Three numbers of a quaternion that were rounded to a few decimals may be too long for one.
+    The squares of a quaternion's three stored numbers may sum to more than 1 after rounding.
     """
     try:
         qform, code = header.get_qform(coded=True)

@@ -6,7 +6,7 @@ import pytest
 import surface_distance
 from scipy.ndimage import gaussian_filter
 
-from slicefill.metrics.pairing import merit
+from slicefill.metrics import find_metric
 from slicefill.metrics.segmentation import score_segmentation
 from slicefill.params import ScoringParams
 
@@ -172,7 +172,7 @@ def test_the_mean_is_over_the_classes_with_a_value():
 def test_every_score_has_a_direction_unless_it_is_a_volume_or_a_count():
     for name in score((SOMETHING, SOMETHING)):
         if not name.startswith("ml") and not name.endswith("_empty"):
-            merit(name, pd.Series([0.0]))
+            find_metric(name).merit(pd.Series([0.0]))
 
 
 def test_other_slices_are_refused():

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from slicefill.metrics.pairing import merit
+from slicefill.metrics import find_metric
 from slicefill.metrics.statistics import (
     LEAST_TESTED,
     average_seeds,
@@ -295,4 +295,4 @@ def test_errors_say_what_to_do(params):
         ValueError,
         match=r"'sharpness' is no metric: expected a name that begins with one of .*psnr",
     ):
-        merit("sharpness", pd.Series([1.0]))
+        find_metric("sharpness").merit(pd.Series([1.0]))

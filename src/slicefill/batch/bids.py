@@ -24,6 +24,7 @@ from slicefill.io.bids_derivatives import (
     written_fingerprint,
 )
 from slicefill.params import ImputationParams
+from slicefill.params.ingestion import own_scans
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,10 @@ def impute_scans(
     """
     labels = [path for path in find_labels(bids) if not path.is_relative_to(out)]
     taken: set[Path] = set()
+    tolerance = own_scans().affine_tolerance
     for image in images:
         try:
-            derivative = Derivative(image, match_label(image, labels), bids, out)
+            derivative = Derivative(image, match_label(image, labels, tolerance), bids, out)
             _claim(derivative, taken)
             yield _impute(derivative, imputer, params)
         except OneSlice:

@@ -176,7 +176,7 @@ def _make(
     except BadCase as error:
         return _Made(task, None, replace(row, status="refused", reason=error.told))
     if made is not None and "seg" in task.outputs and not has_labels(made):
-        told = replace(told, reason="; ".join(filter(None, [told.reason, NO_SEG])))
+        told = told.with_reason(NO_SEG)
     return _Made(task, made, replace(told, seconds=time.monotonic() - began), stale)
 
 
@@ -242,8 +242,7 @@ def _write(table: Path | None, name: str, made: _Made) -> Row:
 def _said_of_others(task: Task, row: Row) -> Row:
     """Name files beside an image that may be taken for its own, but are not of this call."""
     others = [path.name for path in task.others if path.exists() and path != task.record]
-    told = [f"{', '.join(others)} beside it: not of this call"] if others else []
-    return replace(row, reason="; ".join(filter(None, [row.reason, *told])))
+    return row.with_reason(f"{', '.join(others)} beside it: not of this call") if others else row
 
 
 def _failed(task: Task, failure: Any) -> Row:

@@ -16,9 +16,10 @@ def check_outputs(task: Task) -> None:
 
 
 def write_outputs(case: Case, task: Task, fingerprint: str) -> None:
-    """Write the outputs of a case, at last the image and its record: then all is there.
+    """Write the outputs of a case.
 
-    A record that is there goes first: of a single file, nothing else says what it holds.
+    The image and then its record come last, so that a record means that all is there. An old record
+    is removed first: a call that is killed here must not leave a record of other files.
     """
     from slicefill.io.case_folder import encode_record
     from slicefill.io.scan_files import write_scan

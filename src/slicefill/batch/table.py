@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -55,6 +55,10 @@ class Row:
     seconds: float = 0.0
     fingerprint: str = ""
     reason: str = ""
+
+    def with_reason(self, text: str) -> "Row":
+        """Return the row with one more reason."""
+        return replace(self, reason="; ".join(filter(None, [self.reason, text])))
 
 
 def tell_spacing(spacing: Iterable[float]) -> str:

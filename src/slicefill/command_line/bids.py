@@ -123,11 +123,13 @@ def _images(bids: Path, arguments: argparse.Namespace) -> list[Path]:
     Raises:
         UsageError: If there is none, or a subject or session that was named is not there.
     """
+    from slicefill.ingestion.suffixes import is_hidden
+
     found = [*bids.glob("sub-*/anat/*.nii*"), *bids.glob("sub-*/ses-*/anat/*.nii*")]
     folders = {name for path in found for name in path.relative_to(bids).parts[:-2]}
     _refuse_unknown("--participant-label", arguments.participant_label, "sub-", folders)
     _refuse_unknown("--session-label", arguments.session_label, "ses-", folders)
-    shown = sorted(path for path in found if not path.name.startswith("."))  # of macOS: ._sub-01
+    shown = sorted(path for path in found if not is_hidden(path))
     chosen = [path for path in shown if _is_chosen(path, arguments)]
     images = [path for path in chosen if _suffix(path) in arguments.suffix]
     if not images:

@@ -1,7 +1,6 @@
 """`slicefill fuse`: several thick views of one subject in, one isotropic scan out."""
 
 import argparse
-import logging
 import sys
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from slicefill.command_line.wording import (
     named,
     positive,
     quiet_or_verbose,
+    set_up_logging,
     whole,
 )
 
@@ -107,9 +107,7 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     from slicefill.batch.fuse import fuse_files
     from slicefill.ingestion.checks import BadCase
 
-    logging.basicConfig(
-        level=logging.INFO if arguments.verbose else logging.ERROR, format="%(message)s"
-    )
+    set_up_logging(arguments)
     try:
         fused = fuse_files(
             arguments.views,

@@ -1,7 +1,6 @@
 """`slicefill impute`: scans in, isotropic scans out."""
 
 import argparse
-import logging
 import os
 import sys
 import time
@@ -19,6 +18,7 @@ from slicefill.command_line.wording import (
     quiet_or_verbose,
     rule_of,
     say_left_aside,
+    set_up_logging,
     whole,
 )
 
@@ -101,9 +101,7 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
         parser.error("--dicom: a series holds every acquired slice; leave --exact or --dicom out")
     if arguments.quiet:
         os.environ["TQDM_DISABLE"] = "1"
-    logging.basicConfig(
-        level=logging.INFO if arguments.verbose else logging.ERROR, format="%(message)s"
-    )
+    set_up_logging(arguments)
     try:
         return _impute(arguments)
     except UsageError as error:

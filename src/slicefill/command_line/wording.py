@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import logging
 import re
 import sys
 from pathlib import Path
@@ -191,6 +192,12 @@ def quiet_or_verbose(command: argparse.ArgumentParser) -> None:
     said = command.add_mutually_exclusive_group()
     said.add_argument("-q", "--quiet", action="store_true", help="name only what went wrong")
     said.add_argument("-v", "--verbose", action="store_true", help="say what is being done")
+
+
+def set_up_logging(arguments: argparse.Namespace) -> None:
+    """Log to standard error: from INFO on with --verbose, else errors alone."""
+    level = logging.INFO if arguments.verbose else logging.ERROR
+    logging.basicConfig(level=level, format="%(message)s")
 
 
 def say_left_aside(found: "Found", source: Path) -> None:

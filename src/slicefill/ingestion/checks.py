@@ -73,7 +73,7 @@ def check_affine(affine: Array) -> None:
 
 
 def check_rotation(header: nib.Nifti1Header) -> None:
-    """Refuse a header that has only a qform to say where the voxels lie, and one that is none."""
+    """Refuse a header without sform whose qform cannot be read: nothing says where voxels lie."""
     if header["qform_code"] and not header["sform_code"] and coded_qform(header)[0] is None:
         squares = sum(float(header[f"quatern_{name}"]) ** 2 for name in "bcd")
         raise BadCase(

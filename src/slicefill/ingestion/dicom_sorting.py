@@ -109,7 +109,10 @@ def _study(header: Header) -> str | None:
 
 
 def _without_copies(headers: list[Header], found: Found) -> list[Header]:
-    """Leave copies aside: a UID alone tells none, where anonymising gave all slices one."""
+    """Leave copies aside: slices with the UID and the position of an earlier one.
+
+    Anonymising may give all slices one UID.
+    """
     seen: set[tuple[str, Any]] = set()
     kept = []
     for each in headers:

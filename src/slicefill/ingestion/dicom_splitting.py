@@ -130,9 +130,8 @@ def _without_common(names: list[str]) -> dict[str, str]:
 def _by_order(name: str, slices: list[Header], places: list[int]) -> list[Part]:
     """Take the n-th slice of every position as volume n, if all positions have as many.
 
-    The slices of one position must differ in what orders them. Times must be those of phases, too:
-    all of one are before all of the next, or they rise in even steps, as those of a heartbeat do,
-    however long it is at a position. Times that jitter do neither.
+    The slices of one position must differ in what orders them. Trigger times must also be
+    those of phases (`_are_phases`); times that jitter are not.
     """
     counts = set(Counter(places).values())
     if len(counts) > 1 or len(set(places)) < 2:
@@ -151,7 +150,12 @@ def _by_order(name: str, slices: list[Header], places: list[int]) -> list[Part]:
 
 
 def _are_phases(places: list[int], times: list[float]) -> bool:
-    """Tell whether times order the slices of every position in the same way."""
+    """Tell trigger times of phases from times that jitter.
+
+    Either every phase ends at all positions before the next one begins; or there are more than
+    `_FEW` phases, and the longest step between phases, over all positions, is less than twice the
+    shortest.
+    """
     own: dict[int, list[float]] = {}
     for place, time in sorted(zip(places, times, strict=True)):
         own.setdefault(place, []).append(time)

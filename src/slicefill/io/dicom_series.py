@@ -52,7 +52,7 @@ def write_series(imputed: Case, sources: Sequence[Path], folder: Path) -> list[P
 
     Raises:
         BadCase: If the case was not imputed from this series, was imputed along another axis
-            than across its slices, `folder` holds the sources, or they are as `check_sources` says.
+            than across its slices, `folder` holds the sources, or `check_sources` refuses them.
     """
     _refuse_overwriting(sources, folder)
     slices = read_in_order(sources)
@@ -97,7 +97,8 @@ def read_in_order(files: Sequence[Path], **options: Any) -> list[Dataset]:
         raise BadCase(
             expected="files of one series, a slice in each",
             found=f"{len(files)} files of {len(series)} series, or several slices in one",
-            remedy=f"give the files of the series that was imputed; of many frames, {_NO_DICOM}",
+            remedy="give the files of the series that was imputed; if a file holds many frames, "
+            f"{_NO_DICOM}",
             file=files[0].parent if files else None,
         )
     across = normal(slices[0])

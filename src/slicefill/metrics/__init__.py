@@ -128,7 +128,13 @@ class Metric:
         return f"{value * (100 if self.percent else 1):{sign}z.{self.digits}f}"
 
     def merit(self, values: "pd.Series") -> "pd.Series":
-        """Turn values into such of which more is better: minus the distance to the ideal."""
+        """Turn values into such of which more is better: minus the distance to the ideal.
+
+        Example:
+            >>> import pandas as pd
+            >>> find_metric("gradient_ratio").merit(pd.Series([0.75, 1.5])).tolist()
+            [-0.25, -0.5]
+        """
         return values if self.better == "higher" else -(values - self.ideal).abs()
 
     def column(self, region: str) -> str:

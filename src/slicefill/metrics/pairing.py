@@ -28,24 +28,6 @@ class Pair(NamedTuple):
     merits: list[pd.DataFrame]
 
 
-def merit(metric: str, values: pd.Series) -> pd.Series:
-    """Turn a metric into one of which more is better: itself, or minus its distance to the ideal.
-
-    Args:
-        metric: A column of the scores.
-        values: Its values.
-
-    Raises:
-        ValueError: If there is no such metric.
-
-    Example:
-        >>> import pandas as pd
-        >>> merit("gradient_ratio", pd.Series([0.75, 1.5])).tolist()
-        [-0.25, -0.5]
-    """
-    return find_metric(metric).merit(values)
-
-
 def finite(values: pd.Series) -> pd.Series:
     """Turn what is infinite into nan: it could not be measured."""
     return values.astype(float).replace([np.inf, -np.inf], np.nan)
@@ -54,8 +36,8 @@ def finite(values: pd.Series) -> pd.Series:
 def find_pairs(scores: pd.DataFrame, metric: str, references: list[str]) -> Iterator[Pair]:
     """Find what every method is compared with by a metric: the best reference.
 
-    The best one has the largest mean of `merit` over subjects, of the cases that all references
-    have, if there are any.
+    The best one has the largest mean of `Metric.merit` over subjects, of the cases that all
+    references have, if there are any.
 
     Args:
         scores: One row per case and method, and seed if methods were trained.
@@ -67,7 +49,8 @@ def find_pairs(scores: pd.DataFrame, metric: str, references: list[str]) -> Iter
     """
     import pandas as pd
 
-    oriented = scores.assign(merit=merit(metric, finite(scores[metric])), run=scores.get("seed", 0))
+    values = find_metric(metric).merit(finite(scores[metric]))
+    oriented = scores.assign(merit=values, run=scores.get("seed", 0))
     by_case = oriented.pivot(index=["subject", "case"], columns=["method", "run"], values="merit")
     methods = [str(name) for name in scores["method"].unique()]
     present = [name for name in references if name in methods]

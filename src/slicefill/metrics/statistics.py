@@ -120,7 +120,7 @@ def compare_methods(
 ) -> pd.DataFrame:
     """Test every method against the best reference method, metric by metric.
 
-    Metrics are turned so that more is better (`merit`), row by row; the reference is the one
+    Metrics are turned so that more is better (`Metric.merit`), row by row; the reference is the one
     of `references` with the best mean over subjects, of the cases that all of them have. Both sides
     are paired by case and averaged by subject. Not tested are the columns that count copied
     slices, metrics that say so, and a signed metric where its magnitude was measured.

@@ -7,7 +7,6 @@ import pandas as pd
 
 from slicefill.metrics import REAL, find_metric, metric_label
 from slicefill.metrics.intervals import SUBJECTS, SUBJECTS_AND_TRAININGS
-from slicefill.metrics.pairing import merit
 from slicefill.metrics.statistics import LEAST_TESTED
 from slicefill.reporting.report import ReportTable
 
@@ -52,7 +51,7 @@ def summary_table(summary: pd.DataFrame, metrics: Sequence[str], caption: str) -
         cells[label] = [
             mean_sd(mean, sd) for mean, sd in zip(rows["mean"], rows["sd"], strict=True)
         ]
-        ranked = merit(metric, rows["mean"].where(rows.index != REAL))
+        ranked = find_metric(metric).merit(rows["mean"].where(rows.index != REAL))
         ranks[label] = ranked.rank(ascending=False, method="min").tolist()
     return ReportTable(caption, pd.DataFrame(cells), _counted(summary, metrics), ranks)
 

@@ -183,8 +183,8 @@ def refuse_exact(imputation: ImputationParams) -> None:
     if imputation.exact:
         msg = (
             "imputation.exact: expected false where views are fused, as the result keeps the "
-            "acquired slices of the first view, got true: leave exact out; of a spacing, the "
-            "nearest that keeps them is taken"
+            "acquired slices of the first view, got true: leave exact out; then the "
+            "spacing nearest to target_spacing that keeps them is taken"
         )
         raise ValueError(msg)
 

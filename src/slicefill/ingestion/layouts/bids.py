@@ -62,7 +62,10 @@ def find_images(
 
 
 def find_labels(folder: Path) -> list[Path]:
-    """List label maps under `derivatives/` (suffix dseg, seg or mask, or seg-…); ours are none."""
+    """List label maps under `derivatives/`: of the suffix dseg, seg or mask (or seg-…).
+
+    Those that `slicefill-bids` wrote are left out.
+    """
     place = folder / "derivatives"
     files = volumes(list_files(place)[0]) if place.is_dir() else []
     return [
@@ -75,7 +78,7 @@ def find_labels(folder: Path) -> list[Path]:
     ]
 
 
-def match_label(image: Path, labels: list[Path], tolerance: float = 0.1) -> Path | None:
+def match_label(image: Path, labels: list[Path], tolerance: float) -> Path | None:
     """Choose the label map of an image.
 
     Subject and session must be the same; other entities (`run-1`) may not contradict the

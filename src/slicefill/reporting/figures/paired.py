@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from slicefill.metrics import metric_label
-from slicefill.metrics.pairing import merit
+from slicefill.metrics import find_metric, metric_label
 from slicefill.reporting.figures.grid import COLOURS, GREY, open_frame, styled
 
 _MOST_COLUMNS = 4
@@ -27,7 +26,7 @@ def paired_plots(
 
     Args:
         scores: One row per case and method, columns `case`, `method` and the metric.
-        metric: Column of the scores whose better direction `slicefill.metrics.pairing.merit`
+        metric: Column of the scores whose better direction `slicefill.metrics.Metric.merit`
             knows.
         reference: The method along the x axis.
         methods: The methods along the y axis, one panel each.
@@ -92,7 +91,8 @@ def _by_case(scores: pd.DataFrame, metric: str, methods: Sequence[str]) -> pd.Da
 def _pair(reference: pd.Series, method: pd.Series, metric: str) -> pd.DataFrame:
     """Columns `x`, `y` and `verdict`: better, worse or equal; measured cases only."""
     pair = pd.DataFrame({"x": reference, "y": method}).dropna()
-    gain = merit(metric, pair["y"]) - merit(metric, pair["x"])
+    merit = find_metric(metric).merit
+    gain = merit(pair["y"]) - merit(pair["x"])
     pair["verdict"] = np.select([gain > 0, gain < 0], ["better", "worse"], "equal")
     return pair
 

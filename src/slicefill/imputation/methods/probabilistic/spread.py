@@ -74,7 +74,7 @@ def find_spread(expected: Expected, powers: SpreadPowers) -> Floats:
 
 
 def fit_spread(known: Sequence[tuple[Expected, Floats, Array]]) -> SpreadPowers:
-    """Fit powers to the errors of held-out cases; 90 % of them lie within 1.645 of the spread.
+    """Fit powers to the errors of held-out cases; 90 % of them lie within 1.645 times the spread.
 
     Args:
         known: What was expected, the errors, and which of them count, `(S, H, W)`, for every case.
