@@ -172,7 +172,8 @@ def fuse(
     Args:
         scans: Two, three or more views, each as for `impute`, but no arrays; the first is the
             reference. Label maps alone are views, too: of them, the label map is fused.
-        labels: Their label maps, None for a view without one; with ids of the same meaning.
+        labels: Their label maps, None for a view without one, whatever lies beside it; with ids of
+            the same meaning. If omitted, those in the folders of the views.
         registration: `rigid`, from many starts; `header`: views lie as their headers say; or an
             entry: a `kind` with fields of its `Params`, such as `{"kind": "rigid", "metric":
             "mutual_information"}` for other contrasts.
@@ -201,7 +202,8 @@ def fuse(
     if len(named) != len(scans) or not scans:
         msg = f"labels: expected one or None for each of {len(scans)} views, got {len(named)}"
         raise ValueError(msg)
-    opened = [open_scan(scan, label) for scan, label in zip(scans, named, strict=True)]
+    beside = labels is None  # else None stands for a view without a label map
+    opened = [open_scan(*each, labelled=beside) for each in zip(scans, named, strict=True)]
     views = {
         _view_name(scan, n): each[0]
         for n, (scan, each) in enumerate(zip(scans, opened, strict=True), 1)

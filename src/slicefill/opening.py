@@ -53,6 +53,8 @@ def open_scan(
     label: Any = None,
     voxel_spacing: Sequence[float] | None = None,
     params: IngestionParams | None = None,
+    *,
+    labelled: bool = True,
 ) -> tuple[Case, Kind | None]:
     """Return a scan of any kind as a case, and the kind that the result is packed as.
 
@@ -61,6 +63,8 @@ def open_scan(
         label: Its label map, or None.
         voxel_spacing: Of an array, mm.
         params: How files are read, and what is checked; `own_scans` if omitted.
+        labelled: Whether the label map that lies beside a file, or that `impute` returned with an
+            image, is taken where none is given.
 
     Raises:
         ValueError: If they do not fit each other.
@@ -76,8 +80,9 @@ def open_scan(
         if voxel_spacing is not None or not isinstance(label, str | Path | None):
             msg = "a scan from a file: expected its label from a file, too, and no voxel_spacing"
             raise ValueError(msg)
-        return read_one(scan, label, params), kind
-    label = getattr(scan, "label", None) if label is None else label  # of what `impute` returned
+        return read_found(scan, label, params, labelled=labelled or label is not None)[1], kind
+    if label is None and labelled:
+        label = getattr(scan, "label", None)  # of what `impute` returned
     if isinstance(label, str | Path):
         labels: Volume | None = read_one(label, None, own_scans()).image
     else:

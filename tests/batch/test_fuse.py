@@ -29,6 +29,13 @@ def test_a_label_map_that_is_ruled_out_is_not_taken_from_beside_the_scan(folder,
         assert fused.record["fusion"]["labels"]["without_label"] == without
 
 
+def test_in_python_none_rules_a_label_map_out_too(folder):
+    label = folder / "scan_seg.nii.gz"
+    for labels, without in ((None, []), ([label, None], ["view 2 folder"])):
+        fused = slicefill.fuse([folder, folder], labels, **WAYS)
+        assert fused.record["fusion"]["labels"]["without_label"] == without
+
+
 def test_a_label_map_that_is_ruled_out_is_not_even_read(folder, case, tmp_path):
     label = shutil.copy(folder / "scan_seg.nii.gz", tmp_path / "seg.nii.gz")
     slicefill.write(case("f4", shape=(5, 5, 3)).label, folder / "scan_seg.nii.gz")
