@@ -4,7 +4,7 @@ They stand in `conf/` in the list `segmentation.inference.wrappers`, and apply i
 first one innermost. `docs/how-to/new_transform.md` writes one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel
@@ -18,7 +18,7 @@ FOLDER = __name__
 
 
 class WrapperFile(Protocol):
-    """What a file in this folder defines: `Params` and `wrap`; `refine` where the grid changes."""
+    """What a file in this folder defines: `Params` and `wrap`, and the others where they apply."""
 
     Params: type[BaseModel]
 
@@ -31,6 +31,18 @@ class WrapperFile(Protocol):
         The first voxel centre stays where it is.
         """
 
+    def extends(self, params: Any) -> set[str]:
+        """Return the axes along which probabilities go on beyond the last voxel centre."""
+
+    def check_extended(self, params: Any, extended: Set[str], place: str) -> None:
+        """Raise ValueError where wrappers further inside extend axes and this one cannot have it.
+
+        Args:
+            params: Of this wrapper.
+            extended: Axes, as of `extends`.
+            place: Of this wrapper in the parameters, for the message.
+        """
+
 
 def wrap_all(predictor: "Predictor", entries: Sequence[dict[str, Any]]) -> "Predictor":
     """Wrap a predictor by every entry, the first one innermost.
@@ -40,7 +52,7 @@ def wrap_all(predictor: "Predictor", entries: Sequence[dict[str, Any]]) -> "Pred
             would be averaged on a grid that extends beyond the scan at one end.
     """
     systems = _systems(entries)
-    _check_mirrors(systems)
+    _check_extended(systems)
     for system in systems:
         predictor = system.module.wrap(predictor, system.params)
     return predictor
@@ -62,17 +74,12 @@ def _systems(entries: Sequence[dict[str, Any]]) -> list[System]:
     ]
 
 
-def _check_mirrors(systems: Sequence[System]) -> None:
-    """Refuse `mirrored` around an extended finer grid: its mirror image lies elsewhere."""
+def _check_extended(systems: Sequence[System]) -> None:
+    """Let wrappers refuse a grid that extends beyond the scan at one end (`WrapperFile`)."""
     extended: set[str] = set()
     for number, system in enumerate(systems):
-        if system.kind == "subvoxel_shift" and system.params.border == "extend":
-            axes = ("slices", "rows", "columns")
-            extended |= {axis for axis in axes if getattr(system.params, axis) > 1}
-        if system.kind == "mirrored" and extended.intersection(system.params.axes):
-            msg = (
-                f"segmentation.inference.wrappers[{number}]: expected mirrored before "
-                "subvoxel_shift with border: extend, got it after: mirror images of a grid that "
-                "extends at one end do not lie on each other; put mirrored first in the list"
-            )
-            raise ValueError(msg)
+        if system.has("check_extended"):
+            place = f"segmentation.inference.wrappers[{number}]"
+            system.module.check_extended(system.params, extended, place)
+        if system.has("extends"):
+            extended |= system.module.extends(system.params)

@@ -1,5 +1,6 @@
 """Test-time augmentation: the mean of the predictions of a scan and of its mirror images."""
 
+from collections.abc import Set
 from dataclasses import replace
 from itertools import chain, combinations
 from typing import TYPE_CHECKING, Literal
@@ -20,6 +21,21 @@ class Params(BaseParams):
     """Which axes are mirrored, alone and together: n axes are 2 ** n predictions."""
 
     axes: list[Literal["slices", "rows", "columns"]] = Field(min_length=1, max_length=3)
+
+
+def check_extended(params: Params, extended: Set[str], place: str) -> None:
+    """Refuse grids whose mirror images do not lie on each other (`WrapperFile`).
+
+    Raises:
+        ValueError: If a mirrored axis is extended at one end.
+    """
+    if not extended.isdisjoint(params.axes):
+        msg = (
+            f"{place}: expected mirrored before subvoxel_shift with border: extend, got it after: "
+            "mirror images of a grid that extends at one end do not lie on each other; put "
+            "mirrored first in the list"
+        )
+        raise ValueError(msg)
 
 
 def wrap(predictor: "Predictor", params: Params) -> "Predictor":

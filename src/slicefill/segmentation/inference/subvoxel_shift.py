@@ -47,6 +47,12 @@ def refine(params: Params) -> tuple[int, int, int]:
     return params.slices, params.rows, params.columns
 
 
+def extends(params: Params) -> set[str]:
+    """Name the axes along which the finer grid goes on beyond the scan (`WrapperFile`)."""
+    finer = {"slices": params.slices, "rows": params.rows, "columns": params.columns}
+    return {axis for axis, times in finer.items() if times > 1 and params.border == "extend"}
+
+
 def wrap(predictor: "Predictor", params: Params) -> "Predictor":
     """Return a predictor on the finer grid (`WrapperFile`).
 
