@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
@@ -33,7 +33,17 @@ def finite(values: pd.Series) -> pd.Series:
     return values.astype(float).replace([np.inf, -np.inf], np.nan)
 
 
-def find_pairs(scores: pd.DataFrame, metric: str, references: list[str]) -> Iterator[Pair]:
+def list_networks(scores: pd.DataFrame) -> dict[str, pd.Series]:
+    """Name the network of every seed, by method; nothing where scores do not say it."""
+    if "network" not in scores:
+        return {}
+    methods = scores.groupby("method", sort=False)
+    return {str(name): own.groupby("seed")["network"].first() for name, own in methods}
+
+
+def find_pairs(
+    scores: pd.DataFrame, metric: str, references: list[str], networks: Mapping[str, pd.Series]
+) -> Iterator[Pair]:
     """Find what every method is compared with by a metric: the best reference.
 
     The best one has the largest mean of `Metric.merit` over subjects, of the cases that all
@@ -43,6 +53,7 @@ def find_pairs(scores: pd.DataFrame, metric: str, references: list[str]) -> Iter
         scores: One row per case and method, and seed if methods were trained.
         metric: A column of the scores.
         references: Methods; those that were not scored are passed over.
+        networks: Of `list_networks`.
 
     Raises:
         ValueError: If no reference was scored.
@@ -69,19 +80,14 @@ def find_pairs(scores: pd.DataFrame, metric: str, references: list[str]) -> Iter
     best = str(means.idxmax())
     for method in methods:
         if method != best:
-            shared = _share(scores, method, best)
+            shared = method in networks and _share(networks[method], networks[best])
             yield Pair(method, best, _tables(sides[method], sides[best], shared=shared))
 
 
-def _share(scores: pd.DataFrame, *methods: str) -> bool:
+def _share(own: pd.Series, other: pd.Series) -> bool:
     """Tell whether two methods have the same network wherever both have a training of a seed."""
-    if "network" not in scores:
-        return False
-    networks = [
-        scores[scores["method"] == name].groupby("seed")["network"].first() for name in methods
-    ]
-    seeds = networks[0].index.intersection(networks[1].index)
-    return len(seeds) > 0 and networks[0][seeds].equals(networks[1][seeds])
+    seeds = own.index.intersection(other.index)
+    return len(seeds) > 0 and own[seeds].equals(other[seeds])
 
 
 def _tables(own: pd.DataFrame, reference: pd.DataFrame, *, shared: bool) -> list[pd.DataFrame]:

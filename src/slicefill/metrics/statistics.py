@@ -22,7 +22,7 @@ from slicefill.metrics.intervals import (
     interval_over_subjects,
     signed_rank_p,
 )
-from slicefill.metrics.pairing import find_pairs, finite
+from slicefill.metrics.pairing import find_pairs, finite, list_networks
 from slicefill.params import StatisticsParams
 
 if TYPE_CHECKING:
@@ -149,13 +149,13 @@ def compare_methods(
     """
     import pandas as pd
 
-    columns = measured(scores.columns)
+    columns, networks = measured(scores.columns), list_networks(scores)
     rows = [
         _compared(pair.merits, params, "seed" in scores)
         | {"metric": metric, "method": pair.method, "reference": pair.reference}
         for metric in columns
         if _is_tested(metric, columns)
-        for pair in find_pairs(scores, metric, references)
+        for pair in find_pairs(scores, metric, references, networks)
     ]
     comparison = pd.DataFrame(rows, columns=[name for name in COMPARISON if name != "p_holm"])
     holm = correct_by_holm(comparison["p"].to_numpy(dtype=float))
