@@ -8,6 +8,7 @@ from slicefill.imputation.methods.probabilistic.drawing import Sampler, draw_noi
 from slicefill.imputation.methods.probabilistic.features import NEAR
 from slicefill.imputation.methods.probabilistic.learner import predict
 from slicefill.imputation.methods.probabilistic.network import ProbabilisticNetwork
+from slicefill.imputation.methods.probabilistic.spread import Expected, find_clues, find_spread
 from slicefill.imputation.methods.probabilistic.training import train
 from slicefill.imputation.methods.probabilistic.windows import KnownVolumes
 from slicefill.training.fit import Run, Stateless, ignore
@@ -44,7 +45,8 @@ def test_the_mean_of_the_samples_is_not_below_linear_and_the_spread_tells_errors
 ):
     gains, ranks, alone, covered = [], [], [], []
     for known in held_out:
-        mean, spread, within = predict(trained[1], known.features, 0)
+        mean, deviation, within = predict(trained[1], known.features, 0)
+        spread = find_spread(Expected(deviation, find_clues(known.features)), trained[1].powers)
         where = (known.features[NEAR] > 0) & (known.truth[0] > 0.05)
         error, linear = (np.abs(one - known.truth[0])[where] for one in (mean, known.features[0]))
         gains.append(10 * np.log10(np.square(linear).mean() / np.square(error).mean()))

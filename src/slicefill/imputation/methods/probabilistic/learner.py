@@ -165,7 +165,7 @@ class SamplingLearner:
 
 
 def predict(sampler: Sampler, features: Floats, seed: int) -> tuple[Floats, Floats, Floats]:
-    """Return mean, spread and standard deviation of the samples of a volume, `(S, H, W)` each."""
+    """Return mean, expected and own standard deviation of the samples of a volume, `(S, H, W)`."""
     rng = np.random.default_rng(seed)
     size = features.shape[1:]
     noise = [draw_noise(sampler.network, size, rng) for _ in range(sampler.samples)]
@@ -173,5 +173,4 @@ def predict(sampler: Sampler, features: Floats, seed: int) -> tuple[Floats, Floa
     images = np.stack([one.image for one in drawn])
     within = images.var(axis=0, ddof=1)
     errors = np.mean([np.square(one.error) for one in drawn], axis=0)
-    expected = Expected(expected_deviation(within, errors), find_clues(features))
-    return images.mean(axis=0), find_spread(expected, sampler.powers), np.sqrt(within)
+    return images.mean(axis=0), expected_deviation(within, errors), np.sqrt(within)
