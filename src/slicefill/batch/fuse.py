@@ -6,7 +6,7 @@ from typing import Any
 
 from slicefill.batch.tasks import real
 from slicefill.ingestion.checks import about
-from slicefill.ingestion.companions import source_files
+from slicefill.ingestion.companions import case_files
 from slicefill.ingestion.voxels import check_varies
 from slicefill.io.case_folder import encode_record
 from slicefill.io.scan_files import check_suffix, write_scan
@@ -53,8 +53,7 @@ def fuse_files(
     for n, (view, label) in enumerate(zip(views, named, strict=True), 1):
         excluded = labels is not None and label is None
         raw, case = read_found(view, label, own_scans(), labelled=not excluded)
-        labelled = source_files(raw.label) if raw.label else ()
-        _refuse_inputs([*source_files(raw.image), *labelled], outputs)
+        _refuse_inputs(case_files(raw), outputs)
         if n == 1:
             with about(raw.id, raw.place):
                 check_varies(case.image)

@@ -56,7 +56,7 @@ def table_row(row: Row, known: Mapping[str, Row]) -> Row:
     if row.reason.endswith(REMEDY):
         return before
     # What failed, or was begun and not ended, may have been written in part.
-    own = "" if "failed" in (row.status, before.status) else _whole(before)
+    own = "" if row.status == "failed" else _whole(before)
     return replace(row, output=before.output, fingerprint=own)
 
 

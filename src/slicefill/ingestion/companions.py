@@ -6,11 +6,17 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from slicefill.ingestion.checks import BadCase
+from slicefill.ingestion.found import RawCase
 from slicefill.ingestion.suffixes import suffix_of
 
 _HEADERS = (".nrrd", ".nhdr", ".mha", ".mhd")
 _INLINE = "local"
 _MOST_LINES = 1000  # of a header; a damaged file has no end of it
+
+
+def case_files(raw: RawCase) -> list[Path]:
+    """List the files of a scan: those of its image, and of its label map if there is one."""
+    return [*source_files(raw.image), *(source_files(raw.label) if raw.label else ())]
 
 
 def source_files(image: Path | tuple[Path, ...]) -> list[Path]:

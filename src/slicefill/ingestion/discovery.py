@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from slicefill.ingestion.checks import BadCase
-from slicefill.ingestion.companions import header_of, source_files
+from slicefill.ingestion.companions import case_files, header_of, source_files
 from slicefill.ingestion.found import Found, LeftAside, RawCase, distinct_ids, group_left_aside
 from slicefill.ingestion.raw_files import foreign_kind, list_files, reason_to_leave
 from slicefill.ingestion.sniffing import what_is
@@ -114,8 +114,7 @@ def _duplicate(case: RawCase) -> BadCase:
 def _rest(folder: Path, found: Found, layout: str) -> list[LeftAside]:
     """Name all files that are neither used nor refused nor left aside."""
     files, aside = list_files(folder)
-    used = {file for case in found.cases for file in source_files(case.image)}
-    used |= {file for case in found.cases if case.label for file in source_files(case.label)}
+    used = {file for case in found.cases for file in case_files(case)}
     refused = {error.file for error in found.refused if error.file}
     known = used | refused | {each.path for each in found.left_aside}
     partners = {file for path in refused if path.is_file() for file in source_files(path)}
