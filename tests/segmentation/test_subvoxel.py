@@ -11,6 +11,7 @@ from torch.nn.functional import conv3d, max_pool3d, pad
 from slicefill.imputation.impute import impute_case
 from slicefill.imputation.imputers import classical_imputer
 from slicefill.params import AugmentationParams, SegmentationParams
+from slicefill.params.segmentation import InferenceParams
 from slicefill.segmentation.inference import refinement, subvoxel_shift, wrap_all
 from slicefill.segmentation.prediction import acquired_labels, make_prediction
 from slicefill.segmentation.scans import Scan, make_scan
@@ -273,6 +274,8 @@ def test_mirror_images_are_averaged_where_they_lie_on_each_other(border):
     else:
         with pytest.raises(ValueError, match=r"wrappers\[1\]: .*put mirrored first"):
             wrap_all(pointwise, [finer, mirrored])
+        with pytest.raises(ValueError, match=r"wrappers\[1\]: .*put mirrored first"):
+            InferenceParams(wrappers=[finer, mirrored])  # before anything is trained
 
 
 @pytest.mark.parametrize(

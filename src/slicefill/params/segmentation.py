@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from slicefill.params.base import (
     AxisName,
@@ -80,6 +80,14 @@ class InferenceParams(Params):
     wrappers: list[dict[str, Any]] = Field(
         [], description="entries of kinds in segmentation/inference/, the first one innermost"
     )
+
+    @field_validator("wrappers")
+    @classmethod
+    def _wrappers_go_together(cls, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        from slicefill.segmentation.inference import find_wrappers
+
+        find_wrappers(entries)
+        return entries
 
     @property
     def windows(self) -> float | tuple[float, str]:

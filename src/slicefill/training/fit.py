@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from lightning_fabric import Fabric
 
 from slicefill.training.hardware import first_for_all
+from slicefill.training.optimised_network import NOT_FINITE
 
 logger = logging.getLogger(__name__)
 State = dict[str, Any]
@@ -268,8 +269,5 @@ def _finished(progress: Progress, schedule: Schedule) -> bool:
 def _require_finite(values: Mapping[str, float], epoch: int) -> None:
     for name, value in values.items():
         if not abs(value) < float("inf"):
-            msg = (
-                f"{name} is {value} in epoch {epoch + 1}: expected a finite number; lower the "
-                "learning rate or the gradient clip, or set hardware.precision to 32-true"
-            )
+            msg = f"{name} is {value} in epoch {epoch + 1}: expected a finite number; {NOT_FINITE}"
             raise FloatingPointError(msg)

@@ -1,12 +1,15 @@
 """A network with its optimiser: one step down a loss, state, learning rate."""
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+NOT_FINITE = "lower the learning rate or the gradient clip, or set hardware.precision to 32-true"
+"""What to do where a training diverges."""
 _REMEMBERED = 0.98  # of the running norm, from step to step: a memory of about 50 steps
 
 
@@ -28,7 +31,11 @@ class OptimisedNetwork:
     running_norm: float = 0.0
 
     def update(self, fabric: Fabric, loss: Tensor) -> None:
-        """Take one step down `loss`."""
+        """Take one step down `loss`.
+
+        Raises:
+            FloatingPointError: If gradients that are to be clipped are not finite.
+        """
         self.optimiser.zero_grad(set_to_none=True)
         fabric.backward(loss)
         if self.gradient_clip is not None:
@@ -37,8 +44,14 @@ class OptimisedNetwork:
 
     def _clip(self, fabric: Fabric, multiple: float) -> None:
         bound = multiple * self.running_norm if self.running_norm > 0 else float("inf")
-        found = fabric.clip_gradients(self.network, self.optimiser, max_norm=bound)
-        norm = min(float(cast(Tensor, found)), bound)  # an outlier does not raise the bound
+        found = fabric.clip_gradients(
+            self.network, self.optimiser, max_norm=bound, error_if_nonfinite=False
+        )
+        norm = float(cast(Tensor, found))
+        if not isfinite(norm):
+            msg = f"the norm of the gradients is {norm}: expected a finite number; {NOT_FINITE}"
+            raise FloatingPointError(msg)
+        norm = min(norm, bound)  # an outlier does not raise the bound
         kept = _REMEMBERED if self.running_norm > 0 else 0.0
         self.running_norm = kept * self.running_norm + (1 - kept) * norm
 

@@ -1,5 +1,6 @@
 """The network of planes learns from the slices of the scan that it imputes."""
 
+import json
 from dataclasses import replace
 
 import nibabel as nib
@@ -68,6 +69,17 @@ def test_what_does_not_gain_is_not_used(imputer, few_steps, monkeypatch):
     assert learned is imputer
     assert not told["used"]
     assert told["gain_db"] < 0
+
+
+def test_a_training_that_diverges_is_not_used_and_its_record_can_be_written(
+    imputer, few_steps, monkeypatch
+):
+    monkeypatch.setattr(own_slices, "_RATE", 1e30)
+    learned, told = learn_from_slices(imputer, striped(), 0)
+    assert learned is imputer
+    assert told["gain_db"] is None
+    assert told["used"] is False
+    json.dumps(told, allow_nan=False)
 
 
 @pytest.mark.parametrize(

@@ -48,12 +48,9 @@ def wrap_all(predictor: "Predictor", entries: Sequence[dict[str, Any]]) -> "Pred
     """Wrap a predictor by every entry, the first one innermost.
 
     Raises:
-        ValueError: If there is no such kind, an entry does not fit its `Params`, or mirror images
-            would be averaged on a grid that extends beyond the scan at one end.
+        ValueError: As `find_wrappers` says.
     """
-    systems = _systems(entries)
-    _check_extended(systems)
-    for system in systems:
+    for system in find_wrappers(entries):
         predictor = system.module.wrap(predictor, system.params)
     return predictor
 
@@ -61,25 +58,26 @@ def wrap_all(predictor: "Predictor", entries: Sequence[dict[str, Any]]) -> "Pred
 def refinement(entries: Sequence[dict[str, Any]]) -> tuple[int, int, int]:
     """Say how many times finer predictions are than scans, by all wrappers together."""
     finer = (1, 1, 1)
-    for system in _systems(entries):
+    for system in find_wrappers(entries):
         own = system.module.refine(system.params) if system.has("refine") else (1, 1, 1)
         finer = (finer[0] * own[0], finer[1] * own[1], finer[2] * own[2])
     return finer
 
 
-def _systems(entries: Sequence[dict[str, Any]]) -> list[System]:
-    return [
-        find_system(FOLDER, f"segmentation.inference.wrappers[{number}]", entry)
-        for number, entry in enumerate(entries)
-    ]
+def find_wrappers(entries: Sequence[dict[str, Any]]) -> list[System]:
+    """Find the wrappers that entries name, and check that each can have those further inside.
 
-
-def _check_extended(systems: Sequence[System]) -> None:
-    """Let wrappers refuse a grid that extends beyond the scan at one end (`WrapperFile`)."""
-    extended: set[str] = set()
-    for number, system in enumerate(systems):
+    Raises:
+        ValueError: If there is no such kind, an entry does not fit its `Params`, or mirror images
+            would be averaged on a grid that extends beyond the scan at one end.
+    """
+    systems, extended = [], set[str]()
+    for number, entry in enumerate(entries):
+        place = f"segmentation.inference.wrappers[{number}]"
+        system = find_system(FOLDER, place, entry)
         if system.has("check_extended"):
-            place = f"segmentation.inference.wrappers[{number}]"
             system.module.check_extended(system.params, extended, place)
         if system.has("extends"):
             extended |= system.module.extends(system.params)
+        systems.append(system)
+    return systems

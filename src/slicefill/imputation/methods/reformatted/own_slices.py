@@ -104,8 +104,9 @@ def learn_from_slices(
         seed: Of patches and their order.
 
     Returns:
-        The imputer to use, and for the record `steps` and `gain_db`, of rows of held-out slices,
-        whether the weights that learned are `used`, and the `gaps` in rows and in columns.
+        The imputer to use, and for the record `steps` and `gain_db`, of rows of held-out slices
+        (None of a training that diverged), whether the weights that learned are `used`, and the
+        `gaps` in rows and in columns.
     """
     own = OwnSlices.of(stack)
     if own is None:
@@ -113,12 +114,15 @@ def learn_from_slices(
     known, held_out = own.divided(stack.image.shape[1])
     rng = np.random.default_rng(seed)
     judged = [held_out.draw(rng) for _ in range(_JUDGED)]
-    learned = replace(imputer, network=_train(imputer, known, rng))
+    told = {"steps": _STEPS, "gain_db": None, "used": False, "gaps": own.gaps}
+    try:
+        learned = replace(imputer, network=_train(imputer, known, rng))
+    except FloatingPointError:
+        return imputer, told
     before, after = (_mean_square(each, judged) for each in (imputer, learned))
     gain = 10 * float(np.log10(before / after))
-    told = {"steps": _STEPS, "gain_db": round(gain, 4), "gaps": own.gaps}
     used = gain > _LEAST_GAIN
-    return (learned if used else imputer), {**told, "used": used}
+    return (learned if used else imputer), {**told, "gain_db": round(gain, 4), "used": used}
 
 
 def _train(imputer: PlaneImputer, known: OwnSlices, rng: np.random.Generator) -> Any:
