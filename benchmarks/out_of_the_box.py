@@ -37,7 +37,7 @@ from with_saint import SAINT, SCALINGS, saint_imputer
 
 from slicefill.execution.each import run_each
 from slicefill.fingerprint import fingerprint
-from slicefill.imputation.imputers import Imputer, classical_imputer, learned_imputer
+from slicefill.imputation.imputers import DIS, Imputer, learned_imputer, load_named
 from slicefill.imputation.methods.adapted.adaptation import Scans
 from slicefill.imputation.methods.classical import RULES
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
@@ -53,12 +53,19 @@ SHOWN = {
     "dice_mean": "Dice",
     "volume_bias_mean": "volume bias",
     "background_changed": "background changed",
+    "row_gradient_ratio": "gradients, rows",
+    "column_gradient_ratio": "columns",
+    "gradient_ratio": "across",
+    "alternation": "alternation",
     "confidence_mean": "confidence",
     "confidence_due": "confidence due",
     "confidence_rank": "confidence rank",
     "confidence_gain": "share of best order",
 }
 JUDGED = ("psnr_body", "dice_mean")
+DEMONS = "demons"
+CLASSICAL = {**{rule: rule for rule in RULES}, **{kind: {"kind": kind} for kind in (DIS, DEMONS)}}
+"""Methods that learned nothing, and how `load_named` is asked for them."""
 LEAST_GAIN = {("brain_t1", 4, "psnr_body"): 0.7, ("hippocampus", 4, "psnr_body"): 0.7}  # dB
 GOOD, BEST = "good", "best"
 """The shipped weights with reformatted planes, as they are and after they have learned from the
@@ -97,7 +104,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = set_options(__doc__, "out_of_the_box")
-    methods = [*RULES, PRETRAINED, GOOD, BEST, SAINT]
+    methods = [*CLASSICAL, PRETRAINED, GOOD, BEST, SAINT]
     add = parser.add_argument
     add("--half", choices=["development", "report"], default="report", help="(report)")
     add("--methods", nargs="+", choices=methods, default=methods[:-2], help="(all but best, saint)")
@@ -119,7 +126,8 @@ def fillers(
 ) -> dict[str, Imputer]:
     """Prepare the methods for a set; those that learn from its scans are trained here."""
     params = design.imputation
-    ready = {name: classical_imputer(name, params) for name in options.methods if name in RULES}
+    plain = [name for name in options.methods if name in CLASSICAL]
+    ready = {name: load_named(CLASSICAL[name], params) for name in plain}
     if SAINT in options.methods:
         ready[SAINT] = saint_imputer(params, options.saint_scaling)
     models = _models(design, subsampled_scans(design, scans), options)
@@ -198,7 +206,8 @@ def render(measured: list[Measured], half: str, absent: list[str]) -> str:
         "*Background changed*: share of synthetic voxels that differ from the constant background "
         "of both acquired neighbours. "
         "*Confidence due*: what the mean confidence should be, 1 - mean absolute error / "
-        "width of the window. "
+        "width of the window. *Gradients*: energy of what differs from voxel to voxel over that of "
+        "the truth; *alternation*: of synthetic slices over that of acquired ones; both best at 1. "
         "*Confidence rank*: Spearman's correlation of 1 - confidence with the absolute error."
     )
     parts = [f"# Out of the box: {half} half", note]
@@ -243,12 +252,12 @@ def judge(measured: Measured) -> list[dict[str, str]]:
     for metric in JUDGED:
         wide = _wide(measured.scores, metric)
         means = _by_subject(wide).mean()
-        classical = means.filter(items=[*RULES]).dropna()
+        classical = means.filter(items=[*CLASSICAL]).dropna()
         if classical.empty:
             continue
         design, best = measured.design, classical.idxmax()
         least = LEAST_GAIN.get((design.name, design.factor, metric), 0.0)
-        models = [name for name in wide if name not in RULES]
+        models = [name for name in wide if name not in CLASSICAL]
         contests = [(name, best, least, LEAST_SHARE) for name in models]
         if {ADAPTED, PRETRAINED} <= {*models}:
             contests.append((ADAPTED, PRETRAINED, 0.0, 0.0))
