@@ -23,6 +23,8 @@ from slicefill.tracking.registry import save_model
 
 from .mlflow_server import free_port, serving
 
+DESIGN = "ds-001_S_x4"  # as of a folder of this name
+
 
 @pytest.fixture(scope="module")
 def checkpoints(synthesis_params, configuration):
@@ -60,10 +62,9 @@ def model(checkpoints, configuration):
     }
 
     def make(kind, fingerprint="1"):
-        name = f"tiny_S_x4-{kind}"
         read = lambda: checkpoints[kind]  # noqa: E731
         factor = 4 if kind == "imputation" else 1
-        return ModelFile(name, kind, read, fingerprint, config[kind], 2, factor)
+        return ModelFile(DESIGN, kind, kind, read, fingerprint, config[kind], 2, factor)
 
     return make
 
@@ -105,7 +106,7 @@ def client(store, tmp_path, monkeypatch):
 
 
 def versions(client, kind):
-    return client.search_model_versions(f"name = 'tiny_S_x4-{kind}'")
+    return client.search_model_versions(f"name = '{DESIGN}-{kind}'")
 
 
 def test_a_model_is_registered_once_and_again_when_it_changes(client, model):
@@ -125,12 +126,12 @@ def test_a_model_that_holds_the_shipped_weights_is_registered_under_their_name(
     """As adaptation leaves it where the adapted weights are no better."""
     kept = replace(
         model("imputation"),
-        name="tiny_S_x4-adapted",
+        method="adapted",
         read=lambda: {**checkpoints["imputation"], "kind": "pretrained"},
     )
     tracking.register_model(kept)
-    assert not client.search_model_versions("name = 'tiny_S_x4-adapted'")
-    assert len(client.search_model_versions("name = 'tiny_S_x4-pretrained'")) == 1
+    assert not client.search_model_versions(f"name = '{DESIGN}-adapted'")
+    assert len(client.search_model_versions(f"name = '{DESIGN}-pretrained'")) == 1
 
 
 def test_registering_is_quick(client, model):
@@ -143,7 +144,7 @@ def test_registering_is_quick(client, model):
 def test_the_newest_version_loads_by_name_and_imputes(client, model, volume):
     tracking.register_model(model("imputation", "3"))
     newest = max(int(one.version) for one in versions(client, "imputation"))
-    loaded = mlflow.pyfunc.load_model(f"models:/tiny_S_x4-imputation/{newest}")
+    loaded = mlflow.pyfunc.load_model(f"models:/{DESIGN}-imputation/{newest}")
     imputed = loaded.predict(volume)
     assert (imputed.shape, imputed.dtype) == ((20, 24, 17), np.float32)
     np.testing.assert_array_equal(imputed[..., ::4], volume)

@@ -1,10 +1,13 @@
 """Procedural volumes: shapes, appearance, cases."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, label
 
 from slicefill.params import PretrainingParams
+from slicefill.simulation import procedural
 from slicefill.simulation.procedural import (
     paint,
     procedural_case,
@@ -94,7 +97,23 @@ def test_slices_are_related_but_not_the_same(volumes):
     assert near < 0.7 * far
 
 
-def test_brains_are_in_it_as_often_as_asked():
+def test_brains_and_bodies_are_in_it_as_often_as_asked(monkeypatch):
+    drawn = Counter()
+    for kind in ("_brain", "body_volume", "_shapes"):
+
+        def make(shape, rng, kind=kind):
+            drawn[kind] += 1
+            return np.zeros(shape, np.float32)
+
+        monkeypatch.setattr(procedural, kind, make)
+    monkeypatch.setattr(procedural, "scan", lambda signal, rng: (signal, signal))
+    for seed in range(400):
+        procedural_volume(seed, 2, brain_fraction=0.5, body_fraction=0.2)
+    shares = [drawn[kind] / 400 for kind in ("_brain", "body_volume", "_shapes")]
+    assert shares == pytest.approx([0.5, 0.2, 0.3], abs=0.08)
+
+
+def test_brains_are_finite_and_show_something():
     brains = [procedural_volume(seed, SIZE, brain_fraction=1.0) for seed in range(3)]
     assert all(np.isfinite(brain).all() and brain.std() > 0.05 for brain in brains)
 

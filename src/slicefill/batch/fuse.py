@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from slicefill.batch.tasks import real
+from slicefill.batch.tasks import REMEDY, real
 from slicefill.ingestion.checks import about
 from slicefill.ingestion.companions import case_files
 from slicefill.ingestion.voxels import check_varies
@@ -82,7 +82,7 @@ def _check(inputs: Sequence[Path], outputs: Mapping[str, Path], overwrite: bool)
             msg = f"{path}: expected a file of its own for every output, got two of this name"
             raise ValueError(msg)
         if path.exists() and not overwrite:
-            msg = f"{path} exists; name another output, or --overwrite"
+            msg = f"{path} exists; {REMEDY}"
             raise ValueError(msg)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slicefill.batch.left_over import REMEDY, known_rows, rows_beside, table_row
+from slicefill.batch.left_over import known_rows, rows_beside, table_row
 from slicefill.batch.one_scan import (
     impute_named,
     read_scan,
@@ -19,7 +19,7 @@ from slicefill.batch.one_scan import (
 )
 from slicefill.batch.outputs import check_outputs, has_labels, write_outputs
 from slicefill.batch.table import Row, append_row, tell_spacing
-from slicefill.batch.tasks import TABLE, Plan, Task
+from slicefill.batch.tasks import REMEDY, TABLE, Plan, Task
 from slicefill.execution.each import prepared, run_each
 from slicefill.execution.serial import MakeThenWrite
 from slicefill.ingestion.checks import printable

@@ -6,11 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from slicefill.batch.table import MADE, Row, read_table
-from slicefill.batch.tasks import HIDDEN, TABLE, Plan, Task, real
+from slicefill.batch.tasks import HIDDEN, REMEDY, TABLE, Plan, Task, real
 from slicefill.io.storage import remove_unfinished
-
-REMEDY = "name another output, or --overwrite"
-"""How a refusal ends where the output of an earlier call stays, and its row with it."""
 
 
 def known_rows(plan: Plan) -> dict[str, Row]:

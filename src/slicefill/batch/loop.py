@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from slicefill.batch.tasks import REMEDY
 from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.layouts import RawCase
 
@@ -38,7 +39,7 @@ def make_each(
         try:
             there = [path for path in names[raw.id] if path.exists()]
             if there and not overwrite:
-                failed[raw.id] = f"{there[0]} exists; name another output, or --overwrite"
+                failed[raw.id] = f"{there[0]} exists; {REMEDY}"
                 continue
             done[raw.id] = make(raw, names[raw.id][0])
         except BadCase as error:

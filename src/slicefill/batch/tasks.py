@@ -15,6 +15,8 @@ FURTHER = ("mask", "confidence", "record", "dicom")
 ENDING = "_isotropic"
 TABLE = "slicefill.csv"
 """The table of what was made, in a folder of outputs."""
+REMEDY = "name another output, or --overwrite"
+"""How a refusal ends where the output of an earlier call stays, and its row with it."""
 HIDDEN = ".slicefill"
 """In a folder of outputs: adapted weights, and the state of adapting."""
 

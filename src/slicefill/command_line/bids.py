@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from slicefill.imputation.imputers import Imputer
     from slicefill.params import ImputationParams
 
-REFUSED = "refused"
 _DESCRIPTION = """\
 Impute the slices between the acquired slices of the scans of a BIDS data set, and their label maps
 in derivatives/. Outputs are a BIDS derivative data set: *_desc-imputed_<suffix>.nii.gz and
@@ -102,7 +101,7 @@ def _participants(arguments: argparse.Namespace) -> int:
     counts = _show(impute_scans(images, bids, out, *rule), bids)
     told = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
     print(f"{told}; results: {out}")
-    return CASES_LEFT_OUT if counts[REFUSED] else 0
+    return CASES_LEFT_OUT if counts["refused"] else 0
 
 
 def _rule(arguments: argparse.Namespace) -> tuple["Imputer", "ImputationParams"]:
@@ -175,7 +174,7 @@ def _show(outcomes: Iterable["Outcome"], bids: Path) -> "Counter[str]":
     counts: Counter[str] = Counter()
     for outcome in outcomes:
         words = f": {outcome.words}" if outcome.words else ""
-        file = sys.stderr if outcome.kind == REFUSED else sys.stdout
+        file = sys.stderr if outcome.kind == "refused" else sys.stdout
         print(f"{outcome.kind:<10} {outcome.image.relative_to(bids)}{words}", file=file, flush=True)
         counts[outcome.kind] += 1
     return counts

@@ -235,11 +235,15 @@ def _conclude(
             first = ", ".join(bare[:5]) + ", …" * (len(bare) > 5)
             print(f"{len(bare)} without a label map of their name in {arguments.label}: {first}")
         would = "to impute" if arguments.dry_run else "imputed"
-        words = [f"{statuses.count('imputed')} {would}", f"{statuses.count('kept')} there already"]
-        words.append(f"{statuses.count('dense already')} dense already")
-        aside = len(found.left_aside) + statuses.count("left aside")
-        words += [f"{refused} refused", f"{failed} failed", f"{aside} left aside"]
-        told = ", ".join(word for word in words if not word.startswith("0 "))
+        counts = {
+            would: statuses.count("imputed"),
+            "there already": statuses.count("kept"),
+            "dense already": statuses.count("dense already"),
+            "refused": refused,
+            "failed": failed,
+            "left aside": len(found.left_aside) + statuses.count("left aside"),
+        }
+        told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
         total = len(rows) + len(found.refused)
         print(f"{total} scan{'s' * (total != 1)}: {told or 'none'}; {seconds:.1f} s")
         if {"imputed", "kept"} & set(statuses) and not arguments.dry_run:

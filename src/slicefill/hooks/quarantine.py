@@ -8,10 +8,12 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
+from slicefill.command_line.wording import CASES_LEFT_OUT
+from slicefill.ingestion.manifest import REFUSED
+
 logger = logging.getLogger(__name__)
 _UNSCORED = ("unscored", "unscored_predictions", "unaudited")  # of columns case and reason
 _TABLES = "imputed_tables"  # among which there may be such a one
-CASES_LEFT_OUT = 3  # exit code of a run that finished, but not for every case
 
 
 class QuarantineHook:
@@ -38,7 +40,7 @@ def _left_out(name: str, catalog: DataCatalog) -> list[str]:
     """Return a message for every case or model that is missing in an output, with the reason."""
     if name == "ingestion_report":
         report = catalog.load(name)
-        rows = report[report["outcome"] == "refused"].itertuples(index=False)
+        rows = report[report["outcome"] == REFUSED].itertuples(index=False)
         return [
             f"refused: {row.case}{f': {row.file}' * bool(row.file)}: "
             f"expected {row.expected}, found {row.found}; {row.remedy}"

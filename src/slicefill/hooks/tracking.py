@@ -113,7 +113,8 @@ class TrackingHook:
         design = "{experiment}_{axis}_x{factor}".format(**self._design)
         for name in sorted(set(promises) & set(readers) - set(failed)):
             model = tracking.ModelFile(
-                name=f"{design}-{name.replace('/', '-')}",
+                design=design,
+                method=name.replace("/", "-"),
                 kind=kind,
                 read=readers[name],
                 fingerprint=promises[name].fingerprint,

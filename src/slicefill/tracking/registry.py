@@ -32,7 +32,8 @@ class ModelFile:
     """A checkpoint on disk and how it is registered.
 
     Attributes:
-        name: In the registry.
+        design: Experiment, axis and factor.
+        method: Which imputes, or the network that segments.
         kind: `imputation` or `segmentation`.
         read: Reads the checkpoint.
         fingerprint: Digest of all that the model depends on.
@@ -41,13 +42,19 @@ class ModelFile:
         factor: How many times wider slices lie than pixels, for callers who name no spacing.
     """
 
-    name: str
+    design: str
+    method: str
     kind: str
     read: Callable[[], Checkpoint]
     fingerprint: str
     config: dict[str, Any]
     axis: int
     factor: int
+
+    @property
+    def name(self) -> str:
+        """In the registry."""
+        return f"{self.design}-{self.method}"
 
 
 def register_model(model: ModelFile) -> None:
@@ -85,7 +92,7 @@ def _named_by_weights(model: ModelFile) -> ModelFile:
 
     if model.kind != "imputation" or model.read().get("kind") != PRETRAINED:
         return model
-    return replace(model, name=f"{model.name.partition('-')[0]}-{PRETRAINED}")
+    return replace(model, method=PRETRAINED)
 
 
 def _newest_fingerprint(client: "MlflowClient", name: str) -> str | None:
@@ -121,7 +128,7 @@ def save_model(model: ModelFile, folder: Path, model_id: str | None = None) -> N
     from mlflow import pyfunc
     from mlflow.models import Model
 
-    config = {"kind": model.kind, "name": model.name.partition("-")[2], **model.config}
+    config = {"kind": model.kind, "name": model.method, **model.config}
     with TemporaryDirectory() as work:
         checkpoint = Path(work, "checkpoint.pt")
         torch.save(model.read(), checkpoint)

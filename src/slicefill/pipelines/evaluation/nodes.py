@@ -11,6 +11,7 @@ import pandas as pd
 from slicefill import tracking
 from slicefill.datasets.figures import to_png
 from slicefill.fingerprint import code_fingerprint, fingerprint
+from slicefill.ingestion.manifest import REFUSED
 from slicefill.params import EvaluationParams, as_plain
 from slicefill.types import Lazy, Models, Promise, read_record
 
@@ -203,7 +204,7 @@ def write_report(
     from slicefill.reporting.evaluation_report import compose_report
     from slicefill.reporting.report import render_report
 
-    refused = ingestion_report[ingestion_report["outcome"] == "refused"]
+    refused = ingestion_report[ingestion_report["outcome"] == REFUSED]
     tables = {
         "summary": summary,
         "comparisons": comparisons,

@@ -155,10 +155,12 @@ def _predict(
     from slicefill.segmentation.prediction import make_prediction
 
     own, imputed, method = prepared(ready), grid.make(), way.method
-    if method.predict != "grid" and imputed.record.get("acquired_slices") == "replaced":
+    acquired_slices = imputed.record.get("acquired_slices", "kept")  # absent: nothing was imputed
+    if method.predict != "grid" and acquired_slices not in ("kept", "true"):
         msg = (
-            f"predict: {method.predict}: expected acquired slices as they were, but "
-            f"{method.imputed_by} changed them: set restore_acquired: true in the row"
+            f"predict: {method.predict}: expected acquired slices as they were, but those of "
+            f"{method.imputed_by} are {acquired_slices}: set restore_acquired: true in the row, "
+            "and imputation.orthogonal: false"
         )
         raise ValueError(msg)
     predictor = find_way(

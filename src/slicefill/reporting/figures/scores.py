@@ -109,10 +109,10 @@ def risk_coverage(curves: pd.DataFrame) -> Figure:
     Raises:
         ValueError: If a column is missing or there is no row.
     """
-    missing = {"method", "subject", "coverage", *_LINES} - set(curves.columns)
-    if missing or curves.empty:
+    needed = {"method", "subject", "coverage", *_LINES}
+    if curves.empty or needed - set(curves.columns):
         msg = (
-            f"risk_coverage: expected rows with columns {', '.join(sorted(missing))}, "
+            f"risk_coverage: expected rows with columns {', '.join(sorted(needed))}, "
             f"got {len(curves)} rows with {', '.join(map(str, curves.columns))}"
         )
         raise ValueError(msg)
