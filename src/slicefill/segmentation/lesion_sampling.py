@@ -144,16 +144,25 @@ def _apart(
     order: NDArray[np.int64], source: Source, params: LesionSampling, taken: Array | None = None
 ) -> NDArray[np.int64]:
     """Take places in their order, none nearer to another, or to those taken, than the distance."""
-    places = np.stack(np.unravel_index(order, source.label.shape), axis=1)
+    free = np.zeros(source.label.shape, bool)
+    free.flat[order] = True
     for centre in () if taken is None else taken:
-        places = _away(places, centre, source, params)
+        _occupy(free, centre, source, params)
     chosen: list[NDArray[np.int64]] = []
-    while len(places) and len(chosen) < params.negatives:
-        chosen.append(places[0])
-        places = _away(places[1:], places[0], source, params)
+    while len(chosen) < params.negatives and len(order := order[free.flat[order]]):
+        chosen.append(np.array(np.unravel_index(order[0], free.shape)))
+        _occupy(free, chosen[-1], source, params)
     return np.array(chosen, np.int64).reshape(-1, 3)
 
 
-def _away(places: Array, centre: Array, source: Source, params: LesionSampling) -> Array:
-    away = np.square((places - centre) * source.spacing).sum(axis=1)
-    return np.asarray(places[away >= params.distance**2])
+def _occupy(free: Array, centre: Array, source: Source, params: LesionSampling) -> None:
+    """Mark the voxels nearer to a centre than the distance, and the centre, as not free."""
+    reach = (params.distance / source.spacing).astype(int)
+    first, end = np.maximum(centre - reach, 0), np.minimum(centre + reach + 1, free.shape)
+    beside = np.ogrid[tuple(map(slice, first, end))]
+    away = sum(
+        np.square((places - middle) * spacing)
+        for places, middle, spacing in zip(beside, centre, source.spacing, strict=True)
+    )
+    free[tuple(map(slice, first, end))] &= away >= params.distance**2
+    free[tuple(centre)] = False
