@@ -158,10 +158,30 @@ def test_jobs_for_kubernetes_run_pipelines_that_there_are(path):
     assert pod["restartPolicy"] == "Never"  # podFailurePolicy asks for it
     assert pod["securityContext"]["runAsNonRoot"]
     (container,) = pod["containers"]
-    assert container["command"] == ["kedro"]  # the image's entry point is slicefill
+    assert container["command"][-1] == "kedro"  # the image's entry point is slicefill
     assert check_run(container["args"])["env"] in ENVIRONMENTS
     settings = yaml.safe_load((ROOT / "deploy" / "kubernetes" / "settings.yaml").read_text())
     assert container["envFrom"][0]["configMapRef"]["name"] == settings["metadata"]["name"]
+
+
+@pytest.mark.parametrize(("code", "told"), [(0, 0), (3, 0), (1, 1)])
+@pytest.mark.parametrize("name", ["train", "impute"])
+def test_a_refused_scan_does_not_stop_the_jobs_that_follow(name, code, told, tmp_path):
+    """`kubectl wait --for=condition=complete` waits for jobs that end with 0."""
+    job = yaml.safe_load((ROOT / "deploy" / "kubernetes" / f"{name}.yaml").read_text())
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    kedro = tmp_path / "kedro"
+    kedro.write_text(f'#!/bin/sh\necho "$@"\nexit {code}\n')
+    kedro.chmod(0o755)
+    done = subprocess.run(
+        [*container["command"], *container["args"]],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == told
+    assert done.stdout.split() == container["args"]
 
 
 def test_the_pods_have_a_share_each():
