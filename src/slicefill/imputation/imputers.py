@@ -13,6 +13,7 @@ from slicefill.imputation.methods import FOLDER
 from slicefill.imputation.methods.classical import RULES
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
 from slicefill.imputation.neighbours import Planes, Teach
+from slicefill.imputation.returned import checked
 from slicefill.io.checkpoints import read_checkpoint
 from slicefill.params import ImputationParams, WindowParams
 from slicefill.plugins import System, find_kind, find_system
@@ -84,6 +85,7 @@ def load_imputer(
     if checkpoint is None and system.has("read"):
         checkpoint = system.module.read()
     method = system.module.load(system.params, checkpoint, params)
+    method = checked(method, f"method {system.name} (kind {system.kind})")
     if checkpoint is None:
         own = fingerprint(system.name, system.kind, system.params, params.window)
         return Imputer(system.name, system.kind, method, params.window, own)
