@@ -6,6 +6,7 @@ from textwrap import dedent
 
 import pytest
 
+from slicefill import plugins
 from slicefill.imputation.methods import find_method
 from slicefill.plugins import find_kind, find_system, list_kinds
 
@@ -55,7 +56,37 @@ def test_a_kind_with_dots_is_a_module_of_ones_own(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "own.py").write_text(dedent(SYSTEM))
     system = find_system(FOLDER, "things.a", {"kind": "mine.own", "depth": 3})
-    assert (system.name, system.kind, system.params.depth) == ("a", "own", 3)
+    assert (system.name, system.kind, system.params.depth) == ("a", "mine.own", 3)
+
+
+def test_a_module_of_ones_own_that_cannot_be_imported_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"^things\.a\.kind: .*'mine\.none'.*PYTHONPATH"):
+        find_system(FOLDER, "things.a", {"kind": "mine.none"})
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "wrong.py").write_text("def :\n")
+    with pytest.raises(ValueError, match=r"^things\.a\.kind: .*wrong\.py, line 1"):
+        find_system(FOLDER, "things.a", {"kind": "mine.wrong"})
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "expected a class Params"),
+        ("Params = dict", "expected a class Params"),
+        (SYSTEM, "expected a function make"),
+        (SYSTEM + "    def make(): ...\n    def train(): ...", "training_fingerprint beside train"),
+    ],
+)
+def test_a_file_that_lacks_what_its_kind_needs_is_refused(folder, monkeypatch, text, told):
+    monkeypatch.setitem(plugins.NEEDED, FOLDER, ("make",))
+    (folder / "third.py").write_text(dedent(text))
+    with pytest.raises(ValueError, match=rf"^things\.a \(kind third\): .*{told}.*third\.py"):
+        find_system(FOLDER, "things.a", {"kind": "third", "depth": 1})
+
+
+def test_an_entry_that_is_text_alone_is_refused():
+    with pytest.raises(ValueError, match=r"^things\.a: .*\{kind: plain\}, got 'plain'"):
+        find_system(FOLDER, "things.a", "plain")
 
 
 @pytest.mark.parametrize("entry", [{"depth": 0}, {}, {"depth": 1, "dept": 1}])

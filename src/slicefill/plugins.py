@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from slicefill.params.base import explain
 
+_OURS = __name__.partition(".")[0]
 KINDS = {
     "methods": "slicefill.imputation.methods",
     "segmentation.engines": "slicefill.segmentation.engines",
@@ -19,6 +20,17 @@ KINDS = {
     "audits": "slicefill.audits",
 }
 """Where entries of a kind stand in the parameters, and the folder of their files."""
+NEEDED = {
+    "slicefill.imputation.methods": ("load", "finish"),
+    "slicefill.segmentation.engines": ("load",),
+    "slicefill.segmentation.inference": ("wrap",),
+    "slicefill.segmentation.transforms": ("make",),
+    "slicefill.audits": ("audit",),
+    "slicefill.registration": ("register",),
+    "slicefill.fusion": ("fuse",),
+}
+"""Functions of which a file of a kind has one, by folder."""
+_TRAINING = ("train", "training_fingerprint")  # of which a file has both or none
 
 
 @dataclass(frozen=True)
@@ -37,8 +49,9 @@ class System:
 
     @property
     def kind(self) -> str:
-        """The name of its file."""
-        return self.module.__name__.rpartition(".")[2]
+        """The name of its file; of a module of the user's own, that of the module, with dots."""
+        name = self.module.__name__
+        return name.rpartition(".")[2] if name.startswith(f"{_OURS}.") else name
 
     def has(self, function: str) -> bool:
         """Whether the system has a function that its kind leaves open."""
@@ -73,13 +86,23 @@ def find_kind(folder: str, kind: Any, name: str = "") -> ModuleType:
         name: Of the entry that asks for it, for messages.
 
     Raises:
-        ValueError: If there is no such file, with the list of those that exist.
+        ValueError: If there is no such file, with the list of those that exist, or a module of the
+            user's own cannot be imported.
     """
     known = list_kinds(folder)
     if kind not in known and "." not in str(kind):
         msg = f"{name}.kind: expected one of {', '.join(known)}, got {kind!r}".removeprefix(".")
         raise ValueError(msg)
-    return importlib.import_module(str(kind) if "." in str(kind) else f"{folder}.{kind}")
+    if "." not in str(kind):
+        return importlib.import_module(f"{folder}.{kind}")
+    try:
+        return importlib.import_module(str(kind))
+    except (ImportError, SyntaxError) as error:
+        msg = (
+            f"{name}.kind: expected a module that can be imported, got {kind!r}: "
+            f"{type(error).__name__}: {error}; look for it on the path (PYTHONPATH), or install it"
+        ).removeprefix(".")
+        raise ValueError(msg) from error
 
 
 def find_system(
@@ -96,10 +119,15 @@ def find_system(
             section what the entry does not set.
 
     Raises:
-        ValueError: If there is no such kind, or the entry does not fit its `Params`.
+        ValueError: If there is no such kind, its file lacks what its Protocol asks for, or the
+            entry does not fit its `Params`.
     """
+    if not isinstance(entry, Mapping):
+        msg = f"{name}: expected an entry such as {{kind: {entry}}}, got {entry!r}"
+        raise ValueError(msg)
     kind = entry.get("kind")
     module = find_kind(folder, kind, name)
+    _check_file(module, folder, f"{name} (kind {kind})")
     own = {field: value for field, value in entry.items() if field != "kind"}
     shared = _plain((sections or {}).get(getattr(module, "SECTION", ""), {}))
     try:
@@ -109,6 +137,23 @@ def find_system(
         msg = f"{name} (kind {kind}){where}: {explain(error)}"
         raise ValueError(msg) from error
     return System(name.rpartition(".")[2], module, params)
+
+
+def _check_file(module: ModuleType, folder: str, name: str) -> None:
+    """Refuse a file without `Params`, or without functions that its kind needs (ValueError)."""
+    own = getattr(module, "Params", None)
+    if not (isinstance(own, type) and issubclass(own, BaseModel)):
+        msg = f"{name}: expected a class Params(BaseParams) in {module.__file__}, found none"
+        raise ValueError(msg)
+    needed = NEEDED.get(folder, ())
+    if needed and not any(hasattr(module, function) for function in needed):
+        msg = f"{name}: expected a function {' or '.join(needed)} in {module.__file__}, found none"
+        raise ValueError(msg)
+    there = [function for function in _TRAINING if hasattr(module, function)]
+    if len(there) == 1:
+        (absent,) = {*_TRAINING} - {*there}
+        msg = f"{name}: expected {absent} beside {there[0]} in {module.__file__}, found none"
+        raise ValueError(msg)
 
 
 def check_entries(parameters: Mapping[str, Any]) -> None:

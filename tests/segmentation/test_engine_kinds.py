@@ -110,6 +110,8 @@ def predict(case, configuration, tmp_path):
         params = SegmentationParams(**values["segmentation"] | shared | own)
         models = ModelsDataset(path=str(tmp_path / "models"), nested=True)
         models.save(train_segmenters(scans, StateFiles(tmp_path / "last"), params, augmentation))
+        (model,) = models.load().values()
+        assert model()["engine"] == "threshold"  # so that `slicefill segment` finds it
         history = record_learning(models.load(), scans, params)
         assert history["value"].tolist() == [0.5]
         rows = ComparisonParams(**{**values["comparison"], "preset": "quick"})

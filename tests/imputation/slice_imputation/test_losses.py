@@ -188,6 +188,23 @@ def test_a_function_with_a_name_is_a_term(params, monkeypatch):
     assert torch.equal(terms["grad"], gradient(made))
 
 
+def test_a_name_that_is_taken_is_refused():
+    with pytest.raises(ValueError, match=r"loss term rec: there is one in slicefill.*losses"):
+
+        @losses.term("rec")
+        def other(made):
+            return made.slices.mean()
+
+    assert TERMS["rec"] is reconstruction
+
+
+@pytest.mark.parametrize(("wrong", "told"), [(torch.zeros(1), r"got \(1,\)"), (0.5, "got float")])
+def test_a_term_that_is_no_number_is_named(params, monkeypatch, wrong, told):
+    monkeypatch.setattr(steps, "TERMS", {**TERMS, "mine": lambda _: wrong})
+    with pytest.raises(TypeError, match=f"loss term mine: .*{told}"):
+        synthesis_terms(synthesised(params()), {"mine": 1.0})
+
+
 def test_an_unknown_term_is_refused_with_those_that_exist():
     with pytest.raises(ValueError, match=r"weights\.x: expected .*rec, warp.*got grd"):
         losses.require_terms(["rec", "grd"], "weights.x")

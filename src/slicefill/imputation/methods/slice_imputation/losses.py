@@ -25,9 +25,16 @@ TERMS: dict[str, Term] = {}
 
 
 def term(name: str) -> Callable[[Term], Term]:
-    """Register a function as the loss term of that name."""
+    """Register a function as the loss term of that name.
+
+    Raises:
+        ValueError: If there is a term of that name already.
+    """
 
     def register(function: Term) -> Term:
+        if name in TERMS:
+            msg = f"loss term {name}: there is one in {TERMS[name].__module__}: rename one"
+            raise ValueError(msg)
         TERMS[name] = function
         return function
 

@@ -156,9 +156,18 @@ def _gradient_norm(term: Tensor, learning: list[nn.Parameter]) -> float:
 
 
 def synthesis_terms(made: Synthesis, lambdas: Mapping[str, float]) -> dict[str, Tensor]:
-    """Compute the terms of eq. (6) whose λ is above zero and that apply to the batch."""
+    """Compute the terms of eq. (6) whose λ is above zero and that apply to the batch.
+
+    Raises:
+        TypeError: If a term is no tensor of one number.
+    """
     chosen = {name: term for name, term in TERMS.items() if lambdas.get(name, 0.0) > 0}
     values = {name: term(made) for name, term in chosen.items()}
+    for name, value in values.items():
+        if value is not None and getattr(value, "shape", None) != ():
+            found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            msg = f"loss term {name}: expected a tensor of one number, got {found}: take its mean"
+            raise TypeError(msg)
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -173,6 +182,7 @@ def require_finite(terms: Mapping[str, Tensor]) -> None:
         values = ", ".join(f"{name} = {term.item():g}" for name, term in terms.items())
         msg = (
             f"loss term {', '.join(broken)} is not finite ({values}); lower "
-            "synthesis.optimisation.learning_rate, set gradient_clip, or use precision 32-true"
+            "synthesis.optimisation.learning_rate, set gradient_clip, use precision 32-true, or "
+            "look at the term"
         )
         raise FloatingPointError(msg)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from slicefill.segmentation.engines.trained import Params
 
 _MOST = 256  # classes of a network that does not say how many it has
-_SUM = 1e-3  # by which probabilities may miss 1
 
 
 def load_network(params: "Params", segmentation: PredictionParams) -> Predictor:
@@ -110,32 +109,6 @@ def _source(module: str) -> list[Path]:
     except Exception:  # of a package that holds it, whose code is not ours
         return []
     return [Path(spec.origin)] if spec and spec.origin else []
-
-
-def checked(predictor: Predictor, classes: int, name: str) -> Predictor:
-    """Refuse what a foreign network returns if it is not class probabilities of the scan.
-
-    Args:
-        predictor: The network.
-        classes: How many there should be, the background among them; 0: not known.
-        name: Of the network, for messages.
-    """
-
-    def predict(scan: Scan) -> Floats:
-        found = np.asarray(predictor(scan), np.float32)
-        shape = (len(scan.image), *scan.image.shape[2:])
-        if found.ndim != 4 or found.shape[1:] != shape or classes not in (0, len(found)):
-            msg = (
-                f"{name}: expected probabilities of {classes or 'some'} classes "
-                f"(segmentation.label_names), {(classes or 'K', *shape)}, got {found.shape}"
-            )
-            raise ValueError(msg)
-        if not (error := float(np.abs(found.sum(0) - 1).max())) <= _SUM:  # nan, too
-            msg = f"{name}: expected probabilities that sum to 1 over classes, got {error:.3g} off"
-            raise ValueError(msg)
-        return found
-
-    return predict
 
 
 def read_own(path: Path) -> Checkpoint:
