@@ -92,3 +92,12 @@ def test_methods_that_are_loaded_are_checked(monkeypatch):
     monkeypatch.setattr(dis, "load", lambda *_: lambda *_: None)
     with pytest.raises(TypeError, match=r"method dis \(kind dis\): expected SyntheticSlices"):
         load_named("dis", params).method(stack(), POSITIONS, RNG)
+
+
+def test_a_method_whose_file_was_edited_imputes_anew(monkeypatch):
+    from slicefill.imputation import imputers
+
+    params = ImputationParams(window={"kind": "fixed", "low": 0, "high": 200})
+    before, same = (load_named("dis", params).fingerprint for _ in range(2))
+    monkeypatch.setattr(imputers, "getsource", lambda module: "edited")
+    assert before == same != load_named("dis", params).fingerprint

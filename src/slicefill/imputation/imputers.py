@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from inspect import getsource
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,8 @@ def load_imputer(
     method = system.module.load(system.params, checkpoint, params)
     method = checked(method, f"method {system.name} (kind {system.kind})")
     if checkpoint is None:
-        own = fingerprint(system.name, system.kind, system.params, params.window)
+        code = getsource(system.module)  # what an edited file makes is made anew
+        own = fingerprint(system.name, system.kind, system.params, params.window, code)
         return Imputer(system.name, system.kind, method, params.window, own)
     window = WindowParams.model_validate(checkpoint["window"])
     model = weights_fingerprint(checkpoint["weights"])
