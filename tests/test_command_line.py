@@ -355,6 +355,17 @@ def test_info_says_what_a_scan_is_and_what_would_happen(scans, capsys):
     assert "refused" in capsys.readouterr().out
 
 
+def test_scans_of_one_slice_alone_are_no_success(scans, capsys):
+    thick = nib.load("thick.nii.gz")
+    (scans / "flat").mkdir()
+    nib.save(thick.slicer[..., :1], scans / "flat" / "one.nii.gz")
+    for command in ("info", "impute"):
+        assert main([command, "flat/one.nii.gz"]) == 3
+        assert "one slice: nothing lies between slices" in capsys.readouterr().out
+    shutil.copy("thick.nii.gz", "flat/thick.nii.gz")
+    assert main(["info", "flat"]) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -379,6 +390,7 @@ def test_info_says_what_a_scan_is_and_what_would_happen(scans, capsys):
         (["thick.nii.gz", "--method", "cubic", "--adapt", "5min"], "leave --method out"),
         (["thick.nii.gz", "--method", "cubic", "--quality", "best"], "got the method cubic"),
         (["thick.nii.gz", "--spacing", "2", "--exact", "--dicom"], "leave --exact or --dicom out"),
+        (["thick.nii.gz", "--orthogonal", "--dicom"], "leave --orthogonal or --dicom out"),
     ],
 )
 def test_wrong_usage_of_impute_says_why(scans, capsys, arguments, message):

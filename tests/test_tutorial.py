@@ -64,6 +64,12 @@ def test_the_number_of_tasks_is_that_of_the_study():
     assert int(told) == len(study.create_pipeline().nodes)
 
 
+def test_as_many_cases_are_verified_as_methods_impute(blocks, configuration):
+    """Of the two test subjects."""
+    cases = 2 * len(configuration()["parameters"]["imputation"]["methods"])
+    assert blocks["verified"].splitlines()[-2] == f"{cases} of {cases} cases ok"
+
+
 def test_the_page_gives_the_commands_whose_results_it_shows(tutorial):
     for command in (tutorial.ENSEMBLE, tutorial.VARIANT, tutorial.VERIFY):
         assert f"\n{command}\n" in PAGE

@@ -126,18 +126,19 @@ def propagate(
         annotated: Indices of the annotated slices, counted from 0; blank ones among them say where
             a label has ended.
         every: Slices 0, n, 2n, … are annotated. Without both, those are that show a label.
-        axis: Across slices: S, A, L, or auto, the one along which slices are blank.
+        axis: Across slices: S, A, L, or auto, the one that the annotated slices fit.
         voxel_spacing: Of an array, mm.
 
     Returns:
         The filled label map, of the kind of the scan, with the attributes `mask` (1 in propagated
-        slices), `confidence` ([0, 1], annotated slices 1) and `record`, which has the confidence of
-        every slice and those worth annotating next (`annotate_next`). Of a `Case`, as
-        `slicefill.propagation.propagate.propagate_case`.
+        slices), `confidence` ([0, 1]; annotated slices 1, those before the first and after the last
+        of them 0) and `record`, which has the confidence of every slice and those worth annotating
+        next (`annotate_next`). Ids stay as they are, in the smallest of uint8 and uint16 that holds
+        them. Of a `Case`, as `slicefill.propagation.propagate.propagate_case`.
 
     Raises:
-        BadCase: If image and label do not fit, fewer than two slices are annotated, or none is left
-            to fill; says what to do.
+        BadCase: If image and label do not fit, fewer than two slices are annotated, none is left to
+            fill, or several axes fit; says what to do.
         ValueError: If both `annotated` and `every` are given.
     """
     from slicefill.params.propagation import PropagationParams

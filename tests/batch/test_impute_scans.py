@@ -113,6 +113,115 @@ def test_files_that_no_call_wrote_are_never_removed(case, tmp_path):
     assert {path: path.read_bytes() for path in before} == before
 
 
+def foreign(folder, what):
+    """Put a file of the user's where an output of scan `two` might lie."""
+    path = folder / f"two_isotropic{what}"
+    path.write_bytes(b"mine")
+    return path
+
+
+OTHERWISE = replace(LINEAR, params=imputation_params(count=1))
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_what_is_replaced_takes_with_it_what_an_earlier_call_wrote_and_nothing_else(
+    scans, tmp_path, single
+):
+    """Of a folder the table says what that was, of a single file the record."""
+    out = tmp_path / "out"
+    source = scans / "images" / "two.nii.gz" if single else scans
+    place = out / "two_isotropic.nii.gz" if single else out
+    out.mkdir()
+    run(source, place, further=["mask", "record"])
+    label, confidence = foreign(out, "_label.nii.gz"), foreign(out, "_confidence.nii.gz")
+    row = run(source, place, replace(OTHERWISE, overwrite=True), further=["confidence"])["two"]
+    assert row.status == "imputed"
+    assert row.reason == "two_isotropic_label.nii.gz beside it: not of this call"
+    assert label.read_bytes() == b"mine"
+    assert confidence.read_bytes() != b"mine"  # it was asked for
+    assert not (out / "two_isotropic_mask.nii.gz").exists()
+    assert not (out / "two_isotropic.json").exists()
+
+
+def test_what_would_be_out_of_date_is_in_the_way_unless_it_may_be_replaced(scans, tmp_path):
+    """Also where the image itself was deleted."""
+    out = tmp_path / "out"
+    run(scans, out, further=["mask"])
+    (out / "two_isotropic.nii.gz").unlink()
+    row = run(scans, out, OTHERWISE)["two"]
+    assert (row.status, "two_isotropic_mask.nii.gz exists already" in row.reason) == (
+        "refused",
+        True,
+    )
+    assert (out / "two_isotropic_mask.nii.gz").exists()
+    assert run(scans, out, replace(OTHERWISE, overwrite=True))["two"].status == "imputed"
+    assert not (out / "two_isotropic_mask.nii.gz").exists()
+
+
+@pytest.mark.parametrize("what", ["_mask.nii.gz", "_confidence.nii.gz", ".json"])
+def test_a_file_that_no_call_wrote_is_neither_adopted_nor_replaced_unasked(scans, tmp_path, what):
+    out, further = tmp_path / "out", ["mask", "confidence", "record"]
+    run(scans, out)
+    mine = foreign(out, what)
+    asked = {"_mask.nii.gz": "mask", "_confidence.nii.gz": "confidence", ".json": "record"}[what]
+    for outputs in ([asked], further):
+        row = run(scans, out, further=outputs)["two"]
+        assert (row.status, f"{mine} exists already" in row.reason) == ("refused", True)
+        assert mine.read_bytes() == b"mine"
+    again = replace(LINEAR, overwrite=True)
+    assert run(scans, out, again, further=further)["two"].status == "imputed"
+    assert mine.read_bytes() != b"mine"
+
+
+def test_outputs_of_several_calls_of_one_setting_are_all_known(scans, tmp_path):
+    for further in (["mask"], ["confidence"]):
+        assert run(scans, tmp_path / "out", further=further)["two"].status == "imputed"
+    row = run(scans, tmp_path / "out", further=["mask", "confidence"])["two"]
+    assert (row.status, row.reason) == ("kept", "")
+
+
+@pytest.mark.parametrize("then", [None, "read_scan"])
+def test_what_failed_while_it_was_written_goes_on(scans, tmp_path, monkeypatch, then):
+    """Also where the call in between failed earlier."""
+    from slicefill.io import scan_files
+
+    def write_some(volume, path, write=scan_files.write_scan):
+        if path.name == "two_isotropic.nii.gz":
+            raise OSError("No space left on device")
+        write(volume, path)
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patched:
+        patched.setattr(scan_files, "write_scan", write_some)
+        row = run(scans, out, further=["mask"])["two"]
+    assert (row.status, row.output) == ("failed", "")
+    assert (out / "two_isotropic_mask.nii.gz").exists()
+    if then is not None:
+        with monkeypatch.context() as patched:
+            patched.setattr("slicefill.batch.impute.read_scan", lambda *_, **__: 1 / 0)
+            assert run(scans, out, further=["mask"])["two"].status == "failed"
+    assert run(scans, out)["two"].status == "refused"  # its mask may be an old one
+    assert run(scans, out, further=["mask"])["two"].status == "imputed"
+    assert run(scans, out, further=["mask"])["two"].status == "kept"
+
+
+def test_what_was_begun_and_failed_is_not_taken_for_whole():
+    known = {"one": Row("one", "failed", output="one.nii.gz", fingerprint="f", files="one.nii.gz")}
+    refused = table_row(Row("one", "refused", reason="damaged"), known)
+    assert (refused.fingerprint, refused.files) == ("", "one.nii.gz")
+
+
+def test_a_label_map_that_a_method_does_not_impute_is_not_missed(scans, tmp_path, monkeypatch):
+    from slicefill.batch import impute
+
+    def unlabelled(*arguments, whole=impute.impute_named):
+        return replace(whole(*arguments), label=None)
+
+    monkeypatch.setattr(impute, "impute_named", unlabelled)
+    statuses = [run(scans, tmp_path / "out")["one"].status for _ in range(2)]
+    assert statuses == ["imputed", "kept"]
+
+
 def test_a_call_that_was_killed_while_it_wrote_knows_its_own_files(scans, tmp_path, monkeypatch):
     from slicefill.io import scan_files
 
@@ -299,10 +408,26 @@ def test_a_rehearsal_calls_failed_what_a_call_would(tmp_path, monkeypatch):
     assert (row.status, row.reason) == ("failed", "RuntimeError: no luck")
 
 
+def test_a_rehearsal_lets_no_planes_learn(scans, tmp_path):
+    def load(params):
+        assert params is LINEAR.params
+        return replace(classical_imputer("linear", params), teach=lambda *_: pytest.fail("learned"))
+
+    seen = []
+    order = Order(load, LINEAR.params)
+    with pytest.MonkeyPatch.context() as patched, find_scans(scans) as found:
+        patched.setattr(
+            "slicefill.batch.rehearse.impute_scan",
+            lambda case, imputer, params, row: seen.append(imputer.teach) or (None, row),
+        )
+        rehearse_scans(make_plan(scans, tmp_path / "out", found.cases, []), order, ignore)
+    assert seen == [None, None]
+
+
 def test_a_rehearsal_refuses_what_could_not_be_written(scans, monkeypatch):
     from slicefill.ingestion.checks import BadCase
 
-    def refuse(task):
+    def refuse(*_):
         raise BadCase(expected="one slope", found="several", remedy="leave out --dicom")
 
     monkeypatch.setattr("slicefill.batch.rehearse.check_outputs", refuse)

@@ -11,6 +11,7 @@ from kedro.runner import SequentialRunner
 
 from slicefill.datasets import promises
 from slicefill.datasets.cases import CasesDataset
+from slicefill.datasets.promises import Grouped
 from slicefill.io import case_folder
 from slicefill.types import Lazy, Prediction, Promise
 
@@ -173,6 +174,19 @@ def test_cases_of_an_earlier_list_are_marked_until_they_are_promised_again(
     dataset.save(kept)
     assert marked() == []
     assert dataset.made == 0
+
+
+def test_the_last_case_of_a_group_is_left_over_too_once_nothing_is_promised_of_it(
+    dataset, promise, caplog
+):
+    """As where the only scan of a folder was replaced by one in which nothing is to be imputed."""
+    dataset.save({name: promise(name) for name in ("linear/a", "cubic/a")})
+    dataset.save(Grouped({}, ["linear"]))
+    assert list(dataset.load()) == ["cubic/a"]  # of another run
+    assert (dataset._path / "linear" / "a" / "LEFT_OVER.txt").exists()
+    assert "1 case(s) that an earlier run made are left over" in caplog.text
+    dataset.save({})
+    assert list(dataset.load()) == ["cubic/a"]
 
 
 def test_a_case_whose_folder_was_deleted_is_told_left_out_and_made_again(dataset, promise, caplog):

@@ -10,6 +10,9 @@ from slicefill.imputation.impute import impute_case
 from slicefill.imputation.imputers import classical_imputer
 from slicefill.imputation.verification import verify_imputed_case
 from slicefill.ingestion.checks import BadCase
+from slicefill.metrics.scoring import corresponding_slices, score_imputed_case
+from slicefill.params.base import ScoreParams
+from slicefill.simulation.subsampling import AnisotropizationParams, subsample
 from slicefill.types import Case
 
 ABSENT = (2, 5, 6)
@@ -121,3 +124,47 @@ def test_what_is_too_much_is_counted_across_the_slices_of_the_series(volume, imp
     assert len(impute(lacking, imputation_params, count=1, most_slices=17).record["slices"]) == 17
     with pytest.raises(BadCase, match=r"found 17 slices 0\.5 mm apart"):
         impute(lacking, imputation_params, count=1, most_slices=16)
+
+
+@pytest.fixture
+def filled(case):
+    """Thirteen slices of which three were absent and are filled with a guess far off."""
+    made = case(shape=(12, 11, 13))
+    ramp = np.broadcast_to(100 * np.arange(13), (12, 11, 13)).astype(np.int16).copy()
+    ramp[:6] += 50
+    label = np.broadcast_to((ramp[..., :1] > 0).astype(np.uint8), ramp.shape).copy()
+    ramp[..., [3, 4, 7]] = 2000
+    label[..., [3, 4, 7]] = 0
+    volumes = made.image.with_stored(ramp), made.label.with_stored(label)
+    return Case(*volumes, record={"absent_slices": [3, 4, 7]})
+
+
+@pytest.fixture
+def thinned(filled):
+    every_other = AnisotropizationParams(axis="S", factor=2, profile="point", fwhm=None)
+    return subsample(filled, every_other)
+
+
+def test_of_a_thinned_series_acquired_slices_stay_and_absent_ones_are_imputed(
+    thinned, filled, imputation_params
+):
+    made = impute(thinned, imputation_params, count=1)
+    kept = [0, 2, 6, 8, 10, 12]
+    np.testing.assert_array_equal(made.image.stored[..., kept], filled.image.stored[..., kept])
+    acquired = [one["index"] for one in made.record["slices"] if "acquired" in one]
+    assert acquired == kept
+    assert made.image.stored[0, 0, 4] == 450  # between 2 and 6; the guess is not looked at
+    assert verify_imputed_case(made, thinned) == []
+
+
+def test_guesses_are_not_scored_as_truth(thinned, filled, imputation_params):
+    made = impute(thinned, imputation_params, count=1)
+    slices = corresponding_slices(made.record)
+    assert slices.truth[slices.synthetic].tolist() == [1, 5, 9, 11]
+    params = ScoreParams(label_names={0: "background", 1: "bright"})
+    scores = score_imputed_case(made, filled, slices, params)
+    assert scores["slices"] == 4
+    assert scores["mae_field"] == pytest.approx(0, abs=1)
+    assert scores["ssim_all_slices"] == pytest.approx(1, abs=1e-3)
+    assert scores["dice_mean"] == 1
+    assert scores["assd_mean"] == 0

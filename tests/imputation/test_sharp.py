@@ -100,6 +100,40 @@ def test_slices_as_sharp_as_acquired_ones_stay():
     np.testing.assert_allclose(finished(same).image, linear(same, [0.25, 0.5, 0.75], None).image)
 
 
+def test_what_gains_nothing_stays_beyond_its_neighbours_too():
+    """A spline overshoots: its slice of 1.2 between two of 0 to 1 stays."""
+    stack = stack_of(scan())
+    made = np.repeat(stack.image[:-1, None], 2, axis=1)
+    made[3, 1, 0, 5, 7] = 1.2
+    stays, gain = sharp.sharpen(made, stack, np.zeros(1), 0.7)
+    assert gain.tolist() == [0]
+    np.testing.assert_array_equal(stays, made)
+
+
+def test_an_exact_grid_has_one_gain_for_all_slices(make_case, imputation_params):
+    """Whose intervals have two or three slices each, and positions of their own."""
+    case = make_case(scan(33)[::4].astype("f4"), interval=4.0)
+    params = imputation_params(
+        through_plane="auto", count=None, target_spacing=1.5, exact=True, choose=False
+    )
+    entries = "linear", ENTRY | {"most_loss": 50.0}
+    plain, made = (impute_case(case, load_named(entry, params), params) for entry in entries)
+    synthetic = np.flatnonzero(plain.maps["synthetic_mask"].stored.all((0, 1)))
+    assert len(synthetic) > 12
+    gain = made.record["finished"]["gain"][0]
+    assert 0 < gain < made.record["finished"]["most_gain"][0]
+    for index in synthetic:
+        before, after = (each.image.stored[..., index] for each in (plain, made))
+        detail = before - gaussian_filter(before, 0.7)
+        within = np.abs(detail) > 1e-3
+        assert np.median((after - before)[within] / detail[within]) == pytest.approx(gain, abs=2e-3)
+    sharpest = [
+        energy(np.moveaxis(each, 2, 0))
+        for each in (made.image.stored[..., synthetic], case.image.stored)
+    ]
+    assert sharpest[0] == pytest.approx(sharpest[1], rel=0.02)
+
+
 def test_two_slices_stay_as_they_were():
     two = stack_of(scan(5))
     np.testing.assert_array_equal(finished(two).image, linear(two, (0.25, 0.5, 0.75), None).image)

@@ -231,7 +231,7 @@ def test_scans_of_one_series_are_imputed_apart_as_told(
 
 @pytest.mark.parametrize("kind", PARTS)
 def test_acquisitions_at_several_places_are_cases_of_their_own(
-    tmp_path, params, slice_of, write_series, kind
+    tmp_path, params, slice_of, write_series, caplog, kind
 ):
     settings = params(layout="auto", step_tolerance=0.05)
     folder = write_series(tmp_path / "raw", joined(slice_of, PARTS[kind], numbers=(2, 7)))
@@ -239,6 +239,24 @@ def test_acquisitions_at_several_places_are_cases_of_their_own(
     assert [case.id for case in cases] == ["raw-acquisition2", "raw-acquisition7"]
     counts = [read_raw_case(case, settings).image.stored.shape[2] for case in cases]
     assert counts == [len(part) for part in PARTS[kind]]
+    assert "on one grid" not in caplog.text
+
+
+def test_acquisitions_that_may_be_one_scan_with_a_gap_are_one_as_told(
+    tmp_path, params, slice_of, write_series, caplog
+):
+    settings = params(layout="auto", step_tolerance=0.05, missing_slices="impute")
+    parts = at([0, 4, 8]), at([20, 24, 28])
+    folder = write_series(tmp_path / "raw", joined(slice_of, parts, numbers=(1, 2)))
+    assert len(find_cases(folder, settings).cases) == 2
+    assert "2 acquisitions of a series lie on one grid, 2 slices short" in caplog.text
+    assert "take AcquisitionNumber out" in caplog.text
+    for path in folder.iterdir():
+        each = pydicom.dcmread(path)
+        del each.AcquisitionNumber
+        each.save_as(path)
+    (case,) = find_cases(folder, settings).cases
+    assert read_raw_case(case, settings).absent == (3, 4)
 
 
 @pytest.mark.parametrize(

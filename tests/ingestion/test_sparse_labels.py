@@ -54,6 +54,7 @@ def test_sparse_annotation_is_refused_with_what_helps(sparse, read):
         read(*sparse)
     assert "slices 1, 3, 5, 7, … alone, 4 of 9" in str(refused.value)
     assert refused.value.file == sparse[1]
+    assert "slicefill propagate" in refused.value.remedy
     assert "ingestion.labels.need=ignored" in refused.value.remedy
     assert read(*sparse, labels={"need": "ignored"}).label is None
     assert "ingestion.labels.sparse=background" in refused.value.remedy

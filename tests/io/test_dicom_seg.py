@@ -102,6 +102,36 @@ def test_a_label_map_without_labels_is_written_but_not_as_a_segmentation(series,
     assert written == {f"{stem}{ending}" for ending in endings}
 
 
+def label_beside(folder, value):
+    """Write a label map that shows one id everywhere."""
+    scan, path = api.read(folder).image, folder.parent / "label.nii.gz"
+    stored = np.full(scan.stored.shape, value, np.uint8)
+    write_scan(scan.with_stored(stored, slope_intercept=(1, 0)), path)
+    return path
+
+
+def test_a_single_file_whose_label_map_has_no_labels_is_not_imputed_again(series, tmp_path, capsys):
+    folder = series()[0].parent
+    options = ["--label", str(label_beside(folder, 0)), "--method", "linear", "--count", "1"]
+    for told in ("no DICOM SEG is written", "there already"):
+        command = ["impute", str(folder), str(tmp_path / "out.nii.gz"), *options]
+        assert main([*command, "--dicom", "--record"]) == 0
+        assert told in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_without_highdicom_a_label_map_is_refused_before_imputing(
+    series, tmp_path, monkeypatch, capsys, value
+):
+    folder = series()[0].parent
+    monkeypatch.setattr("slicefill.batch.outputs.find_spec", lambda name: None)
+    options = ["--label", str(label_beside(folder, value)), "--method", "linear", "--count", "1"]
+    out = tmp_path / "out.nii.gz"
+    code = main(["impute", str(folder), str(out), *options, "--dicom"])
+    assert (code, out.exists()) == ((3, False) if value else (0, True))
+    assert ("pip install 'slicefill[dicom]', or leave" in capsys.readouterr().err) == bool(value)
+
+
 def test_a_label_map_on_another_grid_is_refused(labelled, tmp_path):
     made, label = labelled()
     with pytest.raises(BadCase, match=r"shape \(6, 5, 13\), as the series"):

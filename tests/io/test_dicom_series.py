@@ -232,6 +232,16 @@ def test_intensities_that_stored_numbers_cannot_hold_are_refused_before_imputing
     assert main(options) == 0
 
 
+def test_an_axis_within_the_slices_is_refused_before_imputing(series, capsys, monkeypatch):
+    folder = series(direction="axial")[0].parent
+    monkeypatch.setattr("slicefill.batch.impute.impute_scan", lambda *_: pytest.fail("imputed"))
+    options = ["impute", str(folder), "--method", "linear", "--count", "1", "--axis", "A"]
+    assert main([*options, "--dicom"]) == 3
+    told = "found some between its rows (axis: A); --axis S, or leave out --dicom"
+    assert told in capsys.readouterr().err
+    assert list(folder.parent.iterdir()) == [folder]
+
+
 def test_a_tilted_gantry_keeps_its_positions(derive):
     made = derive(direction="axial", shear=(0, 1, 0))
     derived = read(made.derived)

@@ -61,6 +61,28 @@ def test_the_axis_of_an_error_is_told():
     assert found["signed_distance_rows"] < found["signed_distance_slices"] / 3
 
 
+def test_the_border_of_the_volume_is_no_surface():
+    """Both masks go on beyond three borders; what is judged is the front, six columns inside."""
+    made, truth = np.zeros((2, 9, 31, 31), bool)
+    made[:, :, :14] = truth[:, :, :20] = True
+    found = signed_distances(pair(made, truth))
+    assert found["signed_distance"] == found["signed_distance_columns"] == -6
+    assert np.isnan(found["signed_distance_rows"])
+    whole = signed_distances(pair(np.ones_like(truth), truth))
+    assert np.isnan(list(whole.values())).all()
+
+
+@pytest.mark.parametrize("spacing", [ONE, SPACING])
+@pytest.mark.parametrize("axis", range(3))
+def test_a_sheet_one_voxel_thick_faces_its_own_axis(axis, spacing):
+    truth = np.zeros((19, 21, 21), bool)
+    truth[4:15, 4:17, 4:17] = True
+    sheets = [truth & (np.indices(truth.shape)[axis] == place) for place in (9, 11)]
+    found = signed_distances(pair(sheets[1], sheets[0], spacing))
+    told = [name for name in BIASES if name in found and not np.isnan(found[name])]
+    assert told == ["signed_distance", f"signed_distance_{('slices', 'rows', 'columns')[axis]}"]
+
+
 def test_a_shift_is_biased_in_place_and_not_in_volume():
     moved = shift(ball(), ONE, 3, np.random.default_rng(0))
     found = measure_bias(pair(moved, ball()))
@@ -74,6 +96,8 @@ def test_a_shift_is_biased_in_place_and_not_in_volume():
 def test_half_is_cropped():
     rng = np.random.default_rng(0)
     assert crop_left(ball(), ONE, 1, rng).sum() / ball().sum() == pytest.approx(0.5, abs=0.05)
+    kept = [crop_random(ball()[16], ONE[1:], 1, rng).sum() for _ in range(200)]
+    assert np.mean(kept) / ball()[16].sum() == pytest.approx(0.59, abs=0.05)  # in 2D
     kept = [crop_random(ball(), ONE, 1, rng).sum() for _ in range(60)]
     assert np.mean(kept) / ball().sum() == pytest.approx(0.5, abs=0.08)  # U^(1/2.4), in 3D
     assert crop_left(ball(), ONE, 0, rng).sum() == ball().sum()
@@ -130,6 +154,9 @@ def test_an_exchange_gives_every_label_once():
     assert whose == exchange(names, 0.25, np.random.default_rng(0))
     assert exchange(["alone"], 1.0, np.random.default_rng(0)) == {"alone": "alone"}
     assert fit_shape(ball(), (20, 50, 40)).shape == (20, 50, 40)
+    few = exchange(names[:8], 0.1, np.random.default_rng(0))
+    assert sum(one != other for one, other in few.items()) == 2  # one cannot exchange with itself
+    assert exchange(names, 0.0, np.random.default_rng(0)) == {name: name for name in names}
 
 
 def test_rules_of_interpolation_are_biased_as_they_are_known_to_be():

@@ -36,20 +36,23 @@ def test_features_of_a_box():
     assert np.isnan(absent[0]).all()
 
 
-def described(share, cases=24):
+def described(share, cases=24, absent=()):
     rng = np.random.default_rng(0)
     sizes = rng.integers(10, 14, cases)
     return DescribedSet(
         {
-            str(n): [
+            str(case): [
                 describe_labels(
                     labels(
-                        [box(int(size * share)), box(int(size * share), 6)],
+                        [
+                            box(0 if n in absent else int(size * share), offset)
+                            for n, offset in enumerate((0, 6))
+                        ],
                         [box(size), box(size, 6)],
                     )
                 )
             ]
-            for n, size in enumerate(sizes)
+            for case, size in enumerate(sizes)
         }
     )
 
@@ -66,6 +69,12 @@ def test_shrunk_labels_are_told_from_real_ones():
         chance.append(METRIC.compute(DescribedSet({str(n): [o] for n, o in enumerate(swapped)})))
     assert np.mean(np.array(chance) >= observed) < 0.05
     assert np.isnan(METRIC.compute(described(1.0, 3)))
+
+
+def test_a_lost_label_is_worse_than_a_shrunk_one():
+    lost, all_lost = described(1.0, absent=(1,)), described(1.0, absent=(0, 1))
+    assert METRIC.compute(described(0.75)) < METRIC.compute(lost) < METRIC.compute(all_lost)
+    assert METRIC.compute(described(1.0)) < METRIC.compute(described(0.75))
 
 
 def test_subjects_without_labels_count_for_nothing():

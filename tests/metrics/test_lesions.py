@@ -84,6 +84,12 @@ def test_a_rate_that_is_never_kept_counts_nothing():
     assert froc_score([OperatingPoint(0.5, 1.0, 3.0)], [1, 4]) == 0.5
 
 
+def test_without_lesions_the_score_is_unknown():
+    found = np.where(boxes((0, 2, 2)), 0.9, 0)
+    points = froc([(found, np.zeros(SHAPE, bool))], [0.25, 0.5])
+    assert np.isnan(froc_score(points, [0.125, 2]))  # the lower rate is kept by none of them
+
+
 def test_without_a_scan_there_is_no_curve():
     with pytest.raises(ValueError, match="at least one scan"):
         froc([], [0.5])

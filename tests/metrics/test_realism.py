@@ -10,6 +10,7 @@ from slicefill.metrics.image import ImagePair
 from slicefill.metrics.realism import METRICS, real_in_place
 from slicefill.metrics.realism.copies import ms_ssim, nearest_correlation, nearest_similarity
 from slicefill.metrics.realism.distances import balanced_accuracy, frechet, mahalanobis, mmd
+from slicefill.metrics.realism.ellipses import ellipses
 from slicefill.metrics.realism.encoder import encode
 from slicefill.metrics.realism.windows import Windows, describe_windows, gather
 
@@ -20,8 +21,8 @@ SHAPE, FACTOR, SUBJECTS = (41, 40, 40), 4, 6
 def phantom(seed):
     rng = np.random.default_rng(seed)
     grid = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE), indexing="ij"))
-    radii = rng.uniform(0.7, 0.95, (3, 1, 1, 1))
-    body = np.square(grid / radii).sum(axis=0) < 1
+    radii, centre = rng.uniform(0.6, 0.8, (3, 1, 1, 1)), rng.uniform(-0.15, 0.15, (3, 1, 1, 1))
+    body = np.square((grid - centre) / radii).sum(axis=0) < 1
     texture = gaussian_filter(rng.normal(size=SHAPE), 1.0)
     return np.where(body, 0.5 + 0.9 * texture, 0)
 
@@ -80,35 +81,78 @@ def test_a_perfect_method_scores_as_the_control(linear):
         assert metric.compute(perfect) == metric.compute(real_in_place(linear))
 
 
-def planted(found, kind):
-    """Replace 20 % of synthetic windows by training slices, or 90 % by one and the same."""
-    truths = [phantom(seed) for seed in range(100, 104)]
-    training = {
-        f"t{seed}": [describe_windows(pair(truth, truth), truth > 0)]
-        for seed, truth in enumerate(truths)
-    }
-    source = training["t0"][0][1]
-    cases = {}
-    for number, (subject, (one,)) in enumerate(found.cases.items()):
-        spoiled = one.copy()
-        for place in range(one.shape[2]):
-            count = number * one.shape[2] + place
-            if kind == "copies" and count % 5 == 0:
-                spoiled[0, :, place] = source[:, place]
-            if kind == "duplicates" and count % 10:
-                spoiled[0, :, place] = source[:, 3]
-        cases[subject] = [spoiled]
+def known():
+    """Four subjects of training, described as their own imputation; and their volumes."""
+    volumes = [phantom(seed) for seed in range(100, 104)]
+    every = np.ones(SHAPE[0], bool)
+    pairs = [ImagePair(each, each, every, 0.0, 1.0, {"": each > 0}) for each in volumes]
+    return {
+        f"t{n}": [describe_windows(each, each.masks[""])] for n, each in enumerate(pairs)
+    }, volumes
+
+
+def planted(draw, share=1.0, axis=0):
+    """Replace slices of learned volumes by whole ones of training, which `draw` says."""
+    training, volumes = known()
+    rng, cases = np.random.default_rng(0), {}
+    for seed in range(SUBJECTS):
+        truth = phantom(seed)
+        made = interpolate(truth, 0.7)
+        slices = np.moveaxis(made, axis, 0)
+        for place in range(len(slices)):
+            volume, there = draw(rng, volumes)
+            if rng.random() < share and (axis or place % FACTOR):
+                slices[place] = np.moveaxis(volume, axis, 0)[there]
+        cases[str(seed)] = [describe_windows(pair(made, truth), truth > 0)]
     return DescribedSet(cases, training)
 
 
-@pytest.mark.parametrize("plane", ["in_plane", "reformatted"])
-def test_planted_copies_and_duplicates_are_found(learned, plane):
-    memorisation, collapse = BY_NAME[f"memorisation_{plane}"], BY_NAME[f"collapse_{plane}"]
-    copies, duplicates = planted(learned, "copies"), planted(learned, "duplicates")
-    assert 0.19 < memorisation.compute(copies) < 0.3
-    assert memorisation.compute(real_in_place(copies)) < 0.1
-    assert collapse.compute(duplicates) > 0.89
+def any_slice(rng, volumes):
+    return volumes[rng.integers(len(volumes))], rng.integers(12, 29)
+
+
+def one_slice(_, volumes):
+    return volumes[0], 20
+
+
+@pytest.mark.parametrize("share", [1.0, 0.2])
+def test_whole_slices_of_training_are_found(learned, share):
+    """Wherever their subject lay in its volume, and whichever of its slices they are."""
+    copies, memorisation = planted(any_slice, share), BY_NAME["memorisation_in_plane"]
+    before, after = (gather(each, "in_plane")[0].pixels for each in (learned, copies))
+    replaced = (before != after).any(axis=(1, 2)).mean()
+    assert replaced > 0.1
+    assert memorisation.compute(copies) == pytest.approx(replaced, abs=0.03)
+    assert memorisation.compute(real_in_place(copies)) < 0.05
+
+
+def test_reformatted_slices_of_training_are_found():
+    copies, memorisation = planted(any_slice, axis=1), BY_NAME["memorisation_reformatted"]
+    assert memorisation.compute(copies) > 0.4  # half of the windows lie across the other axis
+    assert memorisation.compute(real_in_place(copies)) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("plane", "axis", "least"), [("in_plane", 0, 0.8), ("reformatted", 1, 0.4)]
+)
+def test_duplicates_are_found(plane, axis, least):
+    duplicates, collapse = planted(one_slice, 0.9, axis), BY_NAME[f"collapse_{plane}"]
+    assert collapse.compute(duplicates) > least
     assert collapse.compute(real_in_place(duplicates)) < 0.1
+
+
+def test_more_subjects_of_training_are_no_memorisation():
+    """Smooth slices find their like among many: so do real ones, which set the threshold."""
+    rng = np.random.default_rng(0)
+
+    def windows(subjects, kinds):
+        smooth = gaussian_filter(rng.normal(size=(subjects * 8, 64, 64)), (0, 9, 9)) * 2000 + 127
+        pixels = np.clip(smooth, 0, 255).astype(np.uint8).reshape(subjects, 1, 1, 8, 64, 64)
+        cut = np.zeros((subjects, kinds, 3, 8, 64, 64), np.uint8) + pixels
+        return {f"{kinds}{n}": [one] for n, one in enumerate(cut)}
+
+    described = DescribedSet(windows(6, 3), windows(40, 1))
+    assert BY_NAME["memorisation_in_plane"].compute(described) < 0.05
 
 
 def test_windows_have_as_many_statistics_as_no_windows():
@@ -176,12 +220,59 @@ def test_a_classifier_does_not_recognise_subjects():
     assert np.isnan(balanced_accuracy(made[:8], real[:8], whose[:8], whose[:8]))
 
 
+def test_a_classifier_leaves_subjects_of_one_set_alone_aside():
+    rng = np.random.default_rng(0)
+    made, real = rng.normal(size=(5, 3)), rng.normal(size=(2, 3))
+    found = balanced_accuracy(made, real, np.array([*"ABCCC"]), np.array([*"AB"]))
+    assert 0 <= found <= 1  # a fold of A and C had no real window to learn from
+    assert np.isnan(balanced_accuracy(made, real, np.array([*"ACCCC"]), np.array([*"AB"])))
+
+
+def brightness(depth, seed):
+    """A case whose slices tell their place by their grey level, and windows of it."""
+    truth = np.ones((depth, 16, 16)) * np.arange(depth)[:, None, None] * 3 / 255 + 0.2
+    truth[0, 0, 0] += seed / 255  # another case, for the draw
+    images = ImagePair(truth, truth, np.arange(depth) % FACTOR > 0, 0.0, 1.0, {"": truth > 0})
+    cut = describe_windows(images, truth > 0)[:, 0].max(axis=(2, 3)).astype(int)
+    return [((values[values > 0] - 51) // 3) for values in cut]
+
+
 def test_windows_lie_at_alternating_places():
-    truth = np.ones(SHAPE) * np.arange(SHAPE[0])[:, None, None] / 100 + 0.01
-    cut = describe_windows(pair(truth, truth), truth > 0)
-    values = [np.unique(cut[kind, 0].max(axis=(1, 2))) for kind in range(3)]
-    assert not set(values[0]) & set(values[1])
-    assert np.array_equal(values[0], values[2])
+    made, real, control = brightness(41, 1)
+    assert len(made) == len(real) == 8
+    assert not set(made) & set(real)
+    assert np.array_equal(made, control)
+    pairs = np.sort(np.stack([made, real]), axis=0)
+    assert (pairs[0, 1:] > pairs[1, :-1]).all()
+
+
+@pytest.mark.parametrize("depth", [29, 33, 61])  # 21, 24 and 45 synthetic slices
+def test_windows_lie_everywhere_in_an_interval(depth):
+    made = np.concatenate([brightness(depth, seed)[0] for seed in range(12)])
+    shares = np.bincount(made % FACTOR, minlength=FACTOR) / len(made)
+    assert shares[0] == 0
+    assert (shares[1:] > 0.2).all()
+
+
+def test_the_place_does_not_tell_what_is_synthetic_in_thin_stacks():
+    """Cones of two removed slices: a perfect method, whose slices no classifier may recognise."""
+    y, x = np.mgrid[-1:1:40j, -1:1:40j]
+    cases = {}
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        radii = 0.3 + 0.15 * np.arange(5).reshape(5, 1, 1) + rng.normal(0, 0.02)
+        truth = np.where(x**2 + y**2 < radii**2, 0.5 + 0.1 * rng.normal(size=(5, 40, 40)), 0)
+        images = ImagePair(truth, truth, np.arange(5) % 2 > 0, 0.0, 1.0, {"": truth > 0})
+        cases[str(seed)] = [describe_windows(images, truth > 0)]
+    assert BY_NAME["c2st_in_plane"].compute(DescribedSet(cases)) < 0.75
+
+
+def test_ellipses_need_two_axes(linear):
+    cases = {who: [{"describe_windows": own}] for who, own in linear.cases.items()}
+    training = {"t": [{"describe_windows": [own[:1, :, :2] for own in linear.cases["0"]]}]}
+    table = ellipses({"linear": (cases, training)})
+    assert set(table["plane"]) == {"reformatted"}  # of four windows; in plane there are two
+    assert set(ellipses({"linear": (cases, {})})["plane"]) == {"in_plane", "reformatted"}
 
 
 def test_nothing_to_compare_is_nan():

@@ -209,6 +209,28 @@ def test_scans_are_views_where_the_manifest_says_so(study, cases, params, isotro
         study.run(own)
 
 
+def test_of_views_without_label_maps_images_are_fused_though_no_row_asks_for_them(
+    study, params, isotropic
+):
+    from slicefill.simulation.views import simulate_views
+
+    views = simulate_views(isotropic, params.simulate, 1)
+    study.params = params.model_copy(update={"simulate": None})
+    own = {
+        "a": Promise(lambda: replace(views["axial"], label=None), "1"),
+        "b": Promise(lambda: replace(views["sagittal"], label=None), "2"),
+    }
+    manifest = MANIFEST.assign(
+        views="p", orientation=["RAS", "ASR"], through_plane=[2, 2], subject="p"
+    )
+    study.run(own, manifest)
+    fused = {name: case.make() for name, case in study.data["fused"].load().items()}
+    alone, both = (fused[f"{name}/p"] for name in ("alone", "truth"))
+    assert both.record["fusion"]["images"]["fused"] == ["a", "b"]
+    assert (both.image.stored != alone.image.stored).any()
+    assert not params.methods["truth"].images
+
+
 def test_a_scan_that_is_the_only_view_is_named(params, cases, caplog):
     splits = pd.concat([SPLITS, SPLITS[:1].assign(case="c", subject="c")])
     seen = {"views": ["p", "p", "c"], "orientation": "RAS", "through_plane": 2}

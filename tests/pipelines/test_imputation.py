@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from slicefill.advice import remember_run
+from slicefill.datasets.cases import CasesDataset
 from slicefill.imputation.methods import pretrained
 from slicefill.imputation.methods.super_resolution.networks import build_generator
 from slicefill.imputation.methods.super_resolution.params import NetworkParams
@@ -261,6 +262,22 @@ def test_one_changed_voxel_fails_verification(acquired_case, params, fill):
     imputed["linear/c"] = Promise(lambda: damaged, "")
     with pytest.raises(ValueError, match=r"verification failed:[\s\S]*linear *c.*acquired slice 1"):
         verify_imputed(imputed, acquired_case, methods, SERIAL)
+
+
+def test_cases_that_became_dense_are_neither_loaded_nor_verified(
+    acquired_case, splits, params, tiny_parameters, tmp_path
+):
+    """The first run imputed them; then the scans were replaced by dense ones."""
+    rule, data = params(), CasesDataset(path=str(tmp_path), made_by="imputation")
+    given = splits, {}, rule.methods, rule, tiny_parameters
+    data.save(impute_cases(acquired_case, *given, {}, {})[0])
+    known = data.load()
+    imputed, methods = impute_cases(acquired_case, *given, dict.fromkeys("bc", "dense"), {})
+    data.save(imputed)
+    assert data.load() == {}
+    assert verify_imputed(data.load(), acquired_case, methods, SERIAL).empty
+    del acquired_case["b"]
+    assert set(verify_imputed(known, acquired_case, methods, SERIAL)["case"]) == {"c"}
 
 
 def test_what_another_run_imputed_is_left_alone(acquired_case, params, fill):

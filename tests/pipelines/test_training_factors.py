@@ -11,6 +11,7 @@ from slicefill.pipelines.augmentation.nodes import assemble_scans, list_slices
 from slicefill.pipelines.segmentation import nodes
 from slicefill.pipelines.segmentation.nodes import train_segmenters
 from slicefill.segmentation.engines import conresnet, unet2d
+from slicefill.segmentation.scans import ScanSet
 from slicefill.types import Promise
 
 SEEDS = [0, 1, 2, 3, 4, 5]
@@ -58,6 +59,17 @@ def given(study, tmp_path, monkeypatch):
         return seen
 
     return train
+
+
+def test_a_network_without_a_label_to_learn_is_not_trained(study, tmp_path):
+    """As in conf/scans, until its user has named some."""
+    _, augmentation, params = study
+    nameless = params.model_copy(update={"label_names": {0: "background"}})
+    own = StateFiles(tmp_path), nameless, augmentation
+    scans = {"none": ScanSet("unet2d", True, {}, {}, {}, {}, "none")}
+    with pytest.raises(ValueError, match=r"set label_names in conf/<environment>/globals\.yml"):
+        train_segmenters(scans, *own)
+    assert train_segmenters({}, *own) == {}
 
 
 def drawn(seen):

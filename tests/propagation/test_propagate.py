@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from slicefill.propagation.deciding import Decision, Weights, decide, expected_d
 from slicefill.propagation.evidence import Evidence, Interval
 from slicefill.propagation.motion import ChainedMotion
 from slicefill.propagation.propagate import annotate_next, propagate_case, untouched
-from slicefill.types import Stack
+from slicefill.types import Case, Stack
 
 PARAMS = PropagationParams()
 
@@ -232,3 +233,56 @@ def test_annotated_slices_are_found_beside_a_gap_between_two_objects(volume, axi
         stored[start : start + 3, 10:13, 4:29:every] = 1
     turned = np.moveaxis(stored, 2, axis)
     assert annotated_axis(volume(np.ascontiguousarray(turned), np.eye(4)), "auto") == axis
+
+
+def two_cylinders(volume, spacing=(1, 1, 1), annotated=(2, 3, 4, 5, 10, 11, 12, 13)):
+    """An organ on the left and one on the right, annotated on runs of axial slices."""
+    rows, columns = np.indices((40, 20))
+    both = np.minimum(*(np.hypot(rows - centre, columns - 10) for centre in (6, 33))) < 5
+    image = np.repeat(both[..., None], 20, axis=2) * 100 + np.arange(20, dtype=np.int16)
+    label = np.zeros((40, 20, 20), np.uint8)
+    label[..., list(annotated)] = both[..., None]
+    affine = np.diag([*spacing, 1.0])
+    return Case(volume(image.astype(np.int16), affine), volume(label, affine))
+
+
+def test_a_gap_between_left_and_right_is_not_taken_for_slices_without_annotation(volume):
+    thick = two_cylinders(volume, (1, 1, 3))
+    made = propagate_case(thick, PARAMS)
+    assert (made.record["axis"], made.record["across"]) == (2, "S")
+    assert untouched(thick, made)
+    alike = two_cylinders(volume)
+    with pytest.raises(BadCase, match="found slices along L and S that may be those; name the ax"):
+        propagate_case(alike, PARAMS)
+    named = propagate_case(alike, PARAMS, annotated=[2, 3, 4, 5, 10, 11, 12, 13])
+    assert named.record["axis"] == 2
+    assert not named.label.stored[12:28].any()
+
+
+def test_named_slices_say_along_which_axis_they_lie(volume):
+    """Thick sagittal slices, but every fifth axial one is annotated, with one beside it."""
+    case = two_cylinders(volume, (3, 1, 1), annotated=(0, 5, 10, 15))
+    assert annotated_axis(case.label, "auto", every=5) == 2
+    assert annotated_axis(case.label, "auto") == 2  # they lie alone
+    paired = two_cylinders(volume, (3, 1, 1), annotated=(0, 1, 8, 9))
+    assert annotated_axis(paired.label, "auto", [0, 1, 8, 9]) == 2
+    assert annotated_axis(paired.label, "L", [0, 1, 8, 9]) == 0
+
+
+def test_of_slices_beyond_the_annotated_ones_nothing_is_known(volume):
+    made = propagate_case(two_cylinders(volume, (1, 1, 3)), PARAMS)
+    sure = made.maps["confidence"].intensities()
+    assert (sure[..., [0, 1, *range(14, 20)]] == 0).all()
+    assert (sure[..., [2, 13]] == 1).all()
+    assert made.record["annotate_next"][:2] == [0, 19]
+    ended = propagate_case(two_cylinders(volume, (1, 1, 3)), PARAMS, annotated=[0, *range(2, 20)])
+    assert ended.record["annotated"][0] == 0
+    assert not {0, 19} & set(ended.record["annotate_next"])
+
+
+def test_named_slices_are_plain_integers_and_none_is_told(ball):
+    given = ball(every=8)
+    record = propagate_case(given, PARAMS, annotated=np.array([0, 8, 16])).record
+    assert json.loads(json.dumps(record))["annotated"] == [0, 8, 16]
+    with pytest.raises(BadCase, match="by their indices, found an empty list; name two or more"):
+        api.propagate(given, annotated=[])

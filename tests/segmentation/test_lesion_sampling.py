@@ -102,6 +102,19 @@ def test_a_lesion_in_an_organ_is_drawn_as_often_as_the_organ():
     assert 150 < np.count_nonzero(scan.label[tuple(drawn.T)] == 7) < 250
 
 
+def test_slices_without_labels_between_others_cut_no_lesion_in_two():
+    """As of an imputed scan with every fourth slice acquired, and no synthetic labels."""
+    label = np.zeros((17, 12, 12), np.int64)
+    label[:, 2:4, 2:4] = label[4:13, 8, 8] = 7
+    acquired = np.arange(17) % 4 == 0
+    label[~acquired] = 0
+    weight = np.broadcast_to(acquired[:, None, None], label.shape).astype(np.float32)
+    scan = Scan(np.zeros((17, 1, 12, 12), np.float32), label, weight, acquired, SPACING, 0)
+    ((tube, spot),) = centres(scan)[1].lesions
+    assert sorted(set(tube[:, 0])) == [0, 4, 8, 12, 16]
+    assert spot.tolist() == [[4, 8, 8], [8, 8, 8], [12, 8, 8]]
+
+
 def test_lesions_are_drawn_alike_whatever_their_size():
     sampler = make_sampler({"a": make_scan()}, share=1.0)
     label = make_scan().image[SPOT[0], 0, SPOT[1], SPOT[2]]

@@ -49,7 +49,13 @@ def score(base):
 def score_whole(base):
     names = {i: NAMES[i] for i in IDS.tolist()}
     params = ScoringParams(**{**base["scoring"], "label_names": names, "tolerance": 1.0})
-    return lambda prediction, truth, kept: score_at_full_resolution(prediction, truth, kept, params)
+
+    def score(prediction, truth, kept):
+        removed = [k for k in range(kept[-1]) if k not in kept]
+        source = {"kept": kept, "removed": removed}
+        return score_at_full_resolution(prediction, truth, source, params)
+
+    return score
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from slicefill.ingestion.checks import BadCase
 from slicefill.simulation.subsampling import AnisotropizationParams, subsample
 from slicefill.types import Case, Volume
 
@@ -204,3 +205,33 @@ def test_simpleitk_puts_the_slices_of_a_real_oblique_scan_where_they_were(tmp_pa
             atol=1e-3,
         )
         assert written[index] == source[old]
+
+
+def test_absent_slices_are_no_reference_and_stay_absent_among_the_kept_ones():
+    case = Case(along_last(range(13)).image, record={"absent_slices": [3, 4, 7]})
+    record = subsample(case, params(2)).record
+    assert record["kept"] == [0, 2, 4, 6, 8, 10, 12]
+    assert record["absent_slices"] == [2]  # slice 4, filled or not
+    assert record["removed"] == [1, 5, 9, 11]
+    assert len(record["removed_origins_mm"]) == 4
+    assert record["guessed"] == [3, 4, 7]
+    assert subsample(case, params(1)).record["absent_slices"] == [3, 4, 7]
+    twice = subsample(subsample(case, params(2)), params(3)).record
+    assert (twice["kept"], twice["removed"], twice["guessed"]) == ([0, 3, 6], [1, 4, 5], [2])
+    assert subsample(subsample(case, params(5)), params(2)).record["guessed"] == []
+
+
+def test_the_last_slice_kept_was_acquired():
+    case = Case(along_last(range(11)).image, record={"absent_slices": [6, 9]})
+    subsampled = subsample(case, params(3, profile="box", fwhm=4.0))
+    assert subsampled.record["kept"] == [0, 3]
+    assert subsampled.record["excluded"] == [4, 5, 6, 7, 8, 9, 10]
+    assert subsampled.image.stored.shape == (2, 2, 2)
+    assert subsampled.record["absent_slices"] == []
+
+
+def test_a_series_with_absent_slices_is_subsampled_across_its_slices_alone():
+    case = Case(volume(numbers((5, 6, 7)), np.eye(4)), record={"absent_slices": [3]})
+    with pytest.raises(BadCase, match=r"axis S, .* found A; set it to S .*--params axis=S"):
+        subsample(case, params(2, "A"))
+    assert subsample(case, params(1, "A")).absent == (3,)

@@ -20,11 +20,11 @@ _CUBE = 1.1  # ratio up to which voxels are cubes
 _MANY = 10.0  # ratio beyond which slices share little
 
 
-def describe_scan(raw: RawCase) -> dict[str, str]:
+def describe_scan(raw: RawCase) -> tuple[dict[str, str], bool]:
     """Describe a scan, read as imputation would read it.
 
     Returns:
-        Text by name, in order.
+        Text by name, in order, and whether imputation would accept the scan.
 
     Raises:
         BadCase: If it would be refused.
@@ -34,6 +34,7 @@ def describe_scan(raw: RawCase) -> dict[str, str]:
         check_varies(case.image)
     image, params = case.image, ImputationParams()
     axis = through_plane_axis(image.affine, params.through_plane)
+    outcome, accepted = _outcome(case, params)
     described = {
         "file": str(raw.place),
         "shape": " × ".join(map(str, image.stored.shape)),
@@ -43,10 +44,10 @@ def describe_scan(raw: RawCase) -> dict[str, str]:
         "slices": f"across axis {axis} ({'LAS'[_world_axis(image, axis)]}), "
         f"{image.spacing[axis]:.3g} mm apart",
         "label": "none" if case.label is None else f"ids {_ids(case.label)}",
-        "would be": _outcome(case, params),
+        "would be": outcome,
     }
     odd = _oddities(case, axis)
-    return {**described, "odd": "; ".join(odd) or "nothing"}
+    return {**described, "odd": "; ".join(odd) or "nothing"}, accepted
 
 
 def _voxels(image: Volume) -> str:
@@ -65,18 +66,20 @@ def _ids(label: Volume) -> str:
     return ", ".join(map(str, ids[:12])) + (" …" if len(ids) > 12 else "")
 
 
-def _outcome(case: Case, params: ImputationParams) -> str:
+def _outcome(case: Case, params: ImputationParams) -> tuple[str, bool]:
+    """Say what imputing would make of a case, and whether it would accept it."""
     image, grid = case.image, wanted_grid(case.image, params)
     if grid.dense:
-        return "left as it is: the slices are dense enough already"
+        return "left as it is: the slices are dense enough already", True
     depth, spacing = image.stored.shape[grid.axis], image.spacing.copy()
     spacing[grid.axis] = grid.spacing
     count = (grid.slices - 1) // (depth - 1) - 1
     try:
         refuse_too_much(case, params)
     except BadCase as error:
-        return f"refused: {error}"
-    return f"{depth} → {grid.slices} slices, {count} in every interval, {tell_spacing(spacing)} mm"
+        return f"refused: {error}", False
+    slices = f"{depth} → {grid.slices} slices, {count} in every interval"
+    return f"{slices}, {tell_spacing(spacing)} mm", True
 
 
 def _oddities(case: Case, axis: int) -> list[str]:

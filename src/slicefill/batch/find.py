@@ -7,8 +7,11 @@ from pathlib import Path
 
 from slicefill.batch.tasks import real
 from slicefill.ingestion import layouts
+from slicefill.ingestion.found import LeftAside
 from slicefill.ingestion.layouts import Found, RawCase
 from slicefill.params.ingestion import own_scans
+
+_ONE_OF_A_NAME = "a scan and its label map have one name, which no other label map has"
 
 
 @contextmanager
@@ -23,8 +26,10 @@ def find_scans(
 
     Args:
         source: A file, a folder or a zip.
-        label: The label map of a single scan, or a folder of label maps of the same names; None:
-            those that the layout of the source pairs.
+        label: The label map of a single scan, or a folder of label maps of the same names: a scan
+            without one there has none, whatever lies beside it. Those of the folder that go with
+            no scan, or cannot be used, are listed in `Found.unpaired`. None: those that the layout
+            of the source pairs.
         labelled: Whether label maps are read at all.
         out: A folder of outputs; what lies in it is no scan, though it lies in the source.
 
@@ -34,12 +39,14 @@ def find_scans(
     with layouts.find_scans(source, own_scans()) as found:
         if out is not None and out.is_dir() and real(out).is_relative_to(real(source)):
             _leave_out(found, source, out)
-        cases = found.cases
-        if label is not None:
-            cases = _pair(cases, label)
+        cases, unpaired = found.cases, found.unpaired
+        if label is not None and label.is_dir():
+            cases, unpaired = _pair_by_name(cases, label)
+        elif label is not None:
+            cases = _pair_one(cases, label)
         elif not labelled:
             cases = [replace(each, label=None) for each in cases]
-        yield replace(found, cases=cases)
+        yield replace(found, cases=cases, unpaired=unpaired)
 
 
 def _leave_out(found: Found, source: Path, out: Path) -> None:
@@ -56,25 +63,39 @@ def _lies_in(path: Path, folder: Path) -> bool:
     return real(path).is_relative_to(folder)
 
 
-def _pair(cases: list[RawCase], label: Path) -> list[RawCase]:
-    if not label.is_dir():
-        if len(cases) != 1:
-            msg = (
-                f"--label {label}: expected one scan for one label map, found {len(cases)} scans; "
-                "name a folder of label maps of the same names"
-            )
-            raise ValueError(msg)
-        if isinstance(cases[0].image, Path) and real(cases[0].image) == real(label):
-            msg = f"--label {label}: expected a label map, got the scan itself"
-            raise ValueError(msg)
-        return [replace(cases[0], label=label)]
-    with layouts.find_scans(label, own_scans()) as found:
-        labels = {each.id: each.image for each in found.cases if isinstance(each.image, Path)}
-    paired = [replace(case, label=labels.get(case.id, case.label)) for case in cases]
-    if not any(case.id in labels for case in cases):
+def _pair_one(cases: list[RawCase], label: Path) -> list[RawCase]:
+    if len(cases) != 1:
         msg = (
-            f"--label {label}: expected label maps named as the scans "
-            f"({', '.join(case.id for case in cases[:3])}), found {', '.join(list(labels)[:3])}"
+            f"label map {label}: expected one scan for one label map, found {len(cases)} scans; "
+            "name a folder of label maps of the same names"
         )
         raise ValueError(msg)
-    return paired
+    if isinstance(cases[0].image, Path) and real(cases[0].image) == real(label):
+        msg = f"{label}: expected a label map, got the scan itself; name its label map"
+        raise ValueError(msg)
+    return [replace(cases[0], label=label)]
+
+
+def _pair_by_name(cases: list[RawCase], folder: Path) -> tuple[list[RawCase], list[LeftAside]]:
+    """Pair scans with the label maps of a folder; list those that go with none."""
+    with layouts.find_scans(folder, own_scans()) as found:
+        labels = {each.id: each.image for each in found.cases if isinstance(each.image, Path)}
+    scans = {case.id for case in cases}
+    if not scans & labels.keys():
+        names = [each.place.name for each in found.cases]
+        names += [each.file.name for each in found.refused if each.file]
+        msg = (
+            f"label maps in {folder}: expected files named as the scans "
+            f"({', '.join(case.id for case in cases[:3])}), found {', '.join(names[:3]) or 'none'}"
+        )
+        raise ValueError(msg)
+    unpaired = [
+        LeftAside(each.file or folder / each.case, f"refused: {each.found}; {_ONE_OF_A_NAME}")
+        for each in found.refused
+    ]
+    unpaired += [
+        LeftAside(each.place, "no scan has its name")
+        for each in found.cases
+        if each.id not in scans
+    ]
+    return [replace(case, label=labels.get(case.id)) for case in cases], unpaired

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slicefill.batch.earlier import all_files, find_made, find_stale
 from slicefill.batch.left_over import known_rows, rows_beside, table_row
 from slicefill.batch.one_scan import (
+    filled_fingerprint,
     impute_named,
     read_scan,
     rule_fingerprint,
     scan_fingerprint,
+    wanted_fingerprint,
 )
-from slicefill.batch.outputs import check_outputs, has_labels, write_outputs
-from slicefill.batch.table import Row, append_row, tell_spacing
+from slicefill.batch.outputs import check_outputs, write_outputs, written_outputs
+from slicefill.batch.table import UNFINISHED, Row, append_row, read_table, tell_spacing
 from slicefill.batch.tasks import REMEDY, TABLE, Plan, Task
 from slicefill.execution.each import prepared, run_each
 from slicefill.execution.serial import MakeThenWrite
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
     from slicefill.imputation.imputers import Imputer
 
 Report = Callable[[Row], None]
-NO_SEG = "no DICOM SEG is written: the label map has no labels"
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def impute_scans(
 
     def note(name: str, outcome: Any) -> None:
         task = plan.tasks[name]
-        row = outcome if isinstance(outcome, Row) else _failed(task, outcome)
+        row = outcome if isinstance(outcome, Row) else _failed(task, outcome, table)
         entry = table_row(row, known)
         there = row.status == "kept" or row.reason.endswith(REMEDY)
         rows[name] = row if there else entry
@@ -121,63 +123,44 @@ def _note_others(plan: Plan, table: Path, known: Mapping[str, Row], report: Repo
             report(row)
 
 
-def find_made(
-    task: Task, own: str, known: Mapping[str, Row], *, overwrite: bool
-) -> tuple[Row | None, list[Path]]:
-    """Look at what is there of a scan.
-
-    Args:
-        task: The scan and its outputs.
-        own: Fingerprint of what is to be made.
-        known: The rows of the table.
-        overwrite: Whether what was made otherwise may be replaced.
-
-    Returns:
-        The row if nothing is to be made, because all is there, or because something is that may not
-        be replaced; and what an earlier call made of this scan that is then out of date.
-    """
-    name, before = task.raw.id, known.get(task.raw.id)
-    if before is not None and before.fingerprint == own:
-        whole = before.output and before.status in ("imputed", "refused", "left over")
-        absent = {"seg"} if NO_SEG in before.reason else set()
-        needed = [path for what, path in task.outputs.items() if what not in absent]
-        complete = whole and all(path.exists() for path in needed)
-        minded = before.reason if before.status == "imputed" else ""
-        return (replace(before, status="kept", reason=minded) if complete else None), []
-    there = [path for path in task.outputs.values() if path.exists()]
-    if there and not overwrite:
-        reason = f"{there[0]} exists already; {REMEDY}"
-        return Row(name, "refused", *task.inputs, reason=reason), []
-    return None, [] if before is None else [path for path in task.others if path.exists()]
-
-
 def _make(
     imputer: "Lazy[Imputer]", order: Order, known: Mapping[str, Row], name: str, task: Task
 ) -> _Made:
     """Read and impute a scan; or say why there is nothing to write."""
     from slicefill.ingestion.checks import ONE_SLICE, BadCase, OneSlice
 
-    began = time.monotonic()
+    began, before = time.monotonic(), known.get(name)
     row = Row(name, "failed", *task.inputs)
     try:
         own = scan_fingerprint(task.raw, imputer.fingerprint)
-        settled, stale = find_made(task, own, known, overwrite=order.overwrite)
+        own = wanted_fingerprint(own, before, fill_missing=order.fill_missing)
+        settled = find_made(task, own, before, overwrite=order.overwrite)
         if settled is not None and settled.status == "kept":
             return _Made(task, None, settled)
         # a damaged scan is refused for that
         case = read_scan(task.raw, order.params, fill_missing=order.fill_missing)
         if settled is not None:
             return _Made(task, None, settled)
-        check_outputs(task)
+        check_outputs(task, case, order.params)
+        own = filled_fingerprint(own) if case.absent else own
         read = replace(row, fingerprint=own, output=task.outputs["image"].name)
         made, told = impute_scan(case, prepared(imputer), order.params, read)
     except OneSlice:
         return _Made(task, None, replace(row, status="left aside", reason=ONE_SLICE))
     except BadCase as error:
         return _Made(task, None, replace(row, status="refused", reason=error.told))
-    if made is not None and "seg" in task.outputs and not has_labels(made):
-        told = told.with_reason(NO_SEG)
-    return _Made(task, made, replace(told, seconds=time.monotonic() - began), stale)
+    told = replace(told, seconds=time.monotonic() - began)
+    return _Made(task, None, told) if made is None else _to_write(made, task, told, before)
+
+
+def _to_write(case: Case, task: Task, row: Row, before: Row | None) -> _Made:
+    """Say which files are written of an imputed scan, and which of an earlier call go."""
+    written = written_outputs(case, task)
+    if "seg" in task.outputs and "seg" not in written:
+        row = row.with_reason("no DICOM SEG is written: the label map has no labels")
+    own, paths = row.fingerprint, written.values()
+    row = replace(row, files=all_files(task, own, before, paths))
+    return _Made(task, case, row, find_stale(task, own, before, paths))
 
 
 def impute_scan(
@@ -212,10 +195,14 @@ def impute_scan(
 
 def _to_mind(case: Case, made: Case) -> Iterator[str]:
     """Say what is odd about an imputed scan."""
-    from slicefill.imputation.orthogonal import SHEARED, is_refused_by_itk
+    from slicefill.imputation.orthogonal import (
+        SHEARED,
+        is_refused_by_itk,
+        sheared_despite_gaps,
+    )
 
     if is_refused_by_itk(made.image):
-        yield SHEARED
+        yield sheared_despite_gaps(case) if case.absent else SHEARED
     if case.absent:
         depth = case.image.stored.shape[case.ACROSS]
         listed = ", ".join(map(str, case.absent))
@@ -230,20 +217,26 @@ def _write(table: Path | None, name: str, made: _Made) -> Row:
     if case is None:
         return row
     began = time.monotonic()
-    if table is not None:  # a call that is killed now knows its own files
-        append_row(table, replace(row, status="begun"))
     for path in made.stale:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    write_outputs(case, task, row.fingerprint)
+    if table is not None:  # a call that is killed now knows its own files
+        append_row(table, replace(row, status="begun"))
+    write_outputs(case, task, row)
     seconds = round(row.seconds + time.monotonic() - began, 2)
     return replace(_said_of_others(task, row), seconds=seconds)
 
 
 def _said_of_others(task: Task, row: Row) -> Row:
     """Name files beside an image that may be taken for its own, but are not of this call."""
-    others = [path.name for path in task.others if path.exists() and path != task.record]
+    paths = [path for path in [*task.outputs.values(), *task.others] if path != task.record]
+    others = [path.name for path in paths if path.exists() and not row.wrote(path)]
     return row.with_reason(f"{', '.join(others)} beside it: not of this call") if others else row
 
 
-def _failed(task: Task, failure: Any) -> Row:
-    return Row(task.raw.id, "failed", *task.inputs, reason=printable(failure.reason))
+def _failed(task: Task, failure: Any, table: Path | None) -> Row:
+    """Return the row of a scan that failed; what was begun of it stays begun, and may go on."""
+    row = Row(task.raw.id, "failed", *task.inputs, reason=printable(failure.reason))
+    last = None if table is None else read_table(table).get(task.raw.id)
+    if last is None or last.status not in UNFINISHED:
+        return row
+    return replace(row, fingerprint=last.fingerprint, files=last.files)

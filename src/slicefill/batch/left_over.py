@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from slicefill.batch.table import MADE, Row, read_table
+from slicefill.batch.table import MADE, UNFINISHED, Row, read_table
 from slicefill.batch.tasks import HIDDEN, REMEDY, TABLE, Plan, Task, real
 from slicefill.io.storage import remove_unfinished
 
@@ -23,10 +23,12 @@ def known_rows(plan: Plan) -> dict[str, Row]:
 
 def _recorded(name: str, task: Task) -> Row | None:
     try:
-        own = json.loads(task.record.read_bytes())["fingerprint"]
+        record = json.loads(task.record.read_bytes())
+        own, files = record["fingerprint"], "/".join(record["files"])
     except (OSError, ValueError, LookupError, TypeError):
         return None
-    return Row(name, "imputed", *task.inputs, output=task.outputs["image"].name, fingerprint=own)
+    output = task.outputs["image"].name
+    return Row(name, "imputed", *task.inputs, output=output, fingerprint=own, files=files)
 
 
 def remove_unfinished_outputs(plan: Plan) -> int:
@@ -44,6 +46,7 @@ def table_row(row: Row, known: Mapping[str, Row]) -> Row:
         row: What this call made of it.
         known: The rows of earlier calls, by case. What they made and this call did not, the row
             still names, with the fingerprint: if the scan comes back as it was, so does its output.
+            A scan that failed while its files were written has a fingerprint of its own.
     """
     before = known.get(row.case)
     if row.status == "kept":
@@ -53,13 +56,14 @@ def table_row(row: Row, known: Mapping[str, Row]) -> Row:
     if row.reason.endswith(REMEDY):
         return before
     # What failed, or was begun and not ended, may have been written in part.
-    own = "" if row.status == "failed" else _whole(before)
-    return replace(row, output=before.output, fingerprint=own)
+    own = row.fingerprint if row.status == "failed" else _whole(before)
+    files = row.files or before.files
+    return replace(row, output=before.output, fingerprint=own, files=files)
 
 
 def _whole(row: Row) -> str:
-    """Return the fingerprint of a row; "" where the call was killed while it wrote."""
-    return "" if row.status == "begun" else row.fingerprint
+    """Return the fingerprint of a row; "" where the call was killed, or failed, while it wrote."""
+    return "" if row.status in UNFINISHED else row.fingerprint
 
 
 def rows_beside(plan: Plan, known: Mapping[str, Row]) -> dict[str, Row]:

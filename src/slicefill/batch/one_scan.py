@@ -9,7 +9,10 @@ from slicefill.params import ImputationParams
 from slicefill.types import Case
 
 if TYPE_CHECKING:
+    from slicefill.batch.table import Row
     from slicefill.imputation.imputers import Imputer
+
+_FILLED = "-filled"
 
 
 def scan_fingerprint(raw: RawCase, rule: str) -> str:
@@ -30,6 +33,24 @@ def scan_fingerprint(raw: RawCase, rule: str) -> str:
         return fingerprint(checksum(source_files(raw.image)), label, rule)
     except OSError:
         return ""
+
+
+def filled_fingerprint(own: str) -> str:
+    """Return the fingerprint of what is made of a scan whose series lacks slices."""
+    return own.removesuffix(_FILLED) + _FILLED
+
+
+def wanted_fingerprint(own: str, before: "Row | None", *, fill_missing: bool) -> str:
+    """Return the fingerprint under which what is wanted of a scan may be there already.
+
+    Args:
+        own: `scan_fingerprint`.
+        before: What an earlier call made of the scan.
+        fill_missing: Whether it may be what was made of a series that lacks slices.
+    """
+    filled = filled_fingerprint(own)
+    was_filled = before is not None and before.fingerprint == filled
+    return filled if fill_missing and was_filled else own
 
 
 def rule_fingerprint(imputer: "Imputer", params: ImputationParams) -> str:

@@ -1,25 +1,74 @@
 """Files of one imputed scan."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
+from slicefill.batch.table import Row
 from slicefill.batch.tasks import Task
+from slicefill.imputation.grids import across_series, wanted_grid
+from slicefill.ingestion.checks import BadCase
+from slicefill.params import ImputationParams
 from slicefill.types import Case
 
 
-def check_outputs(task: Task) -> None:
-    """Refuse a scan of which an output cannot be written, before it is imputed."""
+def check_outputs(task: Task, case: Case, params: ImputationParams) -> None:
+    """Refuse a scan of which an output cannot be written, before it is imputed.
+
+    Args:
+        task: The scan and its outputs.
+        case: The scan, read.
+        params: How it is to be imputed.
+
+    Raises:
+        BadCase: Says what to do.
+    """
     if "dicom" in task.outputs:
         from slicefill.ingestion.companions import source_files
         from slicefill.io.dicom_series import check_sources
 
         check_sources(source_files(task.raw.image))
+        if not case.absent:
+            _check_axis(case, params)
+    if "seg" in task.outputs and has_labels(case) and find_spec("highdicom") is None:
+        raise BadCase(
+            expected="the package highdicom, which writes the label map as DICOM SEG",
+            found="none",
+            remedy="pip install 'slicefill[dicom]', or leave out --dicom or the label map",
+        )
 
 
-def write_outputs(case: Case, task: Task, fingerprint: str) -> None:
+def _check_axis(case: Case, params: ImputationParams) -> None:
+    """Refuse what would lie between the columns or the rows: a series has slices alone."""
+    grid = wanted_grid(case.image, params)
+    if not grid.dense and grid.axis != Case.ACROSS:
+        raise BadCase(
+            expected="slices to impute between those of the series",
+            found=f"some between its {('columns', 'rows')[grid.axis]} (axis: "
+            f"{params.through_plane})",
+            remedy=f"--axis {across_series(case)}, or leave out --dicom",
+        )
+
+
+def written_outputs(case: Case, task: Task) -> dict[str, Path]:
+    """Return the outputs that an imputed case has: some methods impute no label map.
+
+    A DICOM SEG needs a label.
+    """
+    absent = {"label"} if case.label is None else set()
+    absent |= set() if has_labels(case) else {"seg"}
+    return {what: path for what, path in task.outputs.items() if what not in absent}
+
+
+def write_outputs(case: Case, task: Task, row: Row) -> None:
     """Write the outputs of a case.
 
     The image and then its record come last, so that a record means that all is there. An old record
     is removed first: a call that is killed here must not leave a record of other files.
+
+    Args:
+        case: Imputed.
+        task: Where to.
+        row: What the record says of fingerprint and files, for a later call.
     """
     from slicefill.io.case_folder import encode_record
     from slicefill.io.scan_files import write_scan
@@ -37,20 +86,20 @@ def write_outputs(case: Case, task: Task, fingerprint: str) -> None:
         elif what in volumes:
             write_scan(volumes[what], path)
     if record is not None:
-        replace_file(record, encode_record({**case.record, "fingerprint": fingerprint}))
+        known = {"fingerprint": row.fingerprint, "files": row.files.split("/")}
+        replace_file(record, encode_record({**case.record, **known}))
 
 
 def _write_dicom(case: Case, task: Task, folder: Path) -> None:
-    """Write a derived series, and the label map as DICOM SEG, which needs a label."""
+    """Write a derived series, and the label map as DICOM SEG."""
     from slicefill.ingestion.companions import source_files
     from slicefill.io.dicom_seg import write_seg
     from slicefill.io.dicom_series import write_series
 
     series = write_series(case, source_files(task.raw.image), folder)
-    if case.label is not None and has_labels(case):
-        write_seg(case.label, series, task.outputs["seg"])
-    elif "seg" in task.outputs:
-        task.outputs["seg"].unlink(missing_ok=True)
+    seg = written_outputs(case, task).get("seg")
+    if case.label is not None and seg is not None:
+        write_seg(case.label, series, seg)
 
 
 def has_labels(case: Case) -> bool:

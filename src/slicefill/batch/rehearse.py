@@ -4,9 +4,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from slicefill.batch.impute import Order, find_made, impute_scan
+from slicefill.batch.earlier import find_made
+from slicefill.batch.impute import Order, impute_scan
 from slicefill.batch.left_over import known_rows
-from slicefill.batch.one_scan import read_scan, rule_fingerprint, scan_fingerprint
+from slicefill.batch.one_scan import (
+    read_scan,
+    rule_fingerprint,
+    scan_fingerprint,
+    wanted_fingerprint,
+)
 from slicefill.batch.outputs import check_outputs
 from slicefill.batch.table import Row
 from slicefill.batch.tasks import Plan, Task
@@ -21,6 +27,8 @@ _SLICES = 5  # so many are imputed to measure how long all take
 def rehearse_scans(plan: Plan, order: Order, say: Callable[[Row, str], None]) -> Mapping[str, Row]:
     """Say of every scan what would be done; the time is that of its middle slices, scaled.
 
+    The time in which planes learn from a scan comes on top.
+
     Args:
         plan: Scans, and where their outputs would go.
         order: How they would be imputed.
@@ -29,12 +37,14 @@ def rehearse_scans(plan: Plan, order: Order, say: Callable[[Row, str], None]) ->
     Returns:
         The rows; `imputed` means that it would be.
     """
-    imputer = order.load(order.params)
+    imputer = replace(order.load(order.params), teach=None)  # it takes as long for a few slices
     known, rule = known_rows(plan), rule_fingerprint(imputer, order.params)
     rows = {}
     for name, task in plan.tasks.items():
-        own = scan_fingerprint(task.raw, rule) if name in known else ""  # else nothing to compare
-        row, _ = find_made(task, own, known, overwrite=order.overwrite)
+        before = known.get(name)
+        own = scan_fingerprint(task.raw, rule) if before else ""  # else nothing to compare
+        own = wanted_fingerprint(own, before, fill_missing=order.fill_missing)
+        row = find_made(task, own, before, overwrite=order.overwrite)
         rows[name] = row or _rehearse(task, imputer, order, say)
         if row is not None:
             say(row, f"{name}: {'there already' if row.status == 'kept' else row.reason}")
@@ -68,7 +78,7 @@ def _rehearse(task: Task, imputer: Imputer, order: Order, say: Callable[[Row, st
 def _try(task: Task, imputer: Imputer, order: Order, row: Row) -> tuple[Row, float]:
     """Impute a few slices of a scan, or all of one that lacks some; the row and MB of the whole."""
     case = read_scan(task.raw, order.params, fill_missing=order.fill_missing)
-    check_outputs(task)
+    check_outputs(task, case, order.params)
     axis = through_plane_axis(case.image.affine, order.params.through_plane)
     few = case
     if not case.absent:

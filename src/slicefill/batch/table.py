@@ -14,6 +14,8 @@ Status = Literal[
 ]
 MADE: tuple[Status, ...] = ("imputed", "kept")
 """What a scan's status is where its output is of the last call."""
+UNFINISHED: tuple[Status, ...] = ("begun", "failed")
+"""What it is where its files may have been written in part."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Row:
         confidence: Mean over the synthetic slices.
         seconds: From reading to writing.
         fingerprint: Of all that determines the output.
+        files: Names of what was written of the scan, joined by `/`, which no name holds; where
+            `status` is `begun`, or `failed` in writing, what may have been.
         reason: Why there is none; of an output, what to mind about it.
     """
 
@@ -54,7 +58,12 @@ class Row:
     confidence: str = ""
     seconds: float = 0.0
     fingerprint: str = ""
+    files: str = ""
     reason: str = ""
+
+    def wrote(self, path: Path) -> bool:
+        """Tell whether a file or folder is one that was written of the scan."""
+        return printable(path.name) in self.files.split("/")
 
     def with_reason(self, text: str) -> "Row":
         """Return the row with one more reason."""

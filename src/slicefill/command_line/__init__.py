@@ -48,7 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         add_tune_worker,
     ):
         add(commands)
-    arguments = parser.parse_args(argv)
+    arguments, beyond = parser.parse_known_args(argv)
+    if beyond:
+        files = not any(each.startswith("-") for each in beyond)
+        hint = "; files, OUT among them, stand side by side, no option between them" * files
+        parser.error(f"unrecognized arguments: {' '.join(beyond)}{hint}")
     try:
         return int(arguments.run(arguments))
     except KeyboardInterrupt:

@@ -85,7 +85,7 @@ def _add_ways(fuse: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     fuse.add_argument(
         "--starts", type=float, nargs="+", metavar="DEGREES",
-        help="of rigid: every triple of them is a start; 0: no more than the headers",
+        help="of rigid: every triple of them is a start; 0: headers and centres alone",
     )  # fmt: skip
     fuse.add_argument(
         "--rule", choices=("gaussian", "vote", "nearest", "staple"), default="gaussian",

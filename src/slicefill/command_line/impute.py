@@ -18,6 +18,7 @@ from slicefill.command_line.wording import (
     quiet_or_verbose,
     rule_of,
     say_left_aside,
+    say_unpaired,
     set_up_logging,
     whole,
 )
@@ -99,6 +100,8 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
         parser.error("--adapt: the shipped weights learn; leave --method out")
     if arguments.exact and arguments.dicom:
         parser.error("--dicom: a series holds every acquired slice; leave --exact or --dicom out")
+    if arguments.orthogonal and arguments.dicom:
+        parser.error("--dicom: a series keeps its grid; leave --orthogonal or --dicom out")
     if arguments.quiet:
         os.environ["TQDM_DISABLE"] = "1"
     set_up_logging(arguments)
@@ -184,6 +187,8 @@ def _work(arguments: argparse.Namespace, plan: "Plan") -> Mapping[str, "Row"]:
 def _rehearse(arguments: argparse.Namespace, plan: "Plan") -> Mapping[str, "Row"]:
     from slicefill.batch.rehearse import rehearse_scans
 
+    if arguments.quality == "best":
+        _say(arguments, "on top of each time: a minute or two in which planes learn from the scan")
     return rehearse_scans(plan, _order(arguments, plan), partial(_tell, arguments))
 
 
@@ -226,6 +231,7 @@ def _conclude(
     """Name what was refused and left aside, and count everything."""
     for error in found.refused:
         print(f"{error.case}: refused: {error.told}", file=sys.stderr)
+    say_unpaired(found)
     statuses = [row.status for row in rows.values()]
     refused = statuses.count("refused") + len(found.refused)
     failed = statuses.count("failed")

@@ -38,29 +38,30 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
 
     try:
         with find_scans(arguments.source) as found:
-            refused = [each for each in found.cases if not _describe(each)]
+            outcomes = {_describe(each) for each in found.cases}
             for error in found.refused:
                 print(f"{error.case}: refused: {error.told}", file=sys.stderr)
             say_left_aside(found, arguments.source)
     except (BadCase, ValueError, OSError) as error:
         parser.error(str(error))
-    return CASES_LEFT_OUT if refused or found.refused else 0
+    nothing = outcomes == {"left aside"}  # every scan has one slice
+    return CASES_LEFT_OUT if found.refused or "refused" in outcomes or nothing else 0
 
 
-def _describe(raw: "RawCase") -> bool:
-    """Print what a scan is; whether it can be imputed."""
+def _describe(raw: "RawCase") -> str:
+    """Print what a scan is; what imputing it would come to."""
     from slicefill.batch.describe import describe_scan
     from slicefill.ingestion.checks import ONE_SLICE, BadCase, OneSlice
 
     print(raw.id)
     try:
-        described = describe_scan(raw)
+        described, accepted = describe_scan(raw)
         for name, value in described.items():
             print(f"  {name:<12} {value}")
-        return not described["would be"].startswith("refused")
+        return "accepted" if accepted else "refused"
     except OneSlice:
         print(f"  left aside   {ONE_SLICE}")
+        return "left aside"
     except BadCase as error:
         print(f"  refused      {error.told}")
-        return False
-    return True
+        return "refused"

@@ -208,6 +208,14 @@ def say_left_aside(found: "Found", source: Path) -> None:
         print(f"left aside: {names}: {reason}")
 
 
+def say_unpaired(found: "Found") -> None:
+    """Name the label maps of a folder that no scan uses, on standard error."""
+    from slicefill.ingestion.checks import printable
+
+    for each in found.unpaired:
+        print(f"label map {printable(each.path.name)}: {each.reason}", file=sys.stderr)
+
+
 def rule_of(arguments: argparse.Namespace) -> "ImputationParams":
     """Return the parameters of imputation that the options ask for.
 

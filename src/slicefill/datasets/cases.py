@@ -17,6 +17,7 @@ from slicefill.datasets.previews import preview_case, preview_figures, preview_p
 from slicefill.datasets.promises import (
     FAILED,
     WHOLE,
+    Grouped,
     inside,
     make_each,
     read_failures,
@@ -117,7 +118,7 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
             path: Folder that holds the case folders.
             made_by: Pipeline that makes these cases, named in the error when there are none.
             group: Where ids are `group/case`: the group without which the set does not exist. A
-                save replaces the groups it is given; others stay.
+                save replaces the groups it is given (`promises.Grouped`); others stay.
             content: What a promise makes: `case` (`Case`), `prediction` (`Prediction`),
                 `evaluation` (`CaseResult`) or `finding` (`Finding`).
             executor: What makes the cases (`slicefill.params.ExecutorParams`); serial if omitted.
@@ -223,6 +224,7 @@ class CasesDataset(AbstractDataset[Mapping[str, Lazy[Any]], dict[str, Lazy[Any]]
     def _other_groups(self, data: Mapping[str, Lazy[Any]]) -> list[str]:
         """Finished cases of groups that this save does not touch."""
         saved = {case.rpartition("/")[0] for case in data}
+        saved.update(data.groups if isinstance(data, Grouped) else ())
         return [
             case for case in self._ids() if "/" in case and case.rpartition("/")[0] not in saved
         ]

@@ -13,6 +13,21 @@ from slicefill.params import ExecutorParams
 from slicefill.types import Lazy
 
 T = TypeVar("T")
+
+
+class Grouped(dict[str, Lazy[T]]):
+    """Promises by `group/case` that tell their groups, those of which no case is left too.
+
+    Attributes:
+        groups: Whose earlier cases these replace.
+    """
+
+    def __init__(self, promises: Mapping[str, Lazy[T]], groups: Iterable[str]) -> None:
+        """Keep promises with their groups."""
+        super().__init__(promises)
+        self.groups = tuple(groups)
+
+
 FAILED = "_failed.json"
 WHOLE = "0/1"
 

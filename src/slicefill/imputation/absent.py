@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from slicefill.geometry import slices_back, slices_first
 from slicefill.imputation.exact_grid import Placing, impute_at, refuse_coarse
 from slicefill.imputation.grids import across_series, exact_places, slices_per_interval
+from slicefill.imputation.orthogonal import resample_filled
 from slicefill.ingestion.checks import BadCase
 from slicefill.params import ImputationParams
 from slicefill.types import Case, Volume
@@ -56,12 +57,13 @@ def impute_absent(
 def _across(case: Case, params: ImputationParams) -> ImputationParams:
     own = across_series(case)
     if params.orthogonal or params.through_plane not in ("auto", own):
+        leave = f"leave --orthogonal and --axis out (in a Kedro run --params axis={own})"
         raise BadCase(
             expected=f"a series with absent slices imputed across its slices ({own})",
             found="an orthogonal grid asked for"
             if params.orthogonal
             else f"the axis {params.through_plane}",
-            remedy="leave --orthogonal and --axis out",
+            remedy=f"{leave}; {resample_filled(case)}" if params.orthogonal else leave,
         )
     return params.model_copy(update={"through_plane": own})
 

@@ -132,9 +132,10 @@ def _impute(
             labels = choose_labels(stack.label, params.label_ends)
             stack = replace(stack, label_share=labels.share)
             told["choice"]["labels"] = labels.record()
+    method = placing(method) if placing else method
     if imputer.finish is not None:
         method, told["finished"] = imputer.finish(stack, method, rng)
-    return (placing(method) if placing else method)(stack, positions, rng), told
+    return method(stack, positions, rng), told
 
 
 def _let_learn(

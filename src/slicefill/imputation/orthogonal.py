@@ -11,10 +11,11 @@ from slicefill.geometry import AxisName, shear, through_plane_axis
 from slicefill.imputation.dense_grid import to_dtype
 from slicefill.types import Array, Case, Volume
 
-SHEARED = (
+_SHEARED = (
     "the grid is sheared (a tilted gantry?): ITK, ITK-SNAP, 3D Slicer and nnU-Net cannot open it "
-    "as NIfTI; --orthogonal resamples it"
+    "as NIfTI"
 )
+SHEARED = f"{_SHEARED}; --orthogonal resamples it"
 _SHEAR = 1e-4  # of directions; ITK refuses somewhat more
 _ROUNDING = 1e-3  # of a voxel, by which a grid need not become larger
 
@@ -25,6 +26,20 @@ def is_refused_by_itk(volume: Volume) -> bool:
     They want axes at right angles, in the sform or else in the qform.
     """
     return not volume.header["qform_code"] and shear(volume.affine) > _SHEAR
+
+
+def sheared_despite_gaps(case: Case) -> str:
+    """Say how the grid of a series that lacks slices is resampled: only once it is whole."""
+    return f"{_SHEARED}; {resample_filled(case)}"
+
+
+def resample_filled(case: Case) -> str:
+    """Say how a series that lacks slices comes onto axes at right angles: in two calls."""
+    step = float(case.image.spacing[Case.ACROSS])
+    return (
+        f"to resample it, impute what it lacks alone (--fill-missing --spacing {step:.3g}), then "
+        "the NIfTI file of that with --orthogonal"
+    )
 
 
 def orthogonalise(case: Case, through_plane: AxisName) -> Case:

@@ -1,9 +1,11 @@
 """Slices that a DICOM series lacks, and the regular grid on which those that are there lie."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from slicefill.types import Array
+from slicefill.types import Array, Case, Volume
 
 _PARTS = 8  # of the smallest step that a regular grid may have at the least
 _WIDEST = 4.5  # typical steps: in a wider gap, nothing says what was there
@@ -55,3 +57,23 @@ def spread(stored: Array, places: Array) -> Array:
     whole = np.zeros((*stored.shape[:2], int(places[-1]) + 1, *stored.shape[3:]), stored.dtype)
     whole[:, :, places] = stored
     return whole
+
+
+def label_in_place(label: Volume, image: Volume, absent: Sequence[int]) -> Volume:
+    """Put a label map that has the acquired slices alone onto the grid of a series that lacks some.
+
+    Args:
+        label: `(I, J, K)`. What has another shape, or runs the other way, is returned as it is; the
+            distance of its slices says nothing.
+        image: The series, absent slices too.
+        absent: Their indices.
+    """
+    acquired = [k for k in range(image.stored.shape[Case.ACROSS]) if k not in absent]
+    across = image.affine[:, Case.ACROSS]
+    same_way = label.affine[:, Case.ACROSS] @ across > 0
+    if not absent or label.stored.shape != (*image.stored.shape[:2], len(acquired)) or not same_way:
+        return label
+    target = label.affine.copy()
+    target[:, Case.ACROSS] = across
+    stored = spread(label.stored, np.array(acquired))
+    return label.with_stored(stored, np.linalg.inv(label.affine) @ target)

@@ -20,8 +20,8 @@ _APART = (
     "impute every such folder by itself"
 )
 _FILL = (
-    ", or have them imputed: --fill-missing (in a Kedro run: --params "
-    "ingestion.missing_slices=impute; in Python fill_missing=True)"
+    ", or have them imputed: slicefill impute --fill-missing (in a Kedro run: --params "
+    "ingestion.missing_slices=impute; in Python impute(…, fill_missing=True))"
 )
 _IN_ONE_FILE = "export the frames of every even part as a series of its own"
 

@@ -55,11 +55,13 @@ class Found:
         cases: To be read.
         refused: Ambiguous, or without a partner; with what to do.
         left_aside: Of no use for imputation; hidden folders are listed, not what is in them.
+        unpaired: Label maps of a folder that a caller names that no case uses, and why.
     """
 
     cases: list[RawCase] = field(default_factory=list)
     refused: list[BadCase] = field(default_factory=list)
     left_aside: list[LeftAside] = field(default_factory=list)
+    unpaired: list[LeftAside] = field(default_factory=list)
 
 
 def group_left_aside(left_aside: Iterable[LeftAside], folder: Path) -> list[tuple[str, str, int]]:

@@ -1,6 +1,6 @@
 """Reading of a raw case: every file in full, checked and converted."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +12,7 @@ from slicefill.ingestion import checks
 from slicefill.ingestion.checks import BadCase, about, printable
 from slicefill.ingestion.companions import source_files
 from slicefill.ingestion.dicom import read_series, series_files
-from slicefill.ingestion.dicom_gaps import absent_slices
+from slicefill.ingestion.dicom_gaps import absent_slices, label_in_place
 from slicefill.ingestion.found import RawCase
 from slicefill.ingestion.itk import read_itk
 from slicefill.ingestion.labels import merge_labels
@@ -47,7 +47,8 @@ def read_raw_case(raw: RawCase, params: IngestionParams) -> Case:
         image = choose_channel(image, params.channel)
         image = _finite(image, params)
         checks.check_slices(image, params.through_plane)
-    label = None if params.labels.need == "ignored" else _read_label(raw, image, params)
+    ignored = params.labels.need == "ignored"
+    label = None if ignored else _read_label(raw, image, params, absent)
     return Case(image, label, record={"absent_slices": absent} if absent else {})
 
 
@@ -179,29 +180,54 @@ def _read_file(image: Path) -> Volume:
     return read_mgh(image) if suffix in MGH else read_itk(image)
 
 
-def _read_label(raw: RawCase, image: Volume, params: IngestionParams) -> Volume | None:
+def _read_label(
+    raw: RawCase, image: Volume, params: IngestionParams, absent: Sequence[int]
+) -> Volume | None:
     if raw.label is None:
         if params.labels.need == "required":
             raise BadCase(
                 expected="a label map",
                 found="none",
-                remedy="add it, leave the case out, or set ingestion.labels.need=optional",
+                remedy="add it, or leave the case out (or in a Kedro run: --params "
+                "ingestion.labels.need=optional)",
                 case=raw.id,
                 file=raw.place,
             )
         return None
     with about(raw.id, raw.label):
-        return _checked_label(_read_volume(raw.label, params), image, params)
+        return _checked_label(_read_volume(raw.label, params), image, params, absent)
 
 
-def _checked_label(label: Volume, image: Volume, params: IngestionParams) -> Volume:
-    label = _single_label(label)
+def _checked_label(
+    label: Volume, image: Volume, params: IngestionParams, absent: Sequence[int] = ()
+) -> Volume:
+    label = label_in_place(_single_label(label), image, absent)
     check_finite(label, remedy="store 0 there, or the id that is meant")
-    checks.check_same_grid(image, label, params.affine_tolerance)
+    with _telling_absent(image, absent):
+        checks.check_same_grid(image, label, params.affine_tolerance)
     merged = merge_labels(label, params.labels)
     if params.labels.sparse == "refuse":
-        check_annotation(merged, params.through_plane)
+        check_annotation(merged, params.through_plane, absent)
     return merged
+
+
+@contextmanager
+def _telling_absent(image: Volume, absent: Sequence[int]) -> Iterator[None]:
+    """Say of a label map that does not fit which slices its series lacks."""
+    try:
+        yield
+    except BadCase as error:
+        if not absent:
+            raise
+        depth = image.stored.shape[Case.ACROSS]
+        listed = ", ".join(map(str, absent))
+        raise BadCase(
+            expected=error.expected,
+            found=f"{error.found}; the series has {depth} places, {len(absent)} of them absent "
+            f"(from 0: {listed})",
+            remedy=f"{error.remedy}, or give one of the {depth - len(absent)} acquired slices "
+            "alone, in the order and the place of the series",
+        ) from error
 
 
 def _single_label(label: Volume) -> Volume:

@@ -1,39 +1,42 @@
 """Label maps of which only every n-th slice is annotated: its blank slices are no background."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 
 from slicefill.geometry import AxisName, slices_first, through_plane_axis
 from slicefill.ingestion.checks import BadCase
-from slicefill.types import Volume
+from slicefill.types import Case, Volume
 
 _RUNS = 3  # labelled runs of slices that make a pattern
 _UNEVEN_RUNS = 4  # the same where the gaps differ by one slice
 
 
-def check_annotation(label: Volume, name: AxisName) -> None:
+def check_annotation(label: Volume, name: AxisName, absent: Sequence[int] = ()) -> None:
     """Refuse a label map with blank slices between labelled ones in a regular pattern.
 
     Args:
         label: As stored, `(I, J, K)`; 0 is background.
         name: The through-plane axis.
+        absent: Slices of a series that were not acquired (`Case.absent`): they are not looked at.
 
     Raises:
         BadCase: Says which slices are labelled.
     """
-    axis = through_plane_axis(label.affine, name)
+    axis = Case.ACROSS if absent else through_plane_axis(label.affine, name)
     slices = slices_first(label.stored, axis)
-    labelled = np.flatnonzero([each.any() for each in slices])
-    if is_sparse(labelled.tolist()):
+    shown = np.array([each.any() for each in slices])
+    labelled = np.flatnonzero(shown)
+    if is_sparse(np.flatnonzero(np.delete(shown, list(absent))).tolist()):
         first = ", ".join(map(str, labelled[:5]))
         raise BadCase(
             expected="a label map that is annotated on every slice between its first and its last",
             found=f"labels on slices {first}, … alone, {len(labelled)} of {len(slices)}, and blank "
             "slices between them",
-            remedy="impute without labels: --no-label (in a Kedro run: --params "
-            "ingestion.labels.need=ignored); or annotate the blank slices; or, if they are truly "
-            "empty, --params ingestion.labels.sparse=background",
+            remedy="fill the blank slices first, by hand or by slicefill propagate; or impute "
+            "without labels: --no-label (in a Kedro run: --params ingestion.labels.need=ignored); "
+            "or, if they are truly empty, --params ingestion.labels.sparse=background",
         )
 
 

@@ -7,7 +7,8 @@ is best. Scores, summaries, tests, tables and figures follow from that.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from slicefill.plugins import find_kind, list_kinds
 
@@ -92,6 +93,18 @@ class Metric:
     magnitude: str = ""
 
     def __post_init__(self) -> None:
+        for field_name, values, known in [
+            ("of", self.of, get_args(Compared)),
+            ("better", (self.better,), ("higher", "lower", "nearer")),
+            ("per", (self.per,), ("case", "set")),
+        ]:
+            if isinstance(values, str) or not {*values} <= {*known}:
+                msg = f"metric {self.name}: {field_name}: expected {known}, got {values!r}"
+                raise ValueError(msg)
+        named = getattr(self.describe, "__qualname__", "<lambda>")
+        if self.describe is not None and "<lambda>" in named:
+            msg = f"metric {self.name}: describe: expected a function with a name (def)"
+            raise ValueError(msg)
         if (self.per == "set") != (self.describe is not None):
             msg = f"metric {self.name}: expected `describe` if and only if it is per set"
             raise ValueError(msg)
@@ -121,6 +134,18 @@ class Metric:
         """Column heading of a table of fixed form."""
         unit = "%" if self.percent else self.told_unit
         return f"{self.label} ({unit})" if unit else self.label
+
+    def measure(self, *given: Any) -> float:
+        """Compute its value.
+
+        Raises:
+            TypeError: If it is no number.
+        """
+        value = self.compute(*given)
+        if not isinstance(value, Real):
+            msg = f"metric {self.name}: expected compute to return a number, got {value!r}"
+            raise TypeError(msg)
+        return float(value)
 
     def write(self, value: float) -> str:
         """Write a value in fixed form, with its sign where the metric is signed."""
@@ -246,11 +271,14 @@ def metric_label(column: str) -> str:
 @cache
 def _collect(path: tuple[str, ...]) -> tuple[Metric, ...]:
     """Return what the files of these folders declare."""
-    found: dict[str, Metric] = {}
+    found: list[Metric] = []
+    taken: set[str] = set()
     for file in list_kinds(__name__):
         for metric in getattr(find_kind(__name__, file), "METRICS", ()):
-            if metric.name in found:
-                msg = f"metrics/{file}.py: there is another metric {metric.name}: rename one"
+            own = {metric.name, *(metric.column(region) for region in metric.regions)}
+            if twice := taken & own:
+                msg = f"metrics/{file}.py: there is another metric {min(twice)}: rename one"
                 raise ValueError(msg)
-            found[metric.name] = metric
-    return tuple(found.values())
+            taken |= own
+            found.append(metric)
+    return tuple(found)

@@ -58,7 +58,7 @@ def confidence_errors(
 def confidence_scores(known: ConfidenceErrors) -> dict[str, float]:
     """Score the confidence of one case by the metrics of confidence; nan where there is no body."""
     return {
-        metric.name: metric.compute(known) if known.error.size else np.nan
+        metric.name: metric.measure(known) if known.error.size else np.nan
         for metric in list_metrics("confidence")
     }
 

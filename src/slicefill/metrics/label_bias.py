@@ -56,14 +56,15 @@ def signed_distances(pair: MaskPair) -> dict[str, float]:
     """Mean signed distance of the surfaces, mm: above 0 the prediction lies outside the truth.
 
     Both surfaces are pooled, as in the ASSD; surface voxels are those that a face-neighbour erosion
-    removes, of the slices that are judged. Where nothing but slices apart is judged, distances are
-    still in three dimensions.
+    removes, of the slices that are judged. Where a label is cut off by the border of the volume it
+    has no surface. Where nothing but slices apart is judged, distances are still in three
+    dimensions.
 
     Returns:
         `signed_distance`, and `signed_distance_<axis>` of the surface whose normal lies nearest to
         `slices`, `rows` or `columns`; nan where there is none.
     """
-    if not (pair.prediction.any() and pair.truth.any()):
+    if not all(_surface(mask).any() for mask in (pair.prediction, pair.truth)):
         return dict.fromkeys(("signed_distance", *(f"signed_distance_{a}" for a in AXES)), _NAN)
     judged = np.broadcast_to(pair.judged[:, None, None], pair.truth.shape)
     signed, facing = [], []
@@ -88,7 +89,7 @@ def _both_ways(one: Array, other: Array) -> tuple[tuple[Array, Array], tuple[Arr
 def _surface(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     from scipy.ndimage import binary_erosion
 
-    surface: NDArray[np.bool_] = mask & ~binary_erosion(mask)
+    surface: NDArray[np.bool_] = mask & ~binary_erosion(mask, border_value=1)
     return surface
 
 
@@ -101,13 +102,22 @@ def _distance_outside(mask: NDArray[np.bool_], spacing: Array) -> NDArray[np.flo
 
 
 def _facing(mask: NDArray[np.bool_], spacing: Array) -> NDArray[np.float64]:
-    """How much of the normal lies along each axis, `(3, D, H, W)`."""
+    """How much surface nearby faces each axis, `(3, D, H, W)`.
+
+    By the area of the faces of voxels: unlike a gradient, it does not cancel in a thin sheet.
+    """
     from scipy.ndimage import gaussian_filter
 
     widths = float(spacing.max()) / spacing
-    soft = mask.astype(np.float32)
-    steps = [gaussian_filter(soft, widths, order=np.eye(3, dtype=int)[n]) for n in range(3)]
-    return np.stack([np.abs(step) / spacing[n] for n, step in enumerate(steps)])
+    areas = [gaussian_filter(_faces(mask, n), widths) / pitch for n, pitch in enumerate(spacing)]
+    return np.stack(areas)
+
+
+def _faces(mask: NDArray[np.bool_], axis: int) -> NDArray[np.float32]:
+    """Count the faces of voxels across an axis where a mask ends, 0 to 2."""
+    ends = np.diff(mask, axis=axis).astype(np.float32)
+    before, after = ([side if n == axis else (0, 0) for n in range(3)] for side in ((1, 0), (0, 1)))
+    return np.pad(ends, before) + np.pad(ends, after)
 
 
 def _mean(values: Array) -> float:

@@ -15,6 +15,8 @@ from slicefill.metrics.realism.distances import mmd
 from slicefill.types import Array
 
 _MADE, _REAL = range(2)
+_ABSENT = -4.0
+"""What every feature of an absent label counts as, in standard deviations: far from any shape."""
 
 
 def describe_labels(labels: Mapping[str, MaskPair]) -> NDArray[np.float64]:
@@ -35,7 +37,8 @@ def describe_labels(labels: Mapping[str, MaskPair]) -> NDArray[np.float64]:
 def label_mmd(described: DescribedSet) -> float:
     """Unbiased MMD² of the features, in standard deviations of real ones; 0: the same shapes.
 
-    nan with fewer than four subjects that have labels.
+    A label that is absent counts as far from all that are there, so that a lost one shows. nan
+    with fewer than four subjects that have labels.
     """
     subjects = [own for own in described.cases.values() if own]
     if len(subjects) < 4:
@@ -43,7 +46,7 @@ def label_mmd(described: DescribedSet) -> float:
     made, real = (_vectors(subjects, kind) for kind in (_MADE, _REAL))
     everything = _vectors(subjects, _REAL, every=True)
     mean, scale = np.nanmean(everything, axis=0), np.nanstd(everything, axis=0) + 1e-9
-    one, other = (np.nan_to_num((each - mean) / scale) for each in (made, real))
+    one, other = (np.nan_to_num((each - mean) / scale, nan=_ABSENT) for each in (made, real))
     return mmd(one, other)
 
 

@@ -95,7 +95,10 @@ def froc_score(points: Sequence[OperatingPoint], rates: Sequence[float]) -> floa
     """Mean, over the rates, of the best sensitivity with at most so many false positives per scan.
 
     In [0, 1], higher is better; a rate that no threshold keeps counts 0. Nothing is interpolated.
+    nan where no scan has a lesion.
     """
+    if any(np.isnan(one.sensitivity) for one in points):
+        return float("nan")
     best = [
         max((one.sensitivity for one in points if one.false_positives <= rate), default=0.0)
         for rate in rates

@@ -1,5 +1,6 @@
 """Real volumes as imputed ones are scored against them: padding, scale and body, found once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ class RealChannel:
 
     Attributes:
         shown: Intensities; the minimum of the rest where they are padding.
-        outside: Where they are padding, bool.
+        outside: Where they are padding, or a guess at a slice that the series lacked, bool.
         body: What exceeds the minimum by a share of the data range, holes filled in each slice,
             save padding, bool.
         low: Minimum of what is no padding.
@@ -35,8 +36,8 @@ class RealChannel:
 def real_channels(truth: Case, axis: int, body_quantile: float) -> list[RealChannel]:
     """Prepare the channels of a real case, once for all methods.
 
-    Padding below zero (`imputation.padding`) counts nowhere. A background of zero around a body
-    stays: the body is told from it.
+    Padding below zero (`imputation.padding`) and absent slices count nowhere. A background of zero
+    around a body stays: the body is told from it.
 
     Args:
         truth: The real case.
@@ -49,7 +50,8 @@ def real_channels(truth: Case, axis: int, body_quantile: float) -> list[RealChan
     image = slices_first(truth.image.intensities(), axis)
     # one channel axis last, whether or not the file has one
     channels = np.moveaxis(image.reshape(*image.shape[:3], -1), -1, 0)
-    return [_real_channel(volume, body_quantile) for volume in channels]
+    absent = truth.absent if axis == Case.ACROSS else ()
+    return [_real_channel(volume, body_quantile, absent) for volume in channels]
 
 
 def body_mask(volume: Array, chosen: Indices, quantile: float) -> NDArray[np.bool_]:
@@ -63,12 +65,13 @@ def body_mask(volume: Array, chosen: Indices, quantile: float) -> NDArray[np.boo
     return _real_channel(volume, quantile).body[chosen]
 
 
-def _real_channel(volume: Array, quantile: float) -> RealChannel:
+def _real_channel(volume: Array, quantile: float, absent: Sequence[int] = ()) -> RealChannel:
     from scipy.ndimage import binary_fill_holes
 
     values = [value for value in find_padding(volume) if value < 0]
     outside = np.asarray(is_padding(volume, values), bool)
     shown = np.where(outside, volume[~outside].min(), volume) if values else volume
+    outside = outside | np.isin(np.arange(len(volume)), absent)[:, None, None]
     low = float(shown.min())
     data_range = float(np.percentile(volume[~outside], 99.9)) - low
     if data_range <= 0:

@@ -83,7 +83,8 @@ def pair_channels(
 ) -> list[ImagePair]:
     """Pair the corresponding slices of both cases, channel by channel.
 
-    Where the truth holds padding, nothing is scored, and both cases show the minimum of the rest.
+    Where the truth holds padding, nothing is scored, and both cases show the minimum of the rest;
+    nor is a slice that it lacked, where both show what it was filled with.
 
     Raises:
         ValueError: If the in-plane grids differ.
@@ -115,6 +116,8 @@ def pair_labels(
 ) -> dict[str, MaskPair]:
     """Pair the masks of every label, by name; none where one of the cases has no labels.
 
+    A slice that the truth lacked is the same in both.
+
     Args:
         imputed: The imputed case.
         truth: The real one.
@@ -125,6 +128,9 @@ def pair_labels(
         return {}
     found, real = (slices_first(x.stored, slices.axis) for x in (imputed.label, truth.label))
     found, real = found[slices.imputed], real[slices.truth]
+    if slices.axis == Case.ACROSS and truth.absent:
+        guessed = np.isin(slices.truth, truth.absent)
+        found = np.where(guessed[:, None, None], real, found)
     spacing = spacing_slices_first(truth.image.spacing, slices.axis) * [slices.step, 1, 1]
     return {
         name: MaskPair(found == identity, real == identity, spacing, slices.synthetic)
@@ -137,7 +143,7 @@ def score_images(channels: Sequence[ImagePair]) -> dict[str, float]:
     """Measure every channel on its own scale and average over the channels."""
     return {
         metric.column(region): float(
-            np.mean([metric.compute(pair, pair.masks[region]) for pair in channels])
+            np.mean([metric.measure(pair, pair.masks[region]) for pair in channels])
         )
         for metric in list_metrics("images", "case")
         for region in metric.regions
@@ -148,7 +154,7 @@ def score_labels(labels: Mapping[str, MaskPair], of: Compared = "labels") -> dic
     """Measure every label by the metrics of this, and average over those that have a value."""
     scores: dict[str, float] = {}
     for metric in list_metrics(of, "case") if labels else ():
-        own = {name: metric.compute(pair) for name, pair in labels.items()}
+        own = {name: metric.measure(pair) for name, pair in labels.items()}
         if "each" in metric.regions:
             scores |= {metric.column(name): value for name, value in own.items()}
         if "mean" in metric.regions:
@@ -165,7 +171,8 @@ def _mean(values: list[float]) -> float:
 def corresponding_slices(record: Mapping[str, Any]) -> Correspondence | None:
     """Match the slices of an imputed case to those of the volume it was subsampled from.
 
-    Slices after the last acquired one lie in no interval and are left out.
+    Slices after the last acquired one lie in no interval and are left out. Those that the series
+    lacked, whose truth was `guessed`, do not count as synthetic.
 
     Args:
         record: Of the imputed case: its `axis`, `count` and the `source` it was imputed from,
@@ -181,7 +188,8 @@ def corresponding_slices(record: Mapping[str, Any]) -> Correspondence | None:
         return None
     imputed = np.arange((len(source["kept"]) - 1) * step + 1)
     on_grid = imputed[imputed * factor % step == 0]
-    synthetic = on_grid % step > 0
+    truth = on_grid * factor // step
+    synthetic = (on_grid % step > 0) & ~np.isin(truth, source.get("guessed", ()))
     if not synthetic.any():
         return None
-    return Correspondence(record["axis"], on_grid, on_grid * factor // step, synthetic)
+    return Correspondence(record["axis"], on_grid, truth, synthetic)

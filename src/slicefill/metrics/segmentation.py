@@ -92,7 +92,7 @@ def _measure(
     """Measure one class by all metrics of predictions that are asked for, or by some."""
     asked = list_prediction_metrics(params.metrics)
     metrics = [each for each in asked if names is None or each.name in names]
-    scores = {metric.name: metric.compute(pair) for metric in metrics}
+    scores = {metric.name: metric.measure(pair) for metric in metrics}
     there, judged = _there(pair.prediction, pair.truth), _there(*pair.slices)
     if params.both_empty == "perfect":
         scores |= {

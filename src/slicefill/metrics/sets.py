@@ -23,10 +23,10 @@ def describe_case(
         requested: As `evaluation.metrics`.
 
     Returns:
-        By description, `<function>_<region>`: metrics that share one share what it keeps.
+        By description, `<module>.<function>_<region>`: metrics that share one share what it keeps.
     """
     known = {
-        _description(metric, region): (metric, region)
+        description(metric, region): (metric, region)
         for metric in list_set_metrics(requested)
         for region in metric.regions
     }
@@ -54,16 +54,23 @@ def score_set(
 
     @cache  # metrics that share a description share the set, and what they found out about it
     def described(name: str, swap: Control | None) -> DescribedSet:
-        gathered = DescribedSet(_gather(name, cases), _gather(name, training))
+        gathered = DescribedSet(gather_described(name, cases), gather_described(name, training))
         return swap(gathered) if swap else gathered
 
     return {
         metric.column(region): _score(
-            metric, described(_description(metric, region), metric.control if control else None)
+            metric, described(description(metric, region), metric.control if control else None)
         )
         for metric in list_set_metrics(requested)
         for region in metric.regions
         if metric.control or not control
+    }
+
+
+def gather_described(name: str, cases: BySubject) -> dict[str, list[Any]]:
+    """Gather what one description kept of cases, by subject."""
+    return {
+        whose: [one for case in own for one in case.get(name, [])] for whose, own in cases.items()
     }
 
 
@@ -77,18 +84,14 @@ def _describe(
     return [metric.describe(pair, pair.masks[region]) for pair in channels]
 
 
-def _gather(name: str, cases: BySubject) -> dict[str, list[Any]]:
-    return {
-        whose: [one for case in own for one in case.get(name, [])] for whose, own in cases.items()
-    }
-
-
 def _score(metric: Metric, described: DescribedSet) -> float:
     if metric.by_subject:
-        return metric.compute(described)
-    return metric.compute([one for own in described.cases.values() for one in own])
+        return metric.measure(described)
+    return metric.measure([one for own in described.cases.values() for one in own])
 
 
-def _description(metric: Metric, region: str) -> str:
-    name = getattr(metric.describe, "__name__", metric.name)
-    return f"{name}_{region}" if region else str(name)
+def description(metric: Metric, region: str) -> str:
+    """Name what a metric per set keeps of a case: by the function that does so."""
+    function: Any = metric.describe
+    name = f"{function.__module__}.{function.__qualname__}"
+    return f"{name}_{region}" if region else name

@@ -38,7 +38,9 @@ class FusedMethod(Params):
     rule: dict[str, Any] = Field(
         {"kind": "gaussian"}, description="`kind`, a file of fusion/, and fields of its Params"
     )
-    images: bool = Field(False, description="whether images are fused as well, not labels alone")
+    images: bool = Field(
+        False, description="whether images are fused beside labels; without labels they always are"
+    )
     masks: Masks | None = Field(
         None, description="whose label maps are fused; null: as `fusion.masks` says"
     )

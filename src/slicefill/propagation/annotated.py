@@ -1,33 +1,78 @@
 """Which slices of a label map are annotated."""
 
+import operator
 from collections.abc import Sequence
 
+import nibabel as nib
 import numpy as np
 
-from slicefill.geometry import AxisName, slices_first, through_plane_axis
+from slicefill.geometry import AxisName, slices_first, through_plane_axis, world_axis
 from slicefill.ingestion.checks import BadCase
 from slicefill.types import Array, Volume
 
 _SHOWN = 8  # slices that a message names
+_MOST = 0.5  # more of the labelled slices than this share: most
+_TIE = 0.01  # spacings within 1 % of each other count as equal
 
 
-def annotated_axis(label: Volume, name: AxisName) -> int:
+def annotated_axis(
+    label: Volume,
+    name: AxisName,
+    named: Sequence[int] | None = None,
+    every: int | None = None,
+) -> int:
     """Find the array axis across the annotated slices.
 
     Args:
         label: `(I, J, K)`; 0 is background.
-        name: The axis; `auto` takes the one along which most of the slices that show a label lie
-            alone, between two blank ones; of several, that along which the smallest share of slices
-            between the first and the last shows one; else the axis of the largest spacing.
+        name: The axis; `auto` takes the one along which every slice that shows a label is a named
+            one. Where none is named, it takes the axis of the largest spacing, unless most of its
+            labelled slices touch each other and all of one other axis lie alone.
+        named: Indices of the annotated slices.
+        every: Slices 0, n, 2n, … are annotated.
 
     Returns:
         0, 1 or 2.
+
+    Raises:
+        BadCase: If several axes fit alike.
     """
     usual = through_plane_axis(label.affine, name)
     if name != "auto":
         return usual
-    found = [_sparsity(labelled_slices(slices_first(label.stored, axis))) for axis in range(3)]
-    return usual if found[usual] == max(found) else found.index(max(found))
+    labelled = [labelled_slices(slices_first(label.stored, axis)) for axis in range(3)]
+    depths = label.stored.shape
+    if named is None and every is None:
+        fitting = _axes_that_fit(labelled, usual, nib.affines.voxel_sizes(label.affine))
+    else:
+        known = [_told(depth, named, every) for depth in depths]
+        fitting = [axis for axis in range(3) if set(labelled[axis]) <= set(known[axis])]
+        fitting = [usual] if usual in fitting else fitting
+    if len(fitting) > 1:
+        names = " and ".join(world_axis(label.affine, axis) for axis in fitting)
+        raise BadCase(
+            expected="one axis across the annotated slices",
+            found=f"slices along {names} that may be those",
+            remedy="name the axis: --axis S, A or L",
+        )
+    return fitting[0] if fitting else usual
+
+
+def _axes_that_fit(labelled: Sequence[Sequence[int]], usual: int, spacing: Array) -> list[int]:
+    """List the axes along which blank slices look as if they were not annotated.
+
+    Organs on the left and the right leave blank slices between them, too: an axis that is not the
+    usual one needs labelled slices that all lie alone; or, of the same spacing, it is in doubt.
+    """
+    alone = [_share_alone(each) for each in labelled]
+    alike = np.isclose(spacing, spacing[usual], rtol=_TIE)
+    others = [axis for axis in range(3) if alone[axis] == 1 and axis != usual]
+    if alone[usual] > _MOST:
+        return [usual, *(axis for axis in others if alike[axis])]
+    if others:
+        return others
+    blank = [len(each) > 0 and each[-1] - each[0] >= len(each) for each in labelled]
+    return [axis for axis in range(3) if blank[axis] and alike[axis]] if blank[usual] else [usual]
 
 
 def labelled_slices(slices: Array) -> list[int]:
@@ -60,13 +105,8 @@ def annotated_slices(
     """
     labelled = labelled_slices(slices)
     chosen = labelled
-    if every is not None:
-        if every < 1:
-            msg = f"every: expected 1 or more, got {every}"
-            raise ValueError(msg)
-        chosen = list(range(0, len(slices), every))
-    elif named is not None:
-        chosen = sorted(set(named))
+    if named is not None or every is not None:
+        chosen = _told(len(slices), named, every)
         _check_there(chosen, len(slices))
     _check_enough(chosen, labelled)
     if others := sorted(set(labelled) - set(chosen)):
@@ -76,6 +116,24 @@ def annotated_slices(
             remedy="name them, too (--annotated, --every), or name none: slices that show a "
             "label then count as annotated; if the annotated slices lie across another axis, "
             "name it: --axis",
+        )
+    return chosen
+
+
+def _told(depth: int, named: Sequence[int] | None, every: int | None) -> list[int]:
+    """List the annotated slices that a caller names, as plain integers."""
+    if every is not None:
+        if every < 1:
+            msg = f"every: expected 1 or more, got {every}"
+            raise ValueError(msg)
+        return list(range(0, depth, every))
+    chosen = sorted({operator.index(each) for each in (() if named is None else named)})
+    if not chosen:
+        raise BadCase(
+            expected="annotated slices by their indices",
+            found="an empty list",
+            remedy="name two or more (--annotated 0,8), or none at all: slices that show a label "
+            "then count as annotated",
         )
     return chosen
 
@@ -117,10 +175,8 @@ def _listed(indices: Sequence[int]) -> str:
     return ", ".join(map(str, indices[:_SHOWN])) + more
 
 
-def _sparsity(labelled: Sequence[int]) -> tuple[float, float]:
-    """Share of labelled slices without a labelled neighbour; share of blank ones among them."""
-    if not labelled:
-        return 0.0, 0.0
+def _share_alone(labelled: Sequence[int]) -> float:
+    """Share of labelled slices without a labelled neighbour; 0 where there are not two."""
     there = set(labelled)
     alone = sum(not {index - 1, index + 1} & there for index in labelled)
-    return alone / len(labelled), 1 - len(labelled) / (labelled[-1] - labelled[0] + 1)
+    return alone / len(labelled) if len(labelled) > 1 else 0.0

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from slicefill import __version__
-from slicefill.geometry import slices_back, slices_first
+from slicefill.geometry import slices_back, slices_first, world_axis
 from slicefill.imputation.dense_grid import stack_case, to_dtype
 from slicefill.ingestion.checks import BadCase
+from slicefill.ingestion.voxels import check_varies
 from slicefill.params.propagation import PropagationParams
 from slicefill.propagation.annotated import annotated_axis, annotated_slices
 from slicefill.propagation.choice import Choice, choose_weights
@@ -45,30 +46,39 @@ def propagate_case(
     Returns:
         The image untouched; the label map, in its dtype, annotated slices and those beyond the
         first and the last of them bit-identical; maps `synthetic_mask` (1 = propagated) and
-        `confidence` (probability that a label is right, in [0, 1], annotated slices 1). The record
-        says of every slice whether it is `annotated`, lies `between` two with its `confidence`, the
-        Dice expected of it, or `beyond` all; and `annotate_next`, the slices worth annotating next,
-        least confident first.
+        `confidence` (probability that a label is right, in [0, 1]; annotated slices 1, slices
+        beyond them 0: nothing is known of these). The record says of every slice whether it is
+        `annotated`, lies `between` two with its `confidence`, the Dice expected of it, or `beyond`
+        all; and `annotate_next`, the slices worth annotating next: the outermost one beyond an
+        annotated slice that shows a label, then the least confident.
 
     Raises:
-        BadCase: If there is no label map, or its annotated slices are not as they must be.
+        BadCase: If there is no label map, its annotated slices are not as they must be, or the
+            image is constant.
     """
     if case.label is None:
         raise BadCase(expected="a label map", found="none", remedy="name it beside the scan")
-    axis = annotated_axis(case.label, params.through_plane)
+    check_varies(case.image)
+    axis = annotated_axis(case.label, params.through_plane, annotated, every)
     stack = stack_case(case, axis, params.window)
     label = slices_first(case.label.stored, axis)
     known = annotated_slices(label, annotated, every)
     seen = np.ascontiguousarray(stack.normalised())
     scan = AnnotatedScan(seen, label, tuple(known), ChainedMotion(seen[:, 0]))
     choice = choose_weights(scan, params)
-    filled, confidence = label.copy(), np.ones(label.shape, np.float32)
+    filled, confidence = label.copy(), np.zeros(label.shape, np.float32)
+    confidence[known] = 1  # of what lies beyond, nothing is known
     expected = {}
     apart = float(np.mean(stack.apart or 1))
     for index, ids, sure, dice in _propagated(scan, choice, apart, params):
         filled[index], confidence[index], expected[index] = ids, sure, dice
     slices = _slices(len(filled), known, expected)
-    record = _record(axis, slices, choice, params) | {"source": dict(case.record)}
+    wanted = annotate_next(slices, params.suggestions, _open_ends(label, known))
+    record = _record(axis, slices, choice, params) | {
+        "across": world_axis(case.label.affine, axis),
+        "annotate_next": wanted,
+        "source": dict(case.record),
+    }
     done = case.label.with_stored(slices_back(filled, axis))
     maps = _maps(case, slices, confidence, axis)
     return replace(case, label=done, maps=maps, record=record)
@@ -116,12 +126,15 @@ def _slices(depth: int, known: Sequence[int], expected: dict[int, float]) -> lis
     return slices
 
 
-def annotate_next(slices: Sequence[dict[str, Any]], count: int) -> list[int]:
+def annotate_next(
+    slices: Sequence[dict[str, Any]], count: int, ends: Sequence[int] = ()
+) -> list[int]:
     """Slices worth annotating next: the least confident one of every interval, worst first.
 
     Args:
         slices: Of a record.
         count: At most so many.
+        ends: Slices beyond all annotated ones that may show a label; they come first.
     """
     worst: dict[tuple[int, int], dict[str, Any]] = {}
     for one in slices:
@@ -130,7 +143,14 @@ def annotate_next(slices: Sequence[dict[str, Any]], count: int) -> list[int]:
             if key not in worst or one["confidence"] < worst[key]["confidence"]:
                 worst[key] = one
     unsure = [one for one in worst.values() if one["confidence"] < 1]
-    return [one["index"] for one in sorted(unsure, key=lambda one: one["confidence"])[:count]]
+    ranked = sorted(unsure, key=lambda one: one["confidence"])
+    return [*ends, *(one["index"] for one in ranked)][:count]
+
+
+def _open_ends(label: Array, known: Sequence[int]) -> list[int]:
+    """List the outermost slices that lie beyond an annotated one that shows a label."""
+    ends = zip((0, len(label) - 1), (known[0], known[-1]), strict=True)
+    return [outer for outer, last in ends if outer != last and label[last].any()]
 
 
 def _maps(
@@ -155,7 +175,6 @@ def _record(
         "axis": axis,
         "annotated": [one["index"] for one in slices if "annotated" in one],
         "slices": slices,
-        "annotate_next": annotate_next(slices, params.suggestions),
         "choice": choice.record(),
         "confidence": "expected_dice",
         "parameters": params.model_dump(),

@@ -51,8 +51,9 @@ class LesionSampler(Sampler):
     Of a batch of B, `foreground_fraction · B` patches are centred on lesions, and of the others the
     share `hard_fraction` on hard voxels, in random order. Where such a number is not whole, chance
     decides between the two beside it, so that it holds on average. A lesion is a connected part of
-    one class; the classes that show are drawn alike, and so are the parts of each. Where no scan
-    has centres of a kind, patches of that kind lie anywhere.
+    one class, over the slices that may be drawn as if they lay side by side; the classes that show
+    are drawn alike, and so are the parts of each. Where no scan has centres of a kind, patches of
+    that kind lie anywhere.
     """
 
     def __init__(
@@ -104,10 +105,12 @@ def find_centres(source: Source, pool: Pool, params: LesionSampling) -> Centres:
 
     allowed = np.zeros(source.label.shape, bool)
     allowed[pool.slices] = source.weight[pool.slices] > 0
-    shown = np.where(allowed, source.label, 0)
+    # Slices without labels, which may lie between the others, cut no lesion in two.
+    shown = np.where(allowed, source.label, 0)[pool.slices]
     parts = label(shown, connectivity=3)  # type: ignore[no-untyped-call]
     order = np.argwhere(shown)
     classes, numbers = shown[tuple(order.T)], parts[tuple(order.T)]
+    order[:, 0] = pool.slices[order[:, 0]]
     lesions = [
         [order[numbers == number] for number in np.unique(numbers[classes == one])]
         for one in np.unique(classes)

@@ -1,7 +1,8 @@
 """From a network to label maps in the world of the scan, and from those to scores."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from slicefill.metrics.segmentation import score_segmentation
 from slicefill.params import PredictionParams, ScoringParams
 from slicefill.segmentation.inference import refinement, wrap_all
 from slicefill.segmentation.interface import Predictor
+from slicefill.segmentation.probabilities import checked
 from slicefill.segmentation.scans import Scan
 from slicefill.segmentation.subvoxel import jump, widest_step
 from slicefill.types import CONFIDENCE_STEPS, Array, Case, Checkpoint, Prediction, Volume
@@ -19,7 +21,9 @@ def make_predictor(
     engine: ModuleType, checkpoint: Checkpoint, params: PredictionParams
 ) -> Predictor:
     """Make a trained engine ready to predict, with the wrappers of `params.inference`."""
-    predictor: Predictor = engine.load(checkpoint, params)
+    name = f"engine {engine.__name__.rpartition('.')[2]}"
+    classes = len(checkpoint.get("classes", params.label_names))  # none: a network that is foreign
+    predictor = checked(engine.load(checkpoint, params), classes, name)
     return wrap_all(predictor, params.inference.wrappers)
 
 
@@ -83,7 +87,7 @@ def score_prediction(
 
 
 def score_at_full_resolution(
-    prediction: Prediction, truth: Volume, kept: Sequence[int], params: ScoringParams
+    prediction: Prediction, truth: Volume, source: Mapping[str, Any], params: ScoringParams
 ) -> dict[str, float]:
     """Score a prediction of a subsampled scan against the labels before slices were removed.
 
@@ -93,13 +97,13 @@ def score_at_full_resolution(
     Args:
         prediction: On the fine grid.
         truth: Label map of the isotropic case.
-        kept: Which of its slices were kept, in order.
+        source: Record of the acquired case: which slices were `kept`, and which `removed`.
         params: Classes, tolerance, policy for empty masks.
 
     Raises:
         ValueError: If the prediction does not have just these slices.
     """
-    axis, expected = prediction.record["axis"], kept[-1] + 1
+    axis, expected = prediction.record["axis"], source["kept"][-1] + 1
     found = slices_first(prediction.label.stored, axis)
     if len(found) != expected:
         msg = (
@@ -108,7 +112,7 @@ def score_at_full_resolution(
             "(comparison.methods.<name>.predict), or set scoring.slices to acquired"
         )
         raise ValueError(msg)
-    removed = ~np.isin(np.arange(expected), kept)
+    removed = np.isin(np.arange(expected), source["removed"])
     real = slices_first(truth.stored, axis)[:expected]
     spacing = spacing_slices_first(truth.spacing, axis)
     _, rows, columns = prediction.record["finer"]

@@ -26,7 +26,7 @@ def divide(size: int, window: int, overlap: float) -> list[Part]:
     Args:
         size: Voxels, at least as many as the window has.
         window: Voxels.
-        overlap: Share of a window that the next one has too, at most; in [0, 1).
+        overlap: Share of a window that the next one has too, at least, but for rounding; in [0, 1).
 
     Example:
         Of 48 voxels with an overlap of a third the middle 32, and the ends to the border:

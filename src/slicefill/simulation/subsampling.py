@@ -7,7 +7,8 @@ import nibabel as nib
 import numpy as np
 from pydantic import Field, model_validator
 
-from slicefill.geometry import slices_back, slices_first, step_map, through_plane_axis
+from slicefill.geometry import slices_back, slices_first, step_map, through_plane_axis, world_axis
+from slicefill.ingestion.checks import BadCase
 from slicefill.params.base import AxisName, Count, Params, Positive
 from slicefill.types import Array, Case, Volume
 
@@ -41,6 +42,9 @@ def subsample(case: Case, params: AnisotropizationParams) -> Case:
     Label and maps are always sampled, so that ids never mix. Factor 1 is the identity, whatever
     the profile. Every kept slice keeps its place in the world.
 
+    What a series lacked is no reference, even if it was filled in: absent slices are neither
+    removed nor the last one kept, and those between stay absent.
+
     Args:
         case: Volumes `(I, J, K)` or `(I, J, K, C)`, any orientation; not modified.
         params: Axis, factor, profile and its full width at half maximum (mm).
@@ -49,10 +53,13 @@ def subsample(case: Case, params: AnisotropizationParams) -> Case:
         The anisotropic case. Its record gains `axis` (of the array), `factor`, `profile`, `fwhm_mm`
         and the source slices `kept`, `removed` (between kept ones: the reference for scores)
         and `excluded` (after the last kept one, which cannot be bracketed: never scored), `affine`;
-        `removed_origins_mm` is the world position of the first voxel of each removed slice.
+        `removed_origins_mm` is the world position of the first voxel of each removed slice. If the
+        case has absent slices, `guessed` lists them (their truth is unknown), and `absent_slices`
+        those of them that are kept, by their place among the kept ones.
 
     Raises:
         ValueError: If fewer than two slices would be kept.
+        BadCase: If the case has absent slices, and slices along another axis are to be removed.
 
     Reference:
         Slice Imputation, eq. (19): the slices R = {r : r mod factor ≠ 0} are removed.
@@ -60,11 +67,12 @@ def subsample(case: Case, params: AnisotropizationParams) -> Case:
     axis = through_plane_axis(case.image.affine, params.axis)
     if params.factor == 1:  # there is nothing to average over
         params = params.model_copy(update={"profile": "point", "fwhm": None})
-    image = _thick(case.image, axis, params)
-    label = None if case.label is None else _sampled(case.label, axis, params.factor)
-    maps = {name: _sampled(volume, axis, params.factor) for name, volume in case.maps.items()}
+    kept = _kept(case, axis, params)
+    image = _thick(case.image, axis, kept, params)
+    label = None if case.label is None else _sampled(case.label, axis, kept)
+    maps = {name: _sampled(volume, axis, kept) for name, volume in case.maps.items()}
     volumes = {"image": image} | ({} if label is None else {"label": label})
-    record = _record(case.image, axis, params) | {"voxels": _voxels(volumes)}
+    record = _record(case, axis, kept, params) | {"voxels": _voxels(volumes)}
     return Case(image, label, maps, {**case.record, **record})
 
 
@@ -76,9 +84,19 @@ def _voxels(volumes: Mapping[str, Volume]) -> dict[str, Any]:
     }
 
 
-def _record(image: Volume, axis: int, params: AnisotropizationParams) -> dict[str, Any]:
-    depth, factor = image.stored.shape[axis], params.factor
+def _kept(case: Case, axis: int, params: AnisotropizationParams) -> list[int]:
+    """Number the slices that stay: every factor-th, up to the last one that is not absent."""
+    depth, factor = case.image.stored.shape[axis], params.factor
+    if case.absent and factor > 1 and axis != Case.ACROSS:
+        own = world_axis(case.image.affine, Case.ACROSS)
+        raise BadCase(
+            expected=f"anisotropization.axis {own}, across the series, which lacks slices",
+            found=f"{params.axis}",
+            remedy=f"set it to {own} (in a Kedro run --params axis={own}), or leave the case out",
+        )
     kept = list(range(0, depth, factor))
+    while factor > 1 and kept[-1] in case.absent:
+        kept.pop()
     if len(kept) < 2:
         msg = (
             f"anisotropization.factor {factor} keeps {len(kept)} of the {depth} slices along array "
@@ -86,9 +104,20 @@ def _record(image: Volume, axis: int, params: AnisotropizationParams) -> dict[st
             "or choose another axis"
         )
         raise ValueError(msg)
-    removed = [r for r in range(kept[-1]) if r % factor]
+    return kept
+
+
+def _record(
+    case: Case, axis: int, kept: list[int], params: AnisotropizationParams
+) -> dict[str, Any]:
+    image, factor = case.image, params.factor
+    removed = [r for r in range(kept[-1]) if r % factor and r not in case.absent]
+    absent = [place for place, index in enumerate(kept) if index in case.absent]
+    lacking = {}
+    if "absent_slices" in case.record:
+        lacking = {"absent_slices": absent, "guessed": list(case.absent)}
     origins = np.outer(removed, np.eye(3)[axis])
-    return {
+    return lacking | {
         "axis": axis,
         "affine": (image.affine @ step_map(axis, factor)).tolist(),
         "factor": factor,
@@ -96,22 +125,22 @@ def _record(image: Volume, axis: int, params: AnisotropizationParams) -> dict[st
         "fwhm_mm": params.fwhm,
         "kept": kept,
         "removed": removed,
-        "excluded": list(range(kept[-1] + 1, depth)),
+        "excluded": list(range(kept[-1] + 1, image.stored.shape[axis])),
         "removed_origins_mm": nib.affines.apply_affine(image.affine, origins).tolist(),
     }
 
 
-def _sampled(volume: Volume, axis: int, factor: int) -> Volume:
-    kept = slices_first(volume.stored, axis)[::factor]
-    return volume.with_stored(slices_back(kept, axis).copy(), step_map(axis, factor))
+def _sampled(volume: Volume, axis: int, kept: list[int]) -> Volume:
+    slices = slices_first(volume.stored, axis)[kept]
+    return volume.with_stored(slices_back(slices, axis).copy(), step_map(axis, kept[1]))
 
 
-def _thick(image: Volume, axis: int, params: AnisotropizationParams) -> Volume:
-    sampled = _sampled(image, axis, params.factor)
+def _thick(image: Volume, axis: int, kept: list[int], params: AnisotropizationParams) -> Volume:
+    sampled = _sampled(image, axis, kept)
     if params.fwhm is None:
         return sampled
     depth, pitch = image.stored.shape[axis], image.spacing[axis]
-    distance = pitch * (np.arange(depth) - np.arange(0, depth, params.factor)[:, None])
+    distance = pitch * (np.arange(depth) - np.array(kept)[:, None])
     box = params.profile == "box"
     weights = _box(distance, pitch, params.fwhm) if box else _gaussian(distance, params.fwhm)
     return sampled.with_stored(_weighted_mean(image.stored, axis, weights))

@@ -30,7 +30,8 @@ def fuse_views(
         imputer: Synthesises the slices between those of every view.
         imputation: Its parameters; the voxels of the result are those of the imputed reference.
         params: Registration, rule of fusion, limits.
-        images: Whether images are fused as well; not where label maps stand for images.
+        images: Whether images are fused where views have labels; not where label maps stand for
+            images.
 
     Returns:
         As `fuse_gathered`.
@@ -48,6 +49,11 @@ def fuse_views(
 def fuse_gathered(gathered: Gathered, params: FusionParams, *, images: bool = True) -> Case:
     """Fuse the labels and images of views that are registered and imputed.
 
+    Args:
+        gathered: The views.
+        params: Rule of fusion, limits.
+        images: Whether images are fused where views have labels; without any they always are.
+
     Returns:
         The imputed reference, on its grid or on one that covers all views (`params.field`), with
         its image and its label fused. Every voxel of its acquired slices is bit-identical, of the
@@ -62,7 +68,8 @@ def fuse_gathered(gathered: Gathered, params: FusionParams, *, images: bool = Tr
     canvas = lay_canvas(gathered.views, params.field)
     fused = canvas.case
     told: dict[str, Any] = {"left_out": dict(gathered.left_out)}
-    if images:
+    labelled = any(view.case.label is not None for view in gathered.views)
+    if images or not labelled:
         contrast = {
             name: each.correlation >= params.least_similarity
             for name, each in gathered.alignments.items()
@@ -70,7 +77,7 @@ def fuse_gathered(gathered: Gathered, params: FusionParams, *, images: bool = Tr
         sigma = params.rule.get("sigma")
         region = str(params.registration.get("region", "image"))
         fused, told["images"] = fuse_images(canvas, gathered.views, contrast, sigma, region)
-    if any(view.case.label is not None for view in gathered.views):
+    if labelled:
         fused, told["labels"] = fuse_labels(fused, canvas, gathered.views, params)
     told["reference_begins_at"] = [each.start for each in canvas.inner]
     names = [view.name for view in gathered.views]

@@ -184,7 +184,22 @@ def test_gains_are_paired_over_the_same_groups(scans, start, adaptation):
         assert [kind[name] for name in told] == [0.0, 1.0, 0.0, 1.0]
 
 
-def test_few_subjects_give_slices_of_every_scan_and_one_short_scan_is_refused(
+@pytest.mark.parametrize("depth", [2, 6, 7])
+def test_of_a_short_scan_nothing_is_trained_and_the_shipped_weights_impute(
+    make_case, start, adaptation, caplog, monkeypatch, depth
+):
+    """Seven slices hold three out, but not half of them; fewer hold out none."""
+    monkeypatch.setattr(library, "train_on", lambda *_: pytest.fail("it was trained"))
+    slices = np.random.default_rng(0).random((depth, 32, 32)).astype(np.float32)
+    short = Scans({"a": Promise(lambda: make_case(slices), "short")}, {"a": "1"})
+    made = adapt(short, start, adaptation(largest_p=0.01, held_out=0.2), RUN)
+    assert (made["kind"], made["history"]) == ("pretrained", [])
+    groups = int(depth == 7)
+    assert made["adaptation"]["reason"].startswith(f"too little to tell: {groups} through_plane")
+    assert caplog.messages[0].endswith("what would do: more scans")
+
+
+def test_few_subjects_give_slices_of_every_scan_and_of_one_short_scan_nothing_is_held_out(
     scans, make_case, adaptation
 ):
     long = Promise(lambda: make_case(np.random.default_rng(0).random((9, 8, 8))), "long")
@@ -192,8 +207,8 @@ def test_few_subjects_give_slices_of_every_scan_and_one_short_scan_is_refused(
     assert divide(both, 1, adaptation()).by == "slices"
     assert divide(scans(3), 1, adaptation()).by == "subjects"
     assert divide(scans(2), 1, adaptation()).by == "subjects"  # six slices each: too few to cut
-    with pytest.raises(ValueError, match=r"one of 7 slices.*got 1 scan\(s\) of 1 subject"):
-        divide(scans(1), 1, adaptation())
+    alone = divide(scans(1), 1, adaptation())
+    assert (len(alone.training), alone.held_out) == (1, {})
 
 
 def test_only_the_channels_that_guide_the_model_are_used(make_case, scans, adaptation):

@@ -86,7 +86,8 @@ class MethodFile(Protocol):
         """Return the base method with its slices finished; `stack` is the whole scan.
 
         And what is known of it, plain values for the record (`finished`), which the method may
-        complete while it imputes.
+        complete while it imputes. Where intervals have different numbers of slices, the base method
+        has slots without a slice: they hold zeros, their confidence too.
         """
 
 

@@ -83,14 +83,17 @@ def finish(
         made = method(stack, positions, rng)
         if not positions:
             return made
-        image, gain = sharpen(made.image, stack, most, params.sigma)
+        share = float(made.confidence.any((2, 3)).mean())  # slots without a slice hold zeros
+        image, gain = sharpen(made.image, stack, most, params.sigma, share=share)
         told["gain"] = list(map(max, _rounded(gain), told["gain"]))
         return replace(made, image=image)
 
     return impute, told
 
 
-def sharpen(image: Floats, stack: Stack, most: Floats, sigma: float) -> tuple[Floats, Floats]:
+def sharpen(
+    image: Floats, stack: Stack, most: Floats, sigma: float, *, share: float = 1.0
+) -> tuple[Floats, Floats]:
     """Amplify the detail of synthetic slices to the strength that it has in acquired ones.
 
     Args:
@@ -98,20 +101,29 @@ def sharpen(image: Floats, stack: Stack, most: Floats, sigma: float) -> tuple[Fl
         stack: Acquired slices.
         most: By which factor at most, less 1, of each channel, `(C,)`.
         sigma: Of the low-pass that detail is above, pixels.
+        share: Of `image` that is slices; the others are blank, as between the slices of an exact
+            grid.
 
     Returns:
-        Slices in the range of the two acquired ones beside them; and by which share the detail of
-        each channel grew, `(C,)`.
+        Slices in the range of what they were and of the two acquired ones beside them; and by which
+        share the detail of each channel grew, `(C,)`.
     """
     detail = _detail(image, sigma)
-    lacking = _matching(detail, _detail(detail, sigma), _energy(_detail(stack.image, sigma)))
+    wanted = _energy(_detail(stack.image, sigma)) * share
+    lacking = _matching(detail, _detail(detail, sigma), wanted)
     strength: Floats = np.clip(lacking, 0, most).astype(np.float32)
     sharper = image + strength[:, None, None] * detail
-    ends = [each(stack.image, axis=(2, 3), keepdims=True) for each in (np.min, np.max)]
-    low = np.minimum(ends[0][:-1], ends[0][1:])[:, None]
-    high = np.maximum(ends[1][:-1], ends[1][1:])[:, None]
+    low, high = (_beside(stack.image, image, each) for each in (np.minimum, np.maximum))
     bounded: Floats = np.clip(sharper, low, high)
     return bounded, strength
+
+
+def _beside(acquired: Floats, image: Floats, extreme: np.ufunc) -> Floats:
+    """Least or greatest of every slice and of the two beside it, `(D - 1, N, C, 1, 1)`."""
+    own: Floats = extreme.reduce(image, axis=(3, 4), keepdims=True)
+    ends = extreme.reduce(acquired, axis=(2, 3), keepdims=True)
+    found: Floats = extreme(own, extreme(ends[:-1], ends[1:])[:, None])
+    return found
 
 
 def strongest(error: Floats, detail: Floats, most_loss: float) -> Floats:

@@ -18,6 +18,7 @@ from slicefill.metrics.realism.windows import (
     Windows,
     describe_windows,
     gather,
+    gather_training,
     real_in_place,
 )
 from slicefill.types import Array
@@ -53,11 +54,14 @@ def similarity(described: DescribedSet, plane: str, of: str) -> float:
 
 
 def unusual_share(described: DescribedSet, plane: str, of: str) -> float:
-    """Share of synthetic windows whose greatest MS-SSIM exceeds 99 % of those among real ones.
+    """Share of synthetic windows whose greatest MS-SSIM exceeds that of 99 % of the real ones.
 
-    S_S: collapse, the same slice for several subjects. S_R: memorisation, a copied slice.
+    S_S: collapse, the same slice for several subjects; the real ones among each other. S_R:
+    memorisation, a copied slice; the real ones with the same slices of training, as a maximum
+    grows with their number.
     """
-    baseline, found = _maxima(described, plane, "R_R"), _maxima(described, plane, of)
+    expected = {"S_S": "R_R", "S_R": "R_T"}[of]
+    baseline, found = _maxima(described, plane, expected), _maxima(described, plane, of)
     if not np.isfinite(baseline).any() or not np.isfinite(found).any():
         return _NAN
     limit = np.nanquantile(baseline, _UNUSUAL)
@@ -71,8 +75,10 @@ def correlation(described: DescribedSet, plane: str) -> float:
 
 
 def _maxima(described: DescribedSet, plane: str, of: str) -> Array:
-    made, real, seen = gather(described, plane)
-    pairs = {"S_S": (made, made), "S_R": (made, _known(real, seen)), "R_R": (real, real)}
+    """Greatest MS-SSIM of each window: as `similarity`, or of real with training ones (R_T)."""
+    made, real, _ = gather(described, plane)
+    known = _known(real, gather_training(described, plane))
+    pairs = {"S_S": (made, made), "S_R": (made, known), "R_R": (real, real), "R_T": (real, known)}
     return nearest_similarity(*pairs[of])
 
 

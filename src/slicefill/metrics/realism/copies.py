@@ -20,12 +20,12 @@ _MARGIN = 8  # pixels left out around the middle of a window
 _EDGE = 5  # half of the Gaussian window of 11 × 11 pixels
 
 
-@lru_cache(maxsize=12)
+@lru_cache(maxsize=4)  # of one plane; it holds on to the windows
 def nearest_similarity(windows: Windows, among: Windows) -> NDArray[np.float64]:
     """Greatest MS-SSIM of each window with one of another subject, `(n,)`, at most 1.
 
-    Searched among the eight that correlate most; a copy always is among them. nan where there is
-    no other subject.
+    Searched among the eight that correlate most at half the resolution; a copy always is among
+    them. nan where there is no other subject.
     """
     return _best(windows, among, ms_ssim, _products(windows, among))
 
@@ -79,7 +79,8 @@ def _blur(images: Array) -> Array:
 
 def _halved(images: Array) -> Array:
     n, rows, columns = images.shape
-    halved: Array = images.reshape(n, rows // 2, 2, columns // 2, 2).mean(axis=(2, 4))
+    pixels = images.reshape(n, rows // 2, 2, columns // 2, 2)
+    halved: Array = pixels.mean(axis=(2, 4), dtype=np.float32)
     return halved
 
 
@@ -103,9 +104,9 @@ def _best(
 
 
 def _products(windows: Windows, among: Windows) -> Iterator[Array]:
-    """Yield the correlations of each window with all others, `(n,)`."""
-    pool = _standardised(among).reshape(len(among), SIZE * SIZE)
-    for image in _standardised(windows):
+    """Yield the correlations of each window with all others at half the resolution, `(n,)`."""
+    pool = _standardised(_halved(among.pixels)).reshape(len(among), (SIZE // 2) ** 2)
+    for image in _standardised(_halved(windows.pixels)):
         yield pool @ image.ravel()
 
 
@@ -116,7 +117,7 @@ def _moved_products(windows: Windows, among: Windows) -> Iterator[Array]:
     """
     from scipy.fft import irfft2, rfft2
 
-    spectra, motions = rfft2(_standardised(among)), np.arange(-_MARGIN, _MARGIN + 1)
+    spectra, motions = rfft2(_standardised(among.pixels)), np.arange(-_MARGIN, _MARGIN + 1)
     for image in windows.pixels:
         middle = np.zeros((SIZE, SIZE), np.float32)
         template = _middle(image.astype(np.float32))
@@ -129,9 +130,9 @@ def _middle(image: Array) -> Array:
     return image[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
 
 
-def _standardised(windows: Windows) -> Array:
-    """Windows of mean 0 and norm 1, `(n, 64, 64)`, float32."""
-    images = windows.pixels.astype(np.float32)
+def _standardised(pixels: Array) -> Array:
+    """Images of mean 0 and norm 1, same shape, float32."""
+    images = pixels.astype(np.float32)
     images -= images.mean(axis=(1, 2), keepdims=True)
     norm: Array = np.linalg.norm(images, axis=(1, 2), keepdims=True)
     return images / np.maximum(norm, 1e-6)

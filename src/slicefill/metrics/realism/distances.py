@@ -13,6 +13,7 @@ def balanced_accuracy(made: Points, real: Points, whose_made: Array, whose_real:
     """Classifier two-sample test: balanced accuracy on subjects that the classifier did not see.
 
     Logistic regression of standardised features; five folds, or one per subject if they are fewer.
+    Subjects with windows of one set alone are left out.
 
     Args:
         made: Features of synthetic windows, `(n, d)`.
@@ -21,7 +22,7 @@ def balanced_accuracy(made: Points, real: Points, whose_made: Array, whose_real:
         whose_real: `(m,)`.
 
     Returns:
-        0.5: they cannot be told apart; 1: always. nan with one subject, or an empty set.
+        0.5: they cannot be told apart; 1: always. nan with fewer than two subjects in both sets.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import balanced_accuracy_score
@@ -30,13 +31,15 @@ def balanced_accuracy(made: Points, real: Points, whose_made: Array, whose_real:
     from sklearn.preprocessing import StandardScaler
 
     groups = np.concatenate([whose_made, whose_real])
-    folds = min(_FOLDS, len(set(whose_made) & set(whose_real)))
-    if folds < 2:
+    shared = np.intersect1d(whose_made, whose_real)
+    if len(shared) < 2:
         return float("nan")
-    classes = np.repeat([1, 0], [len(made), len(real)])
-    features = np.concatenate([made, real])
+    kept = np.isin(groups, shared)
+    classes = np.repeat([1, 0], [len(made), len(real)])[kept]
+    features, groups = np.concatenate([made, real])[kept], groups[kept]
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    found = cross_val_predict(model, features, classes, groups=groups, cv=GroupKFold(folds))
+    folds = GroupKFold(min(_FOLDS, len(shared)))
+    found = cross_val_predict(model, features, classes, groups=groups, cv=folds)
     return float(balanced_accuracy_score(classes, found))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from slicefill.datasets.promises import Grouped
 from slicefill.execution.each import prepared
 from slicefill.fingerprint import fingerprint
 from slicefill.imputation.trace import acquired_places
@@ -58,7 +59,7 @@ def impute_cases(
         for name in methods
         for case, promise in impute(name=name, advice=advice).items()
     }
-    return promises, methods
+    return Grouped(promises, methods), methods
 
 
 def promise_imputed(
@@ -139,7 +140,9 @@ def verify_imputed(
     methods: list[str],
     executor: ExecutorParams,
 ) -> pd.DataFrame:
-    """Compare the imputed cases of some methods with their source; other runs' are left alone.
+    """Compare the imputed cases of some methods with their source.
+
+    Those of other runs, and those whose source is no longer there, are left alone.
 
     Returns:
         One row per imputed case whose record claims untouched acquired slices: `passed`, and the
@@ -153,7 +156,7 @@ def verify_imputed(
     pairs = {
         name: (promise, acquired_cases[name.rpartition("/")[2]])
         for name, promise in imputed_cases.items()
-        if name.rpartition("/")[0] in methods
+        if name.rpartition("/")[0] in methods and name.rpartition("/")[2] in acquired_cases
     }
     found, failed = run_each(_verify, pairs, executor, "verify")
     differences = {name: own for name, own in found.items() if own is not None} | failed

@@ -36,11 +36,14 @@ def train_segmenters(
 
     Methods that learn from the same share the network of the first one (`ScanSet.network`). It is
     tracked in the run of the first row that it stands in.
+
+    Raises:
+        ValueError: If there is something to train, and no label to learn.
     """
     from slicefill.segmentation.engines import find_engine
     from slicefill.segmentation.interface import SegmentationData, Setting
 
-    classes = tuple(sorted(params.label_names))
+    classes = _classes(params) if scans else ()
     promises: dict[str, ModelPromise] = {}
     for method, own in scans.items():
         varied, trained = _varied(own, augmentation), _trained_as(own, params)
@@ -56,6 +59,19 @@ def train_segmenters(
                 engine.module.training_fingerprint(data, engine.params, setting),
             )
     return promises
+
+
+def _classes(params: SegmentationParams) -> tuple[int, ...]:
+    """Ids of the background and of the labels that a network learns."""
+    if len(params.label_names) < 2:
+        msg = (
+            "segmentation.label_names: expected the background and a label at least, got "
+            f"{params.label_names}: set label_names in conf/<environment>/globals.yml, such as "
+            "{0: background, 1: liver}, or name a trained network (segmentation.network, of views "
+            "fusion.segmenter.network)"
+        )
+        raise ValueError(msg)
+    return tuple(sorted(params.label_names))
 
 
 def _varied(own: ScanSet, params: AugmentationParams) -> AugmentationParams:
@@ -99,7 +115,8 @@ def _train(
         seen = setting.augmentation.model_dump(include={"window", "through_plane"})
         if data.training:
             seen["spacing"] = data.training[min(data.training)].make().spacing.tolist()
-        return {**made, **seen, "label_names": setting.params.label_names}
+        seen["label_names"] = setting.params.label_names
+        return {"engine": engine.kind, **made, **seen}
 
 
 def record_learning(
@@ -180,7 +197,7 @@ def _score_prediction(
     truth = prepared(isotropic).label
     if truth is None:
         return {}
-    return score_at_full_resolution(prediction.make(), truth, record["kept"], params)
+    return score_at_full_resolution(prediction.make(), truth, record, params)
 
 
 def audit_predictions(

@@ -1,7 +1,8 @@
 """CT as if reconstructed with another kernel: back-projection with an altered ramp (FBPAug).
 
 Saparov et al. (2021). For scans in HU whose slices are the plane of acquisition; elsewhere it is a
-mere radial filter of frequencies.
+mere radial filter of frequencies. The paper clips HU to [-1000, 3000] before; here patches come
+clipped to `augmentation.window`, so edges of what lies beyond it (air, bone) ring too little.
 """
 
 from typing import TYPE_CHECKING

@@ -73,7 +73,7 @@ def adapt(scans: Scans, start: Checkpoint, params: AdaptationParams, run: Run) -
         nothing is trained.
 
     Raises:
-        ValueError: If nothing can be held out, no group can be drawn, or a λ has no loss term.
+        ValueError: If no group can be drawn, or a λ has no loss term.
     """
     own = adaptation_fingerprint(scans, start, params)
     drawn = scans.draw(params.cases, params.optimisation.seed)

@@ -14,8 +14,6 @@ from slicefill.types import Case, Promise, Volume
 
 _FEWEST_HELD = 3  # slices: two given, one to predict
 _FEWEST_LEARNED = 2  # slices before and after: one interval each
-SHORTEST = _FEWEST_HELD + 2 * _FEWEST_LEARNED
-"""Least number of slices of a scan of which some can be held out."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +65,8 @@ class Divided:
 def divide(scans: Scans, channels: int, params: AdaptationParams) -> Divided:
     """Hold out some subjects where there are enough, otherwise some slices of every scan.
 
-    Raises:
-        ValueError: If there is one subject, whose scans are all too short.
+    Returns:
+        Of one subject whose scans are all too short, nothing is held out.
     """
     guides = {
         case: Promise(partial(_guide, promise, channels), promise.fingerprint)
@@ -77,15 +75,8 @@ def divide(scans: Scans, channels: int, params: AdaptationParams) -> Divided:
     subjects = {scans.subjects[case] for case in guides}
     if len(subjects) < params.subjects:
         divided = hold_out_slices(guides, params.held_out, params.through_plane)
-        if divided.held_out:
+        if divided.held_out or len(subjects) < 2:
             return divided
-    if len(subjects) < 2:
-        msg = (
-            f"adaptation: expected scans of two subjects, or one of {SHORTEST} slices, part of "
-            f"which can be held out, got {len(guides)} scan(s) of {len(subjects)} subject(s); give "
-            "more scans, or impute without adaptation"
-        )
-        raise ValueError(msg)
     seed = params.optimisation.seed
     return hold_out_subjects(guides, scans.subjects, params.held_out, seed)
 

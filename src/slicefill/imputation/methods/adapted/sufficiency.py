@@ -9,7 +9,7 @@ from slicefill.imputation.methods.adapted.params import AdaptationParams
 from slicefill.imputation.methods.slice_imputation.groups import summarise_views
 from slicefill.imputation.methods.slice_imputation.params import SynthesisParams
 from slicefill.imputation.methods.slice_imputation.training_set import validation_groups
-from slicefill.imputation.methods.slice_imputation.views import ViewCache, kind_of
+from slicefill.imputation.methods.slice_imputation.views import THROUGH_PLANE, ViewCache, kind_of
 
 _FRACTIONS = (0.3, 0.4, 0.5)  # of what is held out, tried one after the other
 _LARGEST_P = 0.05  # no larger one is proposed
@@ -43,12 +43,16 @@ def too_few(counts: Counts, largest_p: float) -> dict[str, int]:
 
 
 def count_held_out(divided: Divided, synthesis: SynthesisParams) -> dict[str, int]:
-    """Count the held-out groups that the gain is measured on; reads the held-out parts."""
+    """Count the held-out groups that the gain is measured on; reads the held-out parts.
+
+    Returns:
+        Their number by kind; where nothing is held out, none across slices.
+    """
     cache = ViewCache(divided.held_out, synthesis.through_plane, synthesis)
     summaries = summarise_views(cache, sorted(divided.held_out))
     kinds = {kind_of(view): 0 for views in summaries.values() for view in views}
     scored = Counter(kind_of(group.view) for group in validation_groups(summaries, synthesis))
-    return kinds | scored
+    return (kinds or {THROUGH_PLANE: 0}) | scored
 
 
 def may_decide(depth: int, *, scans: int, subjects: int, params: AdaptationParams) -> bool:
