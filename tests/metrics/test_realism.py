@@ -13,6 +13,7 @@ from slicefill.metrics.realism.distances import balanced_accuracy, frechet, maha
 from slicefill.metrics.realism.ellipses import ellipses
 from slicefill.metrics.realism.encoder import encode
 from slicefill.metrics.realism.windows import Windows, describe_windows, gather
+from slicefill.metrics.sets import description
 
 BY_NAME = {metric.name: metric for metric in METRICS}
 SHAPE, FACTOR, SUBJECTS = (41, 40, 40), 4, 6
@@ -268,8 +269,9 @@ def test_the_place_does_not_tell_what_is_synthetic_in_thin_stacks():
 
 
 def test_ellipses_need_two_axes(linear):
-    cases = {who: [{"describe_windows": own}] for who, own in linear.cases.items()}
-    training = {"t": [{"describe_windows": [own[:1, :, :2] for own in linear.cases["0"]]}]}
+    kept = description(METRICS[0], "")
+    cases = {who: [{kept: own}] for who, own in linear.cases.items()}
+    training = {"t": [{kept: [own[:1, :, :2] for own in linear.cases["0"]]}]}
     table = ellipses({"linear": (cases, training)})
     assert set(table["plane"]) == {"reformatted"}  # of four windows; in plane there are two
     assert set(ellipses({"linear": (cases, {})})["plane"]) == {"in_plane", "reformatted"}
