@@ -184,6 +184,25 @@ def test_a_refused_scan_does_not_stop_the_jobs_that_follow(name, code, told, tmp
     assert done.stdout.split() == container["args"]
 
 
+def test_a_pod_that_is_ended_lets_the_run_end(tmp_path):
+    """Kubernetes sends SIGTERM to the first process alone."""
+    job = yaml.safe_load((ROOT / "deploy" / "kubernetes" / "impute.yaml").read_text())
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    kedro = tmp_path / "kedro"
+    kedro.write_text("#!/bin/sh\ntrap 'echo ended; exit 1' TERM\necho begun\nsleep 60 & wait $!\n")
+    kedro.chmod(0o755)
+    with subprocess.Popen(
+        [*container["command"], "run"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout.readline() == "begun\n"
+        run.terminate()
+        assert run.stdout.readline() == "ended\n"
+        assert run.wait(10) != 0
+
+
 def test_the_pods_have_a_share_each():
     spec = yaml.safe_load((ROOT / "deploy" / "kubernetes" / "impute.yaml").read_text())["spec"]
     (container,) = spec["template"]["spec"]["containers"]

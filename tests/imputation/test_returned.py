@@ -69,7 +69,7 @@ def test_what_does_not_fit_is_refused_with_the_method_and_the_field(field, chang
     seen = stack()
     plain = impute(seen, POSITIONS, RNG)
     wrong = replace(plain, **{field: change(getattr(plain, field))})
-    with pytest.raises(ValueError, match=f"method mine: .*{told}|method mine: {told}"):
+    with pytest.raises(ValueError, match=f"method mine: .*{told}"):
         checked(lambda *_: wrong, "method mine")(seen, POSITIONS, RNG)
 
 

@@ -42,7 +42,9 @@ def params(base):
 def score(base):
     names = {i: NAMES[i] for i in IDS.tolist()}
     params = ScoringParams(**{**base["scoring"], "label_names": names, "tolerance": 1.0})
-    return lambda prediction, truth: score_prediction(prediction, truth, params)
+    return lambda prediction, truth, absent=(): score_prediction(
+        prediction, truth, params, absent=absent
+    )
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +158,21 @@ def test_errors_on_synthetic_slices_do_not_count(axis, acquired_case, fill, para
     classes[3] = (classes[3] + 1) % 3  # an acquired slice
     scores = score(make_prediction(sure_of(classes), scan, imputed, params()), case.label)
     assert 0.6 < scores["dice_mean"] < 0.9
+
+
+def test_what_a_series_lacked_is_no_truth(acquired_case, fill, params, score):
+    """The third slice was filled: of an imputed series the prediction has it, or lacks it."""
+    case = acquired_case(2)
+    imputed, scan = fill(case)
+    classes = indices(scan.label)
+    classes[6] = (classes[6] + 1) % 3
+    made = make_prediction(sure_of(classes), scan, imputed, params())
+    assert score(made, case.label)["dice_mean"] < 1
+    assert score(made, case.label, (2,))["dice_mean"] == 1
+    lacking = replace(made, record={**made.record, "acquired": [0, 3, 9]})
+    scores = score(lacking, case.label, (2,))
+    assert scores["dice_mean"] == 1
+    assert scores["mssd_mean"] == 0
 
 
 @AXES

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from slicefill.batch.table import UNFINISHED, Row
 from slicefill.batch.tasks import REMEDY, Task
+from slicefill.ingestion.checks import printable
 
 _COMES_WITH = {"label": "image", "seg": "dicom"}
 """What is asked for with an output, and not written where there is nothing to write."""
@@ -53,9 +54,9 @@ def find_stale(task: Task, own: str, before: Row | None, written: Collection[Pat
 
 def all_files(task: Task, own: str, before: Row | None, written: Collection[Path]) -> str:
     """Return the `files` of a scan's row once it is written: what goes with the new output, too."""
-    names = [path.name for path in written]
+    names = [printable(path.name) for path in written]
     if before is not None and _is_whole(before, own):
-        names += [path.name for path in task.others if before.wrote(path)]
+        names += [printable(path.name) for path in task.others if before.wrote(path)]
     return "/".join(names)
 
 

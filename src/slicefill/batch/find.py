@@ -7,11 +7,12 @@ from pathlib import Path
 
 from slicefill.batch.tasks import real
 from slicefill.ingestion import layouts
+from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.found import LeftAside
 from slicefill.ingestion.layouts import Found, RawCase
 from slicefill.params.ingestion import own_scans
 
-_ONE_OF_A_NAME = "a scan and its label map have one name, which no other label map has"
+_ONE_OF_A_NAME = "leave one file of this name in the folder of label maps"
 
 
 @contextmanager
@@ -27,9 +28,9 @@ def find_scans(
     Args:
         source: A file, a folder or a zip.
         label: The label map of a single scan, or a folder of label maps of the same names: a scan
-            without one there has none, whatever lies beside it. Those of the folder that go with
-            no scan, or cannot be used, are listed in `Found.unpaired`. None: those that the layout
-            of the source pairs.
+            without one there has none, whatever lies beside it, and one whose label map cannot be
+            used is refused. Label maps that go with no scan are listed in `Found.unpaired`. None:
+            those that the layout of the source pairs.
         labelled: Whether label maps are read at all.
         out: A folder of outputs; what lies in it is no scan, though it lies in the source.
 
@@ -39,14 +40,16 @@ def find_scans(
     with layouts.find_scans(source, own_scans()) as found:
         if out is not None and out.is_dir() and real(out).is_relative_to(real(source)):
             _leave_out(found, source, out)
-        cases, unpaired = found.cases, found.unpaired
+        cases, refused, unpaired = found.cases, found.refused, found.unpaired
         if label is not None and label.is_dir():
-            cases, unpaired = _pair_by_name(cases, label)
+            cases, broken, unpaired = _pair_by_name(cases, label)
+            refused = [*refused, *broken]
+            unpaired = [] if source.is_file() else unpaired  # the others are of other scans
         elif label is not None:
             cases = _pair_one(cases, label)
         elif not labelled:
             cases = [replace(each, label=None) for each in cases]
-        yield replace(found, cases=cases, unpaired=unpaired)
+        yield replace(found, cases=cases, refused=refused, unpaired=unpaired)
 
 
 def _leave_out(found: Found, source: Path, out: Path) -> None:
@@ -76,8 +79,14 @@ def _pair_one(cases: list[RawCase], label: Path) -> list[RawCase]:
     return [replace(cases[0], label=label)]
 
 
-def _pair_by_name(cases: list[RawCase], folder: Path) -> tuple[list[RawCase], list[LeftAside]]:
-    """Pair scans with the label maps of a folder; list those that go with none."""
+def _pair_by_name(
+    cases: list[RawCase], folder: Path
+) -> tuple[list[RawCase], list[BadCase], list[LeftAside]]:
+    """Pair scans with the label maps of a folder; list those that go with none.
+
+    Returns:
+        The scans, those whose label map cannot be used, and the label maps of no scan.
+    """
     with layouts.find_scans(folder, own_scans()) as found:
         labels = {each.id: each.image for each in found.cases if isinstance(each.image, Path)}
     scans = {case.id for case in cases}
@@ -89,13 +98,15 @@ def _pair_by_name(cases: list[RawCase], folder: Path) -> tuple[list[RawCase], li
             f"({', '.join(case.id for case in cases[:3])}), found {', '.join(names[:3]) or 'none'}"
         )
         raise ValueError(msg)
-    unpaired = [
-        LeftAside(each.file or folder / each.case, f"refused: {each.found}; {_ONE_OF_A_NAME}")
+    broken = [
+        BadCase(
+            "one label map of its name", each.found, _ONE_OF_A_NAME, case=each.case, file=each.file
+        )
         for each in found.refused
+        if each.case in scans
     ]
-    unpaired += [
-        LeftAside(each.place, "no scan has its name")
-        for each in found.cases
-        if each.id not in scans
-    ]
-    return [replace(case, label=labels.get(case.id)) for case in cases], unpaired
+    bad = {each.case for each in broken}
+    paired = [replace(case, label=labels.get(case.id)) for case in cases if case.id not in bad]
+    places = [each.place for each in found.cases if each.id not in scans]
+    places += [each.file or folder / each.case for each in found.refused if each.case not in scans]
+    return paired, broken, [LeftAside(place, "no scan has its name") for place in places]

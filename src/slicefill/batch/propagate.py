@@ -12,6 +12,7 @@ from slicefill.batch.one_scan import scan_fingerprint
 from slicefill.batch.segment import name_confidence
 from slicefill.batch.tasks import REMEDY, name_outputs, real
 from slicefill.ingestion.companions import source_files
+from slicefill.ingestion.integrity import checksum
 from slicefill.ingestion.label_names import PROPAGATED
 from slicefill.ingestion.layouts import RawCase
 from slicefill.io.scan_files import beside
@@ -101,16 +102,16 @@ def propagate_scans(
     """
     done: dict[str, Propagated] = {}
     failed: dict[str, str] = {}
-    own = {raw.id: scan_fingerprint(raw, rule) for raw in cases}
     for raw in cases:
         files = _files(names[raw.id], confidence=confidence)
-        settled = _settle(files, own[raw.id], overwrite=overwrite)
+        own = scan_fingerprint(raw, rule) if files[1].exists() else ""
+        settled = _settle(files, own, overwrite=overwrite)
         if isinstance(settled, Propagated):
             done[raw.id] = settled
         elif settled:
             failed[raw.id] = settled
     left = [raw for raw in cases if raw.id not in done and raw.id not in failed]
-    make = partial(_propagate, propagate=propagate, own=own, confidence=confidence)
+    make = partial(_propagate, propagate=propagate, rule=rule, confidence=confidence)
     files_of = {case: [path] for case, path in names.items()}
     made, broken = make_each(left, files_of, make, overwrite=True, title="propagating")
     return done | made, failed | broken
@@ -136,6 +137,8 @@ def _settle(files: Sequence[Path], own: str, *, overwrite: bool) -> Propagated |
     if same and not begun and all(path.exists() for path in files):
         return Propagated(before, kept=True)
     mine = {record.name, *before.get("files", [])} if same or begun or not label.exists() else set()
+    if label.exists() and not begun and before.get("label_sha256") != checksum([label]):
+        mine.discard(label.name)  # corrected since
     in_way = [path for path in files if path.exists() and path.name not in mine]
     return f"{in_way[0]} exists; {REMEDY}" if in_way and not overwrite else ""
 
@@ -153,7 +156,7 @@ def _propagate(
     raw: RawCase,
     path: Path,
     propagate: Callable[[Case], Case],
-    own: Mapping[str, str],
+    rule: str,
     *,
     confidence: bool,
 ) -> Propagated:
@@ -166,13 +169,15 @@ def _propagate(
     made = propagate(read_raw_case(raw, sparsely_labelled()))
     not_of_it = "" if confidence else _remove_stale(path)
     files = [each.name for each in _files(path, confidence=confidence)]
-    record = {**made.record, "fingerprint": own[raw.id], "files": files}
+    own = scan_fingerprint(raw, rule)
+    record = {**made.record, "fingerprint": own, "files": files}
     # a call that is killed from here on knows its own files
     replace_file(name_record(path), encode_record({**record, "unfinished": True}))
     if confidence:
         write_scan(made.maps["confidence"], name_confidence(path))
     if made.label is not None:
         write_scan(made.label, path)
+        record["label_sha256"] = checksum([path])
     replace_file(name_record(path), encode_record(record))
     return Propagated(record, not_of_it=not_of_it)
 

@@ -21,6 +21,7 @@ from slicefill.imputation.label_choice import choose_labels
 from slicefill.imputation.methods.pretrained import ADAPTED, PRETRAINED
 from slicefill.imputation.orientation import Turn
 from slicefill.imputation.orthogonal import orthogonalise
+from slicefill.imputation.returned import checked
 from slicefill.imputation.trace import confidence_record
 from slicefill.params import ImputationParams
 from slicefill.types import CONFIDENCE_STEPS, Array, Case, Stack, SyntheticSlices, Volume
@@ -135,6 +136,7 @@ def _impute(
     method = placing(method) if placing else method
     if imputer.finish is not None:
         method, told["finished"] = imputer.finish(stack, method, rng)
+        method = checked(method, f"method {imputer.name}")
     return method(stack, positions, rng), told
 
 

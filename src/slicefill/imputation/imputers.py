@@ -81,7 +81,8 @@ def load_imputer(
     if system.has("finish"):
         base = load_imputer(system.module.base(system.params), None, params)
         finish = partial(system.module.finish, system.params)
-        own = fingerprint(system.name, base.fingerprint, system.params)
+        code = getsource(system.module)
+        own = fingerprint(system.name, system.kind, base.fingerprint, system.params, code)
         return replace(base, name=system.name, finish=finish, fingerprint=own)
     if checkpoint is None and system.has("read"):
         checkpoint = system.module.read()

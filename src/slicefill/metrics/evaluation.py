@@ -150,13 +150,13 @@ def _evaluate(
 def _know(truth: _Truth, across: AxisName, params: EvaluationParams) -> MethodResult:
     """Keep what metrics per set need of a case of training: it is described as its own imputation.
 
-    All of its slices count but those that it lacked, since a method may have seen each of them.
+    All of its slices count, since a method may have seen each of them; those that it lacked show no
+    body (`real_channels`).
     """
     case = truth.read()
     axis = through_plane_axis(case.image.affine, across)
     every = np.arange(case.image.stored.shape[axis])
-    there = ~np.isin(every, case.absent if axis == Case.ACROSS else ())
-    slices = Correspondence(axis, every, every, there)
+    slices = Correspondence(axis, every, every, np.ones(len(every), bool))
     channels = pair_channels(case, truth.channels(axis), slices)
     labels = pair_labels(case, case, slices, params.label_names)
     return MethodResult(_no_table(), described=describe_case(channels, labels, params.metrics))

@@ -83,8 +83,8 @@ def pair_channels(
 ) -> list[ImagePair]:
     """Pair the corresponding slices of both cases, channel by channel.
 
-    Where the truth holds padding, nothing is scored, and both cases show the minimum of the rest;
-    nor is a slice that it lacked, where both show what it was filled with.
+    Where the truth holds padding, nothing is scored, and both cases show the minimum of the rest. A
+    slice that the truth lacked is not scored either; both show what it was filled with.
 
     Raises:
         ValueError: If the in-plane grids differ.

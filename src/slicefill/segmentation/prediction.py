@@ -1,6 +1,6 @@
 """From a network to label maps in the world of the scan, and from those to scores."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +21,7 @@ def make_predictor(
     engine: ModuleType, checkpoint: Checkpoint, params: PredictionParams
 ) -> Predictor:
     """Make a trained engine ready to predict, with the wrappers of `params.inference`."""
-    name = f"engine {engine.__name__.rpartition('.')[2]}"
+    name = checkpoint.get("path") or f"engine {engine.__name__.rpartition('.')[2]}"
     classes = len(checkpoint.get("classes", params.label_names))  # none: a network that is foreign
     predictor = checked(engine.load(checkpoint, params), classes, name)
     return wrap_all(predictor, params.inference.wrappers)
@@ -71,7 +71,7 @@ def make_prediction(
 
 
 def score_prediction(
-    prediction: Prediction, truth: Volume, params: ScoringParams
+    prediction: Prediction, truth: Volume, params: ScoringParams, *, absent: Sequence[int] = ()
 ) -> dict[str, float]:
     """Score a prediction on acquired slices: those that are synthetic are dropped.
 
@@ -79,11 +79,18 @@ def score_prediction(
         prediction: On the imputed grid, or on one that is finer in the plane too.
         truth: Label map of the acquired slices.
         params: Classes, tolerance, policy for empty masks.
+        absent: Slices of the truth that the series lacked: what they were filled with is no truth,
+            and is taken for predicted.
     """
     axis = prediction.record["axis"]
     spacing = spacing_slices_first(truth.spacing, axis)
-    found = acquired_labels(prediction)
-    return score_segmentation(found, slices_first(truth.stored, axis), spacing, params)
+    found, real = acquired_labels(prediction), slices_first(truth.stored, axis)
+    if axis != Case.ACROSS or not absent:
+        return score_segmentation(found, real, spacing, params)
+    there = ~np.isin(np.arange(len(real)), absent)
+    whole = real.copy()
+    whole[there] = found[there] if len(found) == len(real) else found
+    return score_segmentation(whole, real, spacing, params, there)
 
 
 def score_at_full_resolution(
@@ -116,7 +123,9 @@ def score_at_full_resolution(
     real = slices_first(truth.stored, axis)[:expected]
     spacing = spacing_slices_first(truth.spacing, axis)
     _, rows, columns = prediction.record["finer"]
-    return score_segmentation(found[:, ::rows, ::columns], real, spacing, params, removed)
+    guessed = np.isin(np.arange(expected), source.get("guessed", ()))
+    found = np.where(guessed[:, None, None], real, found[:, ::rows, ::columns])
+    return score_segmentation(found, real, spacing, params, removed)
 
 
 def acquired_labels(prediction: Prediction) -> Array:

@@ -176,7 +176,8 @@ def impute_with_confidence(
     for found in each:
         error, chosen = _choose(found, models, calibration.params)
         own, box = found.intervals, found.box
-        box.cut(synthetic.confidence[own])[:] = (1 - error).cpu().numpy()  # it was evidence
+        expected = (1 - error).clamp(0, 1).cpu().numpy()
+        box.cut(synthetic.confidence[own])[:] = expected  # it was evidence
         box.cut(abstained[own])[:] = (chosen > 0).cpu().numpy()
         _replace(box.cut(torch.from_numpy(synthetic.image[own])), found, chosen)
     return replace(synthetic, measure="expected_error", abstained=abstained)

@@ -77,9 +77,10 @@ def correlation(described: DescribedSet, plane: str) -> float:
 def _maxima(described: DescribedSet, plane: str, of: str) -> Array:
     """Greatest MS-SSIM of each window: as `similarity`, or of real with training ones (R_T)."""
     made, real, _ = gather(described, plane)
-    known = _known(real, gather_training(described, plane))
-    pairs = {"S_S": (made, made), "S_R": (made, known), "R_R": (real, real), "R_T": (real, known)}
-    return nearest_similarity(*pairs[of])
+    own = made if of.startswith("S") else real
+    if of in ("S_S", "R_R"):
+        return nearest_similarity(own, own)
+    return nearest_similarity(own, _known(real, gather_training(described, plane)))
 
 
 def _known(real: Windows, seen: Windows) -> Windows:

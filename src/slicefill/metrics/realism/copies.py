@@ -15,6 +15,7 @@ from slicefill.types import Array
 
 Measure = Callable[[Array, Array], NDArray[np.float64]]
 _CANDIDATES = 8
+_BLOCK = 64  # windows that are compared with all others at once
 _WEIGHTS = (0.0711, 0.4530, 0.4759)  # the first three of the five of Wang et al. (2003), to sum 1
 _MARGIN = 8  # pixels left out around the middle of a window
 _EDGE = 5  # half of the Gaussian window of 11 × 11 pixels
@@ -98,7 +99,8 @@ def _best(
     for index, (subject, product) in enumerate(zip(windows.subjects, products, strict=True)):
         others = np.flatnonzero(among.subjects != subject)
         if len(others):
-            near = others[np.argsort(product[others])[-_CANDIDATES:]]
+            most = min(_CANDIDATES, len(others))
+            near = others[np.argpartition(product[others], -most)[-most:]]
             best[index] = measure(windows.pixels[index], among.pixels[near]).max()
     return best
 
@@ -106,8 +108,9 @@ def _best(
 def _products(windows: Windows, among: Windows) -> Iterator[Array]:
     """Yield the correlations of each window with all others at half the resolution, `(n,)`."""
     pool = _standardised(_halved(among.pixels)).reshape(len(among), (SIZE // 2) ** 2)
-    for image in _standardised(_halved(windows.pixels)):
-        yield pool @ image.ravel()
+    images = _standardised(_halved(windows.pixels)).reshape(len(windows), (SIZE // 2) ** 2)
+    for first in range(0, len(images), _BLOCK):
+        yield from images[first : first + _BLOCK] @ pool.T
 
 
 def _moved_products(windows: Windows, among: Windows) -> Iterator[Array]:

@@ -192,8 +192,10 @@ def _score_prediction(
     prediction, acquired, isotropic = item
     record = read_record(acquired) if params.slices == "all" else {}
     if record.get("factor", 1) == 1 or isotropic is None:
-        truth = prepared(acquired).label
-        return {} if truth is None else score_prediction(prediction.make(), truth, params)
+        case = prepared(acquired)
+        if case.label is None:
+            return {}
+        return score_prediction(prediction.make(), case.label, params, absent=case.absent)
     truth = prepared(isotropic).label
     if truth is None:
         return {}

@@ -60,7 +60,6 @@ def train(data: "SegmentationData", params: Params, setting: "Setting", run: "Ru
 def load(checkpoint: Checkpoint, segmentation: PredictionParams) -> "Predictor":
     """Load the network from its own files (`EngineFile`)."""
     from slicefill.segmentation.engines.trained.formats import load_network
-    from slicefill.segmentation.probabilities import checked
 
     own = Params(format=checkpoint["format"], path=checkpoint["path"])
-    return checked(load_network(own, segmentation), len(checkpoint["classes"]), own.path)
+    return load_network(own, segmentation)
