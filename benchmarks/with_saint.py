@@ -24,6 +24,8 @@ from slicefill.fingerprint import fingerprint
 from slicefill.imputation.impute import Imputer
 from slicefill.imputation.methods.classical import impute_classically
 from slicefill.params import ImputationParams
+from slicefill.params.base import HardwareParams
+from slicefill.training.hardware import launch_fabric
 from slicefill.types import Stack, SyntheticSlices
 
 SAINT = "saint"
@@ -113,7 +115,7 @@ def up_sample(network: nn.Module, view: Tensor, count: int) -> Tensor:
     seen = torch.stack([padded[:-2], padded[1:-1], padded[2:]], 1)
     apart = distances(count + 1)
     made = []
-    with torch.autocast("cpu", torch.bfloat16):
+    with launch_fabric(HardwareParams()).autocast():  # bf16 where the processor computes in it
         for part in seen.split(max(1, _AT_ONCE // view[0].numel())):
             found = network(part, apart.expand(len(part), -1, -1, -1))
             made.append(found[:, 1:, :, :-1].float().permute(0, 2, 1, 3))
