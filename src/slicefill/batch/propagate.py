@@ -11,7 +11,7 @@ from slicefill.batch.loop import make_each
 from slicefill.batch.one_scan import scan_fingerprint
 from slicefill.batch.segment import name_confidence
 from slicefill.batch.tasks import REMEDY, name_outputs, real
-from slicefill.ingestion.companions import source_files
+from slicefill.ingestion.companions import case_files
 from slicefill.ingestion.integrity import checksum
 from slicefill.ingestion.label_names import PROPAGATED
 from slicefill.ingestion.layouts import RawCase
@@ -43,8 +43,7 @@ def name_propagated(source: Path, out: Path | None, cases: Sequence[RawCase]) ->
             or what lies beside it would replace an input.
     """
     names = name_outputs(source, out, cases, PROPAGATED)
-    given = [place for raw in cases for place in (raw.image, raw.label) if place is not None]
-    inputs = {real(file) for place in given for file in source_files(place)}
+    inputs = {real(file) for raw in cases for file in case_files(raw)}
     for label in names.values():
         for path in _files(label, confidence=True):
             if real(path) in inputs:
