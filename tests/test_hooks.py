@@ -16,11 +16,11 @@ from pandas import DataFrame, concat
 
 from slicefill import tracking
 from slicefill.advice import kedro_run
-from slicefill.command_line.wording import CASES_LEFT_OUT
 from slicefill.datasets.cases import CasesDataset
 from slicefill.datasets.checkpoints import ModelsDataset
 from slicefill.datasets.figures import FiguresDataset
 from slicefill.datasets.raw import RawFolder, VirtualSubjects
+from slicefill.execution import CASES_LEFT_OUT
 from slicefill.hooks import (
     ParametersHook,
     QuarantineHook,

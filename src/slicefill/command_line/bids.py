@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from slicefill import __version__
 from slicefill.command_line.wording import (
-    CASES_LEFT_OUT,
     UsageError,
     existing,
     prepare_streams,
 )
+from slicefill.execution import CASES_LEFT_OUT
 
 if TYPE_CHECKING:
     from slicefill.batch.bids import Outcome

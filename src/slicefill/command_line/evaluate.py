@@ -5,7 +5,8 @@ import math
 from functools import partial
 from pathlib import Path
 
-from slicefill.command_line.wording import CASES_LEFT_OUT, UsageError, existing
+from slicefill.command_line.wording import UsageError, existing
+from slicefill.execution import CASES_LEFT_OUT
 
 _DESCRIPTION = """\
 Score the synthetic slices of imputed scans against the dense scans whose slices were removed.

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slicefill.command_line.wording import (
-    CASES_LEFT_OUT,
     UsageError,
     existing,
     named,
@@ -16,6 +15,7 @@ from slicefill.command_line.wording import (
     set_up_logging,
     whole,
 )
+from slicefill.execution import CASES_LEFT_OUT
 
 if TYPE_CHECKING:
     from slicefill.types import Case

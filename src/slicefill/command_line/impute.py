@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from slicefill.command_line.wording import (
-    CASES_LEFT_OUT,
     UsageError,
     add_method_options,
     existing,
@@ -22,6 +21,7 @@ from slicefill.command_line.wording import (
     set_up_logging,
     whole,
 )
+from slicefill.execution import CASES_LEFT_OUT
 
 if TYPE_CHECKING:
     from slicefill.batch.impute import Order

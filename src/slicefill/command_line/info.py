@@ -5,7 +5,8 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from slicefill.command_line.wording import CASES_LEFT_OUT, existing, say_left_aside
+from slicefill.command_line.wording import existing, say_left_aside
+from slicefill.execution import CASES_LEFT_OUT
 
 if TYPE_CHECKING:
     from slicefill.ingestion.layouts import RawCase

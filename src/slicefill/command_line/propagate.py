@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slicefill.command_line.wording import (
-    CASES_LEFT_OUT,
     existing,
     named,
     say_left_aside,
     say_unpaired,
     whole,
 )
+from slicefill.execution import CASES_LEFT_OUT
 
 if TYPE_CHECKING:
     from slicefill.batch.propagate import Propagated

@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from slicefill.command_line.wording import (
-    CASES_LEFT_OUT,
     UsageError,
     existing,
     named,
@@ -15,6 +14,7 @@ from slicefill.command_line.wording import (
     say_left_aside,
     whole,
 )
+from slicefill.execution import CASES_LEFT_OUT
 
 if TYPE_CHECKING:
     from slicefill.types import Case, Prediction

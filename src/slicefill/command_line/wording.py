@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from slicefill.ingestion.layouts import Found
     from slicefill.params import ImputationParams
 
-CASES_LEFT_OUT = 3
-"""Exit status of a command that finished, but not for every scan."""
 _MINUTES = {"": 1.0, "s": 1 / 60, "sec": 1 / 60, "m": 1.0, "min": 1.0, "h": 60.0}
 
 

@@ -8,7 +8,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from slicefill.command_line.wording import CASES_LEFT_OUT
+from slicefill.execution import CASES_LEFT_OUT
 from slicefill.ingestion.manifest import REFUSED
 
 logger = logging.getLogger(__name__)
