@@ -119,6 +119,30 @@ def test_a_single_file_whose_label_map_has_no_labels_is_not_imputed_again(series
         assert told in capsys.readouterr().out
 
 
+def test_a_series_and_its_label_map_are_written_together_and_then_stay(
+    series, tmp_path, monkeypatch
+):
+    """Also where the call ended between the two: a label map refers to its series."""
+    folder, out = series()[0].parent, tmp_path / "out"
+    out.mkdir()
+    options = ["--label", str(label_beside(folder, 1)), "--method", "linear", "--count", "1"]
+    command = ["impute", str(folder), str(out), *options, "--dicom"]
+    with monkeypatch.context() as patched:
+        patched.setattr("slicefill.io.dicom_seg.write_seg", lambda *_: 1 / 0)
+        assert main(command) == 3
+    derived, seg = out / "source_isotropic_dicom", out / "source_isotropic_seg.dcm"
+    assert derived.exists()
+    assert not seg.exists()
+    assert main(command) == 0
+    one = pydicom.dcmread(next(derived.iterdir()))
+    referenced = pydicom.dcmread(seg).ReferencedSeriesSequence[0].SeriesInstanceUID
+    assert referenced == one.SeriesInstanceUID
+    written = seg.read_bytes()
+    assert main([*command, "--mask"]) == 0
+    assert pydicom.dcmread(next(derived.iterdir())).SeriesInstanceUID == referenced
+    assert seg.read_bytes() == written
+
+
 @pytest.mark.parametrize("value", [0, 1])
 def test_without_highdicom_a_label_map_is_refused_before_imputing(
     series, tmp_path, monkeypatch, capsys, value

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from slicefill.batch.table import UNFINISHED, Row
+from slicefill.batch.table import Row
 from slicefill.batch.tasks import REMEDY, Task
 from slicefill.ingestion.checks import printable
 
@@ -25,16 +25,34 @@ def find_made(task: Task, own: str, before: Row | None, *, overwrite: bool) -> R
         The row if nothing is to be made: all is there, or a file is in the way. Only a file that an
         earlier call wrote of the same fingerprint is in nobody's way.
     """
-    mine = before if before is not None and before.fingerprint == own != "" else None
-    if mine and _is_whole(mine, own) and all(_is_there(what, task, mine) for what in task.outputs):
+    mine = _same(before, own)
+    if mine and mine.output and all(_is_there(what, task, mine) for what in task.outputs):
         return replace(mine, status="kept", reason=mine.reason if mine.status == "imputed" else "")
-    paths = task.outputs.values()
-    in_way = [path for path in paths if path.exists() and not (mine and mine.wrote(path))]
+    paths, ours = task.outputs.values(), find_ours(task, own, before)
+    in_way = [path for path in paths if path.exists() and path not in ours]
     in_way += find_stale(task, own, before, paths)
     if in_way and not overwrite:
         reason = f"{in_way[0]} exists already; {REMEDY}"
         return Row(task.raw.id, "refused", *task.inputs, reason=reason)
     return None
+
+
+def find_ours(task: Task, own: str, before: Row | None) -> list[Path]:
+    """Return the outputs of a scan that an earlier call wrote of the same fingerprint.
+
+    They stay as they are: one may have been corrected by hand since. A DICOM SEG refers to the
+    series beside it: without that, it is none of them.
+
+    Args:
+        task: The scan and its outputs.
+        own: Fingerprint of what is to be made.
+        before: What the table says of the scan.
+    """
+    if _same(before, own) is None:
+        return []
+    there = {what for what in task.outputs if _lies_there(task.outputs[what], before)}
+    alone = set() if "dicom" in there else {"seg"}
+    return [path for what, path in task.outputs.items() if what in there - alone]
 
 
 def find_stale(task: Task, own: str, before: Row | None, written: Collection[Path]) -> list[Path]:
@@ -46,24 +64,27 @@ def find_stale(task: Task, own: str, before: Row | None, written: Collection[Pat
         before: What the table says of the scan.
         written: What is to be written.
     """
-    if before is None or _is_whole(before, own):
+    if _same(before, own) is not None:
         return []
     paths = [*task.outputs.values(), *task.others]
-    return [path for path in paths if path not in written and before.wrote(path) and path.exists()]
+    return [path for path in paths if path not in written and _lies_there(path, before)]
 
 
 def all_files(task: Task, own: str, before: Row | None, written: Collection[Path]) -> str:
     """Return the `files` of a scan's row once it is written: what goes with the new output, too."""
     names = [printable(path.name) for path in written]
-    if before is not None and _is_whole(before, own):
-        names += [printable(path.name) for path in task.others if before.wrote(path)]
+    if _same(before, own) is not None:
+        names += [printable(path.name) for path in task.others if _lies_there(path, before)]
     return "/".join(names)
 
 
-def _is_whole(before: Row, own: str) -> bool:
-    """Whether an earlier call wrote all that it was asked for, of the same fingerprint."""
-    same = before.fingerprint == own != ""
-    return same and bool(before.output) and before.status not in UNFINISHED
+def _same(before: Row | None, own: str) -> Row | None:
+    """Return what the table says of a scan if what lies there of it is of the same fingerprint."""
+    return before if before is not None and before.fingerprint == own != "" else None
+
+
+def _lies_there(path: Path, before: Row | None) -> bool:
+    return before is not None and before.wrote(path) and path.exists()
 
 
 def _is_there(what: str, task: Task, before: Row) -> bool:

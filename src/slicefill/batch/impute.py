@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slicefill.batch.earlier import all_files, find_made, find_stale
+from slicefill.batch.earlier import all_files, find_made, find_ours, find_stale
 from slicefill.batch.left_over import known_rows, rows_beside, table_row
 from slicefill.batch.one_scan import (
     filled_fingerprint,
@@ -21,7 +21,7 @@ from slicefill.batch.one_scan import (
     wanted_fingerprint,
 )
 from slicefill.batch.outputs import check_outputs, write_outputs, written_outputs
-from slicefill.batch.table import UNFINISHED, Row, append_row, read_table, tell_spacing
+from slicefill.batch.table import Row, append_row, read_table, tell_spacing
 from slicefill.batch.tasks import REMEDY, TABLE, Plan, Task
 from slicefill.execution.each import prepared, run_each
 from slicefill.execution.serial import MakeThenWrite
@@ -61,12 +61,16 @@ class _Made:
         case: The imputed case; None where nothing is written.
         row: What became of it.
         stale: Outputs of an earlier call with other parameters that this one does not write.
+        ours: Outputs that an earlier call wrote with the same parameters, and that stay.
+        replaces: Whether an output takes the place of a file that is none of these.
     """
 
     task: Task
     case: Case | None
     row: Row
     stale: Sequence[Path] = ()
+    ours: Sequence[Path] = ()
+    replaces: bool = False
 
 
 def impute_scans(
@@ -95,7 +99,7 @@ def impute_scans(
     imputer = Lazy(partial(order.load, order.params), rule_fingerprint(own, order.params))
     table = None if plan.folder is None else plan.folder / TABLE
     known = known_rows(plan)
-    work = MakeThenWrite(partial(_make, imputer, order, known), partial(_write, table))
+    work = MakeThenWrite(partial(_make, imputer, order, known, plan.folder), partial(_write, table))
     rows: dict[str, Row] = {}
 
     def note(name: str, outcome: Any) -> None:
@@ -124,7 +128,12 @@ def _note_others(plan: Plan, table: Path, known: Mapping[str, Row], report: Repo
 
 
 def _make(
-    imputer: "Lazy[Imputer]", order: Order, known: Mapping[str, Row], name: str, task: Task
+    imputer: "Lazy[Imputer]",
+    order: Order,
+    known: Mapping[str, Row],
+    folder: Path | None,
+    name: str,
+    task: Task,
 ) -> _Made:
     """Read and impute a scan; or say why there is nothing to write."""
     from slicefill.ingestion.checks import ONE_SLICE, BadCase, OneSlice
@@ -133,8 +142,11 @@ def _make(
     row = Row(name, "failed", *task.inputs)
     try:
         own = scan_fingerprint(task.raw, imputer.fingerprint)
-        own = wanted_fingerprint(own, before, fill_missing=order.fill_missing)
-        settled = find_made(task, own, before, overwrite=order.overwrite)
+        settled = _settle(task, order, own, before)
+        if settled is not None and settled.status == "refused":
+            # A worker of this call may have begun, and was lost.
+            before = known_rows(Plan({name: task}, folder)).get(name)
+            settled = _settle(task, order, own, before)
         if settled is not None and settled.status == "kept":
             return _Made(task, None, settled)
         # a damaged scan is refused for that
@@ -153,6 +165,12 @@ def _make(
     return _Made(task, None, told) if made is None else _to_write(made, task, told, before)
 
 
+def _settle(task: Task, order: Order, own: str, before: Row | None) -> Row | None:
+    """Return the row of a scan of which nothing is to be made (`find_made`)."""
+    own = wanted_fingerprint(own, before, fill_missing=order.fill_missing)
+    return find_made(task, own, before, overwrite=order.overwrite)
+
+
 def _to_write(case: Case, task: Task, row: Row, before: Row | None) -> _Made:
     """Say which files are written of an imputed scan, and which of an earlier call go."""
     written = written_outputs(case, task)
@@ -160,7 +178,9 @@ def _to_write(case: Case, task: Task, row: Row, before: Row | None) -> _Made:
         row = row.with_reason("no DICOM SEG is written: the label map has no labels")
     own, paths = row.fingerprint, written.values()
     row = replace(row, files=all_files(task, own, before, paths))
-    return _Made(task, case, row, find_stale(task, own, before, paths))
+    stale, ours = find_stale(task, own, before, paths), find_ours(task, own, before)
+    replaces = any(path.exists() and path not in ours for path in paths)
+    return _Made(task, case, row, stale, ours, replaces)
 
 
 def impute_scan(
@@ -220,8 +240,9 @@ def _write(table: Path | None, name: str, made: _Made) -> Row:
     for path in made.stale:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     if table is not None:  # a call that is killed now knows its own files
-        append_row(table, replace(row, status="begun"))
-    write_outputs(case, task, row)
+        own = "" if made.replaces else row.fingerprint
+        append_row(table, replace(row, status="begun", fingerprint=own))
+    write_outputs(case, task, row, ours=made.ours, replaces=made.replaces)
     seconds = round(row.seconds + time.monotonic() - began, 2)
     return replace(_said_of_others(task, row), seconds=seconds)
 
@@ -234,9 +255,7 @@ def _said_of_others(task: Task, row: Row) -> Row:
 
 
 def _failed(task: Task, failure: Any, table: Path | None) -> Row:
-    """Return the row of a scan that failed; what was begun of it stays begun, and may go on."""
+    """Return the row of a scan that failed; what was made or begun of it is known as before."""
     row = Row(task.raw.id, "failed", *task.inputs, reason=printable(failure.reason))
     last = None if table is None else read_table(table).get(task.raw.id)
-    if last is None or last.status not in UNFINISHED:
-        return row
-    return replace(row, fingerprint=last.fingerprint, files=last.files)
+    return row if last is None else replace(row, fingerprint=last.fingerprint, files=last.files)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from slicefill.batch.table import MADE, UNFINISHED, Row, read_table
+from slicefill.batch.table import MADE, Row, read_table
 from slicefill.batch.tasks import HIDDEN, REMEDY, TABLE, Plan, Task, real
 from slicefill.io.storage import remove_unfinished
 
@@ -46,7 +46,7 @@ def table_row(row: Row, known: Mapping[str, Row]) -> Row:
         row: What this call made of it.
         known: The rows of earlier calls, by case. What they made and this call did not, the row
             still names, with the fingerprint: if the scan comes back as it was, so does its output.
-            A scan that failed while its files were written has a fingerprint of its own.
+            A scan that failed has a fingerprint of its own.
     """
     before = known.get(row.case)
     if row.status == "kept":
@@ -55,15 +55,9 @@ def table_row(row: Row, known: Mapping[str, Row]) -> Row:
         return row
     if row.reason.endswith(REMEDY):
         return before
-    # What failed, or was begun and not ended, may have been written in part.
-    own = row.fingerprint if row.status == "failed" else _whole(before)
+    own = row.fingerprint if row.status == "failed" else before.fingerprint
     files = row.files or before.files
     return replace(row, output=before.output, fingerprint=own, files=files)
-
-
-def _whole(row: Row) -> str:
-    """Return the fingerprint of a row; "" where the call was killed, or failed, while it wrote."""
-    return "" if row.status in UNFINISHED else row.fingerprint
 
 
 def rows_beside(plan: Plan, known: Mapping[str, Row]) -> dict[str, Row]:
@@ -80,8 +74,7 @@ def rows_beside(plan: Plan, known: Mapping[str, Row]) -> dict[str, Row]:
     for case, row in known.items():
         if case not in plan.tasks and case not in rows and row.output and _belongs(row, plan):
             reason = f"the last call did not find {row.input}"
-            own = _whole(row)
-            rows[case] = replace(row, status="left over", reason=reason, fingerprint=own)
+            rows[case] = replace(row, status="left over", reason=reason)
     return rows
 
 

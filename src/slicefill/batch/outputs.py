@@ -1,5 +1,6 @@
 """Files of one imputed scan."""
 
+from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -59,35 +60,48 @@ def written_outputs(case: Case, task: Task) -> dict[str, Path]:
     return {what: path for what, path in task.outputs.items() if what not in absent}
 
 
-def write_outputs(case: Case, task: Task, row: Row) -> None:
-    """Write the outputs of a case.
+def write_outputs(
+    case: Case, task: Task, row: Row, *, ours: Collection[Path], replaces: bool
+) -> None:
+    """Write the outputs of a case, the image last.
 
-    The image and then its record come last, so that a record means that all is there. An old record
-    is removed first: a call that is killed here must not leave a record of other files.
+    A call that is killed here leaves a record by which the next one knows its files. Where it
+    replaces other files, it must not: the old record is removed first, and the new one comes last.
 
     Args:
         case: Imputed.
         task: Where to.
         row: What the record says of fingerprint and files, for a later call.
+        ours: Outputs that are there and stay; the record is written anew in any case.
+        replaces: Whether a file is there that is none of these.
     """
-    from slicefill.io.case_folder import encode_record
     from slicefill.io.scan_files import write_scan
-    from slicefill.io.storage import replace_file
 
     maps = {"mask": "synthetic_mask", "confidence": "confidence"}
     volumes = {what: case.maps[stem] for what, stem in maps.items()}
     volumes |= {"image": case.image} | ({} if case.label is None else {"label": case.label})
-    record = task.outputs.get("record")
-    if record is not None:
+    record, written = task.outputs.get("record"), written_outputs(case, task)
+    series = {path for what, path in written.items() if what in ("dicom", "seg")}
+    if record is not None and replaces:
         record.unlink(missing_ok=True)
+    elif record is not None:
+        _write_record(case, record, row)
     for what, path in reversed(list(task.outputs.items())):
-        if what == "dicom":
+        if what == "dicom" and not series <= set(ours):  # a label map refers to its series
             _write_dicom(case, task, path)
-        elif what in volumes:
+        elif what in volumes and path not in ours:
             write_scan(volumes[what], path)
-    if record is not None:
-        known = {"fingerprint": row.fingerprint, "files": row.files.split("/")}
-        replace_file(record, encode_record({**case.record, **known}))
+    if record is not None and replaces:
+        _write_record(case, record, row)
+
+
+def _write_record(case: Case, path: Path, row: Row) -> None:
+    """Write the record of a case, and by what a later call knows its files."""
+    from slicefill.io.case_folder import encode_record
+    from slicefill.io.storage import replace_file
+
+    known = {"fingerprint": row.fingerprint, "files": row.files.split("/")}
+    replace_file(path, encode_record({**case.record, **known}))
 
 
 def _write_dicom(case: Case, task: Task, folder: Path) -> None:

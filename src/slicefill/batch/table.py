@@ -14,8 +14,6 @@ Status = Literal[
 ]
 MADE: tuple[Status, ...] = ("imputed", "kept")
 """What a scan's status is where its output is of the last call."""
-UNFINISHED: tuple[Status, ...] = ("begun", "failed")
-"""What it is where its files may have been written in part."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,8 @@ class Row:
         slices_out: Slices of the output.
         confidence: Mean over the synthetic slices.
         seconds: From reading to writing.
-        fingerprint: Of all that determines the output.
+        fingerprint: Of all that determines the output, and of every file of `files` that is there;
+            "" where one may be of something else: a call that replaced it did not end.
         files: Names of what was written of the scan, joined by `/`, which no name holds; where
             `status` is `begun`, or `failed` in writing, what may have been.
         reason: Why there is none; of an output, what to mind about it.
