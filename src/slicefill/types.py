@@ -246,6 +246,8 @@ class SyntheticSlices:
             sampled.
         spread: Standard deviation of what the slice may be, a share of the window's width,
             `(D - 1, N, H, W)`; None where the method does not say.
+        counts: How many slices every interval has where that differs, `(D - 1,)`: their sum and 1
+            then stand for D - 1 and N. None: N each, as a method imputes them.
     """
 
     image: Floats
@@ -258,6 +260,7 @@ class SyntheticSlices:
     samples: Sequence[Floats] = ()
     sample_labels: Sequence[Array] = ()
     spread: Floats | None = None
+    counts: NDArray[np.int64] | None = None
 
 
 Method = Callable[[Stack, Sequence[float], np.random.Generator], SyntheticSlices]

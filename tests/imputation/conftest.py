@@ -1,5 +1,6 @@
 """What the synthesis tests share: parameters, thick phantom cases, a processor."""
 
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,22 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "plain": dict.fromkeys(("tp_smooth", "global_discriminator", "local_discriminator"), False),
     "refined": {"refinement": True, "residual": 0.2},
 }
+
+
+@pytest.fixture
+def room() -> Callable[[Callable[[], Any]], int]:
+    """Say how much memory a call takes at most, bytes, once what it imports is imported."""
+
+    def measure(call: Callable[[], Any]) -> int:
+        call()
+        tracemalloc.start()
+        try:
+            call()
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    return measure
 
 
 @pytest.fixture(scope="session")

@@ -56,6 +56,61 @@ def test_absent_slices_are_imputed_at_their_true_positions(lacking, imputation_p
     assert verify_imputed_case(made, lacking) == []
 
 
+def test_a_wide_gap_takes_no_more_room_than_gaps_of_one(case, imputation_params, room):
+    """As many slices are made; none of the other intervals has any."""
+    made = case(shape=(24, 20, 60))
+    wide, single = (
+        replace(made, record={"absent_slices": [*absent]})
+        for absent in (range(24, 36), range(2, 50, 4))
+    )
+    rooms = [
+        room(lambda each=each: impute(each, imputation_params, count=0)) for each in (wide, single)
+    ]
+    assert rooms[0] < 2.5 * rooms[1]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+@pytest.mark.parametrize("way", [1, -1])
+def test_only_where_both_neighbours_hold_background_a_doubtful_slice_is_certain(
+    volume, imputation_params, count, way
+):
+    """Of gaps of one and of two, in either order of the file."""
+    params = imputation_params(target_spacing=None, count=count)
+    imputer = classical_imputer("linear", params)
+
+    def doubting(stack, positions, rng):
+        made = imputer.method(stack, positions, rng)
+        return replace(made, confidence=np.full(made.image[:, :, 0].shape, 0.5, np.float32))
+
+    values = np.random.default_rng(0).integers(50, 200, (12, 10, 9)).astype(np.int16)
+    values[:8, :, :3] = 0
+    absent = [1, 5, 6] if way == 1 else [2, 3, 7]
+    stored = np.ascontiguousarray(values[..., ::way])
+    lacking = Case(volume(stored, np.diag([1.0, 1, 4 * way, 1])), record={"absent_slices": absent})
+    made = impute_case(lacking, replace(imputer, method=doubting), params)
+    certain = made.maps["confidence"].intensities()[..., ::way] == 1
+    step = count + 1
+    acquired = [k * step for k in (0, 2, 3, 4, 7, 8)]
+    assert np.flatnonzero(certain.all(axis=(0, 1))).tolist() == acquired
+    background = np.flatnonzero(certain[:8].all(axis=(0, 1))).tolist()
+    assert background == sorted({*range(2 * step), *acquired})
+
+
+def test_acquired_slices_that_a_method_does_not_see_stay(case, imputation_params):
+    params = imputation_params(target_spacing=None, count=0, restore_acquired=False)
+    imputer = classical_imputer("linear", params)
+
+    def brighter(stack, positions, rng):
+        made = imputer.method(stack, positions, rng)
+        return replace(made, acquired=stack.image + 10)
+
+    lacking = replace(case(shape=(12, 10, 9)), record={"absent_slices": [5, 6]})
+    made = impute_case(lacking, replace(imputer, method=brighter), params).image.stored
+    added = made.astype(int) - lacking.image.stored
+    assert [np.unique(added[..., k]).tolist() for k in (0, 1, 2, 3, 8)] == [[0]] * 5
+    assert [np.unique(added[..., k]).tolist() for k in (4, 7)] == [[10]] * 2
+
+
 def test_the_longest_run_of_acquired_slices_is_learned_from(case, lacking):
     run = longest_stack(replace(lacking, record={"absent_slices": [0, 2, 6]}))
     assert run.image.stored[3, 4].tolist() == lacking.image.stored[3, 4, 3:6].tolist()

@@ -74,6 +74,13 @@ def test_where_every_acquired_slice_falls_on_the_grid_it_is_the_grid_of_a_count(
         assert exact.record["slices"] == counted.record["slices"]
 
 
+def test_positions_that_differ_take_no_more_room_than_equal_ones(case, room):
+    """Of 4 mm: at 1.5 mm each interval is imputed by itself, at 4 / 3 mm all by one call."""
+    source = case(shape=(24, 20, 60))
+    apart, alike = (room(lambda target=target: fill(source, target)) for target in (1.5, 4 / 3))
+    assert apart < 1.2 * alike
+
+
 def test_labels_confidence_and_samples_lie_on_the_exact_grid(case):
     rule = params(1.5)
 

@@ -101,3 +101,15 @@ def test_a_method_whose_file_was_edited_imputes_anew(monkeypatch):
     before, same = (load_named("dis", params).fingerprint for _ in range(2))
     monkeypatch.setattr(imputers, "getsource", lambda module: "edited")
     assert before == same != load_named("dis", params).fingerprint
+
+
+def test_slices_of_uneven_intervals_are_as_many_as_their_counts_say():
+    def rows(number):
+        shape = (number, 1, 6, 7)
+        image, ones = np.full((number, 1, *shape[1:]), 90.0, np.float32), np.ones(shape, np.uint8)
+        return SyntheticSlices(image, ones.astype(np.float32), ones, counts=np.array([3, 0, 1, 2]))
+
+    whole = rows(6)
+    assert checked(lambda *_: whole, "m")(stack(), POSITIONS, RNG) is whole
+    with pytest.raises(ValueError, match=r"shape \(6, 1, 1, 6, 7\), got \(5, 1, 1, 6, 7\)"):
+        checked(lambda *_: rows(5), "m")(stack(), POSITIONS, RNG)

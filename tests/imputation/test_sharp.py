@@ -110,6 +110,18 @@ def test_what_gains_nothing_stays_beyond_its_neighbours_too():
     np.testing.assert_array_equal(stays, made)
 
 
+def test_slices_one_after_the_other_are_sharpened_as_those_of_their_intervals():
+    stack, most = stack_of(scan()), np.array([3.0])
+    made = linear(stack, (0.4, 0.8), None).image
+    expected, gain = sharp.sharpen(made, stack, most, 0.7)
+    flat = made.reshape(-1, 1, *made.shape[2:])
+    counts = np.full(len(made), 2)
+    found, same = sharp.sharpen(flat, stack, most, 0.7, counts=counts)
+    assert gain[0] > 0
+    np.testing.assert_allclose(same, gain)
+    np.testing.assert_allclose(found.reshape(made.shape), expected, atol=1e-6)
+
+
 def test_an_exact_grid_has_one_gain_for_all_slices(make_case, imputation_params):
     """Whose intervals have two or three slices each, and positions of their own."""
     case = make_case(scan(33)[::4].astype("f4"), interval=4.0)

@@ -1,6 +1,6 @@
 """Series with absent slices: imputed from the acquired slices alone, at their true positions."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slicefill.geometry import slices_back, slices_first
-from slicefill.imputation.exact_grid import Placing, impute_at, refuse_coarse
+from slicefill.imputation.exact_grid import Impute, impute_at, refuse_coarse
 from slicefill.imputation.grids import across_series, exact_places, slices_per_interval
 from slicefill.imputation.orthogonal import resample_filled
 from slicefill.ingestion.checks import BadCase
@@ -16,11 +16,7 @@ from slicefill.params import ImputationParams
 from slicefill.types import Case, Volume
 
 
-def impute_absent(
-    case: Case,
-    impute: Callable[[Case, ImputationParams, Placing], Case],
-    params: ImputationParams,
-) -> Case:
+def impute_absent(case: Case, impute: Impute, params: ImputationParams) -> Case:
     """Impute a case of which some slices are absent onto the grid that is asked for.
 
     Every interval between two acquired slices, however wide, is imputed at the positions at which

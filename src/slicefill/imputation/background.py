@@ -97,6 +97,8 @@ class Background:
                 np.maximum(sample, self.floor, out=sample)
             synthetic = replace(synthetic, image=raised[0], samples=raised[1:])
         certain: Array = np.all(self.held, axis=1)[:, None]
+        if synthetic.counts is not None:
+            certain = certain.repeat(synthetic.counts, axis=0)
         if not certain.any():
             return synthetic
         confidence, abstained = _own(synthetic.confidence), synthetic.abstained

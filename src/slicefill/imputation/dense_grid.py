@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,22 +84,36 @@ def _percentiles(channel: Array, params: WindowParams, padding: Sequence[float])
 
 @dataclass(frozen=True)
 class DenseGrid:
-    """Slice k · (count + 1) is acquired slice k.
+    """Which slices an imputed volume has.
 
     Attributes:
         source: The volume that is imputed.
         axis: Its through-plane array axis.
-        count: Synthetic slices per interval.
+        parts: Into how many its slices divide an interval of the source.
+        places: Of every slice the interval, and t in it: 0 is the acquired slice that begins it.
     """
 
     source: Volume
     axis: int
-    count: int
+    parts: float
+    places: Sequence[tuple[int, float]]
+
+    @classmethod
+    def even(cls, source: Volume, axis: int, count: int) -> "DenseGrid":
+        """Return the grid of `count` synthetic slices in every interval and all acquired ones."""
+        parts, last = count + 1, source.stored.shape[axis] - 1
+        places = [(k, n / parts) for k in range(last) for n in range(parts)]
+        return cls(source, axis, parts, [*places, (last, 0.0)])
+
+    @property
+    def positions(self) -> list[float]:
+        """T of the synthetic slices of any interval, rising."""
+        return sorted({t for _, t in self.places if t})
 
     @property
     def index_map(self) -> Array:
         """From voxel indices of the denser grid to those of the source, `(4, 4)`."""
-        return step_map(self.axis, 1 / (self.count + 1))
+        return step_map(self.axis, 1 / self.parts)
 
     def interleave(
         self,
@@ -108,6 +123,8 @@ class DenseGrid:
         convert: Callable[[Array], Array] | None = None,
     ) -> Volume:
         """Put synthetic slices `(D - 1, N, H, W[, C])` between the acquired ones.
+
+        Where intervals have different numbers of them, they are `(M, 1, H, W[, C])`.
 
         Args:
             acquired: The volume that they are put into.
@@ -163,12 +180,14 @@ class DenseGrid:
         convert: Callable[[Array], Array] | None,
     ) -> Array:
         first = slices_first(acquired, self.axis)
-        step = self.count + 1
         kept = None if held is None else self._channels_last(held)
-        merged = np.empty(((len(first) - 1) * step + 1, *first.shape[1:]), first.dtype)
-        merged[::step] = first
-        for interval, n in np.ndindex(*synthetic.shape[:2]):  # slice by slice: they fit a cache
-            own, made = synthetic[interval, n], merged[interval * step + n + 1]
+        merged = np.empty((len(self.places), *first.shape[1:]), first.dtype)
+        each = chain.from_iterable(synthetic)
+        for made, (interval, t) in zip(merged, self.places, strict=True):
+            if not t:
+                made[:] = first[interval]
+                continue
+            own = next(each)  # slice by slice: they fit a cache
             made[:] = to_dtype(convert(own) if convert else own, first.dtype)
             if kept is not None:
                 np.copyto(made, first[interval], where=kept[interval])

@@ -69,7 +69,9 @@ def impute_case(
         return replace(made, record={**made.record, **changed})
     if params.exact:
         return impute_exactly(case, partial(_impute_intervals, imputer, rng), params)
-    return _impute_intervals(imputer, rng, case, params)
+    axis = through_plane_axis(case.image.affine, params.through_plane)
+    count = slices_per_interval(case.image.spacing, axis, params)
+    return _impute_intervals(imputer, rng, case, params, DenseGrid.even(case.image, axis, count))
 
 
 def _impute_intervals(
@@ -77,20 +79,17 @@ def _impute_intervals(
     rng: np.random.Generator | None,
     case: Case,
     params: ImputationParams,
+    grid: DenseGrid,
     placing: Placing | None = None,
 ) -> Case:
-    """Impute as many slices in every interval, evenly spaced but for what `placing` changes."""
-    axis = through_plane_axis(case.image.affine, params.through_plane)
-    count = slices_per_interval(case.image.spacing, axis, params)
-    positions = [n / (count + 1) for n in range(1, count + 1)]
-    turn = Turn.of(case.image.affine, axis)
-    stack = stack_case(case, axis, imputer.window)
-    background = _background(case, axis, stack)
+    """Impute the slices of a grid; of one that is not even, `placing` tells the method where."""
+    turn = Turn.of(case.image.affine, grid.axis)
+    stack = stack_case(case, grid.axis, imputer.window)
+    background = _background(case, grid.axis, stack)
     stack = turn.stack(stack)
     rng = rng or np.random.default_rng(params.seed)
-    made, told = _impute(stack, positions, imputer, params, rng, placing)
+    made, told = _impute(stack, grid.positions, imputer, params, rng, placing)
     synthetic, stack = background.keep(turn.back(made)), turn.stack_back(stack)
-    grid = DenseGrid(case.image, axis, count)
     record = _record(case, stack, imputer, grid, synthetic)
     del stack, made  # what is no longer needed makes room for what is written
     replaced = None if params.restore_acquired else synthetic.acquired
@@ -202,7 +201,7 @@ def _record(
     """Say how the case was imputed, and where every slice comes from."""
     return {
         "axis": grid.axis,
-        "count": grid.count,
+        "count": len(grid.positions),
         "method": imputer.name,
         "weights": imputer.weights,
         "model_sha256": imputer.model,
@@ -210,9 +209,9 @@ def _record(
         "adaptation": imputer.adaptation,
         "window_shown": stack.window,
         "window": imputer.window.model_dump(),
-        "slice_spacing_mm": float(case.image.spacing[grid.axis]) / (grid.count + 1),
+        "slice_spacing_mm": float(case.image.spacing[grid.axis]) / grid.parts,
         **({"samples": len(synthetic.samples)} if synthetic.samples else {}),
-        **confidence_record(stack, synthetic),
+        **confidence_record(stack, synthetic, grid),
         "versions": {"slicefill": __version__, "torch": version("torch"), "numpy": np.__version__},
         "source": dict(case.record),
     }

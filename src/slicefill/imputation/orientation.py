@@ -61,7 +61,10 @@ class Turn:
         acquired = None if slices.acquired is None else self._back(slices.acquired, 1)
         for name in ("samples", "sample_labels"):
             named[name] = [self._back(one, 2) for one in getattr(slices, name)]
-        return replace(slices, **named, acquired=acquired)
+        counts = slices.counts
+        if counts is not None and self.flips[0]:
+            counts = counts[::-1]
+        return replace(slices, **named, acquired=acquired, counts=counts)
 
     def _apart(self, stack: Stack) -> tuple[float, float] | None:
         if stack.apart is None or not self.swap:

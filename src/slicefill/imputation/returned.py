@@ -49,8 +49,9 @@ def check_synthetic(made: SyntheticSlices, stack: Stack, count: int, name: str) 
         msg = f"{name}: expected SyntheticSlices, got {type(made).__name__}"
         raise TypeError(msg)
     depth, channels, *size = stack.image.shape
-    slices = (depth - 1, count, channels, *size)
-    plain = (depth - 1, count, *size)
+    rows = (depth - 1, count) if made.counts is None else (int(made.counts.sum()), 1)
+    slices = (*rows, channels, *size)
+    plain = (*rows, *size)
     for field, values, shape in [
         ("image", made.image, slices),
         ("confidence", made.confidence, plain),

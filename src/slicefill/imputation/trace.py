@@ -1,16 +1,18 @@
 """What a record says of every slice: where it comes from, and how far it is trusted."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
+from slicefill.imputation.dense_grid import DenseGrid
 from slicefill.types import Array, Stack, SyntheticSlices
 
 _DIGITS = 5
 
 
-def confidence_record(stack: Stack, synthetic: SyntheticSlices) -> dict[str, Any]:
+def confidence_record(stack: Stack, synthetic: SyntheticSlices, grid: DenseGrid) -> dict[str, Any]:
     """Say what confidence means, and how much of it there is.
 
     Returns:
@@ -21,7 +23,7 @@ def confidence_record(stack: Stack, synthetic: SyntheticSlices) -> dict[str, Any
         position `t`, mean `confidence`, and `abstained`. Means are over the voxels at which either
         of the two shows more than background; None where there is none.
     """
-    slices = _trace(stack, synthetic)
+    slices = _trace(stack, synthetic, grid)
     return {
         "confidence": synthetic.measure,
         "abstained": mean_abstained(slices),
@@ -40,29 +42,20 @@ def mean_abstained(slices: Sequence[Mapping[str, Any]]) -> float | None:
     return round(float(np.mean(shares)), _DIGITS) if shares else None
 
 
-def _trace(stack: Stack, synthetic: SyntheticSlices) -> list[dict[str, Any]]:
-    step = synthetic.confidence.shape[1] + 1
+def _trace(stack: Stack, synthetic: SyntheticSlices, grid: DenseGrid) -> list[dict[str, Any]]:
+    """Mean confidence and abstained fraction are of where a synthetic slice shows something."""
     shows: Array = np.any(stack.normalised() > 0, axis=1)
-    slices: list[dict[str, Any]] = []
-    for interval in range(len(stack.image) - 1):
-        slices.append({"index": interval * step, "acquired": interval})
-        there = shows[interval] | shows[interval + 1]
-        for n in range(step - 1):
-            place = {
-                "index": interval * step + n + 1,
-                "between": [interval, interval + 1],
-                "t": (n + 1) / step,
-            }
-            slices.append({**place, **_belief(synthetic, (interval, n), there)})
-    return [*slices, {"index": len(slices), "acquired": len(stack.image) - 1}]
-
-
-def _belief(
-    synthetic: SyntheticSlices, place: tuple[int, int], there: Array
-) -> dict[str, float | None]:
-    """Mean confidence and abstained fraction of one synthetic slice where it shows something."""
     maps = {"confidence": synthetic.confidence, "abstained": synthetic.abstained}
-    return {name: _mean(each[place], there) for name, each in maps.items() if each is not None}
+    each = {name: chain.from_iterable(own) for name, own in maps.items() if own is not None}
+    slices: list[dict[str, Any]] = []
+    for index, (interval, t) in enumerate(grid.places):
+        if not t:
+            slices.append({"index": index, "acquired": interval})
+            continue
+        there = shows[interval] | shows[interval + 1]
+        belief = {name: _mean(next(own), there) for name, own in each.items()}
+        slices.append({"index": index, "between": [interval, interval + 1], "t": t, **belief})
+    return slices
 
 
 def _mean(values: Array, where: Array) -> float | None:

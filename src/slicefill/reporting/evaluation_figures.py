@@ -126,7 +126,7 @@ def _interpolate(acquired: Case, rule: str) -> Case:
     axis, count = acquired.record["axis"], acquired.record["count"]
     stack = stack_case(acquired, axis, WindowParams.model_validate(acquired.record["window"]))
     made = impute_classically(rule, stack, [n / (count + 1) for n in range(1, count + 1)])
-    grid = DenseGrid(acquired.image, axis, count)
+    grid = DenseGrid.even(acquired.image, axis, count)
     image = grid.interleave(acquired.image, grid.as_stored(made.image))
     if acquired.label is None or made.label is None:
         return Case(image)

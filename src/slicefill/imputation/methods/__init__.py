@@ -87,7 +87,7 @@ class MethodFile(Protocol):
 
         And what is known of it, plain values for the record (`finished`), which the method may
         complete while it imputes. Where intervals have different numbers of slices, the base method
-        has slots without a slice: they hold zeros, their confidence too.
+        says how many (`SyntheticSlices.counts`).
         """
 
 

@@ -18,7 +18,7 @@ from slicefill.imputation.methods import FOLDER
 from slicefill.params.base import Params as BaseParams
 from slicefill.params.base import Positive
 from slicefill.plugins import System, find_system
-from slicefill.types import Floats, Method, Stack, SyntheticSlices
+from slicefill.types import Array, Floats, Method, Stack, SyntheticSlices
 
 _TRIED = 8  # slices predicted from their neighbours: those in the middle of the scan
 _TINY = 1e-12
@@ -83,8 +83,7 @@ def finish(
         made = method(stack, positions, rng)
         if not positions:
             return made
-        share = float(made.confidence.any((2, 3)).mean())  # slots without a slice hold zeros
-        image, gain = sharpen(made.image, stack, most, params.sigma, share=share)
+        image, gain = sharpen(made.image, stack, most, params.sigma, counts=made.counts)
         told["gain"] = list(map(max, _rounded(gain), told["gain"]))
         return replace(made, image=image)
 
@@ -92,37 +91,37 @@ def finish(
 
 
 def sharpen(
-    image: Floats, stack: Stack, most: Floats, sigma: float, *, share: float = 1.0
+    image: Floats, stack: Stack, most: Floats, sigma: float, *, counts: Array | None = None
 ) -> tuple[Floats, Floats]:
     """Amplify the detail of synthetic slices to the strength that it has in acquired ones.
 
     Args:
-        image: Synthetic slices, `(D - 1, N, C, H, W)`.
+        image: Synthetic slices, `(D - 1, N, C, H, W)`, or as `SyntheticSlices.counts` says.
         stack: Acquired slices.
         most: By which factor at most, less 1, of each channel, `(C,)`.
         sigma: Of the low-pass that detail is above, pixels.
-        share: Of `image` that is slices; the others are blank, as between the slices of an exact
-            grid.
+        counts: Slices of every interval where that differs.
 
     Returns:
         Slices in the range of what they were and of the two acquired ones beside them; and by which
         share the detail of each channel grew, `(C,)`.
     """
     detail = _detail(image, sigma)
-    wanted = _energy(_detail(stack.image, sigma)) * share
+    wanted = _energy(_detail(stack.image, sigma))
     lacking = _matching(detail, _detail(detail, sigma), wanted)
     strength: Floats = np.clip(lacking, 0, most).astype(np.float32)
     sharper = image + strength[:, None, None] * detail
-    low, high = (_beside(stack.image, image, each) for each in (np.minimum, np.maximum))
+    intervals = np.arange(len(stack.image) - 1).repeat(1 if counts is None else counts)
+    low, high = (_beside(stack.image, intervals, image, e) for e in (np.minimum, np.maximum))
     bounded: Floats = np.clip(sharper, low, high)
     return bounded, strength
 
 
-def _beside(acquired: Floats, image: Floats, extreme: np.ufunc) -> Floats:
+def _beside(acquired: Floats, intervals: Array, image: Floats, extreme: np.ufunc) -> Floats:
     """Least or greatest of every slice and of the two beside it, `(D - 1, N, C, 1, 1)`."""
     own: Floats = extreme.reduce(image, axis=(3, 4), keepdims=True)
     ends = extreme.reduce(acquired, axis=(2, 3), keepdims=True)
-    found: Floats = extreme(own, extreme(ends[:-1], ends[1:])[:, None])
+    found: Floats = extreme(own, extreme(ends[:-1], ends[1:])[intervals, None])
     return found
 
 
