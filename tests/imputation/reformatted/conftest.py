@@ -23,11 +23,8 @@ patches:
   width: 24
   batch: 4
   photographs: 0.5
-  leaves: 0.2
-  pictures: 2
   shrink_photographs: 3.0
   shrink_volumes: 1.5
-  shrink_leaves: [3.0, 1.5]
   noise: [0.0, 0.1]
   held: 3
   fresh: 1

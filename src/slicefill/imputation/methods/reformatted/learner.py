@@ -15,7 +15,7 @@ from slicefill.imputation.methods.reformatted.network import PlaneNetwork
 from slicefill.imputation.methods.reformatted.params import ReformattedParams
 from slicefill.imputation.methods.reformatted.patches import (
     PatchBatch,
-    SourcePool,
+    VolumePool,
     cut_batch,
     draw_batch,
     read_volume,
@@ -26,7 +26,7 @@ from slicefill.types import Promise
 
 _LEAST_RATE = 0.02  # of the learning rate, at the end
 _SCORED = (2, 4)  # factors that held-out volumes are scored at
-_BLUNT = 1e-2  # squared errors below it count as squares, those above as their roots
+_BLUNT = 1e-4  # squared errors below it count as squares, those above as their roots
 _TINY = 1e-12
 
 
@@ -58,7 +58,7 @@ class PlaneLearner:
         self._trained = optimise_network(fabric, network, rate, clip)
         mean = get_ema_multi_avg_fn(options.average)  # type: ignore[no-untyped-call]
         self._mean = AveragedModel(network, multi_avg_fn=mean)
-        self._pool = SourcePool(data.training, params)
+        self._pool = VolumePool(data.training, params)
         names = sorted(data.validation)
         self._held_out = [read_volume(data.validation[name], params) for name in names]
 
@@ -66,11 +66,11 @@ class PlaneLearner:
         """Train for one epoch and return the mean of every logged term."""
         options = self._params.optimisation
         rng = np.random.default_rng((options.seed, epoch))
-        sources = self._pool.of_epoch(epoch)
+        volumes = self._pool.of_epoch(epoch)
         logged: dict[str, list[float]] = defaultdict(list)
         for _ in tqdm(range(options.steps_per_epoch), desc=f"epoch {epoch + 1}", mininterval=60):
             self._trained.set_learning_rate(options.learning_rate * self.schedule())
-            batch = draw_batch(sources, self._params.patches, rng)
+            batch = draw_batch(volumes, self._params.patches, rng)
             for name, value in self._train_step(batch).items():
                 logged[name].append(value)
             self._step += 1

@@ -16,7 +16,6 @@ from slicefill.params.base import (
 from slicefill.params.base import Params as BaseParams
 
 Factor = Annotated[int, Field(ge=2)]
-Shrink = Annotated[float, Field(ge=1)]
 
 
 class PlaneNetworkParams(BaseParams):
@@ -40,7 +39,7 @@ class PlaneNetworkParams(BaseParams):
 
 
 class PlanePatchParams(BaseParams):
-    """What is learned from: patches of photographs, dead leaves and reformatted planes."""
+    """What is learned from: patches of photographs and of reformatted planes."""
 
     factors: tuple[Factor, ...] = Field(
         min_length=1, description="intervals, drawn evenly from this list; repeats weigh"
@@ -49,24 +48,19 @@ class PlanePatchParams(BaseParams):
     width: Count = Field(description="of a patch, pixels")
     batch: Count = Field(description="patches of a step")
     photographs: Fraction = Field(
-        description="share of patches from the photographs of scikit-image"
+        description="share of patches from the photographs of scikit-image; the rest is cut from "
+        "volumes"
     )
-    leaves: Fraction = Field(
-        description="the same from pictures of dead leaves; the rest is cut from volumes"
-    )
-    pictures: Count = Field(description="of dead leaves, drawn anew for every epoch")
-    shrink_photographs: Shrink = Field(
+    shrink_photographs: Annotated[float, Field(ge=1)] = Field(
         description="most that a photograph is shrunk along each of its axes, on its own"
     )
-    shrink_volumes: Shrink = Field(description="the same of a plane of a volume")
-    shrink_leaves: tuple[Shrink, Shrink] = Field(
-        description="the same of rows and of columns of a picture of dead leaves"
+    shrink_volumes: Annotated[float, Field(ge=1)] = Field(
+        description="the same of a plane of a volume"
     )
     noise: tuple[Weight, ...] = Field(
         min_length=1,
         description="standard deviations of what acquired slices get beside their own noise, in "
-        "those of the patch, drawn evenly, smooth along a row in half of the patches; synthetic "
-        "slices are to be made without it",
+        "those of the patch, drawn evenly; synthetic slices are to be made without it",
     )
     held: Count = Field(description="volumes in memory that are drawn from")
     fresh: Annotated[int, Field(ge=0)] = Field(

@@ -1,8 +1,7 @@
 """Patches that the network of reformatted planes learns from: every row of them is known.
 
 Edges and textures of photographs teach it what planes of made volumes alone do not: what lies
-between two rows is a matter of pictures, not of anatomy. Dead leaves teach it outlines that move
-many pixels from row to row, as often as it likes.
+between two rows is a matter of pictures, not of anatomy.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,6 @@ from torch import Tensor
 from slicefill.geometry import through_plane_axis
 from slicefill.imputation.dense_grid import stack_case
 from slicefill.imputation.methods.reformatted.params import PlanePatchParams, ReformattedParams
-from slicefill.simulation.dead_leaves import dead_leaves
 from slicefill.types import Floats, Promise
 
 PHOTOGRAPHS = (
@@ -29,9 +27,6 @@ _GREY: Floats = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and
 _GAMMA, _BENT = 0.7, 0.3  # largest |log γ| of a patch's tone curve, and how many get one
 _FLAT = 0.02  # standard deviation of a plane below which a patch is taken for constant
 _MARGIN = 2  # pixels beside a patch, which its resampling sees
-_LEAVES = 288, 192  # rows and columns of a picture of dead leaves
-_TRIES = 4  # a constant patch is drawn again so often
-_SMEARED, _SMEAR = 0.5, (0.25, 0.5, 0.25)  # share of patches whose noise is smooth along a row
 
 
 @dataclass(frozen=True)
@@ -49,21 +44,8 @@ class PatchBatch:
     positions: list[float]
 
 
-@dataclass(frozen=True)
-class Sources:
-    """What the patches of an epoch are drawn from.
-
-    Attributes:
-        volumes: `(S, H, W)`.
-        leaves: Pictures of dead leaves, `(H, W)`.
-    """
-
-    volumes: Sequence[Tensor]
-    leaves: Sequence[Tensor] = ()
-
-
-class SourcePool:
-    """What an epoch draws from: it follows from the number of the epoch alone.
+class VolumePool:
+    """The volumes that an epoch draws from: they follow from its number alone.
 
     Args:
         cases: Promised cases; after the last, the first ones come again.
@@ -75,14 +57,8 @@ class SourcePool:
         self._names = sorted(cases)
         self._held: dict[str, Tensor] = {}
 
-    def of_epoch(self, epoch: int) -> Sources:
-        """Return the volumes of an epoch and its pictures; new ones are made."""
-        seed, count = self._params.optimisation.seed, self._params.patches.pictures
-        rngs = [np.random.default_rng((seed, epoch, n)) for n in range(count)]
-        leaves = [_standard(dead_leaves(_LEAVES, rng)) for rng in rngs]
-        return Sources(self._volumes_of(epoch), leaves)
-
-    def _volumes_of(self, epoch: int) -> list[Tensor]:
+    def of_epoch(self, epoch: int) -> list[Tensor]:
+        """Return the volumes of an epoch, slices in front, `(S, H, W)`; new ones are made."""
         sizes = self._params.patches
         first, count = epoch * sizes.fresh, min(sizes.held, len(self._names))
         names = [self._names[(first + n) % len(self._names)] for n in range(count)]
@@ -111,23 +87,16 @@ def photographs() -> tuple[Tensor, ...]:
     return tuple(_standard(each) for each in grey)
 
 
-def draw_batch(sources: Sources, params: PlanePatchParams, rng: np.random.Generator) -> PatchBatch:
+def draw_batch(
+    volumes: Sequence[Tensor], params: PlanePatchParams, rng: np.random.Generator
+) -> PatchBatch:
     """Draw the patches of a step, all of one interval."""
     factor = int(rng.choice(params.factors))
-    rows = torch.stack([_draw(sources, params, factor, rng) for _ in range(params.batch)])
+    rows = torch.stack([_draw(volumes, params, factor, rng) for _ in range(params.batch)])
     made = cut_batch(rows, factor)
     stddev = torch.from_numpy(rng.choice(params.noise, len(rows)).astype(np.float32))
     noise = torch.from_numpy(rng.standard_normal(made.acquired.shape, np.float32))
-    smeared = torch.from_numpy(rng.random(len(rows)) < _SMEARED)
-    noise[smeared] = _smear(noise[smeared])
     return PatchBatch(made.acquired + stddev[:, None, None] * noise, made.truth, made.positions)
-
-
-def _smear(noise: Tensor) -> Tensor:
-    """Smooth noise along the rows, `(B, D, W)`; its standard deviation stays."""
-    kernel = torch.tensor(_SMEAR) / torch.tensor(_SMEAR).norm()
-    wide = F.pad(noise, (1, 1), mode="replicate")
-    return F.conv1d(wide.flatten(0, 1)[:, None], kernel[None, None])[:, 0].reshape(noise.shape)
 
 
 def cut_batch(rows: Tensor, factor: int) -> PatchBatch:
@@ -138,14 +107,21 @@ def cut_batch(rows: Tensor, factor: int) -> PatchBatch:
 
 
 def _draw(
-    sources: Sources, params: PlanePatchParams, factor: int, rng: np.random.Generator
+    volumes: Sequence[Tensor], params: PlanePatchParams, factor: int, rng: np.random.Generator
 ) -> Tensor:
     """Draw a patch, `(intervals factor + 1, width)`, mirrored, its tones bent at random."""
     size = params.intervals * factor + 1, params.width
-    for _ in range(_TRIES):
-        patch = _shrunk(*_draw_plane(sources, params, rng), size, rng)
-        if patch.std() > _FLAT:
-            break
+    if not volumes or rng.random() < params.photographs:
+        known = photographs()
+        plane, most = known[int(rng.integers(len(known)))], params.shrink_photographs
+        plane = plane.T if rng.random() < 0.5 else plane
+    else:
+        volume, axis = volumes[int(rng.integers(len(volumes)))], int(rng.integers(1, 3))
+        plane, most = (
+            volume.select(axis, int(rng.integers(volume.shape[axis]))),
+            params.shrink_volumes,
+        )
+    patch = _shrunk(plane, size, most, rng)
     patch = patch.flip([axis for axis in (0, 1) if rng.random() < 0.5])
     if rng.random() < _BENT:
         low, high = patch.aminmax()
@@ -155,28 +131,9 @@ def _draw(
     return (patch - patch.mean()) / (patch.std() + _FLAT)
 
 
-def _draw_plane(
-    sources: Sources, params: PlanePatchParams, rng: np.random.Generator
-) -> tuple[Tensor, tuple[float, float]]:
-    """Draw a picture of any kind, and the most that its rows and its columns may be shrunk."""
-    kind = rng.random()
-    if kind < params.photographs or not (sources.volumes or sources.leaves):
-        known = photographs()
-        plane, most = known[int(rng.integers(len(known)))], params.shrink_photographs
-        return (plane.T if rng.random() < 0.5 else plane), (most, most)
-    if sources.leaves and (kind < params.photographs + params.leaves or not sources.volumes):
-        return sources.leaves[int(rng.integers(len(sources.leaves)))], params.shrink_leaves
-    volume = sources.volumes[int(rng.integers(len(sources.volumes)))]
-    axis = int(rng.integers(1, 3))
-    plane, most = volume.select(axis, int(rng.integers(volume.shape[axis]))), params.shrink_volumes
-    return plane, (most, most)
-
-
-def _shrunk(
-    plane: Tensor, most: tuple[float, float], size: tuple[int, int], rng: np.random.Generator
-) -> Tensor:
+def _shrunk(plane: Tensor, size: tuple[int, int], most: float, rng: np.random.Generator) -> Tensor:
     """Cut a part of a plane and shrink it, each axis on its own; a small plane is enlarged."""
-    shrink = np.exp(rng.uniform(0, np.log(most)))
+    shrink = np.exp(rng.uniform(0, np.log(most), 2))
     part = [
         min(there, int(wanted * by) + _MARGIN)
         for there, wanted, by in zip(plane.shape, size, shrink, strict=True)
