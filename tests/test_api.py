@@ -1,5 +1,7 @@
 """What a caller in Python can do without a project around it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,20 @@ def test_a_case_is_imputed_by_a_method_of_a_name_and_verified(files, method):
     np.testing.assert_array_equal(imputed.image.stored[..., ::3], case.image.stored)
     imputed.image.stored[0, 0, 3] += 1
     assert api.verify(imputed, case)
+
+
+def test_a_case_is_checked_as_files_are(case):
+    made = case()
+    away = made.label.affine.copy()
+    away[:3, 3] += 50
+    shifted = replace(made.label, header=made.label.header.copy())
+    shifted.header.set_sform(away, "scanner")
+    with pytest.raises(BadCase, match=r"corners .* mm apart"):
+        api.propagate(replace(made, label=shifted), every=2)
+    broken = made.image.stored.astype(np.float32)
+    broken[0, 0, 0] = np.nan
+    with pytest.raises(BadCase, match="1 that are NaN or infinite"):
+        api.impute(replace(made, image=made.image.with_stored(broken)), method="linear", count=1)
 
 
 def test_paths_may_be_of_pathlib_and_one_view_need_be_no_list(files):

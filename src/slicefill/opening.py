@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from slicefill.ingestion.checks import check_same_grid
 from slicefill.ingestion.found import RawCase
 from slicefill.ingestion.reading import checked_case, read_raw_case
+from slicefill.ingestion.voxels import check_finite
 from slicefill.io.exchange import Kind, kind_of, to_volume
 from slicefill.params import IngestionParams
 from slicefill.params.ingestion import own_scans
@@ -67,6 +69,7 @@ def open_scan(
             image, is taken where none is given.
 
     Raises:
+        BadCase: If a check fails. Of a `Case`, its grids and that its image is finite are checked.
         ValueError: If they do not fit each other.
     """
     params = params or own_scans()
@@ -74,6 +77,9 @@ def open_scan(
         if label is not None:
             msg = f"label: expected none beside a Case, which holds its own, got {label!r}"
             raise ValueError(msg)
+        check_finite(scan.image)
+        if scan.label is not None:
+            check_same_grid(scan.image, scan.label, params.affine_tolerance)
         return scan, None
     kind = kind_of(scan)
     if isinstance(scan, str | Path):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -364,6 +365,21 @@ def test_a_rehearsal_names_a_link_to_nothing_as_a_call_does(scans, tmp_path):
     assert rows["gone"].status == "refused"
     assert "a link to nothing" in rows["gone"].reason
     assert "a link to nothing" in run(scans, tmp_path / "out")["gone"].reason
+
+
+def test_a_rehearsal_of_a_scan_with_an_empty_middle_says_what_a_call_does(tmp_path):
+    """As between two knees."""
+    knees = np.random.default_rng(0).integers(1, 99, (12, 12, 15)).astype(np.int16)
+    knees[:, :, 4:11] = 0
+    source = tmp_path / "in"
+    source.mkdir()
+    nib.save(nib.Nifti1Image(knees, np.diag([1, 1, 3, 1])), source / "knees.nii.gz")
+    with find_scans(source) as found:
+        plan = make_plan(source, tmp_path / "out", found.cases, [])
+        row = rehearse_scans(plan, LINEAR, ignore)["knees"]
+    assert (row.status, row.slices_in) == ("imputed", 15)
+    made = run(source, tmp_path / "out")["knees"]
+    assert made.slices_out == row.slices_out
 
 
 def test_a_rehearsal_of_a_dense_series_that_lacks_slices_imputes_those(tmp_path, monkeypatch):

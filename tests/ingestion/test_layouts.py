@@ -335,6 +335,15 @@ def test_labels_that_were_propagated_beside_a_scan_are_not_its_label_map(tmp_pat
     assert found("auto") == ({"a": ("a.nii.gz", "a_seg.nii.gz"), "b": ("b.nii.gz", None)}, [])
 
 
+def test_maps_of_confidence_beside_what_they_are_of_are_no_scans(tmp_path, found):
+    touch(tmp_path, "a.nii.gz", "a_seg.nii.gz", "a_propagated_label.nii.gz")
+    touch(tmp_path, "a_propagated_label_confidence.nii.gz", "a_isotropic.nii.gz")
+    touch(tmp_path, "a_isotropic_confidence.nii.gz", "b_confidence.nii.gz")
+    cases, bad = found("auto")
+    assert set(cases) == {"a", "a_isotropic", "b_confidence"}  # the last is of nothing here
+    assert bad == []
+
+
 def test_auto_takes_bids_with_images_of_every_suffix(tmp_path, found):
     touch(tmp_path, "dataset_description.json", "sub-1/anat/sub-1_T1w.nii.gz")
     touch(tmp_path, "sub-1/anat/._sub-1_T1w.nii.gz", "sub-1/ct/sub-1_ct.nii.gz")

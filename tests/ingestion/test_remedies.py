@@ -46,8 +46,11 @@ def test_voxels_that_are_not_finite_become_background(write, read, value):
     assert made.dtype == stored.dtype
     np.testing.assert_array_equal(made[1:], stored[1:])
     assert (made[0] == lowest).all()
-    assert "numpy.nan_to_num" in remedy
-    read(write("mended.nii.gz", np.nan_to_num(stored, posinf=0, neginf=0)))
+    told = "a[~numpy.isfinite(a)] = a[numpy.isfinite(a)].min()"
+    assert told in remedy
+    mended = stored.copy()
+    exec(told, {"a": mended, "numpy": np})  # what the remedy says works
+    np.testing.assert_array_equal(read(write("mended.nii.gz", mended)).image.stored, made)
 
 
 def test_a_volume_without_a_finite_voxel_is_refused_all_the_same(write, read):

@@ -11,7 +11,7 @@ from slicefill.ingestion.checks import BadCase
 from slicefill.metrics.overlap import mean_dice
 from slicefill.params.propagation import PropagationParams
 from slicefill.propagation.annotated import annotated_axis
-from slicefill.propagation.deciding import Decision, Weights, decide, expected_dice
+from slicefill.propagation.deciding import Decision, Weights, decide, expected_dice, sureness
 from slicefill.propagation.evidence import Evidence, Interval
 from slicefill.propagation.motion import ChainedMotion
 from slicefill.propagation.propagate import annotate_next, propagate_case, untouched
@@ -113,6 +113,18 @@ def test_several_labels_and_channels(ball):
     assert mean_dice(made.label.stored[..., between], stored[..., between], [3, 7]) > 0.9
 
 
+def test_a_series_that_lacks_slices_is_to_be_imputed_first(ball):
+    lacking = replace(ball(every=8), record={"absent_slices": [3, 4]})
+    with pytest.raises(BadCase, match=r"a complete scan, found 2 absent slices.*--fill-missing"):
+        propagate_case(lacking, PARAMS)
+
+
+@pytest.mark.parametrize("named", ["0,8", [True, "no"], 3.5])
+def test_indices_that_are_none_are_named(ball, named):
+    with pytest.raises(TypeError, match=r"annotated: expected indices of slices, as \[0, 8\]"):
+        propagate_case(ball(every=8), PARAMS, annotated=named)
+
+
 @pytest.mark.parametrize(
     ("blank", "told", "message"),
     [
@@ -122,6 +134,7 @@ def test_several_labels_and_channels(ball):
             "expected two annotated slices or more, found none: the label map is blank",
         ),
         (range(1, 17), {}, "found one, slice 0"),
+        (range(0), {"every": 20}, "found one, slice 0, of every 20; name a smaller distance"),
         (range(17), {"every": 4}, "found a blank label map"),
         (range(0), {"every": 4}, "labels on 2 others"),
         (range(0), {"annotated": [0, 8, 17]}, "expected annotated slices from 0 to 16, found 17"),
@@ -162,24 +175,65 @@ def test_scores_decide_and_lead():
     moved[1, 0, 0] = 3
     votes = np.zeros_like(field)
     votes[1, 0, 0] = 2
-    one = Evidence((0, 4), (slice(0, 1), slice(0, 2)), field, moved, votes, (1, 1))
+    one = Evidence((0, 4), (slice(0, 1), slice(0, 2)), field, moved, moved, votes, (1, 1), (1, 1))
     made = decide(one, Weights(followed=0.5, likeness=0.5, matched=0.0))
     assert made.label.tolist() == [[4, 0]]
     assert made.rival.tolist() == [[0, 4]]
     np.testing.assert_allclose(made.lead, [[0.5, 0]])
-    ended = Evidence((0, 4), one.box, field, moved, votes, (2, 0))
-    assert decide(ended, Weights(0.5, 0.5, 0.0)).label.tolist() == [[0, 0]]
+    ended = Evidence((0, 4), one.box, field, moved, moved, votes, (2, 0), (1, 0.25))
+    blank = decide(ended, Weights(0.5, 0.5, 0.0))
+    assert blank.label.tolist() == [[0, 0]]
+    np.testing.assert_allclose(blank.lead, [[-6, 0]])  # 3 pixels inside of its outline, 0 of it
+    behind = 1 / (1 + np.exp(6))  # outlines wander by one
+    np.testing.assert_allclose(sureness(blank, 1.0), [[1 - 0.25 * (1 - behind), 1 - 0.25 / 2]])
 
 
 def test_expected_dice_is_that_of_sure_and_unsure_pixels():
     def expect(label, rival, sure):
-        made = Decision(np.array(label), np.array(rival), np.zeros(len(label)))
+        one = np.ones(len(label))
+        made = Decision(np.array(label), np.array(rival), one, one, one)
         return expected_dice(made, np.array(sure))
 
     assert expect([0, 0], [1, 1], [1, 1.0]) == 1
+    assert expect([0, 0], [1, 1], [0.75, 1.0]) == 0.75  # of nothing, if it is blank
     assert expect([0, 2], [2, 0], [1, 0.5]) == pytest.approx(1 / 1.5)
     assert expect([0, 2], [2, 0], [0.5, 1]) == pytest.approx(2 / 2.5)
     assert expect([1, 2], [2, 1], [1, 0.5]) == pytest.approx(2 * 1.5 / 4)  # 2 may be 1, a label
+
+
+def test_where_a_label_ends_nothing_is_sure(ball):
+    """Shown at 0, gone at 8: it may end anywhere between; from 8 to 16 nothing is known of it."""
+    given = ball(every=8)
+    first = given.label.stored.copy()
+    first[:, :, 1:] = 0
+    made = propagate_case(replace(given, label=given.label.with_stored(first)), PARAMS, every=8)
+    found = {one["index"]: one.get("confidence") for one in made.record["slices"]}
+    shown = made.label.stored.any(axis=(0, 1))
+    blank = [index for index in range(1, 8) if not shown[index]]
+    assert blank
+    for index in blank:  # no less sure than that it has ended by then
+        assert found[index] == pytest.approx(index / 8, abs=0.03)
+    assert all(found[index] < 1 - index / 8 for index in range(1, 8) if shown[index])
+    assert all(found[index] == 1 for index in range(9, 16))
+    confidence = made.maps["confidence"].intensities()
+    inside = given.label.stored[:, :, 0] != 0
+    assert blank[-1] / 8 <= confidence[..., blank[-1]][inside].min() < 0.97
+    assert blank[0] - 1 in made.record["annotate_next"] or blank[0] in made.record["annotate_next"]
+
+
+def test_slices_without_background_have_finite_confidence(ball):
+    """Two labels fill every slice; one ends before the next annotated one."""
+    given = ball(every=8)
+    full = np.full_like(given.label.stored, 2)
+    full[given.label.stored != 0] = 3
+    full[:, :, 8:] = 2
+    full[:, :, [index for index in range(17) if index % 8]] = 0
+    made = propagate_case(replace(given, label=given.label.with_stored(full)), PARAMS, every=8)
+    assert set(np.unique(made.label.stored)) == {2, 3}
+    confidence = made.maps["confidence"].intensities()
+    assert np.isfinite(confidence).all()
+    assert confidence[..., 9:16].min() == 1
+    assert confidence[..., 1:8].min() < 0.7
 
 
 def thicker(case, times):

@@ -76,13 +76,16 @@ def _rehearse(task: Task, imputer: Imputer, order: Order, say: Callable[[Row, st
 
 
 def _try(task: Task, imputer: Imputer, order: Order, row: Row) -> tuple[Row, float]:
-    """Impute a few slices of a scan, or all of one that lacks some; the row and MB of the whole."""
+    """Impute a few slices of a scan, and return the row and MB of the whole.
+
+    All are imputed of a scan that lacks some, or whose middle is constant (between two knees).
+    """
     case = read_scan(task.raw, order.params, fill_missing=order.fill_missing)
     check_outputs(task, case, order.params)
     axis = through_plane_axis(case.image.affine, order.params.through_plane)
-    few = case
-    if not case.absent:
-        few = Case(_middle(case.image, axis), case.label and _middle(case.label, axis))
+    few, middle = case, _middle(case.image, axis)
+    if not case.absent and middle.stored.min() < middle.stored.max():
+        few = Case(middle, case.label and _middle(case.label, axis))
     began = time.monotonic()
     made, row = impute_scan(few, imputer, order.params, row)
     seconds = time.monotonic() - began

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 PROPAGATED = "_propagated_label"
 """How `slicefill propagate` names what it writes beside a scan."""
+_CONFIDENCE = "_confidence"  # behind the name of what it is of, as `impute` and `propagate` name it
 _KINDS = ("dseg", "seg", "segmentation", "labels", "label", "labelmap", "gt", "mask")
 _MARK = re.compile(rf"(?:^|[._-])(?P<kind>[a-z]{{0,2}}(?:{'|'.join(_KINDS)}))(?=[._-]|$)", re.I)
 _PLACES = {
@@ -44,8 +45,10 @@ def pair_names(names: list[str]) -> Pairs:
     known = set(names)
     pairs = Pairs()
     candidates: dict[str, list[tuple[tuple[int, ...], str]]] = {}
-    marked = [name for name in names if _is_marked(name, known)]
-    images = known - set(marked)
+    maps = {name for name in names if _is_confidence(name, known)}
+    pairs.others.update(dict.fromkeys(sorted(maps), "a map of confidence"))
+    marked = {name for name in known - maps if _is_marked(name, known)}
+    images = known - maps - marked
     for name in sorted(marked):
         if name.endswith(PROPAGATED) and name.removesuffix(PROPAGATED) in images:
             pairs.others[name] = "labels that `slicefill propagate` wrote: name them to use them"
@@ -66,6 +69,10 @@ def pair_names(names: list[str]) -> Pairs:
             {name: "a further label map of an image that has one" for _, name in rest}
         )
     return pairs
+
+
+def _is_confidence(name: str, known: set[str]) -> bool:
+    return name.endswith(_CONFIDENCE) and name.removesuffix(_CONFIDENCE) in known
 
 
 def _is_marked(name: str, known: set[str]) -> bool:

@@ -7,8 +7,8 @@ from slicefill.types import Volume
 
 _LARGEST = 1e18  # its square is a float32
 _REPLACE = (
-    "replace them by the value of the background (numpy.nan_to_num does), or in a Kedro run: "
-    "--params ingestion.not_finite=background"
+    "replace them by the lowest value, a[~numpy.isfinite(a)] = a[numpy.isfinite(a)].min(), "
+    "or in a Kedro run: --params ingestion.not_finite=background"
 )
 
 

@@ -13,6 +13,7 @@ from slicefill.types import Array, Volume
 _SHOWN = 8  # slices that a message names
 _MOST = 0.5  # more of the labelled slices than this share: most
 _TIE = 0.01  # spacings within 1 % of each other count as equal
+_COUNT = "slices that show a label then count as annotated"
 
 
 def annotated_axis(
@@ -108,14 +109,13 @@ def annotated_slices(
     if named is not None or every is not None:
         chosen = _told(len(slices), named, every)
         _check_there(chosen, len(slices))
-    _check_enough(chosen, labelled)
+    _check_enough(chosen, labelled, every)
     if others := sorted(set(labelled) - set(chosen)):
         raise BadCase(
             expected=f"labels on the annotated slices alone ({_listed(chosen)})",
             found=f"labels on {len(others)} others ({_listed(others)})",
-            remedy="name them, too (--annotated, --every), or name none: slices that show a "
-            "label then count as annotated; if the annotated slices lie across another axis, "
-            "name it: --axis",
+            remedy=f"name them, too (--annotated, --every), or name none: {_COUNT}; if the "
+            "annotated slices lie across another axis, name it: --axis",
         )
     return chosen
 
@@ -127,13 +127,16 @@ def _told(depth: int, named: Sequence[int] | None, every: int | None) -> list[in
             msg = f"every: expected 1 or more, got {every}"
             raise ValueError(msg)
         return list(range(0, depth, every))
-    chosen = sorted({operator.index(each) for each in (() if named is None else named)})
+    try:
+        chosen = sorted({operator.index(each) for each in (() if named is None else named)})
+    except TypeError as error:
+        msg = f"annotated: expected indices of slices, as [0, 8], got {named!r}"
+        raise TypeError(msg) from error
     if not chosen:
         raise BadCase(
             expected="annotated slices by their indices",
             found="an empty list",
-            remedy="name two or more (--annotated 0,8), or none at all: slices that show a label "
-            "then count as annotated",
+            remedy=f"name two or more (--annotated 0,8), or none at all: {_COUNT}",
         )
     return chosen
 
@@ -147,15 +150,17 @@ def _check_there(chosen: Sequence[int], depth: int) -> None:
         )
 
 
-def _check_enough(chosen: Sequence[int], labelled: Sequence[int]) -> None:
+def _check_enough(chosen: Sequence[int], labelled: Sequence[int], every: int | None) -> None:
     if len(chosen) < 2:
         one = f"one, slice {chosen[0]}" if chosen else "none: the label map is blank"
-        raise BadCase(
-            expected="two annotated slices or more",
-            found=one,
-            remedy="annotate another slice; one that shows no label is annotated if it is named: "
-            "--annotated 0,8",
+        remedy = (
+            "annotate another slice; one that shows no label is annotated if it is named: "
+            "--annotated 0,8"
         )
+        if every is not None:
+            one += f", of every {every}"
+            remedy = "name a smaller distance (--every), or leave it out: " + _COUNT
+        raise BadCase(expected="two annotated slices or more", found=one, remedy=remedy)
     if not labelled:
         raise BadCase(
             expected="a label on one of the annotated slices",

@@ -13,6 +13,8 @@ from slicefill.propagation.motion import ChainedMotion
 from slicefill.propagation.patches import Side, log_odds, patch_votes
 from slicefill.types import Array, Floats
 
+_TINY = 1e-6  # of a weight: two slices without background
+
 
 class Interval(NamedTuple):
     """Two annotated slices, by index, with the slices between them."""
@@ -59,16 +61,21 @@ class Evidence:
         box: Rows and columns.
         still: Signed distance to the outline, interpolated in place, `(K, h, w)`, pixels.
         moved: The same where both neighbours were moved along the motion first.
+        alone: As `moved`, where one of the two annotated slices shows a label, of that one alone.
         likeness: Log-odds of the votes of like patches.
         areas: Pixels inside the box that each is expected to have, `(K,)`.
+        there: Probability that each is there at all, `(K,)`: where one of the two annotated slices
+            shows a label, its end is as likely anywhere between them.
     """
 
     ids: tuple[int, ...]
     box: tuple[slice, slice]
     still: Floats
     moved: Floats
+    alone: Floats
     likeness: Floats
     areas: tuple[int, ...]
+    there: tuple[float, ...]
 
 
 def gather(
@@ -102,8 +109,8 @@ def gather(
         own = [int(areas[label][number]) if label in areas else 0 for label in ids]
         own[0] = max(own[0] - outside, 0)
         place = _Place(index, interval, (next(flows), next(flows)), box)
-        fields = pair.at(place), pair.moved(place), _likeness(scan, pair, place, params)
-        found[index] = Evidence(ids, box, *fields, tuple(own))
+        fields = pair.at(place), *pair.moved(place), _likeness(scan, pair, place, params)
+        found[index] = Evidence(ids, box, *fields, tuple(own), pair.there(place.t))
     return found
 
 
@@ -137,16 +144,28 @@ class _Pair(NamedTuple):
         first, last = (np.stack(side) for side in zip(*fields, strict=True))
         return cls(masks.astype(np.float32), (first, last))
 
+    def there(self, t: float) -> tuple[float, ...]:
+        """Probability that each label is there, if its end is as likely anywhere between."""
+        return tuple(self._parts(1 - t, t).sum(axis=0).tolist())
+
+    def _parts(self, first: float, last: float) -> Floats:
+        """Return the weights of both slices, 0 of one that does not show the label, `(2, K)`."""
+        shown = self.masks.any(axis=(2, 3))
+        return np.where(shown, np.array([[first], [last]], np.float32), np.float32(0))
+
     def at(self, place: _Place) -> Floats:
         """Distances interpolated in place."""
         first, last = self.distances
         return np.asarray((1 - place.t) * first + place.t * last, np.float32)
 
-    def moved(self, place: _Place) -> Floats:
-        """Distances of both slices moved along the motion, and interpolated."""
+    def moved(self, place: _Place) -> tuple[Floats, Floats]:
+        """Distances moved along the motion: interpolated, and those of the slices that show it."""
         sides = zip(self.distances, place.flows, strict=True)
         first, last = (warp_slice(field, flow) for field, flow in sides)
-        return np.asarray((1 - place.t) * first + place.t * last, np.float32)
+        both = (1 - place.t) * first + place.t * last
+        parts = self._parts(1 - place.t, place.t)[..., None, None]
+        alone = (parts[0] * first + parts[1] * last) / np.maximum(parts.sum(axis=0), _TINY)
+        return np.asarray(both, np.float32), np.asarray(alone, np.float32)
 
 
 def _likeness(scan: AnnotatedScan, pair: _Pair, place: _Place, params: PropagationParams) -> Floats:

@@ -58,6 +58,12 @@ def propagate_case(
     """
     if case.label is None:
         raise BadCase(expected="a label map", found="none", remedy="name it beside the scan")
+    if case.absent:
+        raise BadCase(
+            expected="a complete scan",
+            found=f"{len(case.absent)} absent slices",
+            remedy="impute them first: --fill-missing, fill_missing=True",
+        )
     check_varies(case.image)
     axis = annotated_axis(case.label, params.through_plane, annotated, every)
     stack = stack_case(case, axis, params.window)
@@ -108,7 +114,7 @@ def _propagated(
             if index in found:
                 box, made = found[index].box, decide(found[index], choice.weights)
                 wander = params.wander * interval.wander(index) * apart**0.5
-                ids[box], sure[box] = made.label, sureness(made.lead, wander)
+                ids[box], sure[box] = made.label, sureness(made, wander)
                 dice = expected_dice(made, sure[box])
             yield index, ids, sure, dice
 
