@@ -36,7 +36,8 @@ def check_annotation(label: Volume, name: AxisName, absent: Sequence[int] = ()) 
             "slices between them",
             remedy="fill the blank slices first, by hand or by slicefill propagate; or impute "
             "without labels: --no-label (in a Kedro run: --params ingestion.labels.need=ignored); "
-            "or, if they are truly empty, --params ingestion.labels.sparse=background",
+            "or, if they are truly empty, impute in a Kedro run: --params "
+            "ingestion.labels.sparse=background",
         )
 
 
