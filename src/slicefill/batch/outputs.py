@@ -88,7 +88,7 @@ def write_outputs(
         _write_record(case, record, row)
     for what, path in reversed(list(task.outputs.items())):
         if what == "dicom" and not series <= set(ours):  # a label map refers to its series
-            _write_dicom(case, task, path)
+            _write_dicom(case, task, path, written.get("seg"))
         elif what in volumes and path not in ours:
             write_scan(volumes[what], path)
     if record is not None and replaces:
@@ -104,14 +104,13 @@ def _write_record(case: Case, path: Path, row: Row) -> None:
     replace_file(path, encode_record({**case.record, **known}))
 
 
-def _write_dicom(case: Case, task: Task, folder: Path) -> None:
-    """Write a derived series, and the label map as DICOM SEG."""
+def _write_dicom(case: Case, task: Task, folder: Path, seg: Path | None) -> None:
+    """Write a derived series, and the label map as DICOM SEG if there is to be one."""
     from slicefill.ingestion.companions import source_files
     from slicefill.io.dicom_seg import write_seg
     from slicefill.io.dicom_series import write_series
 
     series = write_series(case, source_files(task.raw.image), folder)
-    seg = written_outputs(case, task).get("seg")
     if case.label is not None and seg is not None:
         write_seg(case.label, series, seg)
 

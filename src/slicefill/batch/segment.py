@@ -7,12 +7,12 @@ from pathlib import Path
 
 from slicefill.batch.loop import make_each
 from slicefill.batch.tasks import name_outputs
+from slicefill.ingestion.label_names import CONFIDENCE
 from slicefill.ingestion.layouts import RawCase
 from slicefill.io.scan_files import beside
 from slicefill.types import Case, Prediction
 
 _ENDING, _ISOTROPIC = "_label", "_isotropic_label"
-_CONFIDENCE = "_confidence.nii.gz"
 
 
 def name_labels(
@@ -34,7 +34,7 @@ def name_confidence(label: Path) -> Path:
         >>> name_confidence(Path("knee_isotropic_label.nii.gz")).name
         'knee_isotropic_label_confidence.nii.gz'
     """
-    return beside(label, _CONFIDENCE)
+    return beside(label, f"{CONFIDENCE}.nii.gz")
 
 
 def segment_scans(

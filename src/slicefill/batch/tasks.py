@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from slicefill.ingestion.checks import printable
+from slicefill.ingestion.label_names import CONFIDENCE
 from slicefill.ingestion.layouts import RawCase
 from slicefill.ingestion.suffixes import suffix_of
 from slicefill.io.scan_files import beside, check_suffix, written_suffix
@@ -167,7 +168,7 @@ def _name(image: Path, raw: RawCase, further: Collection[str]) -> dict[str, Path
         outputs["label"] = beside(image, f"_label{suffix}")
     endings = {
         "mask": f"_mask{suffix}",
-        "confidence": "_confidence.nii.gz",
+        "confidence": f"{CONFIDENCE}.nii.gz",
         "record": ".json",
         "dicom": "_dicom",
     }

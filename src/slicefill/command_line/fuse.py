@@ -148,6 +148,7 @@ def _existing_label(text: str) -> Path:
 
 def _outputs(arguments: argparse.Namespace) -> dict[str, Path]:
     """Paths by what they hold: `out`, `image`, `confidence`, `views`, `record`."""
+    from slicefill.ingestion.label_names import CONFIDENCE
     from slicefill.io.scan_files import beside
 
     out: Path = arguments.out
@@ -155,7 +156,7 @@ def _outputs(arguments: argparse.Namespace) -> dict[str, Path]:
     if arguments.image:
         outputs["image"] = arguments.image
     if arguments.confidence:
-        outputs["confidence"] = beside(out, "_confidence.nii.gz")
+        outputs["confidence"] = beside(out, f"{CONFIDENCE}.nii.gz")
         outputs["views"] = beside(out, "_views.nii.gz")
     if arguments.record:
         outputs["record"] = beside(out, ".json")

@@ -144,8 +144,7 @@ class _AtPlaces:
 
     def _runs(self) -> Iterator[tuple[int, int]]:
         """First interval, and that behind the last, of those in a row with equal positions."""
-        numbered = enumerate([round(t, _DIGITS) for t in own] for own in self._turned)
-        for own, run in groupby(numbered, key=lambda each: each[1]):
+        for own, run in groupby(enumerate(self._turned), key=lambda each: each[1]):
             intervals = [number for number, _ in run]
             if own:
                 yield intervals[0], intervals[-1] + 1

@@ -26,7 +26,7 @@ def confidence_record(stack: Stack, synthetic: SyntheticSlices, grid: DenseGrid)
     slices = _trace(stack, synthetic, grid)
     return {
         "confidence": synthetic.measure,
-        "abstained": mean_abstained(slices),
+        "abstained": _mean_abstained(slices),
         "slices": slices,
     }
 
@@ -36,7 +36,7 @@ def acquired_places(slices: Sequence[Mapping[str, Any]]) -> dict[int, int]:
     return {one["index"]: one["acquired"] for one in slices if "acquired" in one}
 
 
-def mean_abstained(slices: Sequence[Mapping[str, Any]]) -> float | None:
+def _mean_abstained(slices: Sequence[Mapping[str, Any]]) -> float | None:
     """Mean share of a synthetic slice at which a classical method was believed, if any says so."""
     shares = [one["abstained"] for one in slices if one.get("abstained") is not None]
     return round(float(np.mean(shares)), _DIGITS) if shares else None

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 PROPAGATED = "_propagated_label"
 """How `slicefill propagate` names what it writes beside a scan."""
-_CONFIDENCE = "_confidence"  # behind the name of what it is of, as `impute` and `propagate` name it
+CONFIDENCE = "_confidence"
+"""How a map of confidence is named behind what it is of."""
 _KINDS = ("dseg", "seg", "segmentation", "labels", "label", "labelmap", "gt", "mask")
 _MARK = re.compile(rf"(?:^|[._-])(?P<kind>[a-z]{{0,2}}(?:{'|'.join(_KINDS)}))(?=[._-]|$)", re.I)
 _PLACES = {
@@ -72,7 +73,7 @@ def pair_names(names: list[str]) -> Pairs:
 
 
 def _is_confidence(name: str, known: set[str]) -> bool:
-    return name.endswith(_CONFIDENCE) and name.removesuffix(_CONFIDENCE) in known
+    return name.endswith(CONFIDENCE) and name.removesuffix(CONFIDENCE) in known
 
 
 def _is_marked(name: str, known: set[str]) -> bool:

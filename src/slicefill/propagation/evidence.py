@@ -129,10 +129,11 @@ class _Place:
 
 
 class _Pair(NamedTuple):
-    """Masks and distances of every label on two slices, `(2, K, h, w)`."""
+    """Masks and distances of every label on two slices, `(2, K, h, w)`; which show it, `(2, K)`."""
 
     masks: Floats
     distances: tuple[Floats, Floats]
+    shown: Array
 
     @classmethod
     def of(cls, labels: Array, ids: tuple[int, ...]) -> "_Pair":
@@ -142,16 +143,15 @@ class _Pair(NamedTuple):
             first, last = across_intervals(own, break_ties(signed_distances(own)))
             fields.append((first[0], last[0]))
         first, last = (np.stack(side) for side in zip(*fields, strict=True))
-        return cls(masks.astype(np.float32), (first, last))
+        return cls(masks.astype(np.float32), (first, last), np.asarray(masks.any(axis=(2, 3))))
 
     def there(self, t: float) -> tuple[float, ...]:
         """Probability that each label is there, if its end is as likely anywhere between."""
-        return tuple(self._parts(1 - t, t).sum(axis=0).tolist())
+        return tuple(self._parts(t).sum(axis=0).tolist())
 
-    def _parts(self, first: float, last: float) -> Floats:
+    def _parts(self, t: float) -> Floats:
         """Return the weights of both slices, 0 of one that does not show the label, `(2, K)`."""
-        shown = self.masks.any(axis=(2, 3))
-        return np.where(shown, np.array([[first], [last]], np.float32), np.float32(0))
+        return np.where(self.shown, np.array([[1 - t], [t]], np.float32), np.float32(0))
 
     def at(self, place: _Place) -> Floats:
         """Distances interpolated in place."""
@@ -163,7 +163,7 @@ class _Pair(NamedTuple):
         sides = zip(self.distances, place.flows, strict=True)
         first, last = (warp_slice(field, flow) for field, flow in sides)
         both = (1 - place.t) * first + place.t * last
-        parts = self._parts(1 - place.t, place.t)[..., None, None]
+        parts = self._parts(place.t)[..., None, None]
         alone = (parts[0] * first + parts[1] * last) / np.maximum(parts.sum(axis=0), _TINY)
         return np.asarray(both, np.float32), np.asarray(alone, np.float32)
 

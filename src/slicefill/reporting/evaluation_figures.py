@@ -125,8 +125,8 @@ def _interpolate(acquired: Case, rule: str) -> Case:
     """Impute as the case was imputed, by a classical rule."""
     axis, count = acquired.record["axis"], acquired.record["count"]
     stack = stack_case(acquired, axis, WindowParams.model_validate(acquired.record["window"]))
-    made = impute_classically(rule, stack, [n / (count + 1) for n in range(1, count + 1)])
     grid = DenseGrid.even(acquired.image, axis, count)
+    made = impute_classically(rule, stack, grid.positions)
     image = grid.interleave(acquired.image, grid.as_stored(made.image))
     if acquired.label is None or made.label is None:
         return Case(image)
