@@ -6,6 +6,7 @@ import pytest
 
 from slicefill import api
 from slicefill.command_line import main
+from slicefill.ingestion.checks import BadCase
 
 
 @pytest.fixture
@@ -158,3 +159,18 @@ def test_folders_of_the_same_names_and_one_that_fails(files, ball, capsys):
         "a_propagated_label.json",
         "a_propagated_label.nii.gz",
     ]
+
+
+def test_a_scan_without_a_label_map_is_told_what_helps_here(files, ball, capsys):
+    for name in ("scans/a", "scans/b", "labels/a"):
+        given = ball(every=8)
+        (files / name).parent.mkdir(exist_ok=True)
+        volume = given.image if name.startswith("scans") else given.label
+        api.write(volume, files / f"{name}.nii.gz")
+    assert run(files / "scans", files / "labels", files / "out", "--quiet") == 3
+    said = capsys.readouterr().err
+    assert "b: refused: expected a label map, found none; in a folder of label maps" in said
+    assert "Kedro" not in said
+    assert (files / "out" / "a_propagated_label.nii.gz").exists()
+    with pytest.raises(BadCase, match="expected a label map, found none; in a folder"):
+        api.propagate(files / "scans" / "b.nii.gz")

@@ -6,7 +6,7 @@ it holds where it should.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -38,6 +38,10 @@ class LabelAreas:
         ids = np.unique(label)
         shown = [np.count_nonzero(label == i, axis=(1, 2)) for i in ids]
         return cls(tuple(ids.tolist()), np.array(shown, dtype=np.float64), label[0].size)
+
+    def of(self, indices: Sequence[int]) -> Self:
+        """Return the areas on some of the slices."""
+        return replace(self, shown=self.shown[:, list(indices)])
 
     def interpolate(
         self, positions: Sequence[float], ends: EndParams, at: Sequence[int] | None = None

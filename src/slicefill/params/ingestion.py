@@ -121,5 +121,5 @@ def own_scans(missing_slices: Literal["refuse", "impute"] = "refuse") -> Ingesti
 def sparsely_labelled() -> IngestionParams:
     """Return how scans are read of which only some slices are labelled: as `own_scans`."""
     own = own_scans()
-    labels = own.labels.model_copy(update={"need": "required", "sparse": "background"})
+    labels = own.labels.model_copy(update={"sparse": "background"})
     return own.model_copy(update={"labels": labels})

@@ -1,5 +1,6 @@
 """What counts how much on a scan, by its annotated slices: each predicted from its neighbours."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -20,8 +21,8 @@ class Choice:
     Attributes:
         weights: What counts how much.
         slices: Annotated slices that were predicted from those around them.
-        dice: Theirs by the weights, mean over labels; None without such slices. They lie twice as
-            far from annotated slices as those between, so it is a cautious estimate.
+        dice: Theirs by the weights, mean over labels; None if none of them shows a label. They lie
+            twice as far from annotated slices as those between, so it is a cautious estimate.
     """
 
     weights: Weights
@@ -38,7 +39,8 @@ def choose_weights(scan: AnnotatedScan, params: PropagationParams) -> Choice:
     """Predict annotated slices from the annotated slices around them, and take what does best.
 
     Where they are predicted badly, they are too far apart to say what slices between need; where
-    little is gained, it is chance: the first weights are taken.
+    little is gained, it is chance: the first weights are taken. Slices without evidence, which are
+    blank by any weights, do not take part in the choice; they count in its Dice.
     """
     candidates = [
         Weights(followed, likeness, params.matched)
@@ -47,24 +49,27 @@ def choose_weights(scan: AnnotatedScan, params: PropagationParams) -> Choice:
     known = scan.annotated
     numbers = np.linspace(1, len(known) - 2, min(params.held_out, len(known) - 2))
     evidence: dict[int, Evidence] = {}
+    held_out = []
     for number in map(round, numbers):
         interval = Interval(known[number - 1], known[number + 1])
+        held_out.append(known[number])
         evidence |= gather(scan, interval, [known[number]], params)
-    if not evidence:
-        return Choice(candidates[0])
-    scores = [_dice(scan.label, evidence, weights) for weights in candidates]
+    scores = [_dice(scan.label, list(evidence), evidence, each) or 0.0 for each in candidates]
     best = int(np.argmax(scores))
     if scores[0] < params.least_dice or scores[best] - scores[0] < params.least_gain:
         best = 0
-    return Choice(candidates[best], tuple(evidence), scores[best])
+    dice = _dice(scan.label, held_out, evidence, candidates[best])
+    return Choice(candidates[best], tuple(held_out), dice)
 
 
-def _dice(label: Array, evidence: dict[int, Evidence], weights: Weights) -> float:
-    """Dice over held-out slices, mean over the labels that they show."""
-    pairs = []
-    for index, one in evidence.items():
-        predicted = np.zeros_like(label[index])
-        predicted[one.box] = decide(one, weights).label
-        pairs.append((predicted, label[index]))
-    predicted, truth = (np.stack(each) for each in zip(*pairs, strict=True))
-    return mean_dice(predicted, truth, [int(i) for i in np.unique(truth) if i])
+def _dice(
+    label: Array, indices: Sequence[int], evidence: dict[int, Evidence], weights: Weights
+) -> float | None:
+    """Dice over held-out slices, mean over the labels that they show; None if they show none."""
+    truth = label[list(indices)]
+    predicted = np.zeros_like(truth)
+    for own, index in zip(predicted, indices, strict=True):
+        if index in evidence:  # else neither of its neighbours shows a label
+            own[evidence[index].box] = decide(evidence[index], weights).label
+    shown = [int(i) for i in np.unique(truth) if i]
+    return mean_dice(predicted, truth, shown) if shown else None

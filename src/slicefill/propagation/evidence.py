@@ -1,6 +1,7 @@
 """What outlines, motion and intensities say about the labels of one slice between two."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +51,11 @@ class AnnotatedScan:
     label: Array
     annotated: tuple[int, ...]
     motion: ChainedMotion
+
+    @cached_property
+    def areas(self) -> LabelAreas:
+        """Area of every label on the annotated slices."""
+        return LabelAreas.count(self.label[list(self.annotated)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,11 +195,13 @@ def _areas(
     scan: AnnotatedScan, interval: Interval, positions: list[float], params: PropagationParams
 ) -> dict[int, Array]:
     """Pixels of every label at positions of an interval."""
-    between = range(interval.before + 1, interval.after)
-    known = [index for index in scan.annotated if index not in between]
-    counted = LabelAreas.count(scan.label[known])
+    before, after = map(scan.annotated.index, interval)
+    numbers = [*range(max(before - 1, 0), before + 1), *range(after, after + 2)]
+    numbers = [number for number in numbers if number < len(scan.annotated)]
+    known = [scan.annotated[number] for number in numbers]  # an area bends by one slice beyond
+    counted = scan.areas.of(numbers)
     areas = counted.interpolate(positions, params.label_ends, known)
-    row = known.index(interval.before)
+    row = numbers.index(before)
     return {label: pixels[row] for label, pixels in areas.items()}
 
 

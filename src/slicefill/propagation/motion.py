@@ -1,13 +1,16 @@
 """Motion from slice to slice of a complete scan, chained over several slices."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slicefill.imputation.optical_flow import Flow, dis_flow, warp_slice
-from slicefill.types import Floats
+from slicefill.metrics.overlap import dice
+from slicefill.params.propagation import PropagationParams
+from slicefill.types import Array, Floats
 
 SCALE_OF_SLICES: Flow = partial(dis_flow, finest=0)
 """Dense inverse search down to the scale of the slices: outlines need the details."""
@@ -55,3 +58,44 @@ class ChainedMotion:
             found = self._flow(self._seen[index], self._seen[beside])
             self._steps[key] = found.astype(np.float16)
         return self._steps[key].astype(np.float32)
+
+
+def choose_motion(
+    image: Floats, label: Array, annotated: Sequence[int], params: PropagationParams
+) -> tuple[int, ChainedMotion]:
+    """Find motion on the channel whose motion carries annotated labels best onto the next slice.
+
+    Another channel than the first must gain `least_gain` over it: less is chance.
+
+    Args:
+        image: In [0, 1], `(D, C, H, W)`.
+        label: Ids, `(D, H, W)`; read at annotated slices alone.
+        annotated: Their indices, rising, two or more; not all of them neighbours.
+        params: How many intervals are looked at (`held_out`), and the gain.
+
+    Returns:
+        The channel, counted from 0, and the motion on it.
+    """
+    motions = [ChainedMotion(each) for each in image.swapaxes(0, 1)]
+    if len(motions) == 1:
+        return 0, motions[0]
+    wide = [pair for pair in pairwise(annotated) if pair[1] - pair[0] > 1]
+    numbers = np.linspace(0, len(wide) - 1, min(params.held_out, len(wide)))
+    pairs = [wide[round(number)] for number in numbers]
+    scores = [_carried(label, pairs, motion) for motion in motions]
+    best = int(np.argmax(scores))
+    best = best if scores[best] - scores[0] >= params.least_gain else 0
+    return best, motions[best]
+
+
+def _carried(label: Array, pairs: Sequence[tuple[int, int]], motion: ChainedMotion) -> float:
+    """Dice of labels moved to the next annotated slice, mean over labels and intervals; 0: none."""
+    found = []
+    for before, after in pairs:
+        flow = motion.towards(before, after)[after]
+        for identity in np.intersect1d(label[before], label[after]):
+            if identity:
+                mask = (label[before] == identity).astype(np.float32)
+                moved = warp_slice(mask[None], flow)[0] > 0.5
+                found.append(dice(moved, label[after] == identity))
+    return float(np.mean(found)) if found else 0.0

@@ -17,7 +17,7 @@ from slicefill.propagation.annotated import annotated_axis, annotated_slices
 from slicefill.propagation.choice import Choice, choose_weights
 from slicefill.propagation.deciding import decide, expected_dice, sureness
 from slicefill.propagation.evidence import AnnotatedScan, Interval, gather
-from slicefill.propagation.motion import ChainedMotion
+from slicefill.propagation.motion import choose_motion
 from slicefill.types import CONFIDENCE_STEPS, Array, Case, Floats
 
 _DIGITS = 4
@@ -34,7 +34,8 @@ def propagate_case(
 
     Outlines are interpolated by signed distance, in place and moved along the motion between the
     real slices; patches of the image that look alike vote; areas run between those annotated.
-    Which counts how much is chosen on the scan, by predicting annotated slices from each other.
+    Which counts how much is chosen on the scan, by predicting annotated slices from each other;
+    of several channels, motion is found on the one that carries annotated labels best.
 
     Args:
         case: Image `(I, J, K)` or `(I, J, K, C)`, complete; label on its grid, annotated on some
@@ -49,15 +50,19 @@ def propagate_case(
         `confidence` (probability that a label is right, in [0, 1]; annotated slices 1, slices
         beyond them 0: nothing is known of these). The record says of every slice whether it is
         `annotated`, lies `between` two with its `confidence`, the Dice expected of it, or `beyond`
-        all; and `annotate_next`, the slices worth annotating next: the outermost one beyond an
-        annotated slice that shows a label, then the least confident.
+        all; `annotate_next`, the slices worth annotating next: the outermost one beyond an
+        annotated slice that shows a label, then the least confident; and `motion_channel`.
 
     Raises:
         BadCase: If there is no label map, its annotated slices are not as they must be, or the
             image is constant.
     """
     if case.label is None:
-        raise BadCase(expected="a label map", found="none", remedy="name it beside the scan")
+        raise BadCase(
+            expected="a label map",
+            found="none",
+            remedy="in a folder of label maps give it the name of the scan; in Python: label=",
+        )
     if case.absent:
         raise BadCase(
             expected="a complete scan",
@@ -70,7 +75,8 @@ def propagate_case(
     label = slices_first(case.label.stored, axis)
     known = annotated_slices(label, annotated, every)
     seen = np.ascontiguousarray(stack.normalised())
-    scan = AnnotatedScan(seen, label, tuple(known), ChainedMotion(seen[:, 0]))
+    channel, motion = choose_motion(seen, label, known, params)
+    scan = AnnotatedScan(seen, label, tuple(known), motion)
     choice = choose_weights(scan, params)
     filled, confidence = label.copy(), np.zeros(label.shape, np.float32)
     confidence[known] = 1  # of what lies beyond, nothing is known
@@ -82,6 +88,7 @@ def propagate_case(
     wanted = annotate_next(slices, params.suggestions, _open_ends(label, known))
     record = _record(axis, slices, choice, params) | {
         "across": world_axis(case.label.affine, axis),
+        "motion_channel": channel,
         "annotate_next": wanted,
         "source": dict(case.record),
     }
