@@ -91,3 +91,17 @@ def test_normalised_maps_the_window_of_each_channel_to_0_and_1_and_clips():
     expected = [[[[0.0, 0.5, 1.0, 1.0]], [[0.0, 0.0, 0.5, 1.0]]]]
     np.testing.assert_allclose(stack.normalised(), expected)
     assert stack.normalised().dtype == np.float32
+
+
+def test_a_part_of_a_stack_has_its_labels_and_places():
+    image = np.arange(5, dtype=np.float32).reshape(5, 1, 1, 1)
+    stack = Stack(image, np.array([[0.0, 1.0]]), image[:, 0].astype(int), apart=(1.0, 2.0))
+    uneven = stack.placed([0, 1, 3, 6, 9])
+    assert uneven.apart == (2.5, 5.0)  # the median of 1, 2, 3 and 3
+    part = uneven.part(slice(1, 4))
+    assert part.image.ravel().tolist() == part.label.ravel().tolist() == [1, 2, 3]
+    assert part.at.tolist() == [1, 3, 6]
+    even = stack.placed([2, 4, 6, 8, 10])
+    assert even.at is None
+    assert even.apart == (2.0, 4.0)
+    assert even.part(slice(1, 4)).at is None

@@ -1,7 +1,7 @@
 """The nouns of the library: a volume, a case, a stack of slices, an imputation."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import nibabel as nib
@@ -206,6 +206,7 @@ class Stack:
             (`imputation.label_choice`).
         apart: Distance of the slices in pixels: from row to row (H), from column to column (W);
             None: not known.
+        at: Where the slices lie along their axis, D rising numbers; None: evenly spaced.
     """
 
     image: Floats
@@ -214,6 +215,24 @@ class Stack:
     padding: tuple[tuple[float, ...], ...] = ()
     label_share: float = 1.0
     apart: tuple[float, float] | None = None
+    at: NDArray[np.float64] | None = None
+
+    def placed(self, at: Sequence[int]) -> "Stack":
+        """Return the stack with its slices where they lie, in steps of what `apart` counted.
+
+        `apart` becomes that of a typical interval, the median.
+        """
+        steps = np.diff(at)
+        typical = float(np.median(steps))
+        apart = self.apart and (typical * self.apart[0], typical * self.apart[1])
+        even = bool((steps == steps[0]).all())
+        return replace(self, apart=apart, at=None if even else np.asarray(at, dtype=np.float64))
+
+    def part(self, slices: slice) -> "Stack":
+        """View slices in a row as a stack."""
+        label = None if self.label is None else self.label[slices]
+        at = None if self.at is None else self.at[slices]
+        return replace(self, image=self.image[slices], label=label, at=at)
 
     def normalised(self) -> Floats:
         """Slices clipped to [0, 1], `(D, C, H, W)`, for networks; never written out."""

@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from slicefill.imputation import impute as imputing
 from slicefill.imputation.absent import longest_stack
+from slicefill.imputation.choice import Choice
 from slicefill.imputation.impute import impute_case
 from slicefill.imputation.imputers import classical_imputer
 from slicefill.imputation.verification import verify_imputed_case
@@ -94,6 +96,58 @@ def test_only_where_both_neighbours_hold_background_a_doubtful_slice_is_certain(
     assert np.flatnonzero(certain.all(axis=(0, 1))).tolist() == acquired
     background = np.flatnonzero(certain[:8].all(axis=(0, 1))).tolist()
     assert background == sorted({*range(2 * step), *acquired})
+
+
+@pytest.fixture(params=[1, -1])
+def ball(request, volume):
+    """Areas, like those of a ball, and brightness are parabolas; slices 2, 5 and 6 are absent."""
+    x, y, z = np.indices((40, 40, 10))
+    rank = np.hypot(x - 19.6, y - 19.2)[..., 0].ravel().argsort().argsort().reshape(40, 40, 1)
+    label = (rank < 1000 - 12 * (z - 3) ** 2).astype(np.uint8)
+    stored = (100 + 3 * x + 2 * (2 * z - 5) ** 2).astype(np.int16)
+    affine = np.diag([2.0, 1, 4 * request.param, 1])
+    turned = (volume(each[..., :: request.param].copy(), affine) for each in (stored, label))
+    absent = [k if request.param == 1 else 9 - k for k in (2, 5, 6)]
+    return Case(*turned, record={"absent_slices": sorted(absent)})
+
+
+def test_the_cubic_of_a_blend_runs_through_the_true_positions(ball, imputation_params, monkeypatch):
+    """It is the parabola in wide intervals as in narrow ones; as if even, it is up to 14 off."""
+    monkeypatch.setattr(imputing, "choose", lambda *_: Choice(cubic=1.0))
+    params = imputation_params(target_spacing=None, count=0)
+    imputer = replace(classical_imputer("nearest", params), kind="pretrained")
+    made = impute_case(ball, imputer, params)
+    np.testing.assert_allclose(made.image.stored, ball.image.stored, atol=1)
+
+
+def test_areas_of_labels_run_through_the_true_positions(ball, imputation_params):
+    """They are the parabola but for ties with the background; as if even, 28 pixels are missing."""
+    params = imputation_params(target_spacing=None, count=0)
+    made = impute_case(ball, classical_imputer("shape_matched", params), params)
+    found, true = (np.count_nonzero(each.label.stored, (0, 1)) for each in (made, ball))
+    np.testing.assert_allclose(found, true, atol=6)
+
+
+def test_a_method_sees_where_slices_lie_and_how_far_apart_they_typically_are(
+    lacking, imputation_params
+):
+    params = imputation_params(target_spacing=None, count=0)
+    imputer, seen = classical_imputer("linear", params), []
+
+    def looking(stack, positions, rng):
+        seen.append(stack)
+        return imputer.method(stack, positions, rng)
+
+    for absent in ([2, 5, 6], [1, 3, 5, 7], [1, 3, 5]):
+        uneven = replace(lacking, record={"absent_slices": absent})
+        impute_case(uneven, replace(imputer, method=looking), params)
+    first, second, even, mixed = seen
+    assert np.diff(first.at).tolist() == np.diff(second.at).tolist() == [1, 2, 1, 3, 1]
+    assert even.at is None
+    assert np.diff(mixed.at).tolist() == [2, 2, 2, 1, 1]
+    rows, columns = lacking.image.spacing[2] / lacking.image.spacing[:2]
+    for stack, steps in ((first, 1), (even, 2), (mixed, 2)):
+        assert sorted(stack.apart) == pytest.approx(sorted([steps * rows, steps * columns]))
 
 
 def test_acquired_slices_that_a_method_does_not_see_stay(case, imputation_params):

@@ -54,6 +54,19 @@ def test_the_loss_allowed_is_the_loss_by_hand():
             assert 10 * np.log10(after / before) == pytest.approx(decibel)
 
 
+def test_the_trial_of_uneven_slices_takes_them_for_even_ones():
+    """Those it leaves out are no longer where the stack says."""
+    seen = []
+
+    def looking(stack, positions, rng):
+        seen.append(stack)
+        return linear(stack, positions, rng)
+
+    stack = replace(stack_of(scan()), at=np.arange(11.0) ** 2)
+    sharp.finish(sharp.Params(base=ENTRY["base"]), stack, looking, np.random.default_rng(0))
+    assert [each.at for each in seen] == [None]
+
+
 def test_slices_that_are_left_out_lose_what_is_allowed_and_no_more():
     stack = stack_of(scan())
     params = sharp.Params(base=ENTRY["base"], most_loss=0.1)

@@ -44,7 +44,7 @@ def impute_absent(case: Case, impute: Impute, params: ImputationParams) -> Case:
     refuse_coarse(spacing, target)
     wanted = _wanted(kept[-1], count, target / spacing if exact else None)
     places = np.interp(wanted, kept, np.arange(len(kept)))
-    made = impute_at(_kept(case, kept), impute, params, places=places, spacing=target)
+    made = impute_at(_kept(case, kept), impute, params, places=places, spacing=target, at=kept)
     slices = [_renumbered(one, kept) for one in made.record["slices"]]
     grid = {"exact": True, "count": None} if exact else {"count": count}
     return replace(made, record={**made.record, **grid, "slices": slices})
@@ -84,7 +84,7 @@ def _wanted(last: int, count: int, step: float | None) -> NDArray[np.float64]:
 
 
 def _kept(case: Case, kept: Sequence[int] | NDArray[np.int64]) -> Case:
-    """Return the acquired slices of a case, as if they lay side by side."""
+    """Return the acquired slices of a case, side by side."""
 
     def take(volume: Volume) -> Volume:
         slices = slices_first(volume.stored, Case.ACROSS)[list(kept)]

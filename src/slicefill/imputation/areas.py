@@ -44,7 +44,7 @@ class LabelAreas:
         return replace(self, shown=self.shown[:, list(indices)])
 
     def interpolate(
-        self, positions: Sequence[float], ends: EndParams, at: Sequence[int] | None = None
+        self, positions: Sequence[float], ends: EndParams, at: Sequence[int] | Array | None = None
     ) -> dict[int, NDArray[np.int_]]:
         """Estimate how many pixels each id has on every synthetic slice.
 
@@ -83,7 +83,7 @@ class LabelAreas:
 
 
 def interpolate_areas(
-    areas: Floats, positions: Array, ends: EndParams, at: Sequence[int] | None = None
+    areas: Floats, positions: Array, ends: EndParams, at: Sequence[int] | Array | None = None
 ) -> Floats:
     """Interpolate areas of labels across every interval of a stack.
 

@@ -91,12 +91,14 @@ class DenseGrid:
         axis: Its through-plane array axis.
         parts: Into how many its slices divide an interval of the source.
         places: Of every slice the interval, and t in it: 0 is the acquired slice that begins it.
+        at: Where the slices of the source lie, in steps of its spacing; None: in each step one.
     """
 
     source: Volume
     axis: int
     parts: float
     places: Sequence[tuple[int, float]]
+    at: Sequence[int] | None = None
 
     @classmethod
     def even(cls, source: Volume, axis: int, count: int) -> "DenseGrid":

@@ -81,6 +81,7 @@ def impute_at(
     *,
     places: NDArray[np.float64],
     spacing: float,
+    at: Sequence[int] | None = None,
 ) -> Case:
     """Impute a case onto slices wherever they lie between its own.
 
@@ -91,13 +92,14 @@ def impute_at(
         places: Of the slices wanted, in intervals from the first acquired slice; whole numbers are
             acquired slices.
         spacing: Of the slices wanted, mm, where that of the case is the one its header says.
+        at: Where its own slices lie, in steps of the spacing in its header; None: in each step one.
 
     Returns:
         As `impute_exactly`; its record says neither `exact` nor a right `count`.
     """
     axis = through_plane_axis(case.image.affine, params.through_plane)
     where = [(int(place), round(float(place % 1), _DIGITS)) for place in places]
-    grid = DenseGrid(case.image, axis, float(case.image.spacing[axis]) / spacing, where)
+    grid = DenseGrid(case.image, axis, float(case.image.spacing[axis]) / spacing, where, at)
     between: list[list[float]] = [[] for _ in range(case.image.stored.shape[axis] - 1)]
     for interval, t in where:
         if t:
@@ -157,9 +159,7 @@ class _AtPlaces:
         Nothing but their own slices is kept, one after the other, `(M, 1, ...)`.
         """
         begin, end = max(first - _CONTEXT, 0), min(last + 1 + _CONTEXT, len(stack.image))
-        label = None if stack.label is None else stack.label[begin:end]
-        seen = replace(stack, image=stack.image[begin:end], label=label)
-        made = self.method(seen, self._turned[first], rng)
+        made = self.method(stack.part(slice(begin, end)), self._turned[first], rng)
         first, last = first - begin, last - begin
 
         def own(values: Sequence[Array]) -> Array:

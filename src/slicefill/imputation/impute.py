@@ -86,7 +86,7 @@ def _impute_intervals(
     turn = Turn.of(case.image.affine, grid.axis)
     stack = stack_case(case, grid.axis, imputer.window)
     background = _background(case, grid.axis, stack)
-    stack = turn.stack(stack)
+    stack = turn.stack(stack if grid.at is None else stack.placed(grid.at))
     rng = rng or np.random.default_rng(params.seed)
     made, told = _impute(stack, grid.positions, imputer, params, rng, placing)
     synthetic, stack = background.keep(turn.back(made)), turn.stack_back(stack)

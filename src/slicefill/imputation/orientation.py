@@ -43,14 +43,13 @@ class Turn:
     def stack(self, stack: Stack) -> Stack:
         """Turn a stack."""
         label = None if stack.label is None else self._there(stack.label)
-        return replace(stack, image=self._there(stack.image), label=label, apart=self._apart(stack))
+        return replace(stack, image=self._there(stack.image), label=label, **self._distances(stack))
 
     def stack_back(self, stack: Stack) -> Stack:
         """Turn a stack back: a view."""
         label = None if stack.label is None else self._back(stack.label, 1)
-        return replace(
-            stack, image=self._back(stack.image, 1), label=label, apart=self._apart(stack)
-        )
+        image = self._back(stack.image, 1)
+        return replace(stack, image=image, label=label, **self._distances(stack))
 
     def back(self, slices: SyntheticSlices) -> SyntheticSlices:
         """Turn synthetic slices back to the orientation of the file."""
@@ -66,11 +65,14 @@ class Turn:
             counts = counts[::-1]
         return replace(slices, **named, acquired=acquired, counts=counts)
 
-    def _apart(self, stack: Stack) -> tuple[float, float] | None:
-        if stack.apart is None or not self.swap:
-            return stack.apart
-        rows, columns = stack.apart
-        return columns, rows
+    def _distances(self, stack: Stack) -> dict[str, Any]:
+        """`apart` and `at` of a turned stack, there and back."""
+        apart, at = stack.apart, stack.at
+        if apart is not None and self.swap:
+            apart = apart[1], apart[0]
+        if at is not None and self.flips[0]:
+            at = at[0] + at[-1] - at[::-1]
+        return {"apart": apart, "at": at}
 
     def _there(self, slices: Array) -> Array:
         """Turn `(D, ..., H, W)`."""

@@ -68,6 +68,9 @@ def impute_classically(
     labels end (`imputation.areas`). Of tied ids the one on the nearer slice wins (at t = 0.5 the
     first slice), save that by `shape_based` the background yields to any label.
 
+    Areas run through the true positions of uneven slices (`Stack.at`); splines take these for even
+    ones: through the true positions they double the variance of noise within wide intervals.
+
     Args:
         rule: `nearest`, `linear`, `cubic`, `bspline`, `shape_based` or `shape_matched`.
         stack: At least two slices.
@@ -98,21 +101,38 @@ def impute_classically(
     operator = slice_weights(rule, depth, positions)
     label = None
     if stack.label is not None:
-        score = _score_by(rule, stack.label, positions, ends)
+        score = _score_by(rule, stack.label, positions, ends, at=stack.at)
         label = _elect(stack.label, where, score)
         label = label.reshape(*shape, *stack.label.shape[1:])
     image = _apply(operator, stack.image).reshape(*shape, *stack.image.shape[1:])
     return SyntheticSlices(image, _agreement(stack, len(positions)), label)
 
 
-def slice_weights(rule: str, depth: int, positions: Sequence[float]) -> Floats:
+def slice_weights(
+    rule: str, depth: int, positions: Sequence[float], at: Array | None = None
+) -> Floats:
     """Share of each of D slices in every synthetic one, `((D - 1) · N, D)`, in order.
+
+    Args:
+        rule: As of `impute_classically`.
+        depth: D.
+        positions: t of the synthetic slices of each interval.
+        at: Where the slices lie, D rising numbers; None: evenly spaced. `cubic` alone looks at it.
 
     Example:
         >>> slice_weights("linear", 3, [0.25]).tolist()
         [[0.75, 0.25, 0.0], [0.0, 0.75, 0.25]]
+
+        The parabola through slices at 0, 1 and 3, at 2:
+
+        >>> found = slice_weights("cubic", 3, [0.5], np.array([0.0, 1, 3]))
+        >>> [round(share, 3) for share in found[1].tolist()]
+        [-0.333, 1.0, 0.333]
     """
-    return _OPERATORS[rule](depth, _places(depth, positions))
+    where = _places(depth, positions)
+    if at is None or rule != "cubic":
+        return _OPERATORS[rule](depth, where)
+    return _not_a_knot(at, np.interp(where, np.arange(depth), at))
 
 
 def sampling_weights(rule: str, depth: int, where: Array) -> Floats:
@@ -149,7 +169,11 @@ def _bspline(depth: int, where: Array) -> Floats:
 
 
 def _cubic(depth: int, where: Array) -> Floats:
-    spline = CubicSpline(np.arange(depth), np.eye(depth), bc_type="not-a-knot")
+    return _not_a_knot(np.arange(depth), where)
+
+
+def _not_a_knot(at: Array, where: Array) -> Floats:
+    spline = CubicSpline(at, np.eye(len(at)), bc_type="not-a-knot")
     return np.asarray(spline(where), dtype=np.float32)
 
 
@@ -178,7 +202,7 @@ def _apply(operator: Floats, slices: Array) -> Floats:
 
 
 def _score_by(
-    rule: str, label: Array, positions: Sequence[float], ends: EndParams
+    rule: str, label: Array, positions: Sequence[float], ends: EndParams, *, at: Array | None
 ) -> Callable[[int, Array], Floats]:
     """Return what interpolates the mask of an id, `(D, H, W)`, to its scores, `(M, H, W)`."""
     if rule == "shape_based":
@@ -186,7 +210,7 @@ def _score_by(
             _shape_score(positions, mask, signed_distances(mask)) - _YIELDS * (identity == 0)
         )
     if rule in ("bspline", "shape_matched"):
-        areas = LabelAreas.count(label).interpolate(positions, ends)
+        areas = LabelAreas.count(label).interpolate(positions, ends, at)
         return lambda identity, mask: matched_score(positions, mask, areas[identity])
     operator = slice_weights(rule, len(label), positions)
     return lambda _, mask: _votes(operator, mask)

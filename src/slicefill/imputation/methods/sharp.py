@@ -165,7 +165,7 @@ def _allowed(
     slices = stack.image[max(0, middle - _TRIED) : middle + _TRIED + 1]
     if len(slices) < 3:
         return None
-    sparse = replace(stack, image=slices[::2], label=None)
+    sparse = replace(stack, image=slices[::2], label=None, at=None)
     found = method(sparse, [0.5], rng).image[:, 0]
     real = slices[1::2][: len(found)]
     return strongest(found - real, _detail(found, params.sigma), params.most_loss)

@@ -108,7 +108,7 @@ def each_by_flow(
             "train on such images or choose another method"
         )
         raise ValueError(msg)
-    areas = {} if stack.label is None else imputer.labels.areas(stack.label, positions)
+    areas = {} if stack.label is None else imputer.labels.areas(stack.label, positions, stack.at)
     window = torch.from_numpy(stack.window.astype(np.float32)).to(device)
     for near in each_near(stack, model.channels, imputer.batch_pixels):
         intervals, box = near.intervals, near.box

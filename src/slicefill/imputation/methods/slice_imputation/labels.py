@@ -65,11 +65,16 @@ class LabelRule:
         followed = {"followed": share * self.caution.followed}
         return replace(self, caution=self.caution.model_copy(update=followed), area_share=share)
 
-    def areas(self, ids: Array | Tensor, positions: Sequence[float]) -> dict[int, Array]:
-        """With caution, areas of every id of a stack, `(D, H, W)`, at each t: `(D - 1, N)`."""
+    def areas(
+        self, ids: Array | Tensor, positions: Sequence[float], at: Array | None = None
+    ) -> dict[int, Array]:
+        """With caution, areas of every id of a stack, `(D, H, W)`, at each t: `(D - 1, N)`.
+
+        `at` says where the slices lie, `(D,)`; None: evenly spaced.
+        """
         if self.caution is None:
             return {}
-        return {**LabelAreas.count(np.asarray(ids)).interpolate(positions, self.ends)}
+        return {**LabelAreas.count(np.asarray(ids)).interpolate(positions, self.ends, at)}
 
 
 @dataclass(frozen=True)
