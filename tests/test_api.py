@@ -1,13 +1,12 @@
 """What a caller in Python can do without a project around it."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from slicefill import api
 from slicefill.ingestion.checks import BadCase
 from slicefill.io.case_folder import write_volume
+from slicefill.types import Case
 
 
 @pytest.fixture
@@ -43,18 +42,32 @@ def test_a_case_is_imputed_by_a_method_of_a_name_and_verified(files, method):
     assert api.verify(imputed, case)
 
 
-def test_a_case_is_checked_as_files_are(case):
+@pytest.mark.parametrize("call", ["impute", "propagate"])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("moved", r"corners .* mm apart"),
+        ("a row less", r"found shape .* where the image has"),
+        ("nan", "1 that are NaN or infinite"),
+    ],
+)
+def test_a_case_is_checked_as_files_are(case, call, damage, message):
     made = case()
-    away = made.label.affine.copy()
-    away[:3, 3] += 50
-    shifted = replace(made.label, header=made.label.header.copy())
-    shifted.header.set_sform(away, "scanner")
-    with pytest.raises(BadCase, match=r"corners .* mm apart"):
-        api.propagate(replace(made, label=shifted), every=2)
-    broken = made.image.stored.astype(np.float32)
-    broken[0, 0, 0] = np.nan
-    with pytest.raises(BadCase, match="1 that are NaN or infinite"):
-        api.impute(replace(made, image=made.image.with_stored(broken)), method="linear", count=1)
+    every_other = np.where(np.arange(made.label.stored.shape[2]) % 2, 0, made.label.stored)
+    image, label = made.image, made.label.with_stored(every_other)
+    if damage == "moved":
+        away = np.eye(4)
+        away[:3, 3] = 50
+        label = label.with_stored(label.stored, away)
+    elif damage == "a row less":
+        label = label.with_stored(label.stored[1:])
+    else:
+        broken = image.stored.astype(np.float32)
+        broken[0, 0, 0] = np.nan
+        image = image.with_stored(broken)
+    told = {"every": 2} if call == "propagate" else {"method": "linear", "count": 1}
+    with pytest.raises(BadCase, match=message):
+        getattr(api, call)(Case(image, label), **told)
 
 
 def test_paths_may_be_of_pathlib_and_one_view_need_be_no_list(files):

@@ -367,10 +367,17 @@ def test_a_rehearsal_names_a_link_to_nothing_as_a_call_does(scans, tmp_path):
     assert "a link to nothing" in run(scans, tmp_path / "out")["gone"].reason
 
 
-def test_a_rehearsal_of_a_scan_with_an_empty_middle_says_what_a_call_does(tmp_path):
+@pytest.mark.parametrize("middle", ["background", "padding and air", "two channels"])
+def test_a_rehearsal_of_a_scan_with_an_empty_middle_says_what_a_call_does(tmp_path, middle):
     """As between two knees."""
-    knees = np.random.default_rng(0).integers(1, 99, (12, 12, 15)).astype(np.int16)
+    shape = (12, 12, 15, 2) if middle == "two channels" else (12, 12, 15)
+    knees = np.random.default_rng(0).integers(1, 99, shape).astype(np.int16)
     knees[:, :, 4:11] = 0
+    if middle == "two channels":
+        knees[:, :, 4:11, 1] = 5
+    if middle == "padding and air":
+        knees -= 1000
+        knees[:3] = -3024
     source = tmp_path / "in"
     source.mkdir()
     nib.save(nib.Nifti1Image(knees, np.diag([1, 1, 3, 1])), source / "knees.nii.gz")

@@ -344,6 +344,16 @@ def test_maps_of_confidence_beside_what_they_are_of_are_no_scans(tmp_path, found
     assert bad == []
 
 
+@pytest.mark.parametrize("labels", [[], ["labels/a.nii.gz"]])
+def test_what_was_made_beside_the_scans_of_images_is_no_scan(tmp_path, found, labels):
+    made = "a_propagated_label", "a_propagated_label_confidence", "a_isotropic_confidence"
+    given = "a", "a_isotropic", "b_confidence", "c_propagated_label"  # the last two are of nothing
+    touch(tmp_path, *labels, *(f"images/{name}.nii.gz" for name in (*given, *made)))
+    cases, bad = found("folder")
+    assert set(cases) == set(given)
+    assert bad == []
+
+
 def test_auto_takes_bids_with_images_of_every_suffix(tmp_path, found):
     touch(tmp_path, "dataset_description.json", "sub-1/anat/sub-1_T1w.nii.gz")
     touch(tmp_path, "sub-1/anat/._sub-1_T1w.nii.gz", "sub-1/ct/sub-1_ct.nii.gz")

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from slicefill.batch.earlier import find_made
 from slicefill.batch.impute import Order, impute_scan
 from slicefill.batch.left_over import known_rows
@@ -17,8 +19,10 @@ from slicefill.batch.outputs import check_outputs
 from slicefill.batch.table import Row
 from slicefill.batch.tasks import Plan, Task
 from slicefill.geometry import slices_back, slices_first, through_plane_axis
+from slicefill.imputation.dense_grid import channels_second
 from slicefill.imputation.grids import wanted_grid
 from slicefill.imputation.imputers import Imputer
+from slicefill.imputation.padding import without_padding
 from slicefill.types import Case, Volume
 
 _SLICES = 5  # so many are imputed to measure how long all take
@@ -84,7 +88,7 @@ def _try(task: Task, imputer: Imputer, order: Order, row: Row) -> tuple[Row, flo
     check_outputs(task, case, order.params)
     axis = through_plane_axis(case.image.affine, order.params.through_plane)
     few, middle = case, _middle(case.image, axis)
-    if not case.absent and middle.stored.min() < middle.stored.max():
+    if not case.absent and _varies(middle, axis):
         few = Case(middle, case.label and _middle(case.label, axis))
     began = time.monotonic()
     made, row = impute_scan(few, imputer, order.params, row)
@@ -97,6 +101,12 @@ def _try(task: Task, imputer: Imputer, order: Order, row: Row) -> tuple[Row, flo
         seconds *= (depth - 1) / max(row.slices_in - 1, 1)
         row = replace(row, slices_in=depth, slices_out=dense)
     return replace(row, seconds=seconds), row.slices_out * megabytes
+
+
+def _varies(volume: Volume, axis: int) -> bool:
+    """Whether a channel of a volume shows more than one intensity beside its padding."""
+    image = without_padding(channels_second(volume, axis))[0]
+    return bool((np.ptp(image, axis=(0, 2, 3)) > 0).any())
 
 
 def _middle(volume: Volume, axis: int) -> Volume:

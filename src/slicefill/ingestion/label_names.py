@@ -1,6 +1,7 @@
 """Label maps that lie beside their images, told by their names."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 PROPAGATED = "_propagated_label"
@@ -44,16 +45,12 @@ def pair_names(names: list[str]) -> Pairs:
         {'a/ct': 'a/seg', 'c': 'c_dseg'}
     """
     known = set(names)
-    pairs = Pairs()
+    pairs = Pairs(others=own_outputs(names))
     candidates: dict[str, list[tuple[tuple[int, ...], str]]] = {}
-    maps = {name for name in names if _is_confidence(name, known)}
-    pairs.others.update(dict.fromkeys(sorted(maps), "a map of confidence"))
-    marked = {name for name in known - maps if _is_marked(name, known)}
-    images = known - maps - marked
+    scans = known - pairs.others.keys()
+    marked = {name for name in scans if _is_marked(name, known)}
+    images = scans - marked
     for name in sorted(marked):
-        if name.endswith(PROPAGATED) and name.removesuffix(PROPAGATED) in images:
-            pairs.others[name] = "labels that `slicefill propagate` wrote: name them to use them"
-            continue
         owners, rank = _owners(name, images)
         if len(owners) == 1:
             candidates.setdefault(owners[0], []).append((rank, name))
@@ -72,8 +69,30 @@ def pair_names(names: list[str]) -> Pairs:
     return pairs
 
 
-def _is_confidence(name: str, known: set[str]) -> bool:
-    return name.endswith(CONFIDENCE) and name.removesuffix(CONFIDENCE) in known
+def own_outputs(names: Iterable[str]) -> dict[str, str]:
+    """Tell maps of confidence, and labels that were propagated, beside what they are of.
+
+    Args:
+        names: Paths without suffix.
+
+    Returns:
+        Name → why it is no scan.
+
+    Example:
+        >>> list(own_outputs(["a", "a_isotropic_confidence", "a_propagated_label", "b_confidence"]))
+        ['a_propagated_label']
+    """
+    known = set(names)
+    kinds = {
+        CONFIDENCE: "a map of confidence",
+        PROPAGATED: "labels that `slicefill propagate` wrote: name them to use them",
+    }
+    return {
+        name: reason
+        for name in sorted(known)
+        for end, reason in kinds.items()
+        if name.endswith(end) and name.removesuffix(end) in known
+    }
 
 
 def _is_marked(name: str, known: set[str]) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from slicefill.ingestion.checks import BadCase
 from slicefill.ingestion.found import Found, LeftAside, RawCase
-from slicefill.ingestion.label_names import pair_names
+from slicefill.ingestion.label_names import own_outputs, pair_names
 from slicefill.ingestion.raw_files import list_files, volumes
 from slicefill.ingestion.suffixes import VOLUMES, stem_below
 from slicefill.params import IngestionParams
@@ -22,10 +22,12 @@ def find(folder: Path, params: IngestionParams) -> Found:
     """Pair images and label maps by their paths without suffix."""
     images = [(name, path) for place in IMAGES for name, path in _named(folder / place)]
     labels = [(name, path) for place in LABELS for name, path in _named(folder / place)]
+    found, written = Found(), own_outputs(name for name, _ in images)
+    found.left_aside += [LeftAside(path, written[name]) for name, path in images if name in written]
+    images = [(name, path) for name, path in images if name not in written]
     if not labels:
         images, labels = _told_by_name(images)
     of_image = _label_names([name for name, _ in images], {name for name, _ in labels})
-    found = Found()
     chosen = dict(_first_places(folder, labels, found))
     twice = {error.case for error in found.refused}
     for name, path in images:
