@@ -5,9 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from slicefill.imputation import impute as imputing
 from slicefill.imputation.absent import longest_stack
-from slicefill.imputation.choice import Choice
 from slicefill.imputation.impute import impute_case
 from slicefill.imputation.imputers import classical_imputer
 from slicefill.imputation.verification import verify_imputed_case
@@ -109,15 +107,6 @@ def ball(request, volume):
     turned = (volume(each[..., :: request.param].copy(), affine) for each in (stored, label))
     absent = [k if request.param == 1 else 9 - k for k in (2, 5, 6)]
     return Case(*turned, record={"absent_slices": sorted(absent)})
-
-
-def test_the_cubic_of_a_blend_runs_through_the_true_positions(ball, imputation_params, monkeypatch):
-    """It is the parabola in wide intervals as in narrow ones; as if even, it is up to 14 off."""
-    monkeypatch.setattr(imputing, "choose", lambda *_: Choice(cubic=1.0))
-    params = imputation_params(target_spacing=None, count=0)
-    imputer = replace(classical_imputer("nearest", params), kind="pretrained")
-    made = impute_case(ball, imputer, params)
-    np.testing.assert_allclose(made.image.stored, ball.image.stored, atol=1)
 
 
 def test_areas_of_labels_run_through_the_true_positions(ball, imputation_params):

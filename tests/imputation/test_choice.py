@@ -12,7 +12,7 @@ from slicefill.imputation.impute import impute_case
 from slicefill.imputation.imputers import classical_imputer, learned_imputer
 from slicefill.imputation.methods.classical import impute_classically
 from slicefill.imputation.methods.pretrained import load_pretrained
-from slicefill.imputation.neighbours import each_cubic, predict_acquired, tried_slices
+from slicefill.imputation.neighbours import predict_acquired, tried_slices
 from slicefill.imputation.optical_flow import dis_flow, impute_along
 from slicefill.types import Case, Stack, SyntheticSlices, Volume
 
@@ -295,17 +295,6 @@ def test_a_blend_in_place_is_the_same():
     assert same.confidence is made.confidence
     np.testing.assert_array_equal(same.image, apart.image)
     np.testing.assert_array_equal(same.confidence, apart.confidence)
-
-
-def test_a_cubic_through_uneven_slices_is_a_cubic():
-    at = np.array([0.0, 1, 3, 4, 8, 9])
-
-    def values(z):
-        return (z**3 - 10 * z**2 + 5)[..., None, None, None] * np.ones((1, 2, 3))
-
-    made = np.stack([*each_cubic(values(at).astype(np.float32), [0.25, 0.5], at)])
-    expected = values(at[:-1, None] + np.outer(np.diff(at), [0.25, 0.5]))
-    np.testing.assert_allclose(made, expected, rtol=1e-4, atol=1e-3)
 
 
 def test_a_cubic_does_not_ring_beside_metal():

@@ -157,7 +157,7 @@ def choose(stack: Stack, predict: Predict, planes: Planes | None = None) -> Choi
     smoothness, and falls where cubic interpolation makes most of the image.
 
     Args:
-        stack: D acquired slices; uneven ones tell what they do as if they were even.
+        stack: D acquired slices.
         predict: The network.
         planes: Imputation in reformatted planes, if it is to take part.
     """
@@ -268,7 +268,7 @@ def _others(
     if choice.dis:
         parts.append((choice.dis, each_along(dis_flow, stack, positions)))
     if choice.cubic:
-        cubics = enumerate(each_cubic(stack.image, positions, stack.at))
+        cubics = enumerate(each_cubic(stack.image, positions))
         parts.append((choice.cubic, (_bounded(each, stack, k) for k, each in cubics)))
     if planes and choice.planes:
         parts.append((choice.planes, iter(planes(stack, positions))))

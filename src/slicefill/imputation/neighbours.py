@@ -158,14 +158,9 @@ def interpolate_cubic(slices: Floats, positions: Sequence[float]) -> Floats:
     return np.stack([*each_cubic(slices, positions)])
 
 
-def each_cubic(
-    slices: Floats, positions: Sequence[float], at: Array | None = None
-) -> Iterator[Floats]:
-    """Interpolate one interval after the other as `interpolate_cubic` does, `(N, C, H, W)` each.
-
-    `at` says where the slices lie, `(D,)`; None: evenly spaced.
-    """
-    weights = slice_weights("cubic", len(slices), positions, at)
+def each_cubic(slices: Floats, positions: Sequence[float]) -> Iterator[Floats]:
+    """Interpolate one interval after the other as `interpolate_cubic` does, `(N, C, H, W)` each."""
+    weights = slice_weights("cubic", len(slices), positions)
     shape = (len(positions), *slices.shape[1:])
     for own in weights.reshape(len(slices) - 1, len(positions), -1):
         used = np.flatnonzero(np.abs(own).max(0) > NO_WEIGHT)

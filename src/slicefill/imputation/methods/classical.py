@@ -68,8 +68,8 @@ def impute_classically(
     labels end (`imputation.areas`). Of tied ids the one on the nearer slice wins (at t = 0.5 the
     first slice), save that by `shape_based` the background yields to any label.
 
-    Areas run through the true positions of uneven slices (`Stack.at`); splines take these for even
-    ones: through the true positions they double the variance of noise within wide intervals.
+    Areas run through the true positions of uneven slices (`Stack.at`). Splines take these for even
+    ones: through the true positions they are farther from real scans.
 
     Args:
         rule: `nearest`, `linear`, `cubic`, `bspline`, `shape_based` or `shape_matched`.
@@ -108,31 +108,14 @@ def impute_classically(
     return SyntheticSlices(image, _agreement(stack, len(positions)), label)
 
 
-def slice_weights(
-    rule: str, depth: int, positions: Sequence[float], at: Array | None = None
-) -> Floats:
+def slice_weights(rule: str, depth: int, positions: Sequence[float]) -> Floats:
     """Share of each of D slices in every synthetic one, `((D - 1) · N, D)`, in order.
-
-    Args:
-        rule: As of `impute_classically`.
-        depth: D.
-        positions: t of the synthetic slices of each interval.
-        at: Where the slices lie, D rising numbers; None: evenly spaced. `cubic` alone looks at it.
 
     Example:
         >>> slice_weights("linear", 3, [0.25]).tolist()
         [[0.75, 0.25, 0.0], [0.0, 0.75, 0.25]]
-
-        The parabola through slices at 0, 1 and 3, at 2:
-
-        >>> found = slice_weights("cubic", 3, [0.5], np.array([0.0, 1, 3]))
-        >>> [round(share, 3) for share in found[1].tolist()]
-        [-0.333, 1.0, 0.333]
     """
-    where = _places(depth, positions)
-    if at is None or rule != "cubic":
-        return _OPERATORS[rule](depth, where)
-    return _not_a_knot(at, np.interp(where, np.arange(depth), at))
+    return _OPERATORS[rule](depth, _places(depth, positions))
 
 
 def sampling_weights(rule: str, depth: int, where: Array) -> Floats:
@@ -169,11 +152,7 @@ def _bspline(depth: int, where: Array) -> Floats:
 
 
 def _cubic(depth: int, where: Array) -> Floats:
-    return _not_a_knot(np.arange(depth), where)
-
-
-def _not_a_knot(at: Array, where: Array) -> Floats:
-    spline = CubicSpline(at, np.eye(len(at)), bc_type="not-a-knot")
+    spline = CubicSpline(np.arange(depth), np.eye(depth), bc_type="not-a-knot")
     return np.asarray(spline(where), dtype=np.float32)
 
 
