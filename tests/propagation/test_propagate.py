@@ -119,7 +119,7 @@ def test_a_series_that_lacks_slices_is_to_be_imputed_first(ball):
         propagate_case(lacking, PARAMS)
 
 
-@pytest.mark.parametrize("named", ["0,8", [True, "no"], 3.5])
+@pytest.mark.parametrize("named", ["0,8", [0, "no"], [True, False, True], 3.5])
 def test_indices_that_are_none_are_named(ball, named):
     with pytest.raises(TypeError, match=r"annotated: expected indices of slices, as \[0, 8\]"):
         propagate_case(ball(every=8), PARAMS, annotated=named)

@@ -128,7 +128,7 @@ def _told(depth: int, named: Sequence[int] | None, every: int | None) -> list[in
             raise ValueError(msg)
         return list(range(0, depth, every))
     try:
-        chosen = sorted({operator.index(each) for each in (() if named is None else named)})
+        chosen = sorted({_index(each) for each in (() if named is None else named)})
     except TypeError as error:
         msg = f"annotated: expected indices of slices, as [0, 8], got {named!r}"
         raise TypeError(msg) from error
@@ -139,6 +139,12 @@ def _told(depth: int, named: Sequence[int] | None, every: int | None) -> list[in
             remedy=f"name two or more (--annotated 0,8), or none at all: {_COUNT}",
         )
     return chosen
+
+
+def _index(number: int) -> int:
+    if isinstance(number, bool):  # one of a mask of slices: not slice 0 or 1
+        raise TypeError
+    return operator.index(number)
 
 
 def _check_there(chosen: Sequence[int], depth: int) -> None:
