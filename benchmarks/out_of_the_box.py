@@ -33,7 +33,6 @@ from real_sets import (
     score_method,
     set_options,
 )
-from with_saint import SAINT, SCALINGS, saint_imputer
 
 from slicefill.execution.each import run_each
 from slicefill.fingerprint import fingerprint
@@ -67,9 +66,11 @@ DEMONS = "demons"
 CLASSICAL = {**{rule: rule for rule in RULES}, **{kind: {"kind": kind} for kind in (DIS, DEMONS)}}
 """Methods that learned nothing, and how `load_named` is asked for them."""
 LEAST_GAIN = {("brain_t1", 4, "psnr_body"): 0.7, ("hippocampus", 4, "psnr_body"): 0.7}  # dB
-GOOD, BEST = "good", "best"
-"""The shipped weights with reformatted planes, as they are and after they have learned from the
-scan (`imputation.quality`)."""
+SAINT, WITH_SAINT = "saint", "with_saint"
+"""SAINT alone, and `imputation.quality: saint`."""
+QUALITIES = {"good": "good", "best": "best", WITH_SAINT: SAINT}
+"""The shipped weights with reformatted planes, as they are, after they have learned from the scan,
+and with SAINT in their place: `imputation.quality` of each."""
 LEAST_SHARE = 0.8  # of cases that are better
 _WHOSE = ["set", "factor", "method", "subject", "case"]
 _COLUMNS = [*_WHOSE, "metric", "value", "weights", "mark"]
@@ -104,11 +105,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = set_options(__doc__, "out_of_the_box")
-    methods = [*CLASSICAL, PRETRAINED, GOOD, BEST, SAINT]
+    usual = [*CLASSICAL, PRETRAINED, "good"]
+    methods = [*usual, "best", SAINT, WITH_SAINT]
     add = parser.add_argument
     add("--half", choices=["development", "report"], default="report", help="(report)")
-    add("--methods", nargs="+", choices=methods, default=methods[:-2], help="(all but best, saint)")
-    add("--saint-scaling", choices=SCALINGS, default=SCALINGS[0], help="(%(default)s)")
+    help_ = "(all but best and those with SAINT, which need pip install 'slicefill[saint]')"
+    add("--methods", nargs="+", choices=methods, default=usual, help=help_)
     add("--checkpoint", type=Path, help="other weights than the shipped ones for `pretrained`")
     add(
         "--adapt", type=float, metavar="MINUTES", help="also adapt to the scans, per set and factor"
@@ -129,12 +131,12 @@ def fillers(
     plain = [name for name in options.methods if name in CLASSICAL]
     ready = {name: load_named(CLASSICAL[name], params) for name in plain}
     if SAINT in options.methods:
-        ready[SAINT] = saint_imputer(params, options.saint_scaling)
+        ready[SAINT] = load_named({"kind": SAINT}, params)
     models = _models(design, subsampled_scans(design, scans), options)
     ready |= {name: learned_imputer(name, model, params) for name, model in models.items()}
-    for quality in [each for each in (GOOD, BEST) if each in options.methods]:
-        own = params.model_copy(update={"quality": quality})
-        ready[quality] = learned_imputer(quality, load_weights(options.checkpoint), own)
+    for name in [each for each in QUALITIES if each in options.methods]:
+        own = params.model_copy(update={"quality": QUALITIES[name]})
+        ready[name] = learned_imputer(name, load_weights(options.checkpoint), own)
     return ready
 
 

@@ -11,9 +11,8 @@ import pytest
 import yaml
 
 from slicefill.imputation.imputers import Imputer
-from slicefill.params import ImputationParams
 from slicefill.simulation.subsampling import subsample
-from slicefill.types import Case, Stack, SyntheticSlices
+from slicefill.types import Case, SyntheticSlices
 
 from .conftest import ROOT
 
@@ -229,35 +228,3 @@ def test_changed_background_is_counted_between_background_alone(sets, volume):
         assert sets.background_changed(imputed, truth, slices) == pytest.approx(share)
     noise = Case(volume(scan(0)[0], np.eye(4)), record={"count": 1})
     assert np.isnan(sets.background_changed(noise, noise, slices))
-
-
-@pytest.fixture
-def saint(bench):
-    return importlib.import_module("with_saint")
-
-
-def test_saint_says_what_to_install(saint, monkeypatch):
-    monkeypatch.setattr(saint.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(
-        SystemExit, match=r"pip install --no-deps --target FOLDER py-SAINT==1\.7\.0"
-    ):
-        saint.load_network()
-
-
-def test_saint_is_told_how_far_the_pixels_around_a_phase_are(saint):
-    found = saint.distances(4)[0]
-    assert found[:, :, 1].tolist() == [[4, 0, 4], [5, 1, 3], [6, 2, 2], [7, 3, 1]]
-    assert found[1, 1, 0].item() == found[1, 1, 2].item() == pytest.approx(2**0.5)
-
-
-def test_both_views_of_saint_return_to_their_slices(saint, bench):
-    """A network that makes every phase of its own slice, as nearest interpolation would."""
-
-    def repeat(seen, apart):
-        return seen[:, 1:2].expand(-1, apart.shape[1], -1, -1).float()
-
-    image = np.random.default_rng(0).integers(0, 200, (5, 1, 6, 8)).astype(np.float32)
-    stack = Stack(image, np.array([[0.0, 200.0]]))
-    params = ImputationParams(count=3, target_spacing=None)
-    made = saint.impute(repeat, "minimum", params, stack, [0.25, 0.5, 0.75], None)
-    np.testing.assert_array_equal(made.image, np.repeat(image[:-1, None], 3, axis=1))

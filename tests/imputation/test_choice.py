@@ -12,7 +12,7 @@ from slicefill.imputation.impute import impute_case
 from slicefill.imputation.imputers import classical_imputer, learned_imputer
 from slicefill.imputation.methods.classical import impute_classically
 from slicefill.imputation.methods.pretrained import load_pretrained
-from slicefill.imputation.neighbours import predict_acquired, tried_slices
+from slicefill.imputation.neighbours import Planes, predict_acquired, tried_slices
 from slicefill.imputation.optical_flow import dis_flow, impute_along
 from slicefill.types import Case, Stack, SyntheticSlices, Volume
 
@@ -250,7 +250,7 @@ def test_planes_take_their_share_beside_the_network_alone():
     cubic = impute_classically("cubic", stack, [0.5])
     choice = Choice(planes=0.25)
     assert choice.name == "blend"
-    mixed = blend(choice, made, stack, [0.5], lambda stack, positions: cubic.image)
+    mixed = blend(choice, made, stack, [0.5], Planes(lambda stack, positions: cubic.image))
     np.testing.assert_allclose(mixed.image, 0.75 * made.image + 0.25 * cubic.image, rtol=1e-4)
 
 
@@ -272,6 +272,22 @@ def test_optical_flow_takes_over_where_it_is_right_and_leaves_where_it_is_wrong(
     choice = choose(stack_of(shuffled), right)
     assert choice.dis_there == pytest.approx(0, abs=1e-3)
     assert choice.dis == 0
+
+
+@pytest.mark.parametrize("blur", [0.4, (0, 0, 0.5)])
+def test_planes_that_say_their_share_have_it_beside_cubic(blur):
+    values = blobs(blur)
+    stack, network = stack_of(values), network_that(lambda image: image)(values)
+
+    def chosen(**share):
+        made = Planes(lambda sparse, positions: network(sparse).image, **share)
+        return choose(stack, network, made)
+
+    choice = chosen(share=0.7)
+    cubic = choice.cubic / (1 - choice.planes)  # before planes took their share
+    assert choice.planes == pytest.approx(0.7 * (1 - cubic**2))
+    assert (cubic > 0.1) == (blur != 0.4)
+    assert chosen().planes != pytest.approx(choice.planes)
 
 
 def test_without_a_share_of_others_the_image_is_the_networks_to_the_bit():

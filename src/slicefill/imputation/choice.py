@@ -154,7 +154,8 @@ def choose(stack: Stack, predict: Predict, planes: Planes | None = None) -> Choi
     the one of most scans, unless network and flow differ much more than both err.
 
     Planes show best what lies between slices that are near each other: their share rises with
-    smoothness, and falls where cubic interpolation makes most of the image.
+    smoothness, unless they say what it is, and falls where cubic interpolation makes most of the
+    image.
 
     Args:
         stack: D acquired slices.
@@ -177,8 +178,8 @@ def choose(stack: Stack, predict: Predict, planes: Planes | None = None) -> Choi
     dis = dis if dis >= _LEAST else 0.0
     made = trial.network - cubic * from_cubic - dis * from_dis
     share = 0.0
-    if trial.planes is not None:
-        share = _planes_share(found, cubic)
+    if planes is not None and trial.planes is not None:
+        share = _planes_share(planes, found, cubic)
         made += share * (trial.planes - made)
     error = float(np.abs(made).sum() / max(np.abs(trial.network).sum(), _TINY))
     told = (tried, best, there, found.smoothness, found.anisotropy)
@@ -199,10 +200,11 @@ def _believed_flow(trial: Trial, there: float, tried: int) -> float:
     return (told * there + _BELIEF * _FLOW) / (told + _BELIEF)
 
 
-def _planes_share(found: Neighbours, cubic: float) -> float:
+def _planes_share(planes: Planes, found: Neighbours, cubic: float) -> float:
     """Share of reformatted planes in an image of which `cubic` is interpolated."""
-    wanted = np.clip(_PLANES + _PLANES_SMOOTH * found.smoothness, 0, _MOST_PLANES)
-    share = float(wanted) * (1 - cubic**2)
+    by_scan = float(np.clip(_PLANES + _PLANES_SMOOTH * found.smoothness, 0, _MOST_PLANES))
+    wanted = by_scan if planes.share is None else planes.share
+    share = wanted * (1 - cubic**2)
     return share if share >= _LEAST else 0.0
 
 
@@ -271,7 +273,7 @@ def _others(
         cubics = enumerate(each_cubic(stack.image, positions))
         parts.append((choice.cubic, (_bounded(each, stack, k) for k, each in cubics)))
     if planes and choice.planes:
-        parts.append((choice.planes, iter(planes(stack, positions))))
+        parts.append((choice.planes, iter(planes.impute(stack, positions))))
     return parts
 
 

@@ -105,12 +105,22 @@ def load_imputer(
     made = Imputer(system.name, kind, method, window, own, *known)
     if params.quality == "fast" or not params.choose or kind not in (PRETRAINED, ADAPTED):
         return made
+    return _with_planes(made, params)
+
+
+def _with_planes(imputer: Imputer, params: ImputationParams) -> Imputer:
+    """Let the planes of `params.quality` take part in the image."""
+    if params.quality == "saint":
+        from slicefill.imputation.methods.saint import load_planes
+
+        planes, model = load_planes(params)
+        return replace(imputer, planes=planes, fingerprint=fingerprint(imputer.fingerprint, model))
     from slicefill.imputation.methods.reformatted import load_shipped
 
-    planes, teach, planes_model = load_shipped(params)
+    planes, teach, model = load_shipped(params)
     best = params.quality == "best"
-    own = fingerprint(own, planes_model, *([params.seed] if best else []))
-    return replace(made, fingerprint=own, planes=planes, teach=teach if best else None)
+    own = fingerprint(imputer.fingerprint, model, *([params.seed] if best else []))
+    return replace(imputer, fingerprint=own, planes=planes, teach=teach if best else None)
 
 
 def learned_imputer(name: str, checkpoint: Checkpoint, params: ImputationParams) -> Imputer:

@@ -25,8 +25,22 @@ NO_WEIGHT = 1e-7
 """Of a slice in a cubic: what single precision would lose."""
 Predict = Callable[[Stack], SyntheticSlices]
 """Imputes a stack half-way between its slices."""
-Planes = Callable[[Stack, Sequence[float]], Floats]
-"""Imputes the image of a stack at positions, `(D - 1, N, C, H, W)`, in reformatted planes."""
+
+
+@dataclass(frozen=True)
+class Planes:
+    """Imputation in reformatted planes.
+
+    Attributes:
+        impute: From a stack and positions, its image `(D - 1, N, C, H, W)`.
+        share: Of an image in which cubic interpolation takes no part; None: it follows the
+            smoothness of the scan.
+    """
+
+    impute: Callable[[Stack, Sequence[float]], Floats]
+    share: float | None = None
+
+
 Teach = Callable[[Stack, int], tuple[Planes, dict[str, Any]]]
 """Lets planes learn from the slices of a stack, by a seed; what came of it is for the record."""
 
@@ -93,7 +107,7 @@ def try_all(stack: Stack, predict: Predict, planes: Planes | None = None) -> Tri
         made.image,
         interpolate_cubic(kept, [0.5])[run],
         impute_along(dis_flow, sparse, [0.5]),
-        *([planes(sparse, [0.5])] if planes else []),
+        *([planes.impute(sparse, [0.5])] if planes else []),
     ]
     shown = stack.normalised()[start : start + 2 * count + 1]
     body = _body(shown[:-1:2], shown[1::2], shown[2::2])

@@ -136,11 +136,12 @@ class ImputationParams(Params):
         "weights with optical flow and cubic interpolation, and their labels with those by shape, "
         "as pays on the scan",
     )
-    quality: Literal["fast", "good", "best"] = Field(
+    quality: Literal["fast", "good", "best", "saint"] = Field(
         "fast",
         description="good: reformatted planes, seen by a network of their own, take part in the "
         "image of the shipped or adapted weights, several times slower; best: that network learns "
-        "from the scan first, a minute or two more",
+        "from the scan first, a minute or two more; saint: in its place SAINT, which "
+        "learned from CT, slower still (pip install 'slicefill[saint]')",
     )
     restore_acquired: bool = Field(
         False, description="super-resolution changes acquired slices: put them back"

@@ -80,7 +80,7 @@ def test_the_shipped_network_follows_an_outline_that_linear_interpolation_double
     stack = Stack(np.ascontiguousarray(truth[::2, None]), np.array([[0.0, 1.0]]))
     planes, *_ = load_shipped(imputation_params(**EXACT))
     inner = slice(1, 3)
-    made = planes(stack, [0.5])[inner, 0, 0]
+    made = planes.impute(stack, [0.5])[inner, 0, 0]
     linear = (stack.image[:-1, 0] + stack.image[1:, 0])[inner] / 2
     errors = [np.square(each - truth[1::2][inner]).mean() for each in (made, linear)]
     assert errors[0] < 0.5 * errors[1]

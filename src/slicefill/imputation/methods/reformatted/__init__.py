@@ -56,7 +56,7 @@ def load_shipped(imputation: ImputationParams) -> tuple[Planes, Teach, str]:
     checkpoint = read_pretrained(resources.files(__name__))
     imputer = load_plane_imputer(checkpoint, imputation)
     own = weights_fingerprint(checkpoint["weights"])
-    return partial(impute_in_planes, imputer), partial(_teach, imputer), own
+    return Planes(partial(impute_in_planes, imputer)), partial(_teach, imputer), own
 
 
 def _teach(imputer: "PlaneImputer", stack: Stack, seed: int) -> tuple[Planes, dict[str, Any]]:
@@ -64,7 +64,7 @@ def _teach(imputer: "PlaneImputer", stack: Stack, seed: int) -> tuple[Planes, di
     from slicefill.imputation.methods.reformatted.own_slices import learn_from_slices
 
     learned, told = learn_from_slices(imputer, stack, seed)
-    return partial(impute_in_planes, learned), told
+    return Planes(partial(impute_in_planes, learned)), told
 
 
 def train(data: LearningData, params: Params, run: "Run") -> Checkpoint:

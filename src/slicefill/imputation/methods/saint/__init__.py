@@ -1,0 +1,51 @@
+"""SAINT (Peng et al., CVPR 2020) up-samples sagittal and coronal slices, by its wheel's weights.
+
+They learned from CT of patients, so they are not shipped: `pip install 'slicefill[saint]'`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+
+import numpy as np
+
+from slicefill.imputation.neighbours import Planes
+from slicefill.params.base import Params as BaseParams
+from slicefill.params.imputation import ImputationParams
+from slicefill.types import Checkpoint, Method, Stack, SyntheticSlices
+
+_SHARE = 0.7  # of the image, beside the shipped weights and optical flow
+
+
+class Params(BaseParams):
+    """Nothing is to be chosen."""
+
+
+def load(params: Params, checkpoint: Checkpoint | None, imputation: ImputationParams) -> Method:
+    """Prepare SAINT alone (`MethodFile`); labels and confidence are those of `shape_matched`.
+
+    Raises:
+        ValueError: If its wheel is not installed; says how.
+    """
+    from slicefill.imputation.methods.classical import impute_classically
+
+    planes = load_planes(imputation)[0]
+
+    def impute(stack: Stack, positions: Sequence[float], _: np.random.Generator) -> SyntheticSlices:
+        plain = impute_classically("shape_matched", stack, positions, imputation.label_ends)
+        return replace(plain, image=planes.impute(stack, positions))
+
+    return impute
+
+
+def load_planes(imputation: ImputationParams) -> tuple[Planes, str]:
+    """Prepare SAINT as a part of another image; return it, and which weights it has.
+
+    Raises:
+        ValueError: If its wheel is not installed; says how.
+    """
+    from slicefill.imputation.methods.saint.infer import impute_by_saint, load_saint
+
+    saint = load_saint(imputation)
+    return Planes(partial(impute_by_saint, saint), _SHARE), f"py-SAINT {version('py-SAINT')}"

@@ -1,0 +1,147 @@
+"""The networks of SAINT, taken from its wheel, and imputation of stacks by them."""
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from slicefill.params import ImputationParams
+from slicefill.training.hardware import launch_fabric
+from slicefill.types import Floats, Stack
+
+_PACKAGE = "py_SAINT"
+_SIZES = {"G0": 64, "RDNkSize": 3, "RDNconfig": "C", "scale": [1]}  # of the weights that are there
+_SEEN = 2000.0  # what it sees as the width of the window: it learned from CT from 0 on
+_PIXELS = 8  # of `batch_pixels` that one of its pixels counts as: it has more channels
+
+
+@dataclass(frozen=True)
+class Saint:
+    """SAINT, ready to impute; networks are in evaluation mode, on the device of `fabric`.
+
+    Attributes:
+        up_sampling: `(B, 3, h, D)`, a slice of a view between its two neighbours, and
+            `distances` → `(B, N, h, D)`.
+        fusion: `(B, 2, H, W, 1)`, a slice as both views show it, the one of rows first →
+            `(B, 1, H, W, 1)`.
+        fabric: Device and precision.
+        at_once: Most pixels of a batch.
+    """
+
+    up_sampling: nn.Module
+    fusion: nn.Module
+    fabric: Fabric
+    at_once: int
+
+
+def load_saint(params: ImputationParams) -> Saint:
+    """Put SAINT on the device of `params.hardware`.
+
+    Raises:
+        ValueError: If its wheel is not installed; says how.
+    """
+    found = importlib.util.find_spec(_PACKAGE)
+    if found is None or not found.submodule_search_locations:
+        msg = (
+            "saint: expected the package py-SAINT, which has its weights, found none; "
+            "pip install 'slicefill[saint]'"
+        )
+        raise ValueError(msg)
+    folder, fabric = Path(found.submodule_search_locations[0]), launch_fabric(params.hardware)
+    first, second = (_load(folder / stage).to(fabric.device) for stage in ("STAGE1", "STAGE2"))
+    return Saint(first, second, fabric, params.batch_pixels // _PIXELS)
+
+
+def _load(stage: Path) -> nn.Module:
+    module: Any = importlib.import_module(f"{_PACKAGE}.{stage.name}.model.meta_multi")
+    network: nn.Module = module.make_model(SimpleNamespace(**_SIZES))
+    network.load_state_dict(torch.load(stage / "model_best.pt", "cpu", weights_only=True))
+    return network.eval()
+
+
+def impute_by_saint(saint: Saint, stack: Stack, positions: Sequence[float]) -> Floats:
+    """Impute the image of every interval: what both views show, fused slice by slice.
+
+    Args:
+        saint: It sees one channel at a time.
+        stack: D slices.
+        positions: N values of t in (0, 1), the same in every interval.
+
+    Returns:
+        `(D - 1, N, C, H, W)`, intensities.
+    """
+    depth, channels, *size = stack.image.shape
+    made = np.empty((depth - 1, len(positions), channels, *size), np.float32)
+    if not positions:
+        return made
+    low, high = stack.window.astype(np.float32).T
+    for channel in range(channels):
+        width = (high[channel] - low[channel]) / np.float32(_SEEN)
+        seen = torch.from_numpy((stack.image[:, channel] - low[channel]) / width)
+        rows = up_sample(saint, seen.permute(1, 2, 0), positions).permute(3, 2, 0, 1)
+        columns = up_sample(saint, seen.permute(2, 1, 0), positions).permute(3, 2, 1, 0)
+        made[:, :, channel] = fuse(saint, rows, columns).numpy() * width + low[channel]
+    return made
+
+
+@torch.no_grad()
+def up_sample(saint: Saint, view: Tensor, positions: Sequence[float]) -> Tensor:
+    """Make what lies between the pixels of the last axis, in every slice of a view.
+
+    Args:
+        saint: Its first network.
+        view: `(slices, pixels, D)`; beyond its ends the network sees 0.
+        positions: N values of t.
+
+    Returns:
+        `(slices, pixels, N, D - 1)`.
+    """
+    beyond = torch.zeros_like(view[:1])
+    padded = torch.cat([beyond, view, beyond])
+    seen = torch.stack([padded[:-2], padded[1:-1], padded[2:]], 1)
+    device, made = saint.fabric.device, []
+    apart = distances(positions).to(device)
+    with saint.fabric.autocast():
+        for part in torch.split(seen, max(1, saint.at_once // view[0].numel())):
+            found = saint.up_sampling(part.to(device), apart.expand(len(part), -1, -1, -1))
+            made.append(found[..., :-1].float().cpu().permute(0, 2, 1, 3))
+    return torch.cat(made)
+
+
+@torch.no_grad()
+def fuse(saint: Saint, rows: Tensor, columns: Tensor) -> Tensor:
+    """Fuse what was made in slices of a row each with what was made in slices of a column each.
+
+    Args:
+        saint: Its second network.
+        rows: `(..., H, W)`.
+        columns: The same shape.
+
+    Returns:
+        The same shape.
+    """
+    seen = torch.stack([rows, columns], -3).flatten(0, -4)[..., None]  # (slices, 2, H, W, 1)
+    parts = torch.split(seen, max(1, saint.at_once // rows[0, 0].numel()))
+    with saint.fabric.autocast():
+        made = [saint.fusion(part.to(saint.fabric.device)).float().cpu() for part in parts]
+    return torch.cat(made).view(rows.shape)
+
+
+def distances(positions: Sequence[float]) -> Tensor:
+    """How far the pixels around are from those at every t, `(1, N, 3, 3)`, in fine pixels.
+
+    N + 1 fine pixels are as long as an interval. Rows: the pixel before, the one at t = 0, the one
+    after; columns: beside, in line, beside.
+    """
+    factor = len(positions) + 1
+    phases = torch.tensor(positions)[:, None] * factor
+    along = torch.cat([phases + factor, phases, factor - phases], 1)
+    across = torch.tensor([1.0, 0.0, 1.0])
+    return torch.hypot(along[:, :, None], across)[None]
