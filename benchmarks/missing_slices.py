@@ -28,7 +28,7 @@ from slicefill.metrics.overlap import mean_dice
 from slicefill.types import Case, Stack, Volume
 
 SETS = ["hippocampus", "brain_t1", "mouse_brain"]
-_GONE = 0.4  # share of every second slice
+_GONE = 0.4  # of the slices that are left when every second one is gone
 _SEED = 0
 
 

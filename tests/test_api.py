@@ -92,7 +92,7 @@ def test_an_unknown_method_or_parameter_is_refused(files):
         api.impute(case, method="lineer")
     with pytest.raises(ValueError, match="Extra inputs are not permitted"):
         api.impute(case, method="linear", cuont=2)
-    for quality in ("good", "best"):
+    for quality in ("good", "best", "saint"):
         expected = rf"quality: {quality}: expected the shipped.*method linear"
         with pytest.raises(ValueError, match=expected):
             api.impute(case, method="linear", quality=quality)

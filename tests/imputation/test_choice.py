@@ -285,7 +285,7 @@ def test_planes_that_say_their_share_have_it_beside_cubic(blur):
 
     choice = chosen(share=0.7)
     cubic = choice.cubic / (1 - choice.planes)  # before planes took their share
-    assert choice.planes == pytest.approx(0.7 * (1 - cubic**2))
+    assert choice.planes == pytest.approx(0.7 * (1 - cubic) ** 2)
     assert (cubic > 0.1) == (blur != 0.4)
     assert chosen().planes != pytest.approx(choice.planes)
 

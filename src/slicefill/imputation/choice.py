@@ -202,9 +202,11 @@ def _believed_flow(trial: Trial, there: float, tried: int) -> float:
 
 def _planes_share(planes: Planes, found: Neighbours, cubic: float) -> float:
     """Share of reformatted planes in an image of which `cubic` is interpolated."""
-    by_scan = float(np.clip(_PLANES + _PLANES_SMOOTH * found.smoothness, 0, _MOST_PLANES))
-    wanted = by_scan if planes.share is None else planes.share
-    share = wanted * (1 - cubic**2)
+    if planes.share is None:
+        wanted = np.clip(_PLANES + _PLANES_SMOOTH * found.smoothness, 0, _MOST_PLANES)
+        share = float(wanted) * (1 - cubic**2)
+    else:
+        share = planes.share * (1 - cubic) ** 2
     return share if share >= _LEAST else 0.0
 
 

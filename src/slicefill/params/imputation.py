@@ -140,8 +140,8 @@ class ImputationParams(Params):
         "fast",
         description="good: reformatted planes, seen by a network of their own, take part in the "
         "image of the shipped or adapted weights, several times slower; best: that network learns "
-        "from the scan first, a minute or two more; saint: in its place SAINT, which "
-        "learned from CT, slower still (pip install 'slicefill[saint]')",
+        "from the scan first, a minute or two more; saint: in the place of our "
+        "planes SAINT, which learned from CT, slower still (pip install 'slicefill[saint]')",
     )
     restore_acquired: bool = Field(
         False, description="super-resolution changes acquired slices: put them back"

@@ -143,6 +143,8 @@ def test_it_is_told_how_far_the_pixels_around_a_position_are():
     found = distances([0.25, 0.5, 0.75])[0]
     assert found[:, :, 1].tolist() == [[5, 1, 3], [6, 2, 2], [7, 3, 1]]
     assert found[0, 1, 0].item() == found[0, 1, 2].item() == pytest.approx(2**0.5)
+    assert distances([0.5])[0, 0, :, 1].tolist() == [4.5, 1.5, 1.5]  # as of three fine pixels
+    assert distances([k / 10 for k in range(1, 10)])[0, 4, :, 1].tolist() == [9, 3, 3]  # as of six
 
 
 @pytest.fixture

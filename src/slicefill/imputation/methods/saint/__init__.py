@@ -6,7 +6,6 @@ They learned from CT of patients, so they are not shipped: `pip install 'slicefi
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 
 import numpy as np
 
@@ -40,7 +39,7 @@ def load(params: Params, checkpoint: Checkpoint | None, imputation: ImputationPa
 
 
 def load_planes(imputation: ImputationParams) -> tuple[Planes, str]:
-    """Prepare SAINT as a part of another image; return it, and which weights it has.
+    """Prepare SAINT as a part of another image; return it, and the SHA-256 of its weights.
 
     Raises:
         ValueError: If its wheel is not installed; says how.
@@ -48,4 +47,4 @@ def load_planes(imputation: ImputationParams) -> tuple[Planes, str]:
     from slicefill.imputation.methods.saint.infer import impute_by_saint, load_saint
 
     saint = load_saint(imputation)
-    return Planes(partial(impute_by_saint, saint), _SHARE), f"py-SAINT {version('py-SAINT')}"
+    return Planes(partial(impute_by_saint, saint), _SHARE), saint.weights

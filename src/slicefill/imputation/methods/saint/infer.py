@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from slicefill.fingerprint import fingerprint, weights_fingerprint
 from slicefill.params import ImputationParams
 from slicefill.training.hardware import launch_fabric
 from slicefill.types import Floats, Stack
@@ -24,20 +24,24 @@ _PIXELS = 8  # of `batch_pixels` that one of its pixels counts as: it has more c
 
 @dataclass(frozen=True)
 class Saint:
-    """SAINT, ready to impute; networks are in evaluation mode, on the device of `fabric`.
+    """SAINT, ready to impute; networks are in evaluation mode, on `device`.
+
+    They compute in single precision: half of it rounds to hundredths of the window.
 
     Attributes:
         up_sampling: `(B, 3, h, D)`, a slice of a view between its two neighbours, and
             `distances` → `(B, N, h, D)`.
         fusion: `(B, 2, H, W, 1)`, a slice as both views show it, the one of rows first →
             `(B, 1, H, W, 1)`.
-        fabric: Device and precision.
+        device: Where it runs.
+        weights: SHA-256 of the weights of both networks.
         at_once: Most pixels of a batch.
     """
 
     up_sampling: nn.Module
     fusion: nn.Module
-    fabric: Fabric
+    device: torch.device
+    weights: str
     at_once: int
 
 
@@ -54,9 +58,14 @@ def load_saint(params: ImputationParams) -> Saint:
             "pip install 'slicefill[saint]'"
         )
         raise ValueError(msg)
-    folder, fabric = Path(found.submodule_search_locations[0]), launch_fabric(params.hardware)
-    first, second = (_load(folder / stage).to(fabric.device) for stage in ("STAGE1", "STAGE2"))
-    return Saint(first, second, fabric, params.batch_pixels // _PIXELS)
+    folder, device = (
+        Path(found.submodule_search_locations[0]),
+        launch_fabric(params.hardware).device,
+    )
+    networks = [_load(folder / stage) for stage in ("STAGE1", "STAGE2")]
+    weights = fingerprint(*(weights_fingerprint(network.state_dict()) for network in networks))
+    first, second = (network.to(device) for network in networks)
+    return Saint(first, second, device, weights, params.batch_pixels // _PIXELS)
 
 
 def _load(stage: Path) -> nn.Module:
@@ -87,7 +96,8 @@ def impute_by_saint(saint: Saint, stack: Stack, positions: Sequence[float]) -> F
         seen = torch.from_numpy((stack.image[:, channel] - low[channel]) / width)
         rows = up_sample(saint, seen.permute(1, 2, 0), positions).permute(3, 2, 0, 1)
         columns = up_sample(saint, seen.permute(2, 1, 0), positions).permute(3, 2, 1, 0)
-        made[:, :, channel] = fuse(saint, rows, columns).numpy() * width + low[channel]
+        for own, *views in zip(made[:, :, channel], rows, columns, strict=True):
+            own[:] = fuse(saint, *views).numpy() * width + low[channel]
     return made
 
 
@@ -106,12 +116,10 @@ def up_sample(saint: Saint, view: Tensor, positions: Sequence[float]) -> Tensor:
     beyond = torch.zeros_like(view[:1])
     padded = torch.cat([beyond, view, beyond])
     seen = torch.stack([padded[:-2], padded[1:-1], padded[2:]], 1)
-    device, made = saint.fabric.device, []
-    apart = distances(positions).to(device)
-    with saint.fabric.autocast():
-        for part in torch.split(seen, max(1, saint.at_once // view[0].numel())):
-            found = saint.up_sampling(part.to(device), apart.expand(len(part), -1, -1, -1))
-            made.append(found[..., :-1].float().cpu().permute(0, 2, 1, 3))
+    apart, made = distances(positions).to(saint.device), []
+    for part in torch.split(seen, max(1, saint.at_once // view[0].numel())):
+        found = saint.up_sampling(part.to(saint.device), apart.expand(len(part), -1, -1, -1))
+        made.append(found[..., :-1].cpu().permute(0, 2, 1, 3))
     return torch.cat(made)
 
 
@@ -121,27 +129,28 @@ def fuse(saint: Saint, rows: Tensor, columns: Tensor) -> Tensor:
 
     Args:
         saint: Its second network.
-        rows: `(..., H, W)`.
+        rows: The slices of an interval, `(N, H, W)`.
         columns: The same shape.
 
     Returns:
         The same shape.
     """
-    seen = torch.stack([rows, columns], -3).flatten(0, -4)[..., None]  # (slices, 2, H, W, 1)
-    parts = torch.split(seen, max(1, saint.at_once // rows[0, 0].numel()))
-    with saint.fabric.autocast():
-        made = [saint.fusion(part.to(saint.fabric.device)).float().cpu() for part in parts]
-    return torch.cat(made).view(rows.shape)
+    seen = torch.stack([rows, columns], 1)[..., None]
+    parts = torch.split(seen, max(1, saint.at_once // rows[0].numel()))
+    made = [saint.fusion(part.to(saint.device)).cpu() for part in parts]
+    return torch.cat(made)[:, 0, ..., 0]
 
 
 def distances(positions: Sequence[float]) -> Tensor:
     """How far the pixels around are from those at every t, `(1, N, 3, 3)`, in fine pixels.
 
-    N + 1 fine pixels are as long as an interval. Rows: the pixel before, the one at t = 0, the one
-    after; columns: beside, in line, beside.
+    So many fine pixels are as long as an interval as even positions would make of it, but no fewer
+    than three, of which half an interval comes out better than of two (0.2 to 0.7 dB in hippocampus
+    and CT ×2), and no more than the six that it learned. Rows: the pixel before, the one at t = 0,
+    the one after; columns: beside, in line, beside.
     """
-    factor = len(positions) + 1
-    phases = torch.tensor(positions)[:, None] * factor
+    factor = min(max(len(positions) + 1, 3), 6)
+    phases = torch.tensor(positions, dtype=torch.float32)[:, None] * factor
     along = torch.cat([phases + factor, phases, factor - phases], 1)
     across = torch.tensor([1.0, 0.0, 1.0])
     return torch.hypot(along[:, :, None], across)[None]
