@@ -18,7 +18,8 @@ from slicefill.types import Floats, Stack
 
 _PACKAGE = "py_SAINT"
 _SIZES = {"G0": 64, "RDNkSize": 3, "RDNconfig": "C", "scale": [1]}  # of the weights that are there
-_SEEN = 2000.0  # what it sees as the width of the window: it learned from CT from 0 on
+_SHOWN, _SEEN = (0.5, 99.5), 2000.0  # these percentiles it sees as 0 and as this, as of CT
+_TINY = 1e-6
 _PIXELS = 8  # of `batch_pixels` that one of its pixels counts as: it has more channels
 
 
@@ -90,14 +91,15 @@ def impute_by_saint(saint: Saint, stack: Stack, positions: Sequence[float]) -> F
     made = np.empty((depth - 1, len(positions), channels, *size), np.float32)
     if not positions:
         return made
-    low, high = stack.window.astype(np.float32).T
     for channel in range(channels):
-        width = (high[channel] - low[channel]) / np.float32(_SEEN)
-        seen = torch.from_numpy((stack.image[:, channel] - low[channel]) / width)
+        intensities = stack.image[:, channel]
+        low, high = np.percentile(intensities, _SHOWN).astype(np.float32)
+        width = max(high - low, np.float32(_TINY)) / np.float32(_SEEN)
+        seen = torch.from_numpy((intensities - low) / width)
         rows = up_sample(saint, seen.permute(1, 2, 0), positions).permute(3, 2, 0, 1)
         columns = up_sample(saint, seen.permute(2, 1, 0), positions).permute(3, 2, 1, 0)
         for own, *views in zip(made[:, :, channel], rows, columns, strict=True):
-            own[:] = fuse(saint, *views).numpy() * width + low[channel]
+            own[:] = fuse(saint, *views).numpy() * width + low
     return made
 
 
