@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slicefill.params import ImputationParams
-from slicefill.types import Array, Floats, Method, Stack, SyntheticSlices
+from slicefill.types import Array, Floats, Stack
 
 _SMALLEST = 32  # pixels a side: DIS has no scale at which smaller slices could be searched
 Flow = Callable[[Floats, Floats], Floats]
@@ -117,19 +116,6 @@ def each_along(flow: Flow, stack: Stack, positions: Sequence[float]) -> Iterator
         first, last = replace(stack, image=slices[k : k + 2, :1]).normalised()[:, 0]
         flows = flow(first, last), flow(last, first)
         yield np.stack([blend_along(slices[k], slices[k + 1], flows, t) for t in positions])
-
-
-def method_along(flow: Flow, params: ImputationParams) -> Method:
-    """Return the method that imputes along a flow; the rest is that of `shape_matched`."""
-    from slicefill.imputation.methods.classical import impute_classically
-
-    def impute(
-        stack: Stack, positions: Sequence[float], rng: np.random.Generator
-    ) -> SyntheticSlices:
-        plain = impute_classically("shape_matched", stack, positions, params.label_ends)
-        return replace(plain, image=impute_along(flow, stack, positions))
-
-    return impute
 
 
 def _as_bytes(shown: Floats) -> NDArray[np.uint8]:

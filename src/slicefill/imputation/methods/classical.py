@@ -5,6 +5,7 @@ the D slices to the (D - 1)·N synthetic ones. Labels use the same matrix, as vo
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -37,6 +38,23 @@ class Params(BaseParams):
             msg = f"expected one of {', '.join(_OPERATORS)}, got {rule!r}"
             raise ValueError(msg)
         return rule
+
+
+def with_image(
+    image: Callable[[Stack, Sequence[float]], Floats], imputation: ImputationParams
+) -> Method:
+    """Return the method that makes the image in a way of its own.
+
+    Args:
+        image: From a stack and positions, `(D - 1, N, C, H, W)`, intensities.
+        imputation: Of the rest, labels and confidence, which are those of `shape_matched`.
+    """
+
+    def impute(stack: Stack, positions: Sequence[float], _: np.random.Generator) -> SyntheticSlices:
+        plain = impute_classically("shape_matched", stack, positions, imputation.label_ends)
+        return replace(plain, image=image(stack, positions))
+
+    return impute
 
 
 def load(params: Params, checkpoint: Checkpoint | None, imputation: ImputationParams) -> Method:

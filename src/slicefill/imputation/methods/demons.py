@@ -4,7 +4,8 @@ from functools import partial
 
 from pydantic import Field
 
-from slicefill.imputation.optical_flow import demons_flow, method_along
+from slicefill.imputation.methods.classical import with_image
+from slicefill.imputation.optical_flow import demons_flow, impute_along
 from slicefill.params import ImputationParams
 from slicefill.params.base import Count, Positive
 from slicefill.params.base import Params as BaseParams
@@ -23,4 +24,4 @@ class Params(BaseParams):
 def load(params: Params, checkpoint: Checkpoint | None, imputation: ImputationParams) -> Method:
     """Prepare the method (`MethodFile`); labels and confidence are those of `shape_matched`."""
     flow = partial(demons_flow, iterations=params.iterations, smoothing=params.smoothing)
-    return method_along(flow, imputation)
+    return with_image(partial(impute_along, flow), imputation)

@@ -1,6 +1,9 @@
 """Optical flow by dense inverse search (OpenCV), and both neighbours warped along it."""
 
-from slicefill.imputation.optical_flow import dis_flow, method_along
+from functools import partial
+
+from slicefill.imputation.methods.classical import with_image
+from slicefill.imputation.optical_flow import dis_flow, impute_along
 from slicefill.params import ImputationParams
 from slicefill.params.base import Params as BaseParams
 from slicefill.types import Checkpoint, Method
@@ -12,4 +15,4 @@ class Params(BaseParams):
 
 def load(params: Params, checkpoint: Checkpoint | None, imputation: ImputationParams) -> Method:
     """Prepare the method (`MethodFile`); labels and confidence are those of `shape_matched`."""
-    return method_along(dis_flow, imputation)
+    return with_image(partial(impute_along, dis_flow), imputation)

@@ -1,19 +1,16 @@
 """Reformatted planes: rows between the acquired rows of sagittal and coronal cuts."""
 
-from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from slicefill.advice import kedro_run
 from slicefill.imputation.methods import LearningData
+from slicefill.imputation.methods.classical import with_image
 from slicefill.imputation.methods.reformatted.params import ReformattedParams as Params
 from slicefill.imputation.neighbours import Planes, Teach
 from slicefill.params.imputation import ImputationParams
-from slicefill.types import Checkpoint, Method, Stack, SyntheticSlices
+from slicefill.types import Checkpoint, Method, Stack
 
 if TYPE_CHECKING:  # brings torch
     from slicefill.imputation.methods.reformatted.infer import PlaneImputer
@@ -28,19 +25,13 @@ def load(
     params: Params | None, checkpoint: Checkpoint | None, imputation: ImputationParams
 ) -> Method:
     """Rebuild a trained network (`MethodFile`); labels and confidence: `shape_matched`."""
-    from slicefill.imputation.methods.classical import impute_classically
     from slicefill.imputation.methods.reformatted.infer import impute_in_planes, load_plane_imputer
 
     if checkpoint is None:
         msg = "reformatted: expected the checkpoint of a training, got none"
         raise ValueError(msg)
     imputer = load_plane_imputer(checkpoint, imputation)
-
-    def impute(stack: Stack, positions: Sequence[float], _: np.random.Generator) -> SyntheticSlices:
-        plain = impute_classically("shape_matched", stack, positions, imputation.label_ends)
-        return replace(plain, image=impute_in_planes(imputer, stack, positions))
-
-    return impute
+    return with_image(partial(impute_in_planes, imputer), imputation)
 
 
 def load_shipped(imputation: ImputationParams) -> tuple[Planes, Teach, str]:

@@ -3,16 +3,13 @@
 They learned from CT of patients, so they are not shipped: `pip install 'slicefill[saint]'`.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
-import numpy as np
-
+from slicefill.imputation.methods.classical import with_image
 from slicefill.imputation.neighbours import Planes
 from slicefill.params.base import Params as BaseParams
 from slicefill.params.imputation import ImputationParams
-from slicefill.types import Checkpoint, Method, Stack, SyntheticSlices
+from slicefill.types import Checkpoint, Method
 
 _SHARE = 0.7  # of the image, beside the shipped weights and optical flow
 
@@ -27,15 +24,7 @@ def load(params: Params, checkpoint: Checkpoint | None, imputation: ImputationPa
     Raises:
         ValueError: If its wheel is not installed; says how.
     """
-    from slicefill.imputation.methods.classical import impute_classically
-
-    planes = load_planes(imputation)[0]
-
-    def impute(stack: Stack, positions: Sequence[float], _: np.random.Generator) -> SyntheticSlices:
-        plain = impute_classically("shape_matched", stack, positions, imputation.label_ends)
-        return replace(plain, image=planes.impute(stack, positions))
-
-    return impute
+    return with_image(load_planes(imputation)[0].impute, imputation)
 
 
 def load_planes(imputation: ImputationParams) -> tuple[Planes, str]:
