@@ -146,7 +146,8 @@ def test_two_kedro_runs_impute_the_tiny_study(tiny_run, tmp_path, kedro):
     run = ("run", "--env=tiny", "--namespaces=imputation", "--to-outputs=imputed_cases")
     with ThreadPoolExecutor(2) as pool:
         done = list(pool.map(lambda k: kedro(project, *run, f"--params=shard={k}/2"), range(2)))
-    assert [each.returncode for each in done] == [0, 0], done[0].stderr[-2000:]
+    said = [each.stdout[-2000:] + each.stderr[-2000:] for each in done]
+    assert [each.returncode for each in done] == [0, 0], said
     after = {p.relative_to(imputed): p.read_bytes() for p in imputed.rglob("*") if p.is_file()}
     assert after == before
     again = kedro(project, *run, "--only-missing-outputs")
