@@ -206,6 +206,7 @@ def _record(
         "weights": imputer.weights,
         "model_sha256": imputer.model,
         "model_version": imputer.version,
+        "planes_sha256": imputer.planes_model,
         "adaptation": imputer.adaptation,
         "window_shown": stack.window,
         "window": imputer.window.model_dump(),

@@ -41,6 +41,7 @@ class Imputer:
             (`methods.sharp`), and what the record says of that; None: they are left as they are.
         planes: Imputation in reformatted planes, which takes part in the image; None where
             `params.quality` is `fast`.
+        planes_model: SHA-256 of their weights before they learn from a scan.
         teach: Lets planes learn from the slices of a stack by a seed, and says what came of it, for
             the record; None where `params.quality` is not `best`.
     """
@@ -57,6 +58,7 @@ class Imputer:
         None
     )
     planes: Planes | None = None
+    planes_model: str | None = None
     teach: Teach | None = None
 
     @property
@@ -110,17 +112,18 @@ def load_imputer(
 
 def _with_planes(imputer: Imputer, params: ImputationParams) -> Imputer:
     """Let the planes of `params.quality` take part in the image."""
+    from slicefill.imputation.methods import reformatted, saint
+
+    teach: Teach | None
     if params.quality == "saint":
-        from slicefill.imputation.methods.saint import load_planes
-
-        planes, model = load_planes(params)
-        return replace(imputer, planes=planes, fingerprint=fingerprint(imputer.fingerprint, model))
-    from slicefill.imputation.methods.reformatted import load_shipped
-
-    planes, teach, model = load_shipped(params)
-    best = params.quality == "best"
-    own = fingerprint(imputer.fingerprint, model, *([params.seed] if best else []))
-    return replace(imputer, fingerprint=own, planes=planes, teach=teach if best else None)
+        planes, model, teach = *saint.load_planes(params), None
+    else:
+        planes, teach, model = reformatted.load_shipped(params)
+    own = fingerprint(imputer.fingerprint, model)
+    made = replace(imputer, fingerprint=own, planes=planes, planes_model=model)
+    if params.quality != "best":
+        return made
+    return replace(made, fingerprint=fingerprint(own, params.seed), teach=teach)
 
 
 def learned_imputer(name: str, checkpoint: Checkpoint, params: ImputationParams) -> Imputer:

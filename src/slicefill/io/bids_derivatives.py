@@ -140,6 +140,7 @@ def _describe(imputed: Case, sources: Sequence[str], fingerprint: str) -> dict[s
             "Method": record["method"],
             "Weights": record["weights"],
             "WeightsSHA256": record["model_sha256"],
+            "PlanesSHA256": record["planes_sha256"],
             "SyntheticSlicesPerInterval": record["count"],
             "ThroughPlaneAxis": record["axis"],
             "AcquiredSlices": record["acquired_slices"],

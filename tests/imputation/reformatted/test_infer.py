@@ -97,6 +97,8 @@ def test_the_good_image_has_a_share_of_planes_and_the_fast_one_none(make_case, i
     shares = [chosen[name] for name in ("network", "dis", "cubic", "planes")]
     assert sum(shares) == pytest.approx(1, abs=1e-3)
     assert chosen["planes"] > 0
+    assert fast.record["planes_sha256"] is None
+    assert len(good.record["planes_sha256"]) == 64
     assert not np.array_equal(good.image.stored, fast.image.stored)
     assert np.array_equal(good.image.stored[..., ::4], fast.image.stored[..., ::4])
     assert np.array_equal(good.label.stored, fast.label.stored)

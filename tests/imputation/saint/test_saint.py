@@ -172,7 +172,9 @@ def test_it_takes_part_in_the_image_of_the_shipped_weights_alone(wheel, scan):
 def test_its_results_are_not_taken_for_those_of_our_planes(wheel, imputation_params):
     ways = ("fast", "good", "saint")
     params = (imputation_params(quality=way, count=1) for way in ways)
-    assert len({load_named("pretrained", own).fingerprint for own in params}) == len(ways)
+    loaded = [load_named("pretrained", own) for own in params]
+    assert len({imputer.fingerprint for imputer in loaded}) == len(ways)
+    assert len({imputer.planes_model for imputer in loaded}) == len(ways)
 
 
 @pytest.mark.parametrize("told", [{"quality": "saint"}, {"method": {"kind": "saint"}}])
