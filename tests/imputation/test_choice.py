@@ -283,7 +283,7 @@ def test_planes_that_say_their_share_have_it_beside_cubic(blur):
         made = Planes(lambda sparse, positions: network(sparse).image, **share)
         return choose(stack, network, made)
 
-    choice = chosen(share=0.7)
+    choice = chosen(share=lambda smoothness, cubic: 0.7 * (1 - cubic) ** 2)
     cubic = choice.cubic / (1 - choice.planes)  # before planes took their share
     assert choice.planes == pytest.approx(0.7 * (1 - cubic) ** 2)
     assert (cubic > 0.1) == (blur != 0.4)

@@ -32,7 +32,7 @@ _LEAST = 0.1  # share of a method below which it is not worth its time
 _FLOW = 0.42  # of optical flow in what cubic interpolation leaves, of a scan that tells nothing
 _BELIEF = 4.0  # tried slices on which network and flow differ as much as both err, that outweigh it
 _LEARNED_PLANES = 0.15  # what is added to their share where they have learned from the scan
-_PLANES, _PLANES_SMOOTH, _MOST_PLANES = 0.5, 0.4, 0.6  # share at 0 dB of smoothness, per dB, most
+_PLANES, _PLANES_SMOOTH, _MOST_PLANES = 0.6, 0.4, 0.75  # share at 0 dB of smoothness, per dB, most
 _TRUST = 0.85  # in the network, of a scan with 0 dB of smoothness and anisotropy
 _SMOOTH, _ANISOTROPIC = 2.8, 16.0  # dB that take 1 from it
 _DOUBTED = 0.5  # share of cubic interpolation above which a scan is named
@@ -154,8 +154,7 @@ def choose(stack: Stack, predict: Predict, planes: Planes | None = None) -> Choi
     the one of most scans, unless network and flow differ much more than both err.
 
     Planes show best what lies between slices that are near each other: their share rises with
-    smoothness, unless they say what it is, and falls where cubic interpolation makes most of the
-    image.
+    smoothness, and falls where cubic interpolation makes most of the image.
 
     Args:
         stack: D acquired slices.
@@ -202,12 +201,13 @@ def _believed_flow(trial: Trial, there: float, tried: int) -> float:
 
 def _planes_share(planes: Planes, found: Neighbours, cubic: float) -> float:
     """Share of reformatted planes in an image of which `cubic` is interpolated."""
-    if planes.share is None:
-        wanted = np.clip(_PLANES + _PLANES_SMOOTH * found.smoothness, 0, _MOST_PLANES)
-        share = float(wanted) * (1 - cubic**2)
-    else:
-        share = planes.share * (1 - cubic) ** 2
+    share = (planes.share or _shipped_share)(found.smoothness, cubic)
     return share if share >= _LEAST else 0.0
+
+
+def _shipped_share(smoothness: float, cubic: float) -> float:
+    wanted = np.clip(_PLANES + _PLANES_SMOOTH * smoothness, 0, _MOST_PLANES)
+    return float(wanted) * (1 - cubic**2)
 
 
 def _trust(found: Neighbours) -> float:

@@ -33,12 +33,12 @@ class Planes:
 
     Attributes:
         impute: From a stack and positions, its image `(D - 1, N, C, H, W)`.
-        share: Of an image in which cubic interpolation takes no part; None: it follows the
-            smoothness of the scan.
+        share: Of the image, from the smoothness of the scan (dB) and the share of cubic
+            interpolation; None: that of the planes that are shipped.
     """
 
     impute: Callable[[Stack, Sequence[float]], Floats]
-    share: float | None = None
+    share: Callable[[float, float], float] | None = None
 
 
 Teach = Callable[[Stack, int], tuple[Planes, dict[str, Any]]]

@@ -16,7 +16,7 @@ from slicefill.simulation.random_fields import smooth_field
 from slicefill.types import Case, Promise, Volume
 
 SMALL = """
-network: {slices: 4, widths: [8, 12], kernel: 3, head: 6}
+network: {slices: 4, beside: 1, widths: [8, 12], kernel: 3, head: 6}
 patches:
   factors: [2, 3]
   intervals: 4
@@ -25,6 +25,8 @@ patches:
   photographs: 0.5
   shrink_photographs: 3.0
   shrink_volumes: 1.5
+  motion: 1.0
+  overlaid: 0.3
   noise: [0.0, 0.1]
   held: 3
   fresh: 1

@@ -33,9 +33,15 @@ def make_stack(channels=1, depth=7, scale=1.0, offset=0.0):
 def test_the_image_is_the_mean_of_sagittal_and_coronal_planes(imputer):
     stack = make_stack()
     slices = torch.from_numpy(stack.image[:, 0])
+
+    def shown(planes):
+        """Every plane between those beside it; the outermost once more beyond the edge."""
+        return torch.stack([planes[[0, *range(len(planes) - 1)]], planes,
+                            planes[[*range(1, len(planes)), -1]]], 1)  # fmt: skip
+
     with torch.no_grad():
-        coronal = imputer.network(slices.permute(1, 0, 2).contiguous(), [0.5])  # by row
-        sagittal = imputer.network(slices.permute(2, 0, 1).contiguous(), [0.5])  # by column
+        coronal = imputer.network(shown(slices.permute(1, 0, 2)), [0.5])  # by row
+        sagittal = imputer.network(shown(slices.permute(2, 0, 1)), [0.5])  # by column
     mean = (coronal[:, :, 0].permute(1, 0, 2) + sagittal[:, :, 0].permute(1, 2, 0)) / 2
     made = impute_in_planes(imputer, stack, [0.5])
     assert made.shape == (6, 1, 1, 30, 37)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from slicefill.imputation.methods.reformatted.beside import planes_beside
 from slicefill.imputation.methods.reformatted.learner import PlaneLearner, linear
 from slicefill.imputation.methods.reformatted.network import build_network
 from slicefill.imputation.methods.reformatted.patches import (
@@ -18,6 +19,12 @@ from slicefill.imputation.methods.reformatted.patches import (
 from slicefill.imputation.methods.reformatted.training import train, training_fingerprint
 from slicefill.training.fit import Run, ignore
 from slicefill.training.hardware import launch_fabric
+
+
+def with_patches(params, **changes):
+    """Return parameters with other patches."""
+    patches = params.patches.model_copy(update=changes)
+    return params.model_copy(update={"patches": patches})
 
 
 class Memory:
@@ -35,17 +42,17 @@ class Memory:
 
 def test_the_truth_of_a_patch_lies_where_it_says():
     """In a ramp across rows linear interpolation is exact: 0 to 9 in steps of 1."""
-    ramp = torch.arange(10.0)[None, :, None].expand(2, 10, 5).contiguous()
+    ramp = torch.arange(10.0)[None, None, :, None].expand(2, 3, 10, 5).contiguous()
+    ramp[:, ::2] *= -1  # the planes beside
     batch = cut_batch(ramp, 3)
-    assert batch.acquired[0, :, 0].tolist() == [0, 3, 6, 9]
+    assert batch.acquired[0, :, :, 0].tolist() == [[0, -3, -6, -9], [0, 3, 6, 9], [0, -3, -6, -9]]
     assert batch.truth.shape == (2, 3, 2, 5)
     assert batch.truth[0, :, :, 0].flatten().tolist() == [1, 2, 4, 5, 7, 8]
     torch.testing.assert_close(linear(batch), batch.truth)
 
 
 def test_noise_is_added_to_acquired_rows_alone(params):
-    plain = params().patches.model_copy(update={"noise": (0.0,)})
-    noisy = params().patches.model_copy(update={"noise": (0.5,)})
+    plain, noisy = (with_patches(params(), noise=(stddev,)) for stddev in (0.0, 0.5))
     clean, seen = (draw_batch([], each, np.random.default_rng(0)) for each in (plain, noisy))
     assert torch.equal(clean.truth, seen.truth)
     assert (seen.acquired - clean.acquired).std().item() == pytest.approx(0.5, rel=0.1)
@@ -54,7 +61,7 @@ def test_noise_is_added_to_acquired_rows_alone(params):
 def test_patches_come_from_photographs_and_volumes_as_asked(params):
     volume = torch.zeros(26, 30, 30)
     shares = [
-        draw_batch([volume], params().patches, np.random.default_rng(seed)).truth.flatten(1).std(1)
+        draw_batch([volume], params(), np.random.default_rng(seed)).truth.flatten(1).std(1)
         for seed in range(30)
     ]
     flat = (torch.cat(shares) < 1e-3).float().mean().item()
@@ -70,9 +77,34 @@ def test_photographs_are_there_without_a_download():
 
 
 def test_a_volume_smaller_than_a_patch_is_enlarged(params):
-    options = params().patches.model_copy(update={"photographs": 0.0})
+    options = with_patches(params(), photographs=0.0)
     batch = draw_batch([torch.rand(5, 6, 7)], options, np.random.default_rng(0))
-    assert batch.acquired.shape == (4, 5, 24)
+    assert batch.acquired.shape == (4, 3, 5, 24)
+
+
+def test_planes_of_a_volume_lie_beside_each_other(params):
+    """In a ramp across one kind of planes, one side has less and the other more."""
+    rows, columns = torch.meshgrid(torch.arange(30.0), torch.arange(30.0), indexing="ij")
+    options = with_patches(params(), photographs=0.0, noise=(0.0,))
+    for volume in (rows.expand(26, 30, 30), columns.expand(26, 30, 30)):
+        batch = draw_batch([volume], options, np.random.default_rng(1))
+        before, own, after = batch.acquired.mean((2, 3)).unbind(1)
+        assert ((own - before) * (after - own) > -1e-6).all()
+
+
+def test_pictures_move_the_same_way_from_plane_to_plane():
+    """A ramp that moves shows by how much: its mean is between the planes beside it."""
+    ramp = torch.arange(40.0).repeat(30, 1)
+    made = planes_beside(ramp, 2, 1.5, np.random.default_rng(3))
+    assert made.shape == (5, 30, 40)
+    assert torch.equal(made[2], ramp)
+    inner = made[:, 10:-10, 10:-10]
+    steps = inner.diff(dim=0)
+    assert steps.abs().max() > 0.1
+    torch.testing.assert_close(steps, steps[:1].expand_as(steps), atol=0.05, rtol=0)
+    still = planes_beside(ramp, 1, 0.0, np.random.default_rng(3))
+    assert torch.equal(still, ramp.expand(3, -1, -1))
+    assert planes_beside(ramp, 0, 1.5, np.random.default_rng(3)).shape == (1, 30, 40)
 
 
 def test_volumes_follow_from_the_epoch_and_come_again_after_the_last(data, params):

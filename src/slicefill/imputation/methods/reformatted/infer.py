@@ -68,14 +68,19 @@ def impute_in_planes(imputer: PlaneImputer, stack: Stack, positions: Sequence[fl
 def _impute_planes(
     imputer: PlaneImputer, slices: Floats, positions: Sequence[float], axis: int
 ) -> Iterator[tuple[slice, Floats]]:
-    """Yield some planes and what lies between their rows, their own axis where it is in slices."""
-    at_once = max(1, imputer.batch_pixels // (slices.size // slices.shape[axis]))
-    for first in range(0, slices.shape[axis], at_once):
-        planes = slice(first, first + at_once)
-        cut = np.ascontiguousarray(np.moveaxis(_select(slices, axis, planes), axis, 0))
-        rows = torch.from_numpy(cut).to(imputer.fabric.device)
+    """Yield some planes and what lies between their rows, their own axis where it is in slices.
+
+    Beyond the first and the last plane the network sees these once more.
+    """
+    count, beside = slices.shape[axis], imputer.network.planes // 2
+    at_once = max(1, imputer.batch_pixels // (slices.size // count))
+    for first in range(0, count, at_once):
+        planes = slice(first, min(first + at_once, count))
+        shown = np.arange(planes.start - beside, planes.stop + beside).clip(0, count - 1)
+        cut = torch.from_numpy(np.moveaxis(slices.take(shown, axis), axis, 0))
+        rows = cut.to(imputer.fabric.device).unfold(0, imputer.network.planes, 1)
         with imputer.fabric.autocast():
-            made: Tensor = imputer.network(rows, positions)
+            made: Tensor = imputer.network(rows.movedim(3, 1), positions)
         yield planes, np.moveaxis(made.float().cpu().numpy(), 0, axis + 1)
 
 

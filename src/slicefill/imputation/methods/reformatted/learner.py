@@ -70,7 +70,7 @@ class PlaneLearner:
         logged: dict[str, list[float]] = defaultdict(list)
         for _ in tqdm(range(options.steps_per_epoch), desc=f"epoch {epoch + 1}", mininterval=60):
             self._trained.set_learning_rate(options.learning_rate * self.schedule())
-            batch = draw_batch(volumes, self._params.patches, rng)
+            batch = draw_batch(volumes, self._params, rng)
             for name, value in self._train_step(batch).items():
                 logged[name].append(value)
             self._step += 1
@@ -83,8 +83,8 @@ class PlaneLearner:
         for volume in self._held_out:
             for factor in _SCORED:
                 span = (len(volume) - 1) // factor * factor + 1
-                for planes in (volume[:span].movedim(axis, 0).contiguous() for axis in (1, 2)):
-                    batch = cut_batch(planes, factor)
+                for axis in (1, 2):
+                    batch = cut_batch(self._planes(volume[:span], axis), factor)
                     with torch.no_grad(), self._fabric.autocast():
                         made = network(batch.acquired, batch.positions)
                     for n, each in enumerate((made, linear(batch))):
@@ -92,6 +92,11 @@ class PlaneLearner:
         gains = {f: 10 * float(np.log10(plain / own)) for f, (own, plain) in errors.items()}
         scores = {f"validation/gain/x{factor}": gain for factor, gain in gains.items()}
         return {**scores, "validation/gain": float(np.mean([*gains.values()]))}
+
+    def _planes(self, volume: torch.Tensor, axis: int) -> torch.Tensor:
+        """Every plane but the outermost with those beside it, `(B, P, S, W)`."""
+        beside = 2 * self._params.network.beside + 1
+        return volume.movedim(axis, 0).unfold(0, beside, 1).movedim(3, 1)
 
     def state(self) -> State:
         """Return both networks, the optimiser and the number of steps."""
@@ -139,5 +144,6 @@ def blunt_mean(squares: torch.Tensor) -> torch.Tensor:
 
 def linear(batch: PatchBatch) -> torch.Tensor:
     """Interpolate the rows of patches linearly, `(B, D - 1, N, W)`."""
-    first, last = batch.acquired[:, :-1], batch.acquired[:, 1:]
+    own = batch.acquired[:, batch.acquired.shape[1] // 2]
+    first, last = own[:, :-1], own[:, 1:]
     return torch.stack([(1 - t) * first + t * last for t in batch.positions], 2)

@@ -62,9 +62,10 @@ class RowBlock(nn.Module):
 class PlaneNetwork(nn.Module):
     """Makes rows between the acquired rows of planes, beside linear interpolation.
 
-    Each interval is seen with the acquired rows around it, by a U-Net along the row: an outline
-    that moves many pixels from row to row lies within its reach. No layer has a bias, and the
-    first sees differences alone: brightness and contrast of the planes do not matter.
+    Each interval is seen with the acquired rows around it, and those of the planes beside, by a
+    U-Net along the row: an outline that moves many pixels from row to row lies within its reach. No
+    layer has a bias, and the first sees differences alone: brightness and contrast of the planes do
+    not matter.
 
     Args:
         params: Size of the network.
@@ -73,8 +74,9 @@ class PlaneNetwork(nn.Module):
     def __init__(self, params: PlaneNetworkParams) -> None:
         super().__init__()
         widths, kernel, head = params.widths, params.kernel, params.head
-        self.slices = params.slices
-        self.first = RowConvolution(params.slices, widths[0], _FIRST, differences=True)
+        self.slices, self.planes = params.slices, 2 * params.beside + 1
+        seen = self.slices * self.planes
+        self.first = RowConvolution(seen, widths[0], _FIRST, differences=True)
         steps = list(pairwise(widths))
         self.down = nn.ModuleList(RowConvolution(i, o, 1) for i, o in steps)
         self.blocks = nn.ModuleList(RowBlock(width, kernel) for width in widths)
@@ -91,23 +93,23 @@ class PlaneNetwork(nn.Module):
         """Make rows in every interval.
 
         Args:
-            rows: Acquired, any intensities, `(B, D, W)`.
+            rows: Acquired, any intensities, `(B, P, D, W)`: of planes that lie beside each other;
+                those of the middle one are made.
             positions: N values of t in (0, 1).
 
         Returns:
             `(B, D - 1, N, W)`.
         """
-        seen = self._see(rows)
-        return torch.stack([self._make(seen, rows, t) for t in positions], 2)
+        seen, own = self._see(rows), rows[:, self.planes // 2]
+        return torch.stack([self._make(seen, own, t) for t in positions], 2)
 
     def _see(self, rows: Tensor) -> Tensor:
         """Features of every interval, for all positions, `(B, widths[0], D - 1, W)`."""
         beyond = self.slices // 2 - 1
-        wide = F.pad(rows[:, None], (0, 0, beyond, beyond), mode="replicate")[:, 0]
-        count = rows.shape[1] - 1
-        x = _active(
-            self.first(torch.stack([wide[:, k : k + count] for k in range(self.slices)], 1))
-        )
+        wide = F.pad(rows, (0, 0, beyond, beyond), mode="replicate")
+        count = rows.shape[2] - 1
+        around = [wide[:, :, k : k + count] for k in range(self.slices)]
+        x = _active(self.first(torch.cat(around, 1)))
         x, skips = self.blocks[0](x), []
         for enter, block in zip(self.down, self.blocks[1:], strict=True):
             skips.append(x)

@@ -2,7 +2,8 @@
 
 Within a slice every row is known. Rows as far apart as the slices are shown to the network, and
 those between them are the truth: the idea of SMORE (Zhao et al., IEEE TMI 40(3), 2021), which blurs
-them, too. The anatomy, contrast and noise are those of the scan.
+them, too. The anatomy, contrast and noise are those of the scan. The slices beside lie too far away
+to stand for planes beside each other: copies of the slice itself stand for them.
 """
 
 from copy import deepcopy
@@ -40,14 +41,16 @@ class OwnSlices:
         gaps: Rows and columns that lie as far apart as the slices: at least 2, and few enough that
             3 intervals fit; None where they do not.
         drawn: Numbers of the slices that patches are drawn from.
+        beside: Planes that are seen on either side.
     """
 
     slices: Tensor
     gaps: tuple[int | None, int | None]
     drawn: NDArray[np.intp]
+    beside: int
 
     @classmethod
-    def of(cls, stack: Stack) -> "OwnSlices | None":
+    def of(cls, stack: Stack, beside: int) -> "OwnSlices | None":
         """Take the slices of a stack; None where nothing can be learned from them."""
         if stack.apart is None or len(stack.image) < _HELD_OUT:
             return None
@@ -60,7 +63,7 @@ class OwnSlices:
         shown /= shown.std() + _TINY
         slices = torch.from_numpy(shown).flatten(0, 1)
         both = cast(tuple[int | None, int | None], gaps)
-        return cls(slices, both, np.arange(len(slices)))
+        return cls(slices, both, np.arange(len(slices)), beside)
 
     def divided(self, channels: int) -> tuple["OwnSlices", "OwnSlices"]:
         """Return the slices to learn from, and those that are held out, of all channels."""
@@ -79,7 +82,10 @@ class OwnSlices:
         return PatchBatch(batch.acquired, batch.truth[:, :, shown], positions)
 
     def _cut(self, slices: Tensor, size: tuple[int, int], rng: np.random.Generator) -> Tensor:
-        """Cut a patch that shows something, mirrored at random; mean 0 and standard deviation 1."""
+        """Cut a patch that shows something, mirrored at random; its planes beside are copies.
+
+        Its mean is 0 and its standard deviation 1.
+        """
         for _ in range(_TRIES):
             one = slices[int(rng.choice(self.drawn))]
             row, column = (
@@ -89,7 +95,8 @@ class OwnSlices:
             if patch.std() > _FLAT:
                 break
         patch = patch.flip([axis for axis in (0, 1) if rng.random() < 0.5])
-        return (patch - patch.mean()) / (patch.std() + _FLAT)
+        shown = (patch - patch.mean()) / (patch.std() + _FLAT)
+        return shown.expand(2 * self.beside + 1, -1, -1)
 
 
 def learn_from_slices(
@@ -108,7 +115,7 @@ def learn_from_slices(
         (None of a training that diverged), whether the weights that learned are `used`, and the
         `gaps` in rows and in columns.
     """
-    own = OwnSlices.of(stack)
+    own = OwnSlices.of(stack, imputer.network.planes // 2)
     if own is None:
         return imputer, {"steps": 0, "gain_db": None, "used": False, "gaps": None}
     known, held_out = own.divided(stack.image.shape[1])

@@ -24,6 +24,9 @@ class PlaneNetworkParams(BaseParams):
     slices: Annotated[int, Field(ge=2, multiple_of=2)] = Field(
         description="acquired slices that are seen at once, half of them on either side"
     )
+    beside: Annotated[int, Field(ge=0)] = Field(
+        description="planes on either side of the one that is made, which are seen, too"
+    )
     widths: tuple[Count, ...] = Field(
         min_length=1, description="channels of each level; each level halves the pixels of a row"
     )
@@ -56,6 +59,13 @@ class PlanePatchParams(BaseParams):
     )
     shrink_volumes: Annotated[float, Field(ge=1)] = Field(
         description="the same of a plane of a volume"
+    )
+    motion: Weight = Field(
+        description="largest standard deviation of how far a photograph moves from a plane to the "
+        "next, pixels"
+    )
+    overlaid: Fraction = Field(
+        description="share of photographs that another lies upon, which moves in its own way"
     )
     noise: tuple[Weight, ...] = Field(
         min_length=1,

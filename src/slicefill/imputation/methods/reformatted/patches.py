@@ -15,6 +15,7 @@ from torch import Tensor
 
 from slicefill.geometry import through_plane_axis
 from slicefill.imputation.dense_grid import stack_case
+from slicefill.imputation.methods.reformatted.beside import planes_beside
 from slicefill.imputation.methods.reformatted.params import PlanePatchParams, ReformattedParams
 from slicefill.types import Floats, Promise
 
@@ -34,8 +35,8 @@ class PatchBatch:
     """Patches of one interval.
 
     Attributes:
-        acquired: Rows `(B, D, W)`, noise added.
-        truth: The rows between them, `(B, D - 1, N, W)`.
+        acquired: Rows `(B, P, D, W)` of planes beside each other, noise added.
+        truth: The rows between those of the middle one, `(B, D - 1, N, W)`.
         positions: N values of t.
     """
 
@@ -88,41 +89,49 @@ def photographs() -> tuple[Tensor, ...]:
 
 
 def draw_batch(
-    volumes: Sequence[Tensor], params: PlanePatchParams, rng: np.random.Generator
+    volumes: Sequence[Tensor], params: ReformattedParams, rng: np.random.Generator
 ) -> PatchBatch:
     """Draw the patches of a step, all of one interval."""
-    factor = int(rng.choice(params.factors))
-    rows = torch.stack([_draw(volumes, params, factor, rng) for _ in range(params.batch)])
-    made = cut_batch(rows, factor)
-    stddev = torch.from_numpy(rng.choice(params.noise, len(rows)).astype(np.float32))
+    patches, beside = params.patches, params.network.beside
+    factor = int(rng.choice(patches.factors))
+    drawn = [_draw(volumes, patches, beside, factor, rng) for _ in range(patches.batch)]
+    made = cut_batch(torch.stack(drawn), factor)
+    stddev = torch.from_numpy(rng.choice(patches.noise, len(drawn)).astype(np.float32))
     noise = torch.from_numpy(rng.standard_normal(made.acquired.shape, np.float32))
-    return PatchBatch(made.acquired + stddev[:, None, None] * noise, made.truth, made.positions)
+    noisy = made.acquired + stddev[:, None, None, None] * noise
+    return PatchBatch(noisy, made.truth, made.positions)
 
 
 def cut_batch(rows: Tensor, factor: int) -> PatchBatch:
-    """Keep every factor-th of known rows `(B, n factor + 1, W)`; the others are the truth."""
-    count, span, width = rows.shape
-    between = rows[:, :-1].reshape(count, span // factor, factor, width)[:, :, 1:]
-    return PatchBatch(rows[:, ::factor], between, [n / factor for n in range(1, factor)])
+    """Keep every factor-th of known rows `(B, P, n factor + 1, W)`.
+
+    The others of the middle plane are the truth.
+    """
+    count, planes, span, width = rows.shape
+    own = rows[:, planes // 2, :-1]
+    between = own.reshape(count, span // factor, factor, width)[:, :, 1:]
+    return PatchBatch(rows[:, :, ::factor], between, [n / factor for n in range(1, factor)])
 
 
 def _draw(
-    volumes: Sequence[Tensor], params: PlanePatchParams, factor: int, rng: np.random.Generator
+    volumes: Sequence[Tensor],
+    params: PlanePatchParams,
+    beside: int,
+    factor: int,
+    rng: np.random.Generator,
 ) -> Tensor:
-    """Draw a patch, `(intervals factor + 1, width)`, mirrored, its tones bent at random."""
+    """Draw a patch, `(P, intervals factor + 1, width)`, mirrored, its tones bent at random."""
     size = params.intervals * factor + 1, params.width
     if not volumes or rng.random() < params.photographs:
-        known = photographs()
-        plane, most = known[int(rng.integers(len(known)))], params.shrink_photographs
-        plane = plane.T if rng.random() < 0.5 else plane
+        patch = _photographed(params, beside, size, rng)
+        if rng.random() < params.overlaid:
+            patch = patch + float(rng.random()) * _photographed(params, beside, size, rng)
     else:
         volume, axis = volumes[int(rng.integers(len(volumes)))], int(rng.integers(1, 3))
-        plane, most = (
-            volume.select(axis, int(rng.integers(volume.shape[axis]))),
-            params.shrink_volumes,
-        )
-    patch = _shrunk(plane, size, most, rng)
-    patch = patch.flip([axis for axis in (0, 1) if rng.random() < 0.5])
+        first = int(rng.integers(volume.shape[axis] - 2 * beside))
+        planes = volume.narrow(axis, first, 2 * beside + 1).movedim(axis, 0)
+        patch = _shrunk(planes, size, params.shrink_volumes, rng)
+    patch = patch.flip([axis for axis in (0, 1, 2) if rng.random() < 0.5])
     if rng.random() < _BENT:
         low, high = patch.aminmax()
         patch = ((patch - low) / (high - low + _FLAT)) ** float(
@@ -131,17 +140,27 @@ def _draw(
     return (patch - patch.mean()) / (patch.std() + _FLAT)
 
 
-def _shrunk(plane: Tensor, size: tuple[int, int], most: float, rng: np.random.Generator) -> Tensor:
-    """Cut a part of a plane and shrink it, each axis on its own; a small plane is enlarged."""
-    shrink = np.exp(rng.uniform(0, np.log(most), 2))
+def _photographed(
+    params: PlanePatchParams, beside: int, size: tuple[int, int], rng: np.random.Generator
+) -> Tensor:
+    """Draw a part of a photograph, and what planes beside it might show, `(P, *size)`."""
+    known = photographs()
+    picture = known[int(rng.integers(len(known)))]
+    picture = picture.T if rng.random() < 0.5 else picture
+    own = _shrunk(picture[None], size, params.shrink_photographs, rng)[0]
+    return planes_beside(own, beside, params.motion, rng)
+
+
+def _shrunk(planes: Tensor, size: tuple[int, int], most: float, rng: np.random.Generator) -> Tensor:
+    """Cut the same part of planes and shrink it, each axis on its own; small ones are enlarged."""
+    shrink, sizes = np.exp(rng.uniform(0, np.log(most), 2)), planes.shape[1:]
     part = [
         min(there, int(wanted * by) + _MARGIN)
-        for there, wanted, by in zip(plane.shape, size, shrink, strict=True)
+        for there, wanted, by in zip(sizes, size, shrink, strict=True)
     ]
-    start = [int(rng.integers(there - n + 1)) for there, n in zip(plane.shape, part, strict=True)]
-    cut = plane[start[0] : start[0] + part[0], start[1] : start[1] + part[1]]
-    resized = F.interpolate(cut[None, None], size, mode="bilinear", antialias=True)
-    return resized[0, 0]
+    start = [int(rng.integers(there - n + 1)) for there, n in zip(sizes, part, strict=True)]
+    cut = planes[:, start[0] : start[0] + part[0], start[1] : start[1] + part[1]]
+    return F.interpolate(cut[None], size, mode="bilinear", antialias=True)[0]
 
 
 def _standard(values: Floats) -> Tensor:

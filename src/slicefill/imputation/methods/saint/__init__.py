@@ -11,7 +11,7 @@ from slicefill.params.base import Params as BaseParams
 from slicefill.params.imputation import ImputationParams
 from slicefill.types import Checkpoint, Method
 
-_SHARE = 0.7  # of the image, beside the shipped weights and optical flow
+_PLAIN, _SMOOTH, _MOST = 1.05, 0.45, 0.9  # share at 0 dB of smoothness, per dB, most
 
 
 class Params(BaseParams):
@@ -36,4 +36,9 @@ def load_planes(imputation: ImputationParams) -> tuple[Planes, str]:
     from slicefill.imputation.methods.saint.infer import impute_by_saint, load_saint
 
     saint = load_saint(imputation)
-    return Planes(partial(impute_by_saint, saint), _SHARE), saint.weights
+    return Planes(partial(impute_by_saint, saint), _share), saint.weights
+
+
+def _share(smoothness: float, cubic: float) -> float:
+    """Of the image, beside the shipped weights and optical flow: the rougher the scan, the less."""
+    return min(max(_PLAIN + _SMOOTH * smoothness, 0.0), _MOST) * (1 - cubic) ** 3
