@@ -6,7 +6,8 @@ from typing import Any
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import JSONPreview
 
-from slicefill.io.storage import location, read_file, replace_file
+from slicefill.datasets.promises import replace_json
+from slicefill.io.storage import location, read_file
 
 
 class ValuesDataset(AbstractDataset[Any, Any]):
@@ -48,7 +49,7 @@ class ValuesDataset(AbstractDataset[Any, Any]):
 
     def save(self, data: Any) -> None:
         """Replace the file."""
-        replace_file(self._filepath, (json.dumps(data, indent=1) + "\n").encode())
+        replace_json(self._filepath, data)
 
     def preview(self) -> JSONPreview:
         """Show the values in kedro-viz."""

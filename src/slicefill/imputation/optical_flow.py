@@ -66,15 +66,23 @@ def demons_flow(first: Floats, last: Floats, iterations: int, smoothing: float) 
     return found
 
 
-def warp_slice(slices: Floats, flow: Floats) -> Floats:
-    """Sample slices `(C, H, W)` where a flow `(2, H, W)` points, bilinear, clamped at the border.
+def warp_slice(slices: Floats, flow: Floats, *, lanczos: bool = False) -> Floats:
+    """Sample slices where a flow points; places are rounded to 1/32 pixel.
 
-    Places are rounded to 1/32 pixel.
+    Args:
+        slices: `(C, H, W)`.
+        flow: `(2, H, W)`, row and column, pixels.
+        lanczos: Keep detail, and mirror slices at the border; otherwise bilinear, and clamped.
+
+    Returns:
+        `(C, H, W)`.
     """
     cv2 = _opencv()
-    rows, columns = _grid(*flow.shape[1:]) + flow
-    border, linear = cv2.BORDER_REPLICATE, cv2.INTER_LINEAR
-    warped = [cv2.remap(each, columns, rows, linear, borderMode=border) for each in slices]
+    rows, columns = (_grid(*flow.shape[1:]) + flow).astype(np.float32, copy=False)
+    kind, border = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
+    if lanczos:
+        kind, border = cv2.INTER_LANCZOS4, cv2.BORDER_REFLECT_101
+    warped = [cv2.remap(each, columns, rows, kind, borderMode=border) for each in slices]
     found: Floats = np.stack(warped)
     return found
 

@@ -1,12 +1,14 @@
 """What planes beside a picture might show: the picture, moved.
 
 A plane of a scan shows what those beside it show, moved by as much as surfaces are oblique, and
-noise of its own. A photograph, or a slice whose rows are known, has no such planes: they are made.
+noise of its own. A photograph has no such planes: they are made.
 """
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from slicefill.imputation.optical_flow import warp_slice
 
 _COARSE = (3, 4)  # places of a picture between which its motion changes evenly
 _VARIED = 0.5  # of the motion changes from place to place, the rest is that of the whole picture
@@ -29,14 +31,9 @@ def planes_beside(picture: Tensor, beside: int, motion: float, rng: np.random.Ge
 
     far, (height, width) = rng.uniform(0, motion), picture.shape
     drawn = rng.standard_normal((2, *_COARSE)) * _VARIED + rng.standard_normal((2, 1, 1))
-    moved = [cv2.resize(far * each, (width, height)) for each in drawn]
-    still = np.meshgrid(np.arange(width), np.arange(height))
-    own, made = picture.numpy(), [picture] * (2 * beside + 1)
+    columns, rows = (cv2.resize(far * each, (width, height)) for each in drawn)
+    flow, made = np.stack([rows, columns]), [picture] * (2 * beside + 1)
     for number in (n for n in range(-beside, beside + 1) if n):
-        columns, rows = (
-            (at + number * by).astype(np.float32) for at, by in zip(still, moved, strict=True)
-        )
-        kind, border = cv2.INTER_LANCZOS4, cv2.BORDER_REFLECT_101
-        plane = cv2.remap(own, columns, rows, kind, borderMode=border)
+        (plane,) = warp_slice(picture.numpy()[None], number * flow, lanczos=True)
         made[number + beside] = torch.from_numpy(plane)
     return torch.stack(made)

@@ -8,7 +8,11 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from slicefill.imputation.methods.reformatted.network import PlaneNetwork, build_network
+from slicefill.imputation.methods.reformatted.network import (
+    PlaneNetwork,
+    build_network,
+    neighbouring,
+)
 from slicefill.params import ImputationParams
 from slicefill.training.hardware import launch_fabric
 from slicefill.types import Checkpoint, Floats, Stack
@@ -78,9 +82,9 @@ def _impute_planes(
         planes = slice(first, min(first + at_once, count))
         shown = np.arange(planes.start - beside, planes.stop + beside).clip(0, count - 1)
         cut = torch.from_numpy(np.moveaxis(slices.take(shown, axis), axis, 0))
-        rows = cut.to(imputer.fabric.device).unfold(0, imputer.network.planes, 1)
+        rows = neighbouring(cut.to(imputer.fabric.device), imputer.network.planes)
         with imputer.fabric.autocast():
-            made: Tensor = imputer.network(rows.movedim(3, 1), positions)
+            made: Tensor = imputer.network(rows, positions)
         yield planes, np.moveaxis(made.float().cpu().numpy(), 0, axis + 1)
 
 

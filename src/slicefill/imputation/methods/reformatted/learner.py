@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
-from slicefill.imputation.methods.reformatted.network import PlaneNetwork
+from slicefill.imputation.methods.reformatted.network import PlaneNetwork, neighbouring
 from slicefill.imputation.methods.reformatted.params import ReformattedParams
 from slicefill.imputation.methods.reformatted.patches import (
     PatchBatch,
@@ -78,13 +78,14 @@ class PlaneLearner:
 
     def validate(self) -> dict[str, float]:
         """Score planes of held-out volumes: gain over linear interpolation, dB."""
-        network = self._mean.module.eval()
+        network = cast(PlaneNetwork, self._mean.module.eval())
         errors: dict[int, list[float]] = {factor: [_TINY, _TINY] for factor in _SCORED}
         for volume in self._held_out:
             for factor in _SCORED:
                 span = (len(volume) - 1) // factor * factor + 1
                 for axis in (1, 2):
-                    batch = cut_batch(self._planes(volume[:span], axis), factor)
+                    planes = volume[:span].movedim(axis, 0)
+                    batch = cut_batch(neighbouring(planes, network.planes), factor)
                     with torch.no_grad(), self._fabric.autocast():
                         made = network(batch.acquired, batch.positions)
                     for n, each in enumerate((made, linear(batch))):
@@ -92,11 +93,6 @@ class PlaneLearner:
         gains = {f: 10 * float(np.log10(plain / own)) for f, (own, plain) in errors.items()}
         scores = {f"validation/gain/x{factor}": gain for factor, gain in gains.items()}
         return {**scores, "validation/gain": float(np.mean([*gains.values()]))}
-
-    def _planes(self, volume: torch.Tensor, axis: int) -> torch.Tensor:
-        """Every plane but the outermost with those beside it, `(B, P, S, W)`."""
-        beside = 2 * self._params.network.beside + 1
-        return volume.movedim(axis, 0).unfold(0, beside, 1).movedim(3, 1)
 
     def state(self) -> State:
         """Return both networks, the optimiser and the number of steps."""

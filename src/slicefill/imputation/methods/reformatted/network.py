@@ -130,6 +130,11 @@ class PlaneNetwork(nn.Module):
         return made
 
 
+def neighbouring(planes: Tensor, count: int) -> Tensor:
+    """Group planes `(n, D, W)` with those beside them, `(n - count + 1, count, D, W)`."""
+    return planes.unfold(0, count, 1).movedim(3, 1)
+
+
 def build_network(checkpoint: Mapping[str, Any]) -> PlaneNetwork:
     """Rebuild the network of a checkpoint, in evaluation mode."""
     from slicefill.training.optimised_network import lay_out
