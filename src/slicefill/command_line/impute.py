@@ -188,7 +188,7 @@ def _rehearse(arguments: argparse.Namespace, plan: "Plan") -> Mapping[str, "Row"
     from slicefill.batch.rehearse import rehearse_scans
 
     if arguments.quality == "best":
-        _say(arguments, "on top of each time: a minute or two in which planes learn from the scan")
+        _say(arguments, "on top of each time: two or three minutes in which planes learn")
     return rehearse_scans(plan, _order(arguments, plan), partial(_tell, arguments))
 
 

@@ -128,8 +128,8 @@ def add_method_options(command: argparse.ArgumentParser) -> None:
         choices=("fast", "good", "best", "saint"),
         default="fast",
         help="good: the image is also seen in sagittal and coronal planes, several times slower; "
-        "best: what sees them learns from the scan first, a minute or two more; saint: SAINT sees "
-        "them, which learned from CT, slower still (pip install 'slicefill[saint]')",
+        "best: what sees them learns from the scan first, two or three minutes more; saint: SAINT "
+        "sees them, which learned from CT, slower still (pip install 'slicefill[saint]')",
     )
     _add_grid_options(command)
     command.add_argument(

@@ -140,7 +140,7 @@ class ImputationParams(Params):
         "fast",
         description="good: reformatted planes, seen by a network of their own, take part in the "
         "image of the shipped or adapted weights, several times slower; best: that network learns "
-        "from the scan first, a minute or two more; saint: in the place of our "
+        "from the scan first, two or three minutes more; saint: in the place of our "
         "planes SAINT, which learned from CT, slower still (pip install 'slicefill[saint]')",
     )
     restore_acquired: bool = Field(

@@ -149,7 +149,7 @@ def test_planes_that_have_learned_are_trusted_more():
     choice = Choice(cubic=0.2, dis=0.2, planes=0.4).with_learned_planes()
     shares = choice.cubic, choice.dis, choice.planes, choice.network
     assert shares == pytest.approx((0.15, 0.15, 0.55, 0.15))
-    assert Choice(planes=0.7).with_learned_planes().planes == 0.75
+    assert Choice(planes=0.8).with_learned_planes().planes == 0.85
 
 
 def test_the_best_image_says_what_its_planes_learned(
@@ -166,7 +166,7 @@ def test_the_best_image_says_what_its_planes_learned(
     assert told["steps"] == 30
     assert told["used"]
     shares = [made[each].record["choice"]["planes"] for each in ("good", "best")]
-    assert shares[1] == pytest.approx(min(shares[0] + 0.15, 0.75), abs=1e-3)
+    assert shares[1] == pytest.approx(min(shares[0] + 0.15, 0.85), abs=1e-3)
     assert "planes_learned" not in made["good"].record["choice"]
     assert not np.array_equal(made["best"].image.stored, made["good"].image.stored)
     np.testing.assert_array_equal(

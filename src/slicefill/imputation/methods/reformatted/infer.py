@@ -17,6 +17,7 @@ from slicefill.params import ImputationParams
 from slicefill.training.hardware import launch_fabric
 from slicefill.types import Checkpoint, Floats, Stack
 
+_PIXELS = 32  # of `batch_pixels` that one of its pixels counts as: layers then fit a CPU's cache
 _ROWS, _COLUMNS = 1, 2  # axes of slices `(D, H, W)` that a kind of plane does not contain
 
 
@@ -39,7 +40,8 @@ def load_plane_imputer(checkpoint: Checkpoint, params: ImputationParams) -> Plan
     """Put a trained network on the device of `params.hardware`."""
     fabric = launch_fabric(params.hardware)
     network = build_network(checkpoint).to(fabric.device)
-    return PlaneImputer(network, fabric, params.batch_pixels)
+    counted = _PIXELS if fabric.device.type == "cpu" else 1
+    return PlaneImputer(network, fabric, params.batch_pixels // counted)
 
 
 def impute_in_planes(imputer: PlaneImputer, stack: Stack, positions: Sequence[float]) -> Floats:
